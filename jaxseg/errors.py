@@ -1,0 +1,25 @@
+"""The errors a user can cause, and the exit code of each."""
+
+
+class ConfigError(ValueError):
+    """A setting cannot be used: exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(ValueError):
+    """A file or a data set cannot be used: exit code 3."""
+
+    exit_code = 3
+
+
+class NotFinite(RuntimeError):
+    """Training met too many non-finite steps in a row: exit code 1."""
+
+    exit_code = 1
+
+
+class Preempted(Exception):
+    """The run was asked to stop and saved its state: exit code 75, start again."""
+
+    exit_code = 75

@@ -1,0 +1,54 @@
+"""The records that travel through jaxseg, and the label contract.
+
+A mask holds one class id per pixel; IGNORE marks a pixel that is not labelled and
+counts nowhere. Full masks, clicks, scribbles and image-level labels are all this
+one record, so any model works with any loss and any supervision.
+"""
+
+from typing import Any, NotRequired, TypedDict
+
+import flax.struct
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+IGNORE = 255
+
+
+class Example(TypedDict):
+    """One image at its native size, on the host."""
+
+    image: np.ndarray  # u8 or u16 [h, w, c], as stored
+    mask: np.ndarray  # u8 [h, w], class ids
+    label: int  # image-level class, -1 = not labelled
+    id: str
+    group: str  # the unit (patient, slide) that may not straddle two splits
+
+
+class Batch(TypedDict):
+    """Examples at one size; `weight` is 0 for padding, so padding counts nowhere."""
+
+    image: UInt8[Array, "b h w c"]
+    mask: UInt8[Array, "b h w"]
+    label: Int[Array, "b"]
+    weight: Float[Array, "b"]
+    index: Int[Array, "b"]  # position in the split: names the example
+
+
+class Outputs(TypedDict):
+    """What a model returns: logits at the size of the image, in float32."""
+
+    logits: Float[Array, "b h w k"]
+    aux: NotRequired[Float[Array, "b h w k"]]  # only models with an auxiliary head
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything training changes, and nothing but arrays."""
+
+    step: Any  # i32: optimiser steps done = position in the data
+    params: Any
+    model_state: Any  # batch statistics; {} when the model has none
+    opt_state: Any
+    ema_params: Any  # None when no average is kept
+    bad_run: Any  # i32: non-finite steps in a row, up to now
+    bad_total: Any  # i32: non-finite steps skipped since the beginning
