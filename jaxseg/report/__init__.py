@@ -1,0 +1,1 @@
+"""The report of a run: `build.build(workdir)` reads its files, never a model."""

@@ -1,0 +1,208 @@
+"""From a config to parts: the only place, with the loops above it, that reads one."""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+from absl import logging
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from jaxseg import lookup, optim, schedule, step
+from jaxseg.data import augment, intensity, pipeline, prepared, siim_tree
+from jaxseg.errors import ConfigError
+
+
+def cache_dir() -> pathlib.Path:
+    """Where demonstration data and compiled programs are kept: $JAXSEG_CACHE."""
+    default = pathlib.Path.home() / ".cache" / "jaxseg"
+    return pathlib.Path(os.environ.get("JAXSEG_CACHE", default)).absolute()
+
+
+def dataset(config: ConfigDict) -> pathlib.Path:
+    """The prepared data set that the config names, made first where that is possible.
+
+    Demonstration data is drawn and prepared in the cache; a folder of images is
+    prepared in the cache; anything else must have been prepared before.
+    """
+    if jax.process_index() == 0:
+        directory = _dataset(config)
+    if jax.process_count() > 1:  # the others wait, then find it ready
+        multihost_utils.sync_global_devices("data prepared")
+        directory = _dataset(config)
+    return directory
+
+
+def _dataset(config: ConfigDict) -> pathlib.Path:
+    module = lookup.find("data/datasets", config.data.name)
+    options = config.data.options.to_dict()
+    if config.data.demo.images:
+        demo = dict(config.data.demo)
+        folder = cache_dir() / "demo" / f"{config.data.name}-{_digest(demo)}"
+        if not (folder / "raw").exists():
+            logging.info("drawing %d phantom radiographs", demo["images"])
+            siim_tree.write(folder / "raw", **demo, seed=0)
+        return module.prepare(folder / "raw", folder, progress=False, **options)
+    if not config.data.dir:
+        raise ConfigError(
+            "config.data.dir is empty; name the folder of the data with "
+            "--config.data.dir=... or $JAXSEG_DATA."
+        )
+    source = pathlib.Path(config.data.dir)
+    if hasattr(module, "prepared_at"):
+        return module.prepared_at(source)
+    return module.prepare(source, cache_dir(), progress=False, **options)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Parts(NamedTuple):
+    """What training and evaluation share."""
+
+    view: pipeline.View
+    model: nn.Module
+    normalise: step.Normalise
+    image_shape: tuple[int, int, int]
+    intensity: str  # the mode that "auto" became
+
+
+def parts(config: ConfigDict, card: dict) -> Parts:
+    """Model, view and normalisation for the data set of `card`."""
+    window = dict(config.data.intensity)
+    mode = intensity.resolve(window["mode"], card)
+    low, high = window["low"], window["high"]
+    mean, std = intensity.statistics(mode, card["channels"], low=low, high=high)
+    size = tuple(config.data.image_size)
+    return Parts(
+        view=pipeline.View(size, config.data.fit, mode, low, high),
+        model=model(config, len(card["classes"])),
+        normalise=functools.partial(step.scale, mean=mean, std=std),
+        image_shape=(*size, card["channels"]),
+        intensity=mode,
+    )
+
+
+def model(config: ConfigDict, num_classes: int) -> nn.Module:
+    """The model the config names, with the fields of the block of that name."""
+    name = config.model.name
+    fields = config.model[name].to_dict() if name in config.model else {}
+    try:
+        return lookup.find("models", name).Model(num_classes=num_classes, **fields)
+    except TypeError as error:
+        raise ConfigError(f"config.model.{name}: {error}.") from error
+
+
+def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
+    """{name: (loss, weight)} of the terms whose weight is not 0."""
+    terms = {}
+    for name, block in config.loss.to_dict().items():
+        weight = block.pop("weight")
+        schedule.check(weight, name=f"loss.{name}.weight")
+        if block.get("class_weights") == "auto":
+            block["class_weights"] = tuple(card["class_weights"])
+        if weight != 0:
+            fn = lookup.find("losses", name).loss
+            terms[name] = (functools.partial(fn, **block), weight)
+    if not terms:
+        raise ConfigError("every weight in config.loss is 0; give one a weight.")
+    return terms
+
+
+class Plan(NamedTuple):
+    """How long training is, in every unit."""
+
+    batch_size: int
+    epoch_size: int  # examples, a multiple of the batch size
+    steps_per_epoch: int
+    total_steps: int
+    order: pipeline.Order  # (epoch=) -> indices
+    shares: tuple[float, ...]  # target share of positives of each epoch
+
+
+def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
+    """The order of examples and the number of steps."""
+    name = config.sampler.name
+    sampler = lookup.find("data/samplers", name)
+    options = config.sampler[name].to_dict() if name in config.sampler else {}
+    positive = split.positive
+    wanted = sampler.epoch_size(positive, **options)
+    steps = max(1, round(wanted / batch_size))
+    sampler_args = {"epochs": config.epochs, **options}
+    return Plan(
+        batch_size=batch_size,
+        epoch_size=steps * batch_size,
+        steps_per_epoch=steps,
+        total_steps=steps * config.epochs,
+        order=functools.partial(
+            sampler.order,
+            positive,
+            seed=config.seed,
+            size=steps * batch_size,
+            **sampler_args,
+        ),
+        shares=tuple(
+            sampler.share(positive, epoch=e, **sampler_args)
+            for e in range(config.epochs)
+        ),
+    )
+
+
+def optimiser(config: ConfigDict, plan: Plan):
+    """(optimiser, step -> learning rate)."""
+    o = config.optim
+    rate = optim.learning_rate_schedule(
+        learning_rate=o.learning_rate,
+        warmup_steps=round(o.warmup_epochs * plan.steps_per_epoch),
+        total_steps=plan.total_steps,
+        final_scale=o.final_scale,
+    )
+    tx = optim.make(rate, weight_decay=o.weight_decay, clip_norm=o.clip_norm)
+    return tx, rate
+
+
+def train_step(config: ConfigDict, card: dict, parts: Parts, tx, total_steps: int):
+    """`step.train_step` with everything bound but state and batch."""
+    return functools.partial(
+        step.train_step,
+        seed=config.seed,
+        model=parts.model,
+        losses=losses(config, card),
+        aux_weight=config.aux_weight,
+        tx=tx,
+        augment=functools.partial(augment.augment, **config.augment.to_dict()),
+        normalise=parts.normalise,
+        total_steps=total_steps,
+        accumulate=config.optim.accumulate,
+        ema=config.optim.ema,
+    )
+
+
+def batch_size(config: ConfigDict) -> int:
+    """Examples a step over all devices; ConfigError when it cannot be shared out."""
+    devices = jax.device_count()
+    size = config.batch_size or config.per_device_batch * devices
+    unit = devices * config.optim.accumulate
+    if size % unit:
+        raise ConfigError(
+            f"config.batch_size is {size}, which {devices} device(s) x "
+            f"{config.optim.accumulate} micro-batch(es) cannot share equally; "
+            f"make it a multiple of {unit}."
+        )
+    return size
+
+
+def check_labels(split: prepared.Split) -> None:
+    """ConfigError when a split that must be scored holds no labelled pixel."""
+    if not np.any(split.pixels):
+        raise ConfigError(
+            f"the {split.name} split has no labelled pixel; it cannot be scored."
+        )

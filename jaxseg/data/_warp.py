@@ -1,0 +1,124 @@
+"""One warp for an image and its mask: where every pixel comes from, and fetching it.
+
+Positions are in pixels with the origin at the centre of the image, y before x, so a
+flip or a rotation needs no shift and a flip is exact to the last bit.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+from jaxseg.types import IGNORE
+
+# Fields of cubic B-splines stay one-to-one below this share of the control spacing:
+# Choi & Lee, Injectivity Conditions of 2D and 3D Uniform Cubic B-Spline Functions,
+# 2000, https://doi.org/10.1006/gmod.2000.0531
+FOLD_FREE = 0.4886
+
+
+def matrices(
+    angle: Float[Array, "b"],
+    log_scale: Float[Array, "b"],
+    shear: Float[Array, "b"],
+    flip: Float[Array, "b 2"],
+) -> Float[Array, "b 2 2"]:
+    """The map from a place in the result to its place in the image, [[yy yx] [xy xx]].
+
+    `angle` in radians, `shear` = x moved per y, `flip` = -1 or 1 for y and x.
+    """
+    cos, sin, zoom = jnp.cos(angle), jnp.sin(angle), jnp.exp(-log_scale)
+    yy, yx = cos - sin * shear, -sin
+    xy, xx = sin + cos * shear, cos
+    rows = jnp.stack([jnp.stack([yy, yx], -1), jnp.stack([xy, xx], -1)], 1)
+    return rows * zoom[:, None, None] * flip[:, :, None]
+
+
+def grid(height: int, width: int) -> Float[Array, "2 h w"]:
+    """The places of the pixels themselves."""
+    y = jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2
+    x = jnp.arange(width, dtype=jnp.float32) - (width - 1) / 2
+    return jnp.stack(jnp.meshgrid(y, x, indexing="ij"))
+
+
+def _spline_basis(size: int, cells: int) -> np.ndarray:
+    """f32 [size, cells + 3]: weights of the control points; each row sums to 1."""
+    place = (np.arange(size) + 0.5) / size * cells
+    cell = np.floor(place).astype(int)
+    t = place - cell
+    four = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1]
+    basis = np.zeros((size, cells + 3))
+    for i, weight in enumerate([*four, t**3]):
+        basis[np.arange(size), cell + i] = weight / 6
+    return basis.astype(np.float32)
+
+
+def elastic_field(
+    control: Float[Array, "b 2 n n"], height: int, width: int
+) -> Float[Array, "b 2 h w"]:
+    """A smooth field through `control`; nowhere larger than its largest entry."""
+    cells = control.shape[-1] - 3
+    rows, columns = _spline_basis(height, cells), _spline_basis(width, cells)
+    # Two small matrix products instead of an image resize of the control points.
+    return jnp.einsum("yi,bdij,xj->bdyx", rows, control, columns, precision="highest")
+
+
+def source(
+    place: Float[Array, "b 2 h w"],
+    matrix: Float[Array, "b 2 2"],
+    shift: Float[Array, "b 2"],
+) -> Float[Array, "b 2 h w"]:
+    """Where each pixel of the result comes from, `shift` in pixels of the result."""
+    y, x = jnp.moveaxis(place - shift[:, :, None, None], 1, 0)
+    m = matrix[:, :, :, None, None]
+    # Written out, not a matrix product: a GPU would multiply in TF32 and lose pixels.
+    return jnp.stack(
+        [m[:, 0, 0] * y + m[:, 0, 1] * x, m[:, 1, 0] * y + m[:, 1, 1] * x], 1
+    )
+
+
+def _sample_one(image, mask, place):
+    height, width, channels = image.shape
+    y = place[0] + (height - 1) / 2
+    x = place[1] + (width - 1) / 2
+    row = jnp.floor(y + 0.5).astype(jnp.int32)
+    column = jnp.floor(x + 0.5).astype(jnp.int32)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+
+    y, x = jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1)
+    y0, x0 = jnp.floor(y).astype(jnp.int32), jnp.floor(x).astype(jnp.int32)
+    y1, x1 = jnp.minimum(y0 + 1, height - 1), jnp.minimum(x0 + 1, width - 1)
+    down, right = (y - y0)[:, :, None], (x - x0)[:, :, None]
+
+    # One flat index per corner is the fastest form on a CPU, and every index is
+    # already inside, so no bounds are checked again.
+    flat = image.reshape(height * width, channels)
+
+    def pick(values, i, j):
+        return values.at[i * width + j].get(mode="promise_in_bounds")
+
+    top = pick(flat, y0, x0) * (1 - right) + pick(flat, y0, x1) * right
+    bottom = pick(flat, y1, x0) * (1 - right) + pick(flat, y1, x1) * right
+    blend = top * (1 - down) + bottom * down
+
+    row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
+    nearest = pick(mask.reshape(-1), row, column)
+    outside = jnp.asarray(IGNORE, mask.dtype)
+    return (
+        jnp.where(inside[:, :, None], blend, 0.0),
+        jnp.where(inside, nearest, outside),
+    )
+
+
+def sample(
+    image: Float[Array, "b h w c"],
+    mask: Integer[Array, "b h w"],
+    place: Float[Array, "b 2 h w"],
+) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
+    """Image (bilinear) and mask (nearest) fetched from the same places.
+
+    Outside is 0 in the image and IGNORE in the mask, in the same pixels of both.
+    """
+    # Without the barrier XLA computes image and places anew for each of the five
+    # fetches: 85 ms instead of 15 for eight images of 512 x 512 on two cores.
+    return jax.vmap(_sample_one)(*jax.lax.optimization_barrier((image, mask, place)))

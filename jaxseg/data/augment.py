@@ -1,0 +1,220 @@
+"""Augmentation of a batch inside jit: one warp and four changes of tone.
+
+Every setting is a plain number that is fixed while tracing, and its default changes
+nothing: what is off costs nothing. All settings are magnitudes of a uniform draw, or
+probabilities.
+
+    flip_horizontal, flip_vertical   probability of a mirror image
+    rotate_degrees                   turn by up to this much either way
+    scale                            (low, high): above 1 objects grow; drawn in log
+    shift                            move by up to this share of the height and width
+    shear_degrees                    slant by up to this much either way
+    affine_probability               of turn, scale, shift and shear, together
+    elastic_pixels                   largest bend; a typical one is a quarter of it
+    elastic_cells                    the bend has so many cells along each side
+    brightness                       add up to this much either way
+    contrast                         stretch about the mean by up to this share
+    gamma                            power between 1/(1+gamma) and 1+gamma, in log
+    noise                            white noise, standard deviation up to this much
+    <name>_probability               of elastic, brightness, contrast, gamma, noise
+
+Flip, affine and elastic are one sampling grid, used for image (bilinear) and mask
+(nearest), so the two cannot part. What comes from outside is IGNORE in the mask and 0
+in the image. Zero, and not the repeated edge: streaks drawn from an edge look like
+structure, black looks like the border of a detector and like padding.
+
+The numbers of an example depend on the key, its position in the whole batch and the
+operation, so they are the same for any layout of devices, and switching one operation
+on leaves the draws of the others as they were.
+"""
+
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer, PRNGKeyArray
+
+from jaxseg.data import _warp
+from jaxseg.errors import ConfigError
+
+# The position of an operation is part of its random numbers: append, never reorder.
+_FLIP, _AFFINE, _ELASTIC, _BRIGHTNESS = range(4)
+_CONTRAST, _GAMMA, _NOISE, _WHITE = range(4, 8)
+
+_LIMITS = {  # largest value allowed; the smallest is 0
+    "flip_horizontal": 1.0,
+    "flip_vertical": 1.0,
+    "rotate_degrees": 180.0,
+    "shift": 1.0,
+    "shear_degrees": 60.0,
+    "affine_probability": 1.0,
+    "elastic_pixels": math.inf,
+    "elastic_probability": 1.0,
+    "brightness": 1.0,
+    "brightness_probability": 1.0,
+    "contrast": 1.0,
+    "contrast_probability": 1.0,
+    "gamma": 9.0,
+    "gamma_probability": 1.0,
+    "noise": 1.0,
+    "noise_probability": 1.0,
+}
+
+
+def augment(
+    image: Float[Array, "b h w c"],
+    mask: Integer[Array, "b h w"],
+    key: PRNGKeyArray,
+    *,
+    flip_horizontal: float = 0.0,
+    flip_vertical: float = 0.0,
+    rotate_degrees: float = 0.0,
+    scale: Sequence[float] = (1.0, 1.0),
+    shift: float = 0.0,
+    shear_degrees: float = 0.0,
+    affine_probability: float = 1.0,
+    elastic_pixels: float = 0.0,
+    elastic_cells: int = 4,
+    elastic_probability: float = 1.0,
+    brightness: float = 0.0,
+    brightness_probability: float = 1.0,
+    contrast: float = 0.0,
+    contrast_probability: float = 1.0,
+    gamma: float = 0.0,
+    gamma_probability: float = 1.0,
+    noise: float = 0.0,
+    noise_probability: float = 1.0,
+    **unknown: Any,
+) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
+    """A changed image and the mask that belongs to it; `image` is in [0, 1] and stays.
+
+    The settings are explained above. `b` is the whole batch of all processes. Raises
+    ConfigError while tracing for a setting that is unknown or out of its range, and
+    for a bend so strong that it would fold the image over itself.
+    """
+    given = dict(locals())  # first, while there is nothing but the arguments
+    _check(given, image.shape)
+    slots = jnp.arange(image.shape[0])
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
+
+    # Tone before the warp: outside stays 0. Noise after: it stays white.
+    if contrast:
+        on, u = _draw(keys, _CONTRAST, contrast_probability)
+        image = _where(on, _contrast(image, contrast * u), image)
+    if brightness:
+        on, u = _draw(keys, _BRIGHTNESS, brightness_probability)
+        image = _where(on, jnp.clip(image + _wide(brightness * u), 0, 1), image)
+    if gamma:
+        on, u = _draw(keys, _GAMMA, gamma_probability)
+        power = jnp.exp(math.log1p(gamma) * u)
+        # exp(p log x) is 4 times faster than x ** p on a CPU; 0 stays 0.
+        image = _where(on, jnp.exp(_wide(power) * jnp.log(image)), image)
+    image, mask = _geometry(image, mask, keys, given)
+    if noise:
+        on, u = _draw(keys, _NOISE, noise_probability)
+        white = jax.vmap(lambda k: jax.random.normal(k, image.shape[1:]))
+        drawn = jax.lax.optimization_barrier(white(_operation(keys, _WHITE)))
+        spread = _wide(noise * jnp.abs(u)) * drawn
+        image = _where(on, jnp.clip(image + spread, 0, 1), image)
+    return image, mask
+
+
+def _geometry(image, mask, keys, given):
+    """Flip, affine and elastic as one warp; only what is switched on is traced."""
+    batch, height, width, _ = image.shape
+    flips = (given["flip_vertical"], given["flip_horizontal"])
+    low, high = given["scale"]
+    turn = math.radians(given["rotate_degrees"])
+    slant = math.tan(math.radians(given["shear_degrees"]))
+    affine = bool(turn or slant or given["shift"] or (low, high) != (1, 1))
+    if not (any(flips) or affine or given["elastic_pixels"]):
+        return image, mask
+
+    chance = jax.vmap(lambda k: jax.random.uniform(k, (2,)))(_operation(keys, _FLIP))
+    flipped = chance < jnp.asarray(flips)[None]
+    if not (affine or given["elastic_pixels"]):
+        return _flip(image, mask, flipped)
+
+    on, u = _draw(keys, _AFFINE, given["affine_probability"], 5)
+    u = jnp.where(on[:, None], u, 0.0)
+    middle, half = math.log(high * low) / 2, math.log(high / low) / 2
+    matrix = _warp.matrices(
+        turn * u[:, 0],
+        jnp.where(on, middle + half * u[:, 1], 0.0),
+        slant * u[:, 2],
+        jnp.where(flipped, -1.0, 1.0),
+    )
+    shift = given["shift"] * u[:, 3:] * jnp.asarray([[height, width]])
+    place = jnp.broadcast_to(_warp.grid(height, width), (batch, 2, height, width))
+    if given["elastic_pixels"]:
+        points = (2, given["elastic_cells"] + 3, given["elastic_cells"] + 3)
+        on, u = _draw(keys, _ELASTIC, given["elastic_probability"], math.prod(points))
+        control = _where(on, u.reshape(batch, *points), 0.0) * given["elastic_pixels"]
+        place = place + _warp.elastic_field(control, height, width)
+    return _warp.sample(image, mask, _warp.source(place, matrix, shift))
+
+
+def _flip(image, mask, flipped):
+    """Flips without fetching single pixels: far cheaper than the warp."""
+    for axis, chosen in ((1, flipped[:, 0]), (2, flipped[:, 1])):
+        image = _where(chosen, jnp.flip(image, axis), image)
+        mask = jnp.where(chosen[:, None, None], jnp.flip(mask, axis), mask)
+    return image, mask
+
+
+def _contrast(image, change):
+    mean = jnp.mean(image, (1, 2, 3), keepdims=True)
+    return jnp.clip(mean + (image - mean) * (1 + _wide(change)), 0, 1)
+
+
+def _operation(keys, operation):
+    return jax.vmap(jax.random.fold_in, (0, None))(keys, operation)
+
+
+def _draw(keys, operation, probability, count=None):
+    """Whether each example is changed, [b], and by how much, [b] or [b, count]."""
+    u = jax.vmap(lambda k: jax.random.uniform(k, (1 + (count or 1),)))(
+        _operation(keys, operation)
+    )
+    magnitude = 2 * u[:, 1:] - 1
+    return u[:, 0] < probability, magnitude if count else magnitude[:, 0]
+
+
+def _wide(values):
+    return values[:, None, None, None]
+
+
+def _where(on, changed, image):
+    return jnp.where(_wide(on), changed, image)
+
+
+def _check(given, shape):
+    for name in given["unknown"]:
+        choices = [*_LIMITS, "scale", "elastic_cells"]
+        near = difflib.get_close_matches(name, choices, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {choices}."
+        raise ConfigError(f"augment has no setting {name!r}: {hint}")
+    for name, high in _LIMITS.items():
+        if not (isinstance(given[name], int | float) and 0 <= given[name] <= high):
+            raise ConfigError(
+                f"augment.{name} is {given[name]!r}, but must be a number from 0 to "
+                f"{high:g}."
+            )
+    scale = given["scale"]
+    if len(scale) != 2 or not 0.1 <= scale[0] <= scale[1] <= 10:
+        raise ConfigError(
+            f"augment.scale is {tuple(scale)}, but must be (low, high) with "
+            "0.1 <= low <= high <= 10; (1, 1) changes nothing."
+        )
+    cells, bend = given["elastic_cells"], given["elastic_pixels"]
+    if not (isinstance(cells, int) and cells >= 1):
+        raise ConfigError(f"augment.elastic_cells is {cells!r}, but must be 1 or more.")
+    limit = _warp.FOLD_FREE * min(shape[1:3]) / cells
+    if bend > limit:
+        raise ConfigError(
+            f"augment.elastic_pixels is {bend:g}, but {cells} cells fold an image of "
+            f"{shape[1]} x {shape[2]} above {limit:.3g}; lower it or elastic_cells."
+        )

@@ -1,0 +1,143 @@
+"""The data card: what a prepared data set holds, counted from what was stored."""
+
+import csv
+import hashlib
+import io
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxseg.data import prepared, records
+from jaxseg.errors import DataError
+from jaxseg.types import IGNORE
+
+
+def finish(
+    builder: tfds.core.DatasetBuilder,
+    *,
+    classes: Sequence[str],
+    channels: int,
+    source: str,
+    split_rule: str,
+    refused: Sequence[dict] = (),
+    extra: dict | None = None,
+) -> dict:
+    """The data card, after reading every stored mask back and writing the sidecars.
+
+    Raises DataError for a label value that is no class, for an id or a group in two
+    splits, and for a class that the training split lacks altogether.
+    """
+    directory = pathlib.Path(builder.data_path)
+    rows = list(_index_rows(directory, builder.info.splits, len(classes)))
+    _check_identity(rows)
+    splits = {
+        split: _split_summary([r for r in rows if r["split"] == split], len(classes))
+        for split in builder.info.splits
+    }
+    pixels = splits["train"]["pixels"]
+    missing = [name for name, n in zip(classes, pixels, strict=True) if n == 0]
+    if missing:
+        raise DataError(
+            f"{source}: the training split has no pixel of {', '.join(missing)}; check "
+            "the masks and the split, or remove the class."
+        )
+    sizes = np.array([[r["height"], r["width"]] for r in rows])
+    card = {
+        "name": builder.name,
+        "version": str(builder.version),
+        "source": source,
+        "classes": list(classes),
+        "channels": channels,
+        "dtype": str(np.dtype(builder.info.features["image"].np_dtype)),
+        "splits": splits,
+        "class_weights": [sum(pixels) / (len(pixels) * n) for n in pixels],
+        "sizes": {
+            "min": sizes.min(0).tolist(),
+            "max": sizes.max(0).tolist(),
+            "distinct": len(np.unique(sizes, axis=0)),
+        },
+        "split_rule": split_rule,
+        "split_hash": {
+            s: _split_hash([r for r in rows if r["split"] == s]) for s in splits
+        },
+        "refused": list(refused),
+        "extra": extra or {},
+    }
+    _write_index(directory / "index.csv", rows)
+    _replace(directory / "card.json", json.dumps(card, indent=1))
+    return card
+
+
+def _index_rows(directory, splits, num_classes: int):
+    for split in splits:
+        source = prepared.source(str(directory), split)
+        for position in range(len(source)):
+            record = source[position]
+            name = record["id"].decode()
+            mask = records.from_png(record["mask"], 1, name)[..., 0]
+            count = np.bincount(mask.ravel(), minlength=256)
+            if count[num_classes:IGNORE].any():
+                values = np.flatnonzero(count[num_classes:IGNORE]) + num_classes
+                raise DataError(
+                    f"{name}: the mask holds {values.tolist()}; allowed are 0 to "
+                    f"{num_classes - 1}, and {IGNORE} for unlabelled pixels."
+                )
+            row = {"split": split, "position": position, "id": name}
+            row |= {"group": record["group"].decode(), "label": int(record["label"])}
+            row |= {"height": mask.shape[0], "width": mask.shape[1]}
+            row |= {"ignored": int(count[IGNORE])}
+            yield row | {f"c{k}": int(count[k]) for k in range(num_classes)}
+
+
+def _check_identity(rows: list[dict]) -> None:
+    ids, groups = {}, {}
+    for row in rows:
+        if row["id"] in ids:
+            raise DataError(f"the id {row['id']!r} occurs twice; ids must be unique.")
+        ids[row["id"]] = row["split"]
+        other = groups.setdefault(row["group"], row["split"])
+        if other != row["split"]:
+            raise DataError(
+                f"group {row['group']!r} is in {other} and in {row['split']}; a "
+                "patient or slide must stay in one split."
+            )
+
+
+def _split_summary(rows: list[dict], num_classes: int) -> dict:
+    pixels = [sum(r[f"c{k}"] for r in rows) for k in range(num_classes)]
+    positive = [
+        any(r[f"c{k}"] for k in range(1, num_classes)) or r["label"] > 0 for r in rows
+    ]
+    return {
+        "images": len(rows),
+        "positives": sum(positive),
+        "groups": len({r["group"] for r in rows}),
+        "pixels": pixels,
+        "ignored_pixels": sum(r["ignored"] for r in rows),
+        "unlabelled_images": sum(
+            r["ignored"] == r["height"] * r["width"] for r in rows
+        ),
+    }
+
+
+def _split_hash(rows: list[dict]) -> str:
+    lines = sorted(json.dumps({**r, "position": 0}, sort_keys=True) for r in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _write_index(path: pathlib.Path, rows: list[dict]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _replace(path, text.getvalue())
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+    """Writes whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)

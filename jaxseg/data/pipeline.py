@@ -1,0 +1,135 @@
+"""From a prepared split to host batches: decode, fit to one size, batch.
+
+The stream is a pure function of (order, step): examples are numbered, batched, and
+only then cut per process, so any number of processes and workers sees the same global
+batches, and a start in the middle costs nothing.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import grain
+import numpy as np
+
+from jaxseg.data import geometry, intensity
+from jaxseg.data.prepared import Split
+from jaxseg.types import IGNORE, Batch
+
+Order = Callable[..., np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How examples become arrays of one shape: u8 [height, width, channels]."""
+
+    size: tuple[int, int]  # height, width
+    fit: str  # see geometry.fit
+    intensity: str  # see intensity.to_uint8
+    low: float
+    high: float
+
+    def __call__(self, split: Split, index: int) -> dict[str, np.ndarray]:
+        example = split[index]
+        image = intensity.to_uint8(
+            example["image"], mode=self.intensity, low=self.low, high=self.high
+        )
+        image, mask = geometry.fit(image, example["mask"], self.size, self.fit)
+        label = np.int32(example["label"])
+        return _record(image, mask, label, np.float32(1), index)
+
+
+def _record(image, mask, label, weight, index) -> dict[str, np.ndarray]:
+    return {
+        "image": np.ascontiguousarray(image),
+        "mask": np.ascontiguousarray(mask),
+        "label": label,
+        "weight": weight,
+        "index": np.int32(index),
+    }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Train:
+    """Number of an example in the stream -> the example; picklable for workers."""
+
+    split: Split
+    view: View
+    order: Order  # (epoch=) -> indices of one epoch
+    epoch_size: int
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        epoch, position = divmod(int(number), self.epoch_size)
+        return self.view(self.split, int(_order(self.order, epoch)[position]))
+
+
+@functools.lru_cache(maxsize=4)
+def _order(order: Order, epoch: int) -> np.ndarray:
+    return order(epoch=epoch)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Eval:
+    split: Split
+    view: View
+
+    def __call__(self, number: int) -> dict[str, np.ndarray]:
+        if number < len(self.split):
+            return self.view(self.split, int(number))
+        shape = (*self.view.size, self.split.card["channels"])
+        image = np.zeros(shape, np.uint8)
+        mask = np.full(self.view.size, IGNORE, np.uint8)
+        return _record(image, mask, np.int32(-1), np.float32(0), -1)
+
+
+def train_batches(
+    split: Split,
+    view: View,
+    order: Order,
+    *,
+    epoch_size: int,
+    batch_size: int,
+    steps: int,
+    start: int = 0,
+    process: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """This process's part of the global batches start, start + 1, ..., steps - 1.
+
+    Together the processes hold examples step * batch_size to (step + 1) * batch_size of
+    the stream, whatever their number and the number of workers.
+    """
+    source = grain.MapDataset.range(steps * batch_size)
+    source = source.map(_Train(split, view, order, epoch_size))
+    return _iterate(source, batch_size, start, process, processes, workers)
+
+
+def eval_batches(
+    split: Split,
+    view: View,
+    *,
+    batch_size: int,
+    process: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """Every example once, in order; padding has weight 0 and index -1."""
+    padded = -(-len(split) // batch_size) * batch_size
+    source = grain.MapDataset.range(padded).map(_Eval(split, view))
+    return _iterate(source, batch_size, 0, process, processes, workers)
+
+
+def _iterate(source, batch_size, start, process, processes, workers):
+    local = source.batch(batch_size // processes, drop_remainder=True)
+    mine = local[process::processes][start:]
+    threads = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
+    data = mine.to_iter_dataset(threads)
+    if workers:
+        data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    iterator = iter(data)
+    try:
+        yield from iterator
+    finally:
+        if hasattr(iterator, "close"):
+            iterator.close()

@@ -1,0 +1,105 @@
+"""A prepared data set on disk: a TFDS directory of ArrayRecord files and two sidecars.
+
+`index.csv` names every example with its group, size and pixels per class, so that
+samplers and splits never decode an image; `card.json` is the data card (`card.py`
+writes both).
+"""
+
+import csv
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxseg.data import records
+from jaxseg.errors import DataError
+from jaxseg.types import Example
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One split of a prepared data set; `split[i]` decodes example i at native size."""
+
+    directory: str
+    name: str
+    card: dict
+    ids: Sequence[str]
+    groups: Sequence[str]
+    labels: np.ndarray  # i64 [n], image-level; -1 = not labelled
+    sizes: np.ndarray  # i64 [n, 2], height and width
+    pixels: np.ndarray  # i64 [n, k], labelled pixels per class
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Example:
+        record = source(self.directory, self.name)[int(index)]
+        what = f"{self.directory}: {self.name} example {self.ids[index]!r}"
+        found = record["id"].decode()
+        if found != self.ids[index]:
+            raise DataError(f"{what} holds {found!r}; prepare the data set again.")
+        return {
+            "image": records.from_png(record["image"], self.card["channels"], what),
+            "mask": records.from_png(record["mask"], 1, what)[..., 0],
+            "label": int(record["label"]),
+            "id": found,
+            "group": record["group"].decode(),
+        }
+
+    @property
+    def classes(self) -> list[str]:
+        return self.card["classes"]
+
+    @property
+    def hash(self) -> str:
+        return self.card["split_hash"][self.name]
+
+    @property
+    def positive(self) -> np.ndarray:
+        """bool [n]: some pixel, or the image label, is of a class above 0."""
+        return (self.pixels[:, 1:].sum(1) > 0) | (self.labels > 0)
+
+
+@functools.lru_cache(maxsize=16)
+def source(directory: str, split: str):
+    """Random access to the stored records of one split, PNG bytes undecoded."""
+    builder = tfds.builder_from_directory(directory)
+    return builder.as_data_source(split=split, decoders=records.RAW)
+
+
+def open_split(directory: str | pathlib.Path, split: str) -> Split:
+    """The split `split` of the prepared data set in `directory`; else DataError."""
+    card = read_card(directory)
+    if split not in card["splits"]:
+        raise DataError(
+            f"{directory} has no split {split!r}, only {sorted(card['splits'])}."
+        )
+    with open(pathlib.Path(directory) / "index.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rows.sort(key=lambda row: int(row["position"]))
+    columns = [f"c{k}" for k in range(len(card["classes"]))]
+    return Split(
+        directory=str(directory),
+        name=split,
+        card=card,
+        ids=[row["id"] for row in rows],
+        groups=[row["group"] for row in rows],
+        labels=np.array([int(row["label"]) for row in rows]),
+        sizes=np.array([[int(row["height"]), int(row["width"])] for row in rows]),
+        pixels=np.array([[int(row[c]) for c in columns] for row in rows]),
+    )
+
+
+def read_card(directory: str | pathlib.Path) -> dict:
+    """The data card of a prepared data set; DataError when there is none."""
+    path = pathlib.Path(directory) / "card.json"
+    if not path.is_file():
+        raise DataError(
+            f"{directory} holds no prepared data set (card.json is missing); "
+            "make it with: python -m jaxseg.prepare"
+        )
+    return json.loads(path.read_text())

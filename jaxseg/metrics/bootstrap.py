@@ -1,0 +1,72 @@
+"""Percentile bootstrap over groups of images (Efron, 1979).
+
+Whole groups (patients) are drawn with replacement, because images of one patient are
+not independent. Davison and Hinkley, 1997, chapter 3.8.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxseg.metrics import counts
+
+RESAMPLES = 1000
+_CHUNK = 100  # resamples at a time: bounds the memory
+
+
+def draws(
+    groups: int, *, seed: int, resamples: int = RESAMPLES
+) -> Iterator[Int[np.ndarray, "r groups"]]:
+    """How often each resample takes each group, in chunks; the same for one seed."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        taken = rng.integers(groups, size=(size, groups))
+        taken += groups * np.arange(size)[:, None]
+        yield np.bincount(taken.ravel(), minlength=size * groups).reshape(size, groups)
+
+
+def by_group(
+    terms: Float[np.ndarray, "m 3 n"], groups: Sequence[str]
+) -> Float[np.ndarray, "m 3 groups"]:
+    """Terms of m metrics summed over the images of each group, groups sorted."""
+    names, code = np.unique(np.asarray(groups), return_inverse=True)
+    summed = np.zeros((*terms.shape[:-1], len(names)))
+    np.add.at(summed, (..., code), terms)
+    return summed
+
+
+def resample(
+    terms: Float[np.ndarray, "m 3 n"],
+    groups: Sequence[str],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Float[np.ndarray, "m resamples"]:
+    """Each of m metrics on each resample of the groups; NaN where it is undefined.
+
+    `terms` come from `counts.terms`, so a pooled metric is pooled again and a mean over
+    images is averaged again.
+    """
+    summed = by_group(terms, groups)
+    # einsum adds in a fixed order, which BLAS does not promise: bit-exact when repeated
+    parts = [
+        counts.divide(np.einsum("rg,mtg->tmr", taken.astype(np.float64), summed))
+        for taken in draws(summed.shape[-1], seed=seed, resamples=resamples)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def interval(
+    values: Float[np.ndarray, "resamples"], *, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """Low and high end of the percentile interval; undefined resamples are left out.
+
+    (None, None) when no resample is defined.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return None, None
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,191 @@
+"""Numbers that the report needs and the run directory implies."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxseg.report import text
+from jaxseg.report.read import Row, Run, Split, pick
+
+DICE = ("dice_positives", "dice_pooled", "dice_kaggle")
+
+
+def main_split(run: Run) -> Split:
+    """The split a reader should believe: test where it was scored."""
+    return next(iter(run["splits"].values()))
+
+
+def classes(split: Split) -> list[str]:
+    """Class names, background first; [] where evaluation named none."""
+    return [str(name) for name in split["result"].get("classes") or []]
+
+
+def metric_rows(split: Split) -> list[Row]:
+    """One row a metric and class, every key present, the class by its name."""
+    names, rows = classes(split), []
+    for given in split["result"]["metrics"]:
+        keys = ("value", "low", "high", "support_images", "support_pixels")
+        row = {key: given.get(key) for key in keys} | {"name": given["name"]}
+        kind = given.get("class")
+        if isinstance(kind, int) and kind < len(names):
+            kind = names[kind]
+        row["class"] = "all" if kind is None else str(kind)
+        row["policy"] = given.get("policy") or text.policy(row["name"])
+        rows.append(row)
+    return rows
+
+
+def headline(run: Run, split: Split) -> list[Row]:
+    """The rows of the metric the run was selected by, one a foreground class."""
+    rows, names = metric_rows(split), classes(split)
+    rows = [r for r in rows if not names or r["class"] != names[0]] or rows
+    for name in (selection(run), *DICE, *(r["name"] for r in rows)):
+        found = [r for r in rows if r["name"] == name]
+        if any(r["value"] is not None for r in found):
+            return found
+    return rows[:1]
+
+
+def selection(run: Run) -> str | None:
+    """The metric that chose the best checkpoint, without `validation/`."""
+    name = pick(run["info"], "best", "metric")
+    return name.removeprefix("validation/").split("/")[0] if name else None
+
+
+def baselines(split: Split, row: Row) -> dict[str, float | None]:
+    """baseline -> its value of this metric and class (None: undefined or unknown)."""
+    alone = len(classes(split)) <= 2 or row["class"] == "all"
+    found = {}
+    for base in split["result"].get("baselines") or []:
+        metrics = base.get("metrics") or {}
+        by_class = metrics.get(f"{row['name']}/{row['class']}")
+        found[base["name"]] = metrics.get(row["name"]) if alone else by_class
+    return found
+
+
+def optimistic(run: Run, split: Split) -> list[str]:
+    """Why figures of this split flatter the model; [] when nothing says so."""
+    point, reasons = split["result"].get("operating_point") or {}, []
+    same = point.get("split_hash") is not None and point.get("split_hash") == split[
+        "result"
+    ].get("split_hash")
+    if point.get("source_split") == split["name"] or same:
+        reasons.append("the operating point was chosen on these images")
+    if split["name"] == "validation" and selection(run):
+        reasons.append(f"the checkpoint was chosen on it by `{selection(run)}`")
+    return reasons
+
+
+def column(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(epochs, values) of a history column where it is defined."""
+    pairs = [(r["epoch"], r[name]) for r in run["history"] if r.get(name) is not None]
+    array = np.array(pairs, np.float64).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
+
+
+def selection_column(run: Run) -> str | None:
+    """The history column that progression is measured by."""
+    given = pick(run["info"], "best", "metric") or ""
+    names = [given, f"validation/{given}", *(f"validation/{name}" for name in DICE)]
+    return next((n for n in names if column(run, n)[0].size), None)
+
+
+def best_index(name: str, values: Any) -> int:
+    """Where a column is best: lowest for a loss, highest for everything else."""
+    return int(np.argmin(values) if "loss" in name else np.argmax(values))
+
+
+def progression(run: Run, name: str, parts: int = 10) -> list[Row]:
+    """Best value of a column in each tenth of the run; every epoch is in one."""
+    history = run["history"]
+    ranges = []
+    for index in np.array_split(np.arange(len(history)), min(parts, len(history))):
+        rows = [history[i] for i in index]
+        seen = [r for r in rows if r.get(name) is not None]
+        best = seen[best_index(name, [r[name] for r in seen])] if seen else {}
+        losses = [r["loss"] for r in rows if r.get("loss") is not None]
+        ranges.append(
+            {
+                "first": rows[0]["epoch"],
+                "last": rows[-1]["epoch"],
+                "best": best.get(name),
+                "at": best.get("epoch"),
+                "loss": float(np.mean(losses)) if losses else None,
+                "validated": len(seen),
+            }
+        )
+    return ranges
+
+
+def shares(run: Run) -> Row | None:
+    """Target share first and last, realised share overall; None when not logged."""
+    rows = [r for r in run["history"] if r.get("share_realised") is not None]
+    if not rows:
+        return None
+    seen = np.array([r.get("images_seen") or np.nan for r in rows])
+    size = np.diff(seen, prepend=0.0) if np.isfinite(seen).all() else 1.0
+    size = np.broadcast_to(size, len(rows))
+    realised = np.array([r["share_realised"] for r in rows])
+    target = [r.get("share_target") for r in rows]
+    gaps = [abs(r - t) for r, t in zip(realised, target, strict=True) if t is not None]
+    return {
+        "first": target[0],
+        "last": target[-1],
+        "realised": float(np.average(realised, weights=np.maximum(size, 1e-9))),
+        "worst_gap": float(max(gaps)) if gaps else None,
+        "epochs": len(rows),
+    }
+
+
+def confusion(split: Split) -> dict[str, int]:
+    """Images by (has foreground, any pixel predicted), at the operating point."""
+    keys = {(1, 1): "hit", (1, 0): "missed", (0, 1): "false_alarm", (0, 0): "clean"}
+    found = dict.fromkeys(keys.values(), 0)
+    for row in split["images"]:
+        found[
+            keys[int(row["positive"] == 1), int((row["predicted_pixels"] or 0) > 0)]
+        ] += 1
+    return found
+
+
+def image_curves(split: Split) -> dict[str, np.ndarray] | None:
+    """ROC and PR of the highest probability per image; None with one kind only."""
+    rows = [r for r in split["images"] if r.get("max_probability") is not None]
+    score = np.array([r["max_probability"] for r in rows])
+    truth = np.array([r["positive"] == 1 for r in rows], bool)
+    if not truth.any() or truth.all():
+        return None
+    order = np.argsort(-score, kind="stable")
+    score, truth = score[order], truth[order]
+    last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)  # ties together
+    tp, fp = np.cumsum(truth)[last], np.cumsum(~truth)[last]
+    return {
+        "recall": np.append(0.0, tp / truth.sum()),
+        "fpr": np.append(0.0, fp / (~truth).sum()),
+        "precision": np.append(1.0, tp / (tp + fp)),
+    }
+
+
+def nearest(rows: list[Row], threshold: float | None) -> Row:
+    """The row of a PR table at a threshold; {} when there is none."""
+    rows = [r for r in rows if r["threshold"] is not None]
+    if threshold is None or not rows:
+        return {}
+    return min(rows, key=lambda r: abs(r["threshold"] - threshold))
+
+
+def class_weights(card: dict[str, Any]) -> list[Row]:
+    """Per class: train pixels, their share, the stored weight and N / (K n_c)."""
+    pixels = pick(card, "splits", "train", "pixels") or []
+    names = card.get("classes") or []
+    stored, total = card.get("class_weights") or [], sum(pixels)
+    return [
+        {
+            "class": str(names[i]) if i < len(names) else f"class {i}",
+            "pixels": count,
+            "share": count / total if total else None,
+            "stored": stored[i] if i < len(stored) else None,
+            "expected": total / (len(pixels) * count) if count else None,
+        }
+        for i, count in enumerate(pixels)
+    ]

@@ -1,0 +1,159 @@
+"""A run directory as plain dictionaries; what is missing is named.
+
+Only JSON, CSV and PNG are read: nothing here imports a model, so a report can be
+rebuilt years later, on a machine without an accelerator.
+"""
+
+import csv
+import json
+import math
+import os
+import pathlib
+from typing import Any, TypedDict
+
+from jaxseg.errors import DataError
+
+Row = dict[str, Any]
+_TEXT = {"id", "group"}
+_ORDER = ("test", "validation")
+
+
+class Split(TypedDict):
+    """What evaluation wrote about one split."""
+
+    name: str
+    result: dict[str, Any]  # eval/<split>.json
+    images: list[Row]  # eval/<split>_per_image.csv
+    pr: list[Row]  # eval/<split>_pr.csv; [] when there is no pixel curve
+    cases: list[dict[str, Any]]  # examples; image, mask, probability are paths
+
+
+class Run(TypedDict):
+    """Everything a report may say, and nothing else."""
+
+    workdir: pathlib.Path
+    config: dict[str, Any]
+    info: dict[str, Any]  # run.json
+    history: list[Row]  # a row an epoch; None where a value is undefined
+    splits: dict[str, Split]  # test first
+
+
+def read(workdir: str | os.PathLike) -> Run:
+    """The run under `workdir`; raises DataError naming a missing or broken file."""
+    root = pathlib.Path(workdir)
+    if not root.is_dir():
+        raise DataError(f"{root} is no directory: give the workdir of a run.")
+    history = _rows(root / "history.csv", ["epoch"])
+    if not history:
+        raise DataError(f"{root / 'history.csv'} has no rows: train an epoch first.")
+    if any(row["epoch"] is None for row in history):
+        raise DataError(f"{root / 'history.csv'} has a row without an epoch.")
+    names = {
+        path.stem
+        for path in (root / "eval").glob("*.json")
+        if not path.stem.endswith("_examples")
+    }
+    if not names:
+        raise DataError(
+            f"{root / 'eval'} has no <split>.json: run jaxseg.evaluate --run={root}"
+        )
+    first = [name for name in _ORDER if name in names]
+    return Run(
+        workdir=root,
+        config=_json(root / "config.json", dict),
+        info=_json(root / "run.json", dict),
+        history=history,
+        splits={n: _split(root, n) for n in first + sorted(names - set(first))},
+    )
+
+
+def pick(value: Any, *keys: str) -> Any:
+    """`value[key][key]...`, or None as soon as one is not there."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _split(root: pathlib.Path, name: str) -> Split:
+    folder = root / "eval"
+    result = _json(folder / f"{name}.json", dict)
+    for key in ("images", "metrics"):
+        if result.get(key) is None:
+            raise DataError(f"{folder / name}.json has no {key!r}: evaluate again.")
+    for row in result["metrics"]:
+        if not isinstance(row, dict) or "name" not in row:
+            raise DataError(f"{folder / name}.json has a metric without a name.")
+    pr = []
+    if pick(result, "curves", "pixel"):
+        pr = _rows(folder / f"{name}_pr.csv", ["threshold", "precision", "recall"])
+    wanted = ["id", "positive", "truth_pixels", "predicted_pixels"]
+    return Split(
+        name=name,
+        result=result,
+        images=_rows(folder / f"{name}_per_image.csv", wanted),
+        pr=pr,
+        cases=[_case(folder, name, case) for case in _cases(folder, name)],
+    )
+
+
+def _cases(folder: pathlib.Path, name: str) -> list[dict[str, Any]]:
+    return _json(folder / f"{name}_examples.json", list)
+
+
+def _case(folder: pathlib.Path, name: str, case: dict[str, Any]) -> dict[str, Any]:
+    """An example whose file names have become paths that exist."""
+    paths = {}
+    for key in ("image", "mask", "probability", "prediction"):
+        if case.get(key) is None and key == "prediction":
+            continue
+        if case.get(key) is None or case.get("id") is None:
+            raise DataError(
+                f"{folder / name}_examples.json has an example without {key!r} or id."
+            )
+        paths[key] = folder / f"{name}_examples" / case[key]
+        if not paths[key].is_file():
+            raise DataError(f"{paths[key]} is missing: evaluate the split again.")
+    return {"role": "example", "dice": None} | case | paths
+
+
+def _json(path: pathlib.Path, kind: type) -> Any:
+    if not path.is_file():
+        raise DataError(f"{path} is missing: is this the workdir of a run?")
+    try:  # NaN and Infinity are undefined here, whoever wrote them
+        value = json.loads(path.read_text("utf-8"), parse_constant=lambda _: None)
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(value, kind):
+        raise DataError(
+            f"{path} holds a {type(value).__name__}, wants a {kind.__name__}."
+        )
+    return value
+
+
+def _rows(path: pathlib.Path, wanted: list[str]) -> list[Row]:
+    """The rows of a CSV file; numbers as float, the empty string as None."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing: is this the workdir of a run?")
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        for name in wanted:
+            if name not in (reader.fieldnames or []):
+                raise DataError(f"{path} has no column {name!r}.")
+        return [
+            {k: _value(path, reader.line_num, k, v) for k, v in row.items() if k}
+            for row in reader
+        ]
+
+
+def _value(path: pathlib.Path, line: int, name: str, text: str | None) -> Any:
+    if name in _TEXT:
+        return text or ""
+    if text is None or text == "":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise DataError(
+            f"{path}, line {line}: {name} is {text!r}, wants a number or nothing."
+        ) from None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,115 @@
+"""How numbers and names are printed: every number of the report comes through here."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+UNDEFINED = "n/a"
+LABELS = {
+    "dice_pooled": "Dice, all pixels pooled",
+    "iou_pooled": "IoU, all pixels pooled",
+    "precision_pooled": "Precision, all pixels pooled",
+    "recall_pooled": "Recall, all pixels pooled",
+    "specificity_pooled": "Specificity, all pixels pooled",
+    "dice_image_skip_empty": "Dice per image, empty pairs left out",
+    "iou_image_skip_empty": "IoU per image, empty pairs left out",
+    "dice_positives": "Dice per image, positives only",
+    "iou_positives": "IoU per image, positives only",
+    "dice_kaggle": "Dice per image, Kaggle rule",
+    "iou_kaggle": "IoU per image, Kaggle rule",
+    "all_empty": "all empty",
+    "all_foreground": "all foreground",
+    "best_global_threshold": "one grey threshold",
+}
+_POLICIES = {
+    "pooled": "pixels of all images are summed, then divided once",
+    "skip_empty": "mean over images; empty truth with empty prediction is left "
+    "out, empty truth with any predicted pixel is 0",
+    "positives": "mean over images with a non-empty truth",
+    "kaggle": "mean over all images; empty truth with empty prediction is 1, "
+    "empty truth with any predicted pixel is 0",
+}
+
+
+def number(value: float | None, style: str = "score") -> str:
+    """The one way a number is printed; `n/a` when it is undefined.
+
+    Styles: score (0.712), percent (71.2 %), count (12,047), seconds (1 h 23 min),
+    plain (as short as four significant digits allow; integers in full).
+    """
+    if value is None or not math.isfinite(value):
+        return UNDEFINED
+    if style == "count":
+        return f"{round(value):,}"
+    if style == "percent":
+        share = 100 * value
+        return f"{share:.2g} %" if 0 < abs(share) < 1 else f"{share:.1f} %"
+    if style == "seconds":
+        return _duration(value)
+    if style == "plain":
+        whole = float(value).is_integer() and abs(value) < 1e15
+        return f"{round(value):,}" if whole else f"{value:.4g}"
+    if style == "score":
+        return f"{value:.2g}" if 0 < abs(value) < 0.01 else f"{value:.3f}"
+    raise ValueError(f"number has no style {style!r}.")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.3g} s"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """`0.712 [0.650, 0.770]`, or the number alone where no interval is known."""
+    if value is None or low is None or high is None:
+        return number(value)
+    return f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def scored(row: Mapping[str, Any]) -> str:
+    """A metric row as text; an absent class reads `n/a (support 0)`."""
+    if row["value"] is None:
+        return f"{UNDEFINED} (support {number(row['support_images'] or 0, 'count')})"
+    return interval(row["value"], row["low"], row["high"])
+
+
+def plain(value: Any) -> str:
+    """Any JSON value on one line; what is not set says so."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return number(value, "plain")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or "empty"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(plain(v) for v in value) or "empty"
+    return str(value) or "empty"
+
+
+def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """(dotted key, text) pairs of a nested mapping, in its own order."""
+    if not isinstance(value, Mapping) or not value:
+        return [(prefix, plain(value))]
+    dotted = f"{prefix}." if prefix else ""
+    return [pair for k, v in value.items() for pair in flat(v, f"{dotted}{k}")]
+
+
+def label(name: str) -> str:
+    """The human words for a metric or baseline; its own name made readable if new."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def policy(name: str) -> str:
+    """What the name of a metric promises about empty masks and averaging."""
+    found = (text for suffix, text in _POLICIES.items() if name.endswith(suffix))
+    return next(found, "policy not recorded")
+
+
+def plural(count: float, one: str, many: str | None = None) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number(count, 'count')} {one if count == 1 else many or one + 's'}"

@@ -1,0 +1,39 @@
+"""A setting that may change over training: a number, or knots to interpolate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxseg.errors import ConfigError
+
+Schedule = float | Sequence[Sequence[float]]
+
+
+def check(schedule: Schedule, *, name: str) -> None:
+    """Raises ConfigError unless it is a number, or knots ((progress, value), ...).
+
+    Progress is 0 at the first step, 1 at the last, and rises from knot to knot.
+    """
+    if isinstance(schedule, (int, float)):
+        return
+    try:
+        knots = np.asarray([tuple(knot) for knot in schedule], float)
+        fine = knots.ndim == 2 and knots.shape[1] == 2 and len(knots) > 0
+    except (TypeError, ValueError):
+        fine = False
+    if fine:
+        progress = knots[:, 0]
+        fine = np.all(np.diff(progress) > 0) and progress[0] >= 0 and progress[-1] <= 1
+    if not fine:
+        raise ConfigError(
+            f"config.{name} is {schedule!r}; give a number, or knots such as "
+            "((0.0, 0.8), (1.0, 0.4)) with progress rising from 0 to 1."
+        )
+
+
+def at(schedule: Schedule, progress, *, xp=np):
+    """The value at `progress` in [0, 1]; `xp` is numpy, or jax.numpy inside jit."""
+    if isinstance(schedule, (int, float)):
+        return xp.asarray(schedule, dtype=xp.float32)
+    knots = np.asarray(schedule, np.float32)
+    return xp.interp(xp.asarray(progress, xp.float32), knots[:, 0], knots[:, 1])

@@ -1,0 +1,206 @@
+"""UPerNet-Swin: equal to Hugging Face's, parameter by parameter; windows by hand."""
+
+import functools
+import json
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg.errors import ConfigError, DataError
+from jaxseg.models import _hf_names, swin_upernet
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@functools.cache
+def golden(name):
+    """(model, its variables from the golden checkpoint, the golden arrays)."""
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        arrays = dict(file)
+    case = json.loads(str(arrays.pop("case")))
+    swin = case["swin"]
+    model = swin_upernet.Model(
+        case["num_classes"],
+        embed_dim=4,
+        depths=tuple(swin["depths"]),
+        num_heads=tuple(swin["num_heads"]),
+        window=swin["window_size"],
+        width=6,
+        aux=case["aux"],
+        aux_channels=5,
+    )
+    image = nhwc(arrays["image"])
+    shapes = jax.eval_shape(
+        functools.partial(model.init, train=False), jax.random.key(0), image
+    )
+    return model, _hf_names.from_hf(published(arrays), shapes), arrays
+
+
+def published(arrays):
+    start = "hf/"
+    return {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
+
+
+def nhwc(array):
+    return jnp.asarray(array).transpose(0, 2, 3, 1)
+
+
+def assert_equal_to(ours, theirs, name):
+    error = np.abs(np.asarray(ours) - np.asarray(theirs)).max()
+    assert error < 2e-5 * np.abs(theirs).max(), f"{name}: {error}"
+
+
+@pytest.mark.parametrize("name", ["odd", "grey"])
+def test_logits_features_and_gradients_equal_hugging_face(name):
+    model, variables, arrays = golden(name)
+    table = variables["params"]["backbone"]["stage1_block1"]["attention"]["bias_table"]
+
+    def objective(image, table):
+        params = jax.tree.map(lambda x: x, variables["params"])
+        params["backbone"]["stage1_block1"]["attention"]["bias_table"] = table
+        out, state = model.apply(
+            {**variables, "params": params},
+            image,
+            train=False,
+            capture_intermediates=lambda module, _: module.name == "backbone",
+            mutable=["intermediates"],
+        )
+        features = state["intermediates"]["backbone"]["__call__"][0]
+        return jnp.sum(nhwc(arrays["cotangent"]) * out["logits"]), (out, features)
+
+    grad = jax.jit(jax.grad(objective, (0, 1), has_aux=True))
+    (g_image, g_table), (out, features) = grad(nhwc(arrays["image"]), table)
+    for i, feature in enumerate(features):
+        assert_equal_to(feature, nhwc(arrays[f"stage{i + 1}"]), f"stage {i + 1}")
+    assert_equal_to(out["logits"], nhwc(arrays["logits"]), "logits")
+    assert ("aux" in out) == ("aux" in arrays)
+    if "aux" in out:
+        assert_equal_to(out["aux"], nhwc(arrays["aux"]), "aux")
+    assert_equal_to(g_image, nhwc(arrays["image_gradient"]), "image gradient")
+    square = arrays["table_gradient"].reshape(g_table.shape)
+    assert_equal_to(g_table, square, "table gradient")
+
+
+def test_training_mode_equals_hugging_face_and_moves_the_same_statistics():
+    model, variables, arrays = golden("odd")
+    apply = jax.jit(functools.partial(model.apply, train=True, mutable=["batch_stats"]))
+    out, state = apply(variables, nhwc(arrays["image"]))
+    assert_equal_to(out["logits"], nhwc(arrays["train_logits"]), "logits")
+    after = {k[6:]: v for k, v in arrays.items() if k.startswith("after/")}
+    want = _hf_names.from_hf({**published(arrays), **after}, variables)["batch_stats"]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5),
+        state["batch_stats"],
+        want,
+    )
+
+
+@pytest.mark.parametrize(
+    "size, trainable",
+    [
+        ("tiny", 59_941_862),
+        ("small", 81_259_766),
+        ("base", 121_415_076),
+        ("large", 233_962_976),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(size, trainable):
+    assert count(shapes_of(swin_upernet.Model(150, size=size))["params"]) == trainable
+
+
+def test_parameter_counts_of_the_parts_of_base():
+    params = shapes_of(swin_upernet.Model(150, size="base"))["params"]
+    parts = [count(params[k]) for k in ("backbone", "aux_conv", "aux_classifier")]
+    head = count(params["decode_head"]) + count(params["classifier"])
+    assert (parts[0], head, sum(parts[1:])) == (86_880_376, 33_315_990, 1_218_710)
+    assert count(shapes_of(swin_upernet.Model(2, size="base"))["params"]) == 121_301_116
+    small = shapes_of(swin_upernet.Model(2, size="base", aux=False))["params"]
+    assert not any(name.startswith("aux") for name in small)
+
+
+def shapes_of(model):
+    image = jnp.zeros((1, 64, 64, 3))
+    init = functools.partial(model.init, train=False)
+    return jax.eval_shape(init, jax.random.key(0), image)
+
+
+def count(tree):
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def test_rematerialisation_changes_no_name_and_no_number():
+    model, variables, arrays = golden("grey")
+    image = nhwc(arrays["image"])[:, :16, :16]
+
+    def value(variables, model):
+        return jnp.sum(model.apply(variables, image, train=False)["logits"] ** 2)
+
+    grad = jax.jit(jax.grad(value), static_argnums=1)
+    plain = grad(variables, model)
+    again = grad(variables, model.clone(remat=True))
+    text = str(jax.make_jaxpr(value, static_argnums=1)(variables, model.clone(remat=1)))
+    assert "remat" in text or "checkpoint" in text
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        plain,
+        again,
+    )
+
+
+def test_a_checkpoint_is_imported_completely_or_not_at_all():
+    _, variables, arrays = golden("odd")
+    hf = published(arrays)
+    name = "backbone.encoder.layers.0.blocks.1.attention.self.key.bias"
+    without = {k: v for k, v in hf.items() if k != name}
+    with pytest.raises(DataError, match=f"lacks 1: {name}"):
+        _hf_names.from_hf(without, variables)
+    with pytest.raises(DataError, match="no use of the model, 1: neck.weight"):
+        _hf_names.from_hf({**hf, "neck.weight": np.zeros(1)}, variables)
+    with pytest.raises(DataError, match=r"another shape .*: .*key.bias \(13,\) for"):
+        longer = {**hf, name: np.zeros(5), "backbone.swin.layernorm.bias": np.zeros(1)}
+        _hf_names.from_hf(longer, variables)
+
+
+def test_skipped_names_keep_their_values_and_all_others_are_imported():
+    model, _, arrays = golden("odd")
+    five = model.clone(num_classes=5)
+    start = jax.tree.map(lambda x: np.full(x.shape, np.nan, x.dtype), shapes_of(five))
+    skip = ("decode_head.classifier", "auxiliary_head.classifier")
+    got = _hf_names.from_hf(published(arrays), start, skip=skip)
+    nan = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(got)
+        if np.isnan(leaf).any()
+    ]
+    assert sorted(nan) == [
+        f"params/{head}/{leaf}"
+        for head in ("aux_classifier", "classifier")
+        for leaf in ("bias", "kernel")
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        (dict(size="huge"), "choose one of .*tiny"),
+        (dict(embed_dim=30, num_heads=(4, 4, 4, 4)), "30 channels, which 4 heads"),
+        (dict(depths=(2, 2)), "4 numbers"),
+        (dict(window=0), "1 or more"),
+        (dict(dtype="float16"), "'bfloat16'"),
+        (dict(drop_path=1.0), r"\[0, 1\)"),
+    ],
+)
+def test_fields_that_do_not_fit_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        shapes_of(swin_upernet.Model(2, **fields))
+
+
+def test_single_fields_replace_those_of_the_size():
+    model = swin_upernet.Model(2, size="base", window=7, depths=[2, 2, 2, 2])
+    backbone = shapes_of(model)["params"]["backbone"]
+    assert backbone["stage1_block0"]["attention"]["bias_table"].shape == (13, 13, 4)
+    assert "stage3_block1" in backbone and "stage3_block2" not in backbone
