@@ -49,6 +49,7 @@ def _full() -> ConfigDict:
     c.data = ConfigDict()
     c.data.name = "siim_acr"
     c.data.dir = ""  # where `python -m jaxseg.prepare --data_dir` put it
+    c.data.raw = False  # True: dir holds raw files, prepared at the first start
     c.data.image_size = (512, 512)  # height, width the model sees
     c.data.fit = "stretch"  # or "pad": keep the aspect ratio
     # window to 8 bits: auto, none, percentile, zscore, range, imagenet; the limits
@@ -139,7 +140,7 @@ def _demo() -> dict:
         },
         "model": {
             "swin_upernet": {
-                "size": "custom",
+                "size": "tiny",  # replaced field by field:
                 "embed_dim": 32,
                 "depths": (2, 2, 2, 2),
                 "num_heads": (1, 2, 4, 8),
@@ -151,6 +152,7 @@ def _demo() -> dict:
             }
         },
         "sampler": {"balanced": {"share": 0.6, "negative_keep": 0.5}},
+        "augment": {"elastic_pixels": 2.0},
         "optim": {"learning_rate": 1e-3},
         "eval": {"per_device_batch": 8},
         "log_every": 10,

@@ -7,7 +7,6 @@ import os
 import pathlib
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import numpy as np
 from absl import logging
@@ -15,8 +14,8 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, optim, schedule, step
-from jaxseg.data import augment, intensity, pipeline, prepared, siim_tree
-from jaxseg.errors import ConfigError
+from jaxseg.data import augment, intensity, pipeline, preparation, prepared, siim_tree
+from jaxseg.errors import ConfigError, DataError
 
 
 def cache_dir() -> pathlib.Path:
@@ -28,8 +27,8 @@ def cache_dir() -> pathlib.Path:
 def dataset(config: ConfigDict) -> pathlib.Path:
     """The prepared data set that the config names, made first where that is possible.
 
-    Demonstration data is drawn and prepared in the cache; a folder of images is
-    prepared in the cache; anything else must have been prepared before.
+    Demonstration data is drawn and prepared in the cache, and so is a raw folder; a
+    real data set must have been prepared before.
     """
     if jax.process_index() == 0:
         directory = _dataset(config)
@@ -54,10 +53,16 @@ def _dataset(config: ConfigDict) -> pathlib.Path:
             "config.data.dir is empty; name the folder of the data with "
             "--config.data.dir=... or $JAXSEG_DATA."
         )
-    source = pathlib.Path(config.data.dir)
-    if hasattr(module, "prepared_at"):
-        return module.prepared_at(source)
-    return module.prepare(source, cache_dir(), progress=False, **options)
+    if config.data.raw:
+        return module.prepare(config.data.dir, cache_dir(), progress=False, **options)
+    found = preparation.locate(config.data.name, config.data.dir)
+    if found is None:
+        raise DataError(
+            f"{config.data.dir} holds no prepared {config.data.name}; make it with: "
+            f"python -m jaxseg.prepare --dataset={config.data.name} --source=RAW "
+            f"--data_dir={config.data.dir}"
+        )
+    return found
 
 
 def _digest(value: Any) -> str:
@@ -69,7 +74,7 @@ class Parts(NamedTuple):
     """What training and evaluation share."""
 
     view: pipeline.View
-    model: nn.Module
+    model: Any  # a Linen module
     normalise: step.Normalise
     image_shape: tuple[int, int, int]
     intensity: str  # the mode that "auto" became
@@ -91,7 +96,7 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     )
 
 
-def model(config: ConfigDict, num_classes: int) -> nn.Module:
+def model(config: ConfigDict, num_classes: int) -> Any:
     """The model the config names, with the fields of the block of that name."""
     name = config.model.name
     fields = config.model[name].to_dict() if name in config.model else {}

@@ -5,9 +5,8 @@ is not there. But it keeps no digests: one flipped bit in the array data restore
 wrong numbers without a word, and another dtype is cast silently. So, in the
 background and just before the rename, process 0 writes `manifest.json` into the
 step: the SHA-256 of every file, the shape and dtype of every array, the metrics and
-`meta`. It appears together with the step, in one rename: whatever moment a run is
-killed at, every step that is there has its manifest, and a step without one has
-been damaged since.
+`meta`. Both appear in one rename, so whenever a run is killed, every step that is
+there has its manifest, and a step without one has been damaged since.
 """
 
 import dataclasses
@@ -71,10 +70,10 @@ def open_manager(
     would leave nothing to fall back to) and DataError where there is nothing to read.
     """
     directory = pathlib.Path(directory).absolute()
-    if keep < 2:
-        raise errors.ConfigError(f"keep={keep} checkpoints is too few: keep 2 or more.")
-    if mode not in ("max", "min"):
-        raise errors.ConfigError(f"mode={mode!r} is not known: say 'max' or 'min'.")
+    if keep < 2 or mode not in ("max", "min"):
+        raise errors.ConfigError(
+            f"keep={keep}, mode={mode!r}: keep 2 or more; mode is 'max' or 'min'."
+        )
     if read_only and not directory.is_dir():
         raise errors.DataError(f"{directory} does not exist: no checkpoints to read.")
     logging.get_absl_logger().addFilter(_quiet)
@@ -108,10 +107,9 @@ def save(
 ) -> None:
     """Saves `state` as `step` in the background; every process calls it.
 
-    `metrics` (None between evaluations) decides which step is best; an undefined
-    value is stored as null. `meta` is small and JSON. Raises OSError when this or
-    the save before could not be written, ConfigError when `metrics` lacks the
-    manager's metric, RuntimeError when `step` is not newer than the newest.
+    `metrics` (None between evaluations) decides which step is best; `meta` is small,
+    finite and JSON. Raises OSError when this or the save before could not be written,
+    ConfigError when `metrics` lacks the metric, RuntimeError for a step not newer.
     """
     _wait(manager)
     latest = latest_step(manager)
@@ -132,7 +130,7 @@ def save(
     arguments = ocp.args.Composite(state=ocp.args.StandardSave(state))
     try:
         started = manager.orbax.save(step, args=arguments, force=True)
-    except OSError as error:
+    except Exception as error:
         raise _not_written(manager, step, error) from error
     if not started:
         raise RuntimeError(f"the checkpoint of step {step} was not written.")
@@ -166,16 +164,11 @@ def restore(
     if step is None and not manager.read_only:
         manager.orbax.reload()  # process 0 may have moved damaged steps
     manifest, _ = digests.read(manager.directory / str(chosen))
-    digests.check_tree(
-        manifest["tree"],
-        digests.tree(abstract),
-        source=f"checkpoint {chosen} of {manager.directory}",
-    )
-    arguments = ocp.args.Composite(
-        state=ocp.args.StandardRestore(jax.tree.map(_with_sharding, abstract))
-    )
-    state = manager.orbax.restore(chosen, args=arguments)["state"]
-    return state, manifest["meta"], chosen
+    source = f"checkpoint {chosen} of {manager.directory}"
+    digests.check_tree(manifest["tree"], digests.tree(abstract), source=source)
+    wanted = ocp.args.StandardRestore(jax.tree.map(_with_sharding, abstract))
+    state = manager.orbax.restore(chosen, args=ocp.args.Composite(state=wanted))
+    return state["state"], manifest["meta"], chosen
 
 
 def latest_step(manager: Manager) -> int | None:
@@ -210,10 +203,9 @@ def close(manager: Manager) -> None:
 def _wait(manager):
     try:
         manager.orbax.wait_until_finished()
+        manager.orbax.check_for_errors()
     except Exception as error:  # whatever orbax's writer threads met
-        step = manager.pending.get("step")
-        manager.values.pop(step, None)
-        raise _not_written(manager, step, error) from error
+        raise _not_written(manager, manager.pending.get("step"), error) from error
 
 
 def _not_written(manager, step, error) -> OSError:
@@ -252,8 +244,5 @@ def _defined(metrics) -> dict[str, float | None]:
 
 
 def _quiet(record) -> bool:
-    """Keeps orbax's running commentary, and its tracebacks, out of the log."""
-    if f"{os.sep}orbax{os.sep}" not in record.pathname:
-        return True
-    record.exc_info = record.exc_text = None
-    return record.levelno >= logging.converter.STANDARD_ERROR
+    """Keeps orbax's commentary and tracebacks out of the log: we raise what fails."""
+    return f"{os.sep}orbax{os.sep}" not in record.pathname

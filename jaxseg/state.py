@@ -1,6 +1,7 @@
 """The state of training, born in its shards."""
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -35,26 +36,24 @@ def init(
     )
 
 
-def create(seed: int, mesh: Mesh, **kwargs) -> tuple[TrainState, TrainState]:
-    """(state, its shapes with shardings); `kwargs` are those of `init`."""
-    make = functools.partial(init, **kwargs)
-    key = jax.random.key(seed)
-    shapes = jax.eval_shape(make, key)
-    shardings = sharding.state_sharding(shapes, mesh)
-    state = jax.jit(make, out_shardings=shardings)(key)
-    return state, abstract(shapes, shardings)
-
-
-def abstract(shapes, shardings):
-    """Shapes and shardings in one tree, as a restore needs them."""
+def abstract(mesh: Mesh, **kwargs: Any) -> TrainState:
+    """Shapes, dtypes and shardings of a state; `kwargs` are those of `init`."""
+    shapes = jax.eval_shape(functools.partial(init, **kwargs), jax.random.key(0))
     return jax.tree.map(
         lambda s, h: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=h),
         shapes,
-        shardings,
+        sharding.state_sharding(shapes, mesh),
     )
 
 
-def count(params) -> int:
+def create(seed: int, shapes: TrainState, **kwargs: Any) -> TrainState:
+    """A new state laid out as `shapes` (from `abstract`) says."""
+    shardings = jax.tree.map(lambda s: s.sharding, shapes)
+    make = jax.jit(functools.partial(init, **kwargs), out_shardings=shardings)
+    return make(jax.random.key(seed))
+
+
+def count(params: Any) -> int:
     """The number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 

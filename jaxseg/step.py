@@ -2,8 +2,8 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -29,7 +29,7 @@ def train_step(
     batch: Batch,
     *,
     seed: int,
-    model: nn.Module,
+    model: Any,
     losses: Mapping[str, tuple[Loss, schedule.Schedule]],
     aux_weight: float,
     tx: optax.GradientTransformation,
@@ -63,7 +63,7 @@ def train_step(
     grads, model_state, numbers = _gradients(
         objective, state, batch, key, total, accumulate
     )
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
     fine = jnp.isfinite(numbers["loss"]) & jnp.isfinite(norm)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -177,14 +177,14 @@ def _objective(
     return loss, (model_state, {"loss": loss, **numbers})
 
 
-def predict(variables, batch: Batch, *, model: nn.Module, normalise: Normalise):
+def predict(variables, batch: Batch, *, model: Any, normalise: Normalise):
     """f32 [b, h, w, k]: probabilities of the classes."""
     image = batch["image"].astype(jnp.float32) / 255
     outputs = model.apply(variables, normalise(image), train=False)
     return jax.nn.softmax(outputs["logits"].astype(jnp.float32), axis=-1)
 
 
-def make_predict(mesh: Mesh, *, model: nn.Module, normalise: Normalise):
+def make_predict(mesh: Mesh, *, model: Any, normalise: Normalise):
     """A jit-compiled `predict(variables, batch)` over the mesh.
 
     Every device runs one and the same program on a block of the same size, whatever

@@ -84,12 +84,12 @@ def crescents(rng, lung, *, area):
     parts = []
     for i, share in enumerate(shares):
         place = rng.choice(4, p=[0.42, 0.36, 0.10, 0.12]) if i == 0 else 3
-        reach = np.clip(0.10 + 0.14 * np.sqrt(area * share / 0.04), 0.12, 0.45)
+        reach = np.clip(0.09 + 0.12 * np.sqrt(area * share / 0.04), 0.11, 0.42)
         reach *= rng.uniform(0.8, 1.25)
         if place == 0:  # apical
             centre = rng.normal(0.27, 0.04)
         elif place == 1:  # along the upper side
-            centre, reach = rng.uniform(0.36, 0.52), 1.25 * reach
+            centre, reach = rng.uniform(0.36, 0.52), 1.15 * reach
         elif place == 2:  # along the lower side
             centre = rng.uniform(0.6, 0.8)
         else:  # costophrenic
@@ -230,4 +230,10 @@ def vessels(rng, film, lung):
         start = path[rows, pick].reshape(-1, 2)
         angle = (turn[rows, pick - 1] + rng.choice([-1, 1], pick.shape) * 0.55).ravel()
         steps, length = steps - 3, 0.75 * length
-    return value
+    # Small vessels everywhere up to the wall: what a pneumothorax takes away.
+    ends = lung.rim[rng.integers(len(lung.rim), size=90)] - lung.hilum
+    start = lung.hilum + ends * rng.uniform(0.45, 0.85, (90, 1))
+    way = ends / np.linalg.norm(ends, axis=1, keepdims=True) * 0.05
+    bend = np.cumsum(rng.normal(0, 0.012, (90, 5, 2)), 1)
+    path = start[:, None] + np.cumsum(way[:, None] + bend, 1)
+    return value + 0.075 * film.stroke(list(path), width=1.0, blur=0.4)

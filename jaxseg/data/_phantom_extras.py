@@ -14,7 +14,7 @@ def folds(rng, film, lungs):
     """
     value = np.zeros((film.size, film.size), np.float32)
     for lung in lungs:
-        if rng.random() > 0.30:
+        if rng.random() > 0.20:
             continue
         keep = rng.uniform(0.62, 0.92)
         rim = lung.hilum + keep * (lung.rim - lung.hilum)
@@ -76,7 +76,7 @@ def _blobs(rng, film, count):
 
 def lucencies(rng, film):
     """Return f32 [h, w] in 0..1: emphysema, dark but with a few markings left."""
-    return _blobs(rng, film, rng.integers(1, 3) if rng.random() < 0.3 else 0)
+    return _blobs(rng, film, rng.integers(1, 3) if rng.random() < 0.2 else 0)
 
 
 def opacities(rng, film):

@@ -25,7 +25,7 @@ def matrices(
 ) -> Float[Array, "b 2 2"]:
     """The map from a place in the result to its place in the image, [[yy yx] [xy xx]].
 
-    `angle` in radians, `shear` = x moved per y, `flip` = -1 or 1 for y and x.
+    `angle` in radians, clockwise; `shear` = x moved per y; `flip` = -1 or 1, y and x.
     """
     cos, sin, zoom = jnp.cos(angle), jnp.sin(angle), jnp.exp(-log_scale)
     yy, yx = cos - sin * shear, -sin

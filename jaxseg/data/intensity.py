@@ -132,6 +132,11 @@ def histogram(image: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(channel, minlength=levels) for channel in flat.T])
 
 
+def no_counts(channels: int, dtype) -> np.ndarray:
+    """Zeros to add `histogram` to."""
+    return np.zeros((channels, np.iinfo(dtype).max + 1), np.int64)
+
+
 def check(
     mode: str, dtype, low: float | None, high: float | None
 ) -> tuple[float | None, float | None]:

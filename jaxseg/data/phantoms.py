@@ -128,7 +128,7 @@ def _pneumothorax(rng, film, lungs, seen):
         mask = np.logical_or.reduce(regions) & inside
     edges = [part.edge for part in parts]
     line = film.stroke(edges, width=rng.uniform(1.0, 1.7)) * insides[side]
-    return mask, rng.uniform(0.06, 0.14) * line
+    return mask, rng.uniform(0.08, 0.17) * line
 
 
 def _compose(rng, film, layers, mask, line):
@@ -138,12 +138,12 @@ def _compose(rng, film, layers, mask, line):
     lucent = extras.lucencies(
         rng, film
     )  # emphysema: darker, markings thinned, not gone
-    texture = film.grain(rng, 1.3) * 0.018 + film.grain(rng, 3.2) * 0.014
+    texture = film.grain(rng, 1.7) * 0.024 + film.grain(rng, 3.2) * 0.019
     markings = layers.vessels + texture * layers.air * rng.uniform(0.8, 1.4)
     density = layers.tissue - lung_depth * layers.air
     density += layers.ribs + layers.over + line
     density += markings * (1 - free) * (1 - 0.45 * lucent)
-    density -= layers.air * (free * rng.uniform(0.035, 0.09) + 0.06 * lucent)
+    density -= layers.air * (free * rng.uniform(0.06, 0.13) + 0.06 * lucent)
     clouds = film.grain(rng, 22.0) * rng.uniform(0.005, 0.03)  # veils, soft opacities
     return density + (clouds * (layers.air > 0.2) + extras.opacities(rng, film)) * (
         1 - free
@@ -157,7 +157,7 @@ def _expose(rng, film, density, *, bits):
     density = density + scatter * (wide - density) + extras.shading(rng, film)
     density = cv2.GaussianBlur(density, (0, 0), rng.uniform(0.35, 0.85) * film.unit)
     # Dense parts let few photons through, so they are the noisy ones.
-    noise = rng.uniform(0.004, 0.014) * np.exp(1.1 * (density - 0.4))
+    noise = rng.uniform(0.004, 0.011) * np.exp(1.1 * (density - 0.4))
     density = density + noise * film.grain(rng, 0.45)
     black, white = rng.uniform(0.0, 0.10), rng.uniform(0.88, 1.08)
     tone = ((density - black) / (white - black)).clip(0, 1) ** rng.uniform(0.75, 1.35)

@@ -110,7 +110,7 @@ def _exists(directory):
 def _write_film(root, film, *, size, seed):
     """Write the DICOM file of a film; return its rows (ImageId, run lengths)."""
     body_rng = np.random.default_rng((seed, film.patient, _PATIENT))
-    name, body = str(uuid.UUID(bytes=body_rng.bytes(16), version=4)), None
+    name = str(uuid.UUID(bytes=body_rng.bytes(16), version=4))
     body = phantoms.body(body_rng)
     rng = np.random.default_rng((seed, film.index))
     bits = 12 if film.encoding == "dark12" else 8

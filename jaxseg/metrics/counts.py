@@ -96,6 +96,13 @@ def divide(summed: Float[np.ndarray, "3 *n"]) -> Float[np.ndarray, "*n"]:
     return np.where(defined, above / np.where(defined, below, 1), np.nan)
 
 
+def each(name: str, counts: dict[str, np.ndarray]) -> list[float | None]:
+    """The pooled metric of every image by itself; None for 0/0, whatever is absent."""
+    above, below, _ = terms(name, **counts)
+    pairs = zip(above.tolist(), below.tolist(), strict=True)
+    return [a / b if b > 0 else None for a, b in pairs]
+
+
 def value(name: str, counts: dict[str, np.ndarray]) -> float | None:
     """The metric over all images, or None where it is undefined (an absent class).
 

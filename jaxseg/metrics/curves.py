@@ -43,7 +43,7 @@ def curve(
         out["prevalence"] = total_pos / (total_pos + total_neg)
     if not total_pos:
         return out
-    steps = _steps(pos, neg, tied[keep])
+    steps = _steps(pos, neg, tied[keep] | (pos + neg == 1))
     out |= _bounded("average_precision", *_average_precision(steps))
     out |= _bounded("pr_auc_trapezoid", *_trapezoid(steps))
     if total_neg:
@@ -60,7 +60,7 @@ _NAMES = [n for f in _FIGURES for n in (f, f"{f}_error_bound")] + ["best_f1_thre
 
 def _bounded(name: str, figure: float, low: float, high: float) -> dict[str, float]:
     bound = max(high - figure, figure - low, 0.0) + _ROUNDING
-    return {name: figure, f"{name}_error_bound": bound}
+    return {name: float(figure), f"{name}_error_bound": float(bound)}
 
 
 class _Steps(NamedTuple):
@@ -91,10 +91,11 @@ def _steps(pos, neg, tied) -> _Steps:
 def _average_precision(s: _Steps):
     """Worst: negatives first, then positive by positive.
 
-    That is a sum of 1 - F / (N + j) for j = 1 ... a, with F = fp and N = tp0 + fp; the
-    sum of 1 / (N + j) is at most log(1 + a / N).
+    That is a sum of 1 - F / (N + j) for j = 1 ... a, with F = fp and N = tp0 + fp. As
+    1 / x is convex, the sum of 1 / (N + j) is at most log((N + a + 1/2) / (N + 1/2)).
     """
-    drop = s.fp * np.log1p(s.pos / np.maximum(s.tp0 + s.fp, 1)) / np.maximum(s.pos, 1)
+    ratio = np.log1p(s.pos / (s.tp0 + s.fp + 0.5)) / np.maximum(s.pos, 1)
+    drop = s.fp * ratio
     worst = np.minimum(np.where(s.fp == 0, 1.0, 1 - drop), s.precision)
     low = np.where(s.tied, s.precision, worst)
     high = np.where(s.tied, s.precision, s.highest)
@@ -102,12 +103,19 @@ def _average_precision(s: _Steps):
 
 
 def _trapezoid(s: _Steps):
-    """Straight lines between bins, from (recall 0, precision 1) as scikit-learn."""
+    """Straight lines between bins, from (recall 0, precision 1) as scikit-learn.
+
+    In a bin every point lies between two concave curves of tp: precision with all of
+    its negatives, and with none. So does the path: above the chord of the lower one,
+    and below the upper one, whose area is at most its height in the middle.
+    """
     start = np.concatenate([[1.0], s.precision[:-1]])
     middle = (start + s.precision) / 2
-    worst = np.minimum(s.tp0 / np.maximum(s.tp0 + s.fp, 1), middle)
-    low = np.where(s.tied, middle, worst)
-    high = np.where(s.tied, middle, np.maximum(s.highest, start))
+    lowest = np.where(s.fp == 0, 1.0, s.tp0 / np.maximum(s.tp0 + s.fp, 1))
+    half = s.tp0 + s.pos / 2
+    highest = np.where(s.fp0 == 0, 1.0, half / np.maximum(half + s.fp0, 0.5))
+    low = np.where(s.tied, middle, (lowest + s.precision) / 2)
+    high = np.where(s.tied, middle, highest)
     return s.mean(middle), s.mean(low), s.mean(high)
 
 
@@ -130,11 +138,11 @@ def _best_f1(s: _Steps):
 
 
 def pixel_curve(
-    pooled: Int[np.ndarray, "bins 2"], seen: Int[np.ndarray, "bins"]
+    pooled: Int[np.ndarray, "2 bins"], seen: Int[np.ndarray, "bins"]
 ) -> dict[str, float | int | None]:
-    """`curve` of a pooled histogram over `bins.BINS` bins, columns by truth."""
+    """`curve` of a pooled histogram over `bins.BINS` bins, rows by truth."""
     tied = (seen >= 0) | _bins.at_most_one_value()
-    return curve(pooled[:, 0], pooled[:, 1], _bins.LOWER, tied)
+    return curve(pooled[0], pooled[1], _bins.LOWER, tied)
 
 
 def exact_curve(
@@ -148,12 +156,12 @@ def exact_curve(
     return curve(neg, pos, lower, np.ones(len(level), bool))
 
 
-def rows(cells: Int[np.ndarray, "cells 2"]) -> list[dict[str, float | None]]:
+def rows(cells: Int[np.ndarray, "2 cells"]) -> list[dict[str, float | None]]:
     """Threshold, precision, recall and false-positive rate at each grid threshold.
 
     Exact counts of `score > threshold`; None for 0/0.
     """
-    total = cells.sum(axis=0)
+    total = cells.sum(axis=1)
     return [
         {
             "threshold": float(t),
@@ -161,7 +169,7 @@ def rows(cells: Int[np.ndarray, "cells 2"]) -> list[dict[str, float | None]]:
             "recall": _ratio(tp, total[1]),
             "fpr": _ratio(fp, total[0]),
         }
-        for t, (fp, tp) in zip(_bins.GRID, _bins.above(cells), strict=True)
+        for t, (fp, tp) in zip(_bins.GRID, _bins.above(cells).T, strict=True)
     ]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
+from jaxseg.metrics.histogram import joint
 from jaxseg.types import IGNORE
 
 LEVELS = 256
@@ -14,23 +15,28 @@ RULE = (
 
 def histogram(
     image: Shaped[np.ndarray, "h w c"], mask: UInt8[np.ndarray, "h w"]
-) -> Int[np.ndarray, "256 2"]:
-    """Pixels at each of 256 levels of the first channel by truth (0, above 0), uint32.
+) -> Int[np.ndarray, "2 256"]:
+    """Pixels at each of 256 levels, uint32, rows by truth (background, foreground).
 
-    8-bit images keep their levels. 16-bit images are stretched from the 0.5 to the 99.5
-    percentile of their labelled pixels, so that an offset or a 12-bit range cannot hide
-    the object from the baseline. Pixels of IGNORE count nowhere.
+    The first channel counts. 8-bit images keep their levels; 16-bit images are
+    stretched from the 0.5 to the 99.5 percentile of their labelled pixels, so that an
+    offset or a 12-bit range cannot hide the object from the baseline. IGNORE counts
+    nowhere.
     """
     depth = 1 << (8 * image.dtype.itemsize)
-    code = image[..., 0].astype(np.int32)
-    code += (mask > 0).astype(np.int32) * depth
+    value, label = image[..., 0], mask
     if (mask == IGNORE).any():
-        code = code[mask != IGNORE]
-    by_truth = np.bincount(code.ravel(), minlength=2 * depth).reshape(2, depth)
+        value, label = value[mask != IGNORE], label[mask != IGNORE]
+    value, label = value.ravel(), label.ravel()
+
+    def encode(part):
+        return value[part] + (label[part] > 0) * np.int32(depth)
+
+    by_truth = joint(encode, value.size, 2 * depth)[0].reshape(2, depth)
     if depth > LEVELS:
         level = _stretch(by_truth.sum(axis=0))
         by_truth = [np.bincount(level, row, minlength=LEVELS) for row in by_truth]
-    return np.stack(by_truth, axis=-1).astype(np.uint32)
+    return np.asarray(by_truth).astype(np.uint32)
 
 
 def _stretch(counts: Int[np.ndarray, "depth"]) -> Int[np.ndarray, "depth"]:
@@ -44,29 +50,29 @@ def _stretch(counts: Int[np.ndarray, "depth"]) -> Int[np.ndarray, "depth"]:
 
 
 def predicted(
-    levels: Int[np.ndarray, "*n 256 2"], *, threshold: int, polarity: str
+    levels: Int[np.ndarray, "*n 2 256"], *, threshold: int, polarity: str
 ) -> Int[np.ndarray, "*n 2"]:
     """Pixels by truth that the rule calls foreground, int64.
 
     "bright" takes levels >= threshold, "dark" takes levels < threshold.
     """
     chosen = slice(threshold, None) if polarity == "bright" else slice(0, threshold)
-    return levels[..., chosen, :].sum(axis=-2, dtype=np.int64)
+    return levels[..., chosen].sum(axis=-1, dtype=np.int64)
 
 
-def best(levels: Int[np.ndarray, "n 256 2"]) -> tuple[int, str, float | None]:
+def best(levels: Int[np.ndarray, "n 2 256"]) -> tuple[int, str, float | None]:
     """Threshold and polarity with the highest pooled Dice, and that Dice.
 
     Ties go to "bright", then to the lower threshold. The Dice is None, and the
     threshold arbitrary, when there is no foreground.
     """
-    background, foreground = levels.sum(axis=0, dtype=np.int64).T
-    total = foreground.sum()
-    below = np.concatenate([[[0, 0]], np.cumsum([background, foreground], axis=1).T])
-    counts = {"bright": below[-1] - below, "dark": below}
+    summed = levels.sum(axis=0, dtype=np.int64)
+    total = summed[1].sum()
+    below = np.pad(np.cumsum(summed, axis=1), ((0, 0), (1, 0)))  # [2, 257]
+    counts = {"bright": below[:, -1:] - below, "dark": below}
     if not total:
         return LEVELS // 2, "bright", None
-    dice = {p: 2 * c[:, 1] / (c.sum(axis=1) + total) for p, c in counts.items()}
+    dice = {p: 2 * c[1] / (c.sum(axis=0) + total) for p, c in counts.items()}
     polarity = max(dice, key=lambda p: dice[p].max())
     at = int(np.argmax(dice[polarity]))
     return at, polarity, float(dice[polarity][at])

@@ -5,22 +5,23 @@ tallies is addition: any number of processes, any order, the same result.
 """
 
 import dataclasses
+import functools
+import math
 from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.metrics import bins, intensity
-from jaxseg.types import IGNORE
+from jaxseg.metrics import bins
 
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
     """Counts of n images and k classes, rows sorted by index; IGNORE counts nowhere.
 
-    The histograms exist for k = 2 only: elsewhere their second axis has length 0.
-    Columns "by truth" are (background, foreground).
+    The histograms exist for k = 2 only: elsewhere their last axis has length 0. "By
+    truth" means two rows, background and foreground.
     """
 
     index: np.ndarray  # i64 [n], position in the split
@@ -29,9 +30,9 @@ class Tally:
     predicted: np.ndarray  # i64 [n, k], by argmax (k = 2: p > 0.5)
     hits: np.ndarray  # i64 [n, k], in both
     max_probability: np.ndarray  # f32 [n], of foreground
-    scores: np.ndarray  # u32 [n, 418, 2], cells of bins.GRID by truth
-    levels: np.ndarray  # u32 [n, 256, 2], intensity of the image by truth
-    pooled: np.ndarray  # i64 [bins.BINS, 2], scores of all images by truth
+    scores: np.ndarray  # u32 [n, 2, 418], cells of bins.GRID by truth
+    levels: np.ndarray  # u32 [n, 2, 256], intensity of the image by truth
+    pooled: np.ndarray  # i64 [2, bins.BINS], scores of all images by truth
     seen: np.ndarray  # i32 [bins.BINS], bins.values of all images
 
     @property
@@ -45,107 +46,87 @@ class Tally:
         return self.truth[:, 1:].any(axis=1)
 
 
-_ROWS = [f.name for f in dataclasses.fields(Tally)][:-2]
+WHOLE = ("pooled", "seen")
+ROWS = [f.name for f in dataclasses.fields(Tally) if f.name not in WHOLE]
 
 
-def measure(
-    probability: Float[np.ndarray, "h w k"],
-    mask: UInt8[np.ndarray, "h w"],
-    image: np.ndarray,
-    *,
-    index: int,
-    num_classes: int,
-    name: str,
-) -> Tally:
-    """Tally of one image; `probability` at the size of the mask, float32.
+def _layout(k: int) -> dict[str, tuple[type, tuple[int, ...]]]:
+    """dtype and shape, without the axis of the images, of every array."""
+    cells, levels, size = (418, 256, bins.BINS) if k == 2 else (0, 0, 0)
+    return {
+        "index": (np.int64, ()),
+        "ignored": (np.int64, ()),
+        "truth": (np.int64, (k,)),
+        "predicted": (np.int64, (k,)),
+        "hits": (np.int64, (k,)),
+        "max_probability": (np.float32, ()),
+        "scores": (np.uint32, (2, cells)),
+        "levels": (np.uint32, (2, levels)),
+        "pooled": (np.int64, (2, size)),
+        "seen": (np.int32, (size,)),
+    }
 
-    For two classes a single channel, that of the foreground, is enough. Raises
-    DataError for a label that is no class, and for probabilities that are none.
+
+def empty(num_classes: int) -> Tally:
+    """The tally of no image: what a process without a share of the split has."""
+    arrays = {
+        name: np.zeros(shape if name in WHOLE else (0, *shape), dtype)
+        for name, (dtype, shape) in _layout(num_classes).items()
+    }
+    arrays["seen"] += bins.EMPTY
+    return Tally(**arrays)
+
+
+class Applied(NamedTuple):
+    """A tally whose `predicted` and `hits` are those at an operating point."""
+
+    tally: Tally
+    point: dict[str, Any] | None  # None for more than two classes: argmax
+
+
+def at(tally: Tally, *, threshold: float, min_area: float = 0.0) -> Tally:
+    """The tally (k = 2) with the counts of `p > threshold`.
+
+    An image with fewer predicted pixels than `min_area` (a share of its labelled
+    pixels) becomes empty. Raises ConfigError for a threshold that is not in bins.GRID:
+    counts at others are not known exactly.
     """
-    keep = mask != IGNORE
-    if keep.all():
-        label, picked = mask.ravel(), probability.reshape(mask.size, -1)
-    else:
-        label, picked = mask[keep], probability[keep]
-    truth = np.bincount(label, minlength=num_classes).astype(np.int64)
-    if len(truth) > num_classes:
-        raise DataError(
-            f"The mask of {name!r} holds label {len(truth) - 1}, but there are "
-            f"{num_classes} classes; use 0 to {num_classes - 1}, or {IGNORE} to ignore."
+    place, exact = bins.nearest(threshold)
+    if not exact:
+        raise ConfigError(
+            f"Threshold {threshold} is not on the grid of exactly counted thresholds; "
+            f"the nearest that is: {float(bins.GRID[place])!r}."
         )
-    _check(picked, name)
-    counted = (_binary if num_classes == 2 else _many)(picked, label, truth)
-    if num_classes == 2:
-        levels = intensity.histogram(image, mask)
-    else:
-        levels = np.zeros((0, 2), np.uint32)
-    row = {"index": np.int64(index), "ignored": np.int64(mask.size - label.size)}
-    row |= {"truth": truth, "levels": levels} | counted
-    return Tally(
-        **{k: v if k in ("pooled", "seen") else v[None] for k, v in row.items()}
-    )
-
-
-def _check(picked, name: str) -> None:
-    low, high = (picked.min(), picked.max()) if picked.size else (0, 0)
-    if not (low >= -1e-3 and high <= 1.001):  # also NaN
-        raise DataError(
-            f"The predictions for {name!r} range from {low} to {high}; probabilities "
-            "from 0 to 1 are needed: has training diverged?"
-        )
-
-
-def _binary(picked, label, truth) -> dict[str, np.ndarray]:
-    score = np.ascontiguousarray(picked[:, -1], dtype=np.float32)
-    code = bins.bins(score)
-    both = np.bincount(
-        code + label.astype(np.int32) * bins.BINS, minlength=2 * bins.BINS
-    )
-    pooled = np.ascontiguousarray(both.reshape(2, -1).T, dtype=np.int64)
-    cells = bins.coarse(pooled)
-    wrong, right = bins.above(cells)[bins.nearest(0.5)[0]]
-    return {
-        "predicted": np.array([label.size - wrong - right, wrong + right]),
-        "hits": np.array([truth[0] - wrong, right]),
-        "max_probability": np.float32(score.max(initial=0)),
-        "scores": cells.astype(np.uint32),
-        "pooled": pooled,
-        "seen": bins.values(score, code, pooled),
-    }
-
-
-def _many(picked, label, truth) -> dict[str, np.ndarray]:
-    k = len(truth)
-    guess = picked.argmax(axis=1)
-    return {
-        "predicted": np.bincount(guess, minlength=k).astype(np.int64),
-        "hits": np.bincount(label[guess == label], minlength=k).astype(np.int64),
-        "max_probability": np.float32((1 - picked[:, 0]).max(initial=0)),
-        "scores": np.zeros((0, 2), np.uint32),
-        "pooled": np.zeros((0, 2), np.int64),
-        "seen": np.zeros(0, np.int32),
-    }
+    wrong, right = bins.above(tally.scores)[..., place].T
+    keep = wrong + right >= min_area * tally.pixels
+    wrong, right = wrong * keep, right * keep
+    predicted = np.stack([tally.pixels - wrong - right, wrong + right], axis=1)
+    hits = np.stack([tally.truth[:, 0] - wrong, right], axis=1)
+    return dataclasses.replace(tally, predicted=predicted, hits=hits)
 
 
 def merge(tallies: Iterable[Tally], *, ids: Sequence[str] | None = None) -> Tally:
     """All images of the tallies in one, sorted by index; consumes them one by one.
 
-    Raises DataError when there is none or an image comes twice; `ids` names it.
+    Raises DataError when there is no tally or an image comes twice; `ids` names it.
     """
-    rows, pooled, seen = {name: [] for name in _ROWS}, None, None
+    rows, pooled, seen = {name: [] for name in ROWS}, None, None
     for tally in tallies:
-        for name in _ROWS:
+        if pooled is None:
+            pooled = np.zeros_like(tally.pooled)
+            seen = np.full_like(tally.seen, bins.EMPTY)
+            classes = tally.truth.shape[1]
+        if tally.truth.shape[1] != classes:
+            raise ConfigError(
+                f"Tallies of {classes} and of {tally.truth.shape[1]} classes cannot be "
+                "merged; score them with one model."
+            )
+        for name in ROWS:
             rows[name].append(getattr(tally, name))
-        pooled = (
-            tally.pooled.copy()
-            if pooled is None
-            else np.add(pooled, tally.pooled, out=pooled)
-        )
-        seen = tally.seen if seen is None else bins.join(seen, tally.seen)
+        pooled += tally.pooled
+        seen = bins.join(seen, tally.seen)
     if pooled is None:
         raise DataError("No image was scored: the split is empty.")
-    if len({t.shape[1:] for t in rows["truth"]}) > 1:
-        raise ConfigError("Tallies of different numbers of classes cannot be merged.")
     index = np.concatenate(rows["index"])
     order = np.argsort(index, kind="stable")
     index = index[order]
@@ -174,49 +155,35 @@ def _names(index, ids: Sequence[str] | None) -> str:
     return ", ".join(shown) + (f" and {len(index) - 5} more" if len(index) > 5 else "")
 
 
-def to_arrays(tally: Tally) -> dict[str, np.ndarray]:
-    """The tally as uint32 arrays [rows, ...] that survive a gather through JAX.
+def to_arrays(tally: Tally, *, rows: int | None = None) -> dict[str, np.ndarray]:
+    """The tally as uint32 arrays [images, words] that survive a gather through JAX.
 
     JAX without x64 cuts int64 to 32 bits, so everything travels as its 32-bit words.
-    Arrays of several processes may be concatenated along axis 0, and padded there with
-    rows of which `index` is all ones (-1), to make their shapes equal.
+    Arrays of several processes may be concatenated along axis 0. Where they must have
+    equal shapes, `rows` pads the images of each to one number; `from_arrays` drops the
+    padding.
     """
     out = {}
-    for field in dataclasses.fields(tally):
-        array = np.ascontiguousarray(getattr(tally, field.name))
-        rows = 1 if field.name in ("pooled", "seen") else len(tally.index)
-        words = array.view(np.uint32).size // max(rows, 1) if array.size else 0
-        out[field.name] = array.view(np.uint32).reshape(rows, words)
+    for name, (dtype, shape) in _layout(tally.truth.shape[1]).items():
+        array = np.ascontiguousarray(getattr(tally, name), dtype)
+        n = 1 if name in WHOLE else len(tally.index)
+        words = array.dtype.itemsize // 4 * math.prod(shape)
+        flat = array.view(np.uint32).reshape(n, words)
+        if rows is not None and name not in WHOLE:
+            pad = ((0, rows - n), (0, 0))
+            flat = np.pad(flat, pad, constant_values=2**32 - 1)  # as index: -1
+        out[name] = flat
     return out
 
 
 def from_arrays(arrays: dict[str, np.ndarray], *, num_classes: int) -> Tally:
     """The merged tally of concatenated `to_arrays`; padding rows are dropped."""
-    k, two = num_classes, num_classes == 2
-    shapes = {
-        "index": (np.int64, ()),
-        "ignored": (np.int64, ()),
-        "truth": (np.int64, (k,)),
-        "predicted": (np.int64, (k,)),
-        "hits": (np.int64, (k,)),
-        "max_probability": (np.float32, ()),
-        "scores": (np.uint32, (len(bins.GRID) + 1 if two else 0, 2)),
-        "levels": (np.uint32, (256 if two else 0, 2)),
-        "pooled": (np.int64, (bins.BINS if two else 0, 2)),
-        "seen": (np.int32, (bins.BINS if two else 0,)),
-    }
     found = {}
-    for name, (dtype, shape) in shapes.items():
-        words = np.ascontiguousarray(arrays[name])
-        found[name] = (
-            words.view(dtype).reshape(len(words), *shape)
-            if words.size
-            else (np.zeros((len(words), *shape), dtype))
-        )
+    for name, (dtype, shape) in _layout(num_classes).items():
+        words = np.ascontiguousarray(arrays[name], dtype=np.uint32)
+        found[name] = words.reshape(-1).view(dtype).reshape(len(words), *shape)
     real = found["index"] >= 0
     pooled = found.pop("pooled").sum(axis=0)
-    first, *others = found.pop("seen")
-    for seen in others:
-        first = bins.join(first, seen)
+    seen = functools.reduce(bins.join, found.pop("seen"))
     kept = {name: array[real] for name, array in found.items()}
-    return merge([Tally(**kept, pooled=pooled, seen=first)])
+    return merge([Tally(**kept, pooled=pooled, seen=seen)])

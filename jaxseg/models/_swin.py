@@ -83,7 +83,7 @@ class Block(nn.Module):
         )(y)
         x = x + self._maybe_drop(y)
         y = _norm(self.dtype, "mlp_norm")(x)
-        y = nn.gelu(_dense(4 * c, self.dtype, "mlp_in")(y), approximate=False)
+        y = gelu(_dense(4 * c, self.dtype, "mlp_in")(y))
         return x + self._maybe_drop(_dense(c, self.dtype, "mlp_out")(y))
 
     def _maybe_drop(self, x):
@@ -133,6 +133,15 @@ class WindowAttention(nn.Module):
         x = from_windows(x, high, wide)
         x = jnp.roll(x, (self.shift, self.shift), (1, 2)) if self.shift else x
         return x[:, :h, :w]
+
+
+def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The exact Gaussian error linear unit (Hendrycks and Gimpel, 2016).
+
+    https://arxiv.org/abs/1606.08415. By erf; `nn.gelu(approximate=False)` goes by erfc,
+    which on CPU takes three times as long to run and ten times as long to compile.
+    """
+    return 0.5 * x * (1.0 + jax.lax.erf(x * 0.5**0.5))
 
 
 def to_windows(x: Float[Array, "b h w c"], window: int) -> Float[Array, "b m n c"]:

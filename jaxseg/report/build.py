@@ -12,7 +12,6 @@ import markupsafe
 from jaxseg.report import cases, claims, derive, sections, text
 from jaxseg.report.read import Run, read
 
-_HEROES = ("best", "median", "worst")
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
@@ -40,8 +39,7 @@ def page(run: Run) -> dict[str, Any]:
     """What the templates are filled with: plain data, no undefined value in it."""
     split = derive.main_split(run)
     examples = cases.cases(split)
-    heroes = [c for role in _HEROES for c in examples if c["role"] == role]
-    found = claims.claims(run)
+    found, verdict = claims.claims(run), claims.verdict(run)
     info = run["info"]
     facts = [
         info.get("recipe"),
@@ -52,15 +50,15 @@ def page(run: Run) -> dict[str, Any]:
     return {
         "title": info.get("name") or run["workdir"].resolve().name,
         "facts": [str(fact) for fact in facts if fact],
-        "verdict": found[0] if found else _no_verdict(),
+        "verdict": verdict,
         "cards": sections.cards(run),
-        "heroes": heroes[:3] or examples[:3],
+        "heroes": cases.heroes(examples),
         "split": split["name"],
         "warning": " and ".join(derive.optimistic(run, split)),
-        "claims": found[1:],
+        "claims": [c for c in found if c != verdict],
+        "answers": {"yes": "passed", "no": "failed", "unclear": "open"},
         "sections": sections.sections(run, examples),
-        "legend": [(key, words) for key, _, words in cases.LEGEND],
-        "colours": {key: "#%02x%02x%02x" % colour for key, colour, _ in cases.LEGEND},
+        "errors": cases.ERRORS,
     }
 
 
@@ -77,11 +75,6 @@ def render(template: str, context: dict[str, Any]) -> str:
     )
     environment.filters |= {"code": _code, "cell": _cell, "data": _data}
     return environment.get_template(template).render(context)
-
-
-def _no_verdict() -> claims.Claim:
-    words = "No baseline stands beside the results of this run, so nothing is claimed."
-    return {"answer": "unclear", "text": words}
 
 
 def _filled(value: Any) -> Any:

@@ -8,21 +8,25 @@ import numpy as np
 from PIL import Image
 
 from jaxseg.errors import DataError
-from jaxseg.report import text
+from jaxseg.report import derive, text
 from jaxseg.report.figures import Picture
-from jaxseg.report.read import Run, Split, pick
+from jaxseg.report.read import Split, pick
 
 IGNORE = 255  # as jaxseg.types.IGNORE, which would bring JAX along
 SIDE = 360  # longer side of a panel on the page
-TRUTH = (86, 180, 233)
+TRUTHS = ((86, 180, 233), (230, 159, 0), (204, 121, 167), (0, 158, 115), (240, 228, 66))
 RIGHT, EXTRA, MISSED = (0, 158, 115), (230, 60, 20), (240, 228, 66)
 UNLABELLED = (128, 128, 128)
-CLASSES = (TRUTH, (230, 159, 0), (204, 121, 167), (0, 158, 115), (240, 228, 66))
-LEGEND = [
-    ("truth", TRUTH, "truth"),
-    ("right", RIGHT, "right (TP)"),
-    ("extra", EXTRA, "too much (FP)"),
-    ("missed", MISSED, "missed (FN)"),
+
+
+def _entry(colour: tuple[int, int, int], words: str) -> dict[str, str]:
+    return {"colour": f"#{bytes(colour).hex()}", "words": words}
+
+
+ERRORS = [
+    _entry(RIGHT, "green: right (TP)"),
+    _entry(EXTRA, "red: too much (FP)"),
+    _entry(MISSED, "yellow: missed (FN)"),
 ]
 ROLES = {
     "best": "Best case",
@@ -38,9 +42,19 @@ def cases(split: Split) -> list[dict[str, Any]]:
     order = list(ROLES)
     ranked = sorted(
         split["cases"],
-        key=lambda c: order.index(c["role"]) if c["role"] in order else len(order),
+        key=lambda c: (
+            order.index(c["role"]) if c["role"] in order else len(order),
+            -(c["dice"] or 0),
+        ),
     )
     return [_case(split, case, i) for i, case in enumerate(ranked, start=1)]
+
+
+def heroes(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The very best, a median and the very worst; the first three without these."""
+    by_role = {role: [c for c in shown if c["role"] == role] for role in ROLES}
+    ends = by_role["best"][:1], by_role["median"][:1], by_role["worst"][-1:]
+    return [case for some in ends for case in some] or shown[:3]
 
 
 def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
@@ -82,10 +96,10 @@ def _guess(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
     threshold = pick(split["result"], "operating_point", "threshold")
     cut = 0.5 if threshold is None else threshold
     probability = _read(case["probability"], "L") / 255
-    guess = (probability >= cut).astype(np.uint8)
+    guess = (probability > cut).astype(np.uint8)
     if case.get("predicted_pixels") == 0:
         guess[:] = 0  # removed by the minimum area
-    return guess, f"probability of at least {text.number(cut)}"
+    return guess, f"probability above {text.number(cut)}"
 
 
 def _note(case: dict[str, Any], drawn: str, pixels: int) -> str:
@@ -140,7 +154,7 @@ def _paint(image: np.ndarray, layers: list[tuple[np.ndarray, tuple]]) -> np.ndar
 
 def _truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     found = [int(c) for c in np.unique(truth) if c not in (0, IGNORE)]
-    layers = [(truth == c, CLASSES[(c - 1) % len(CLASSES)]) for c in found]
+    layers = [(truth == c, TRUTHS[(c - 1) % len(TRUTHS)]) for c in found]
     return _paint(image, [*layers, (truth == IGNORE, UNLABELLED)])
 
 
@@ -162,7 +176,7 @@ def _picture(name: str, panel: np.ndarray, alt: str) -> Picture:
     if (panel == panel[..., :1]).all():
         panel = panel[..., 0]  # grey: a third of the bytes
     data = io.BytesIO()
-    Image.fromarray(panel).save(data, format="PNG", optimize=True)
+    Image.fromarray(panel).save(data, format="PNG")
     safe = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
     height, width = panel.shape[:2]
     return {
@@ -176,7 +190,14 @@ def _picture(name: str, panel: np.ndarray, alt: str) -> Picture:
     }
 
 
-def has_unlabelled(run: Run) -> bool:
-    """Whether any split has pixels that count nowhere."""
-    counts = [s["result"].get("ignored_pixels") for s in run["splits"].values()]
-    return any(counts)
+def legend(split: Split) -> list[dict[str, str]]:
+    """[{"colour", "words"}] of what the panels of a split may show."""
+    names = derive.classes(split)[1:]
+    found = [_entry(TRUTHS[0], "truth")]
+    if len(names) > 1:
+        pairs = [(TRUTHS[i % len(TRUTHS)], name) for i, name in enumerate(names)]
+        found = [_entry(colour, f"truth, {name}") for colour, name in pairs]
+    found += ERRORS
+    if split["result"].get("ignored_pixels"):
+        found.append(_entry(UNLABELLED, "grey: not labelled, counts nowhere"))
+    return found

@@ -6,12 +6,9 @@ decide). A claim whose numbers are not in the run is absent, never guessed.
 
 from collections.abc import Iterator
 
-from jaxseg.report import derive, text
+from jaxseg.report import derive, run_claims, text
 from jaxseg.report.read import Run, Split, pick
-
-Claim = dict[str, str]
-SHARE_TOLERANCE = 0.01  # of an epoch: rounding of a share to whole images
-WEIGHT_TOLERANCE = 1e-3  # relative: cards may round what they store
+from jaxseg.report.run_claims import Claim
 
 
 def claims(run: Run) -> list[Claim]:
@@ -23,28 +20,36 @@ def claims(run: Run) -> list[Claim]:
     found += detection(split)
     found += operating_point(run, split)
     found += transfer(run)
-    found += convergence(run)
-    found += sampling(run)
-    found += weights(run)
-    found += integrity(run)
-    return found
+    return found + run_claims.claims(run)
+
+
+def verdict(run: Run) -> Claim:
+    """The claim to begin with: the metric that the run was chosen by."""
+    split = derive.main_split(run)
+    name = derive.headline(run, split)[0]["name"]
+    found = list(_against_baselines(split, name))
+    if found:
+        return found[0]
+    words = "No baseline stands beside the results, so nothing is claimed of them."
+    return {"answer": "unclear", "text": words}
 
 
 def above_baselines(run: Run, split: Split) -> Iterator[Claim]:
     """Is the whole interval of the model above the best trivial baseline?"""
-    rows = derive.metric_rows(split)
     wanted = [r["name"] for r in derive.headline(run, split)[:1]] + list(derive.DICE)
     for name in dict.fromkeys(wanted):
-        for row in (r for r in rows if r["name"] == name and r["value"] is not None):
-            known = derive.baselines(split, row)
-            known = {k: v for k, v in known.items() if v is not None}
-            if not known:
-                continue
+        yield from _against_baselines(split, name)
+
+
+def _against_baselines(split: Split, name: str) -> Iterator[Claim]:
+    for row in derive.metric_rows(split):
+        known = derive.baselines(split, row)
+        known = {k: v for k, v in known.items() if v is not None}
+        if row["name"] == name and row["value"] is not None and known:
             best = max(known, key=lambda k: known[k])
-            yield {
-                "answer": _above(row["value"], row["low"], known[best]),
-                "text": _baseline_text(split, row, known[best], best),
-            }
+            answer = _above(row["value"], row["low"], known[best])
+            words = _baseline_text(split, row, known[best], best)
+            yield {"answer": answer, "text": words}
 
 
 def _above(value: float, low: float | None, bar: float) -> str:
@@ -59,9 +64,11 @@ def _baseline_text(split: Split, row: dict, bar: float, best: str) -> str:
         "no": "is NOT above every trivial baseline",
         "unclear": "is above the trivial baselines, but not by its whole interval,",
     }[_above(row["value"], row["low"], bar)]
-    kind = f" of {row['class']}" if len(derive.classes(split)) > 2 else ""
+    kind = _of(split, row)
+    support = row["support_images"]
+    on = "" if support is None else f", {text.plural(support, 'image')} with foreground"
     return (
-        f"The model {words} on `{row['name']}`{kind} ({split['name']}): "
+        f"The model {words} on `{row['name']}`{kind} ({split['name']}{on}): "
         f"{text.interval(row['value'], row['low'], row['high'])} "
         f"against {text.number(bar)} ({text.label(best)})."
     )
@@ -108,9 +115,8 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     if point.get("threshold") is None:
         return
     at = f"threshold {text.number(point['threshold'])}"
-    if point.get("min_area") is not None:
-        area = text.number(point["min_area"], "count")
-        at += f" and minimum area {area} pixels"
+    if point.get("min_area"):
+        at += f" and minimum area {text.area(point['min_area'])}"
     source = point.get("source_split") or "a split that is not recorded"
     if any("operating point" in why for why in derive.optimistic(run, split)):
         said = f"was chosen on the {split['name']} images themselves: optimistic"
@@ -123,6 +129,13 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
         yield {"answer": "yes", "text": f"The operating point ({at}) {said}."}
 
 
+def _of(split: Split, row: dict) -> str:
+    """Names the class where there is more than one to mean."""
+    if row["class"] == derive.MEAN:
+        return ", mean over classes"
+    return f" of {row['class']}" if len(derive.classes(split)) > 2 else ""
+
+
 def transfer(run: Run) -> Iterator[Claim]:
     """Does test stay within what validation promised?"""
     if not {"test", "validation"} <= set(run["splits"]):
@@ -131,95 +144,21 @@ def transfer(run: Run) -> Iterator[Claim]:
     there = {(r["name"], r["class"]): r for r in derive.metric_rows(theirs)}
     for row in derive.headline(run, ours):
         other = there.get((row["name"], row["class"]))
-        if other is None or None in (row["high"], other["value"]):
+        if other is None or None in (row["high"], other["low"], other["value"]):
             continue
-        answer = "yes" if row["high"] >= other["value"] else "no"
-        words = "agrees with" if answer == "yes" else "falls short of"
-        kind = f" of {row['class']}" if len(derive.classes(ours)) > 2 else ""
+        short = row["high"] < other["value"]
+        apart = row["high"] < other["low"]  # the intervals do not even touch
+        answer = "no" if apart else "unclear" if short else "yes"
+        words = {
+            "yes": "agrees with",
+            "no": "falls short of",
+            "unclear": "may fall short of",
+        }[answer]
+        kind = _of(ours, row)
         yield {
             "answer": answer,
             "text": f"Test {words} validation on `{row['name']}`{kind}: "
             f"{text.interval(row['value'], row['low'], row['high'])} against "
-            f"{text.number(other['value'])} where the choices were made.",
-        }
-
-
-def convergence(run: Run) -> Iterator[Claim]:
-    """Was the run long enough for its best epoch to lie before its last tenth?"""
-    name = derive.selection_column(run)
-    if name is None or len(run["history"]) < 10:
-        return
-    epochs, values = derive.column(run, name)
-    best = derive.best_index(name, values)
-    start = run["history"][-max(1, len(run["history"]) // 10)]["epoch"]
-    answer = "yes" if epochs[best] < start else "no"
-    words = {
-        "yes": "The run was long enough: its best epoch lies before its last tenth",
-        "no": "The run may have been too short: its best epoch lies in its last tenth",
-    }[answer]
-    yield {
-        "answer": answer,
-        "text": f"{words}. Best `{name}` {text.number(values[best])} in epoch "
-        f"{text.number(epochs[best], 'count')} of "
-        f"{text.number(run['history'][-1]['epoch'], 'count')}, "
-        f"{text.number(values[-1])} at the last.",
-    }
-
-
-def sampling(run: Run) -> Iterator[Claim]:
-    """Was the share of positives that was asked for the share that was fed?"""
-    seen = derive.shares(run)
-    if seen is None or seen["worst_gap"] is None:
-        return
-    answer = "yes" if seen["worst_gap"] <= SHARE_TOLERANCE else "no"
-    words = "fed the share" if answer == "yes" else "did NOT feed the share"
-    target = text.number(seen["first"], "percent")
-    if seen["last"] != seen["first"]:
-        target += f" to {text.number(seen['last'], 'percent')}"
-    yield {
-        "answer": answer,
-        "text": f"Sampling {words} of positives it was asked for: target {target}, "
-        f"realised {text.number(seen['realised'], 'percent')} overall, largest gap "
-        f"of an epoch {text.number(seen['worst_gap'], 'percent')}.",
-    }
-
-
-def weights(run: Run) -> Iterator[Claim]:
-    """Do the stored class weights follow from the pixel counts beside them?"""
-    rows = derive.class_weights(pick(run["info"], "dataset") or {})
-    rows = [r for r in rows if None not in (r["stored"], r["expected"])]
-    if not rows:
-        return
-    gap = max(abs(r["stored"] / r["expected"] - 1) for r in rows)
-    answer = "yes" if gap <= WEIGHT_TOLERANCE else "no"
-    words = "follow" if answer == "yes" else "do NOT follow"
-    yield {
-        "answer": answer,
-        "text": f"The stored class weights {words} from the training pixels as "
-        f"N / (K n): largest relative difference {text.number(gap, 'plain')}.",
-    }
-
-
-def integrity(run: Run) -> Iterator[Claim]:
-    """Were steps lost, and are the splits what the data card says they are?"""
-    skipped = run["info"].get("skipped_steps")
-    if skipped is not None:
-        yield {
-            "answer": "no" if skipped else "yes",
-            "text": f"{text.plural(skipped, 'step')} skipped as non-finite, of "
-            f"{text.number(run['info'].get('total_steps'), 'count')}."
-            if skipped
-            else "No step was skipped as non-finite.",
-        }
-    card = pick(run["info"], "dataset", "split_hash") or {}
-    for name, split in run["splits"].items():
-        given = split["result"].get("split_hash")
-        if given is None or card.get(name) is None:
-            continue
-        same = card[name] == given
-        words = "is the one" if same else "is NOT the one"
-        yield {
-            "answer": "yes" if same else "no",
-            "text": f"The {name} split that was scored {words} of the data card "
-            f"(`{given[:12]}` against `{card[name][:12]}`).",
+            f"{text.interval(other['value'], other['low'], other['high'])} where the "
+            "choices were made.",
         }

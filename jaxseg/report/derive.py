@@ -7,6 +7,7 @@ import numpy as np
 from jaxseg.report import text
 from jaxseg.report.read import Row, Run, Split, pick
 
+MEAN = "mean"  # the class of a row that averages over foreground classes
 DICE = ("dice_positives", "dice_pooled", "dice_kaggle")
 
 
@@ -53,23 +54,24 @@ def selection(run: Run) -> str | None:
 
 
 def baselines(split: Split, row: Row) -> dict[str, float | None]:
-    """baseline -> its value of this metric and class (None: undefined or unknown)."""
-    alone = len(classes(split)) <= 2 or row["class"] == "all"
-    found = {}
-    for base in split["result"].get("baselines") or []:
-        metrics = base.get("metrics") or {}
-        by_class = metrics.get(f"{row['name']}/{row['class']}")
-        found[base["name"]] = metrics.get(row["name"]) if alone else by_class
-    return found
+    """baseline -> its value of this metric (None: undefined, or of other classes).
+
+    Baselines are scored on the foreground: its one class, or the mean over several.
+    """
+    names = classes(split)
+    fits = row["class"] == MEAN if len(names) > 2 else row["class"] not in names[:1]
+    return {
+        base["name"]: (base.get("metrics") or {}).get(row["name"]) if fits else None
+        for base in split["result"].get("baselines") or []
+    }
 
 
 def optimistic(run: Run, split: Split) -> list[str]:
     """Why figures of this split flatter the model; [] when nothing says so."""
     point, reasons = split["result"].get("operating_point") or {}, []
-    same = point.get("split_hash") is not None and point.get("split_hash") == split[
-        "result"
-    ].get("split_hash")
-    if point.get("source_split") == split["name"] or same:
+    chosen_on, scored_on = point.get("split_hash"), split["result"].get("split_hash")
+    same = chosen_on is not None and chosen_on == scored_on
+    if point.get("source_split") == split["name"] or same or point.get("optimistic"):
         reasons.append("the operating point was chosen on these images")
     if split["name"] == "validation" and selection(run):
         reasons.append(f"the checkpoint was chosen on it by `{selection(run)}`")

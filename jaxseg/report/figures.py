@@ -51,6 +51,7 @@ def plot(name: str, title: str, caption: str, draw: Callable[[Axes], None]) -> P
             axes.legend()
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the layout stands; once is enough
         svg = io.BytesIO()
         bare = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(svg, format="svg", transparent=True, metadata=bare)

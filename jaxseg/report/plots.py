@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator
 
 from jaxseg.report import derive, figures, text
 from jaxseg.report.figures import INK, SERIES, Picture
@@ -97,7 +98,9 @@ def _draw_precision_recall(axes: Axes, splits: list[Split]) -> None:
         splits[0]["pr"], pick(splits[0]["result"], "operating_point", "threshold")
     )
     if at and None not in (at["recall"], at["precision"]):
-        label = f"threshold {text.number(at['threshold'])}, before minimum area"
+        label = f"threshold {text.number(at['threshold'])}"
+        if pick(splits[0]["result"], "operating_point", "min_area"):
+            label += ", before minimum area"
         point = dict(marker="D", markersize=6, linestyle="", color=SERIES[1])
         axes.plot([at["recall"]], [at["precision"]], label=label, **point)
     figures.unit_square(axes)
@@ -194,6 +197,9 @@ def _sizes(split: Split) -> Picture | None:
         axes.scatter(x, y, **style)
         if math.log10(x.max() / x.min()) > 1:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.xaxis.set_major_formatter(lambda n, _: text.number(n, "count"))
+            axes.xaxis.set_minor_locator(NullLocator())
         axes.set(xlabel="foreground pixels of the truth", ylabel="Dice")
         axes.set_ylim(-0.03, 1.03)
 

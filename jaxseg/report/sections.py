@@ -58,24 +58,9 @@ def folded(title: str, code: str) -> Block:
 
 
 def _results(run: Run) -> list[Block | None]:
-    """A sentence on what was scored and a table for each split."""
-    blocks: list[Block | None] = []
-    for split in run["splits"].values():
-        result = split["result"]
-        known, positive = result.get("pixels"), result.get("positive_pixels")
-        words = f"{split['name'].capitalize()}: "
-        words += text.plural(result["images"], "image")
-        if result.get("positive_images") is not None:
-            words += f", {number(result['positive_images'], 'count')} with foreground"
-        if known and positive is not None:
-            share = number(positive / known, "percent")
-            words += f"; foreground is {share} of {text.plural(known, 'pixel')}"
-        if result.get("ignored_pixels"):
-            words += f"; {text.plural(result['ignored_pixels'], 'pixel')} not labelled"
-        step = result.get("step")
-        words += f". Checkpoint of step {number(step, 'count')}." if step else "."
-        blocks += [paragraph(words), tables.metrics(run, split)]
-    return [*blocks, tables.operating_point(run)]
+    blocks = [tables.metrics(run, split) for split in run["splits"].values()]
+    policies = tables.policies(derive.main_split(run))
+    return [*blocks, policies, tables.operating_point(run)]
 
 
 def _curves(run: Run) -> list[Block | None]:
@@ -90,6 +75,7 @@ def _images(run: Run) -> list[Block | None]:
     split = derive.main_split(run)
     return [
         tables.image_level(run),
+        tables.image_curves(run),
         pictures(plots.images(split)),
         tables.false_positives(split),
     ]
@@ -98,11 +84,12 @@ def _images(run: Run) -> list[Block | None]:
 def _cases(run: Run, examples: list[dict[str, Any]]) -> list[Block | None]:
     if not examples:
         return []
+    split = derive.main_split(run)
     words = (
-        f"From {derive.main_split(run)['name']}. Best, median and worst are by Dice "
+        f"From {split['name']}. Best, median and worst are by Dice "
         "among images with foreground."
     )
-    legend = {"kind": "legend", "unlabelled": cases.has_unlabelled(run)}
+    legend = {"kind": "legend", "entries": cases.legend(split)}
     return [paragraph(words), legend, {"kind": "cases", "cases": examples}]
 
 
@@ -133,8 +120,8 @@ def _data(run: Run) -> list[Block | None]:
         for key in ("min", "max")
     )
     distinct = number(sizes.get("distinct"), "count")
-    facts = [(k, plain(card.get(k))) for k in ("name", "version", "created", "source")]
-    facts += [(k, plain(card.get(k))) for k in ("classes", "channels", "dtype")]
+    keys = ("name", "version", "created", "source", "classes", "channels", "dtype")
+    facts = [(k, plain(card[k])) for k in keys if k in card]
     span = f"{smallest} to {largest} (height x width), {distinct} distinct"
     facts += [("sizes", span), ("split rule", plain(card.get("split_rule")))]
     facts += text.flat(card["extra"]) if card.get("extra") else []
@@ -173,7 +160,7 @@ def _environment(run: Run) -> list[Block | None]:
     seconds, seen = info.get("seconds"), info.get("images_seen")
     speed = seen / seconds if seconds and seen is not None else None
     waits = [r["data_wait_share"] for r in history if r.get("data_wait_share")]
-    facts = [(k, plain(info.get(k))) for k in ("recipe", "status", "git")]
+    facts = [(k, plain(info.get(k))) for k in ("recipe", "status", "git", "platform")]
     facts += [
         ("created", plain(info.get("created"))),
         ("finished", plain(info.get("finished"))),

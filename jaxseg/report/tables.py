@@ -10,14 +10,24 @@ Table = dict[str, Any]
 
 
 def table(
-    heads: list[str], rows: list[list[Any]], *, title: str = "", note: str = ""
+    heads: list[str],
+    rows: list[list[Any]],
+    *,
+    title: str = "",
+    lead: str = "",
+    note: str = "",
 ) -> Table:
-    """A table block; the first column is text, a (main, small) cell has two lines."""
+    """A table block: title, words before it, cells, words after it.
+
+    The first column is text, all others align as numbers; a cell given as
+    (main, small) has two lines.
+    """
     pairs = [[c if isinstance(c, tuple) else (c, "") for c in row] for row in rows]
     cells = [[{"main": main, "sub": sub} for main, sub in row] for row in pairs]
     return {
         "kind": "table",
         "title": title,
+        "lead": lead,
         "heads": heads,
         "rows": cells,
         "note": note,
@@ -25,10 +35,9 @@ def table(
 
 
 def metrics(run: Run, split: Split) -> Table:
-    """Every metric with interval, baselines beside it, support and policy."""
+    """Every metric with its interval, baselines beside it, and its support."""
     rows = derive.metric_rows(split)
     names = [b["name"] for b in split["result"].get("baselines") or []]
-    many = len({r["class"] for r in rows}) > 1
     body = []
     for row in rows:
         known = derive.baselines(split, row)
@@ -36,14 +45,13 @@ def metrics(run: Run, split: Split) -> Table:
         pixels = number(row["support_pixels"], "count") + " pixels"
         body.append(
             [
-                (text.label(row["name"]), f"`{row['name']}`: {row['policy']}"),
-                *([row["class"]] if many else []),
-                text.scored(row),
+                (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
+                _two_lines(row),
                 *(number(known[name]) for name in names),
                 (support, pixels),
             ]
         )
-    heads = ["Metric and policy", *(["Class"] if many else []), "Model [95 %]"]
+    heads = ["Metric, class", "Model, 95 %"]
     reasons = derive.optimistic(run, split)
     note = "Intervals: 95 % bootstrap over images. "
     if reasons:
@@ -54,7 +62,38 @@ def metrics(run: Run, split: Split) -> Table:
     columns = [*heads, *(text.label(n) for n in names), "Support"]
     mark = " (optimistic)" if reasons else ""
     title = f"{split['name'].capitalize()}{mark}"
-    return table(columns, body, title=title, note=note.replace(".. ", ". ").strip())
+    note = note.replace(".. ", ". ").strip()
+    return table(columns, body, title=title, lead=_scored_on(split), note=note)
+
+
+def policies(split: Split) -> Table:
+    """What every metric is and does with empty masks, as evaluation wrote it."""
+    rows = derive.metric_rows(split)
+    found = dict.fromkeys((r["name"], r["policy"]) for r in rows)
+    body = [[f"`{name}`", policy] for name, policy in found]
+    return table(["Metric", "Policy"], body, title="What each metric counts")
+
+
+def _two_lines(row: dict[str, Any]) -> tuple[str, str]:
+    if None in (row["value"], row["low"], row["high"]):
+        return text.scored(row), ""
+    return number(row["value"]), f"{number(row['low'])} to {number(row['high'])}"
+
+
+def _scored_on(split: Split) -> str:
+    """How much was scored: images, positives, pixels, checkpoint."""
+    result = split["result"]
+    known, positive = result.get("pixels"), result.get("positive_pixels")
+    words = text.plural(result["images"], "image")
+    if result.get("positive_images") is not None:
+        words += f", {number(result['positive_images'], 'count')} with foreground"
+    if known and positive is not None:
+        share = number(positive / known, "percent")
+        words += f"; foreground is {share} of {text.plural(known, 'pixel')}"
+    if result.get("ignored_pixels"):
+        words += f"; {text.plural(result['ignored_pixels'], 'pixel')} not labelled"
+    step = result.get("step")
+    return words + (f". Checkpoint of step {number(step, 'count')}." if step else ".")
 
 
 def precision_recall(run: Run) -> Table | None:
@@ -101,23 +140,22 @@ def operating_point(run: Run) -> Table | None:
                 [
                     split["name"],
                     number(point.get("threshold")),
-                    f"{number(point.get('min_area'), 'count')} pixels",
+                    text.area(point.get("min_area")),
                     f"`{point.get('objective') or 'not recorded'}`",
                     number(point.get("value")),
                     point.get("source_split") or "not recorded",
                 ]
             )
     heads = ["Applied to", "Threshold", "Minimum area", "Chosen to maximise"]
-    heads += ["reaching there", "Chosen on"]
+    heads += ["its value there", "Chosen on"]
     return table(heads, rows, title="Operating point") if rows else None
 
 
 def image_level(run: Run) -> Table:
-    """Images found, missed and wrongly marked; curves over the image score."""
+    """Images found, missed and wrongly marked at the operating point."""
     rows = []
     for split in run["splits"].values():
         seen = derive.confusion(split)
-        curve = pick(split["result"], "curves", "image") or {}
         positive = seen["hit"] + seen["missed"]
         negative = seen["false_alarm"] + seen["clean"]
         found = seen["hit"] / positive if positive else None
@@ -128,18 +166,30 @@ def image_level(run: Run) -> Table:
                 (number(found, "percent"), f"{seen['hit']} of {positive}"),
                 (number(spared, "percent"), f"{seen['clean']} of {negative}"),
                 number(seen["false_alarm"], "count"),
-                number(curve.get("average_precision")),
-                number(curve.get("prevalence")),
-                number(curve.get("roc_auc")),
-                f"{number(curve.get('support_images'), 'count')} images",
+                f"{number(positive + negative, 'count')} images",
             ]
         )
     heads = ["Split", "Positive images found", "Empty images left clean"]
-    heads += ["False positives", "Average precision", "Prevalence", "ROC-AUC"]
-    note = "Found and clean: any predicted pixel at the operating point. "
-    score = pick(derive.main_split(run)["result"], "curves", "image", "score")
-    note += f"Score of the curves: {score}." if score else ""
-    return table([*heads, "Support"], rows, title="Image level", note=note.strip())
+    heads += ["False positives", "Support"]
+    note = "Any predicted pixel at the operating point marks an image."
+    return table(heads, rows, title="Images found and missed", note=note)
+
+
+def image_curves(run: Run) -> Table | None:
+    """Average precision and ROC-AUC of every score of an image."""
+    rows = []
+    for split in run["splits"].values():
+        for key in ("image", "image_area"):
+            curve = pick(split["result"], "curves", key)
+            if curve:
+                score = f"`{curve.get('score') or key}`"
+                support = f"{number(curve.get('support_images'), 'count')} images"
+                names = ("average_precision", "prevalence", "roc_auc")
+                numbers = [number(curve.get(name)) for name in names]
+                rows.append([(split["name"], score), *numbers, support])
+    heads = ["Split and score", "Average precision", "Prevalence", "ROC-AUC"]
+    title = "Images ranked by a score"
+    return table([*heads, "Support"], rows, title=title) if rows else None
 
 
 def false_positives(split: Split, most: int = 8) -> Table | None:

@@ -19,7 +19,7 @@ LABELS = {
     "iou_kaggle": "IoU per image, Kaggle rule",
     "all_empty": "all empty",
     "all_foreground": "all foreground",
-    "best_global_threshold": "one grey threshold",
+    "best_global_threshold": "best grey threshold",
 }
 _POLICIES = {
     "pooled": "pixels of all images are summed, then divided once",
@@ -108,6 +108,11 @@ def policy(name: str) -> str:
     """What the name of a metric promises about empty masks and averaging."""
     found = (text for suffix, text in _POLICIES.items() if name.endswith(suffix))
     return next(found, "policy not recorded")
+
+
+def area(share: float | None) -> str:
+    """A minimum area, which is a share of the labelled pixels of an image."""
+    return "none" if share == 0 else f"{number(share, 'percent')} of an image"
 
 
 def plural(count: float, one: str, many: str | None = None) -> str:

@@ -90,6 +90,9 @@ def test_percentiles_by_hand():
     out = intensity.to_uint8(image, mode="percentile", low=10, high=90)[..., 0].ravel()
     assert (out[:100] == 0).all() and (out[899:] == 255).all()  # 1099 and 1899
     assert out[499] == round(400 / 800 * 255)
+    out = intensity.to_uint8(image, mode="percentile", low=0, high=100)
+    assert out[0, 0] == 0 and out[-1, -1] == 255
+    assert out[0, 4] == 1  # 4 of 999: the offset is no part of the window
 
 
 def test_zscore_and_its_statistics_give_standard_deviations():

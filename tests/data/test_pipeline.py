@@ -1,11 +1,11 @@
-"""The same global batches for every number of processes and workers, and from any step."""
+"""The same global batches for any number of processes and workers, from any step."""
 
 import functools
 
 import numpy as np
 import pytest
-
 import toy
+
 from jaxseg.data import pipeline
 from jaxseg.data.samplers import balanced
 

@@ -1,0 +1,235 @@
+"""SIIM-ACR pneumothorax: chest radiographs, one mask each, most of them empty.
+
+Reads the challenge's DICOM files and run lengths, or their re-packaging as PNG; splits
+by patient, stratified by label and area. SIIM-ACR Pneumothorax Segmentation, 2019,
+https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation
+"""
+
+import functools
+import json
+import os
+import pathlib
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from jaxseg.data import card, dicom, preparation, rle, splits, staging
+from jaxseg.data.datasets import _siim_source
+from jaxseg.data.records import features
+from jaxseg.errors import DataError
+from jaxseg.types import Example
+
+CLASSES = ("background", "pneumothorax")
+_REFUSED = 0.05  # a larger share of unusable images is a broken copy
+_MODES = {"L": np.uint8, "I;16": np.uint16}
+
+
+class Builder(tfds.core.ShardBasedBuilder):
+    """The data set as TFDS stores it; `prepare` makes it from the raw files.
+
+    Written shard by shard: TFDS's own shuffling would need TensorFlow above 1 GB.
+    """
+
+    name = "siim_acr"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, *, shards: Mapping | None = None, dtype="uint8", **kwargs):
+        self._shards, self._dtype = shards, dtype
+        super().__init__(file_format="array_record", **kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=features(1, self._dtype),
+            description=__doc__,
+            homepage="https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation",
+        )
+
+    def _shard_iterators_per_split(self, dl_manager) -> Mapping[str, list[Callable]]:
+        if self._shards is None:
+            raise DataError(
+                "siim_acr is made from raw files: python -m jaxseg.prepare "
+                "--dataset=siim_acr --source=/raw/siim --data_dir=/data"
+            )
+        return self._shards
+
+
+def prepare(
+    source: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    *,
+    progress: bool = True,
+    validation: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    csv: str = "",
+) -> pathlib.Path:
+    """The directory of the prepared data set, made from the raw files in `source`.
+
+    Returns at once when it is there already, made from the same files with the same
+    options. `validation` and `test` are shares of the images, `csv` names the table of
+    run lengths when `source` has several. An image that cannot be used is left out and
+    named in the data card; DataError when that is more than 5 % of them, when a label
+    cannot be right, and when something else stands at the place.
+    """
+    shares = splits.shares(validation=validation, test=test)
+    found = _siim_source.find(source, table=csv)
+    options = {"form": found.form, "csv": found.table, "seed": seed}
+    options |= {"validation": validation, "test": test}
+    build = functools.partial(
+        _build, found, shares=shares, options=options, progress=progress
+    )
+    return preparation.once(
+        Builder,
+        source=found.root,
+        files=found.files,
+        data_dir=data_dir,
+        options=options,
+        build=build,
+    )
+
+
+def _build(found, part: pathlib.Path, *, shares, options, progress) -> pathlib.Path:
+    one = _from_dicom if found.form == "dicom" else _from_png
+    rows, refused = staging.convert(
+        found.jobs,
+        functools.partial(one, found.root),
+        source=found.root,
+        cache=part / "cache",
+        progress=progress,
+    )
+    if len(refused) > _REFUSED * len(found.jobs):
+        raise DataError(
+            f"{len(refused)} of {len(found.jobs)} images in {found.root} cannot be "
+            f"used, the first: {refused[0]['reason']}"
+        )
+    rule, duplicates = _group(rows)
+    columns = [[row[key] for row in rows] for key in ("group", "label", "area")]
+    assigned = splits.assign(*columns, shares=shares, seed=options["seed"])
+    shutil.rmtree(part / "tfds", ignore_errors=True)  # left by a crash
+    by_split = {
+        split: [r for r, s in zip(rows, assigned, strict=True) if s == split]
+        for split in shares
+    }
+    dtype = "uint16" if any(r["dtype"] == "uint16" for r in rows) else "uint8"
+    shards = {s: staging.shards(r, part / "cache", dtype) for s, r in by_split.items()}
+    builder = Builder(data_dir=part / "tfds", shards=shards, dtype=dtype)
+    preparation.download_and_prepare(builder)
+    directory = pathlib.Path(builder.data_path)
+    text, digest = splits.table([row["id"] for row in rows], columns[0], assigned)
+    (directory / "splits.csv").write_text(text)
+    card.finish(
+        builder,
+        classes=CLASSES,
+        channels=1,
+        source=str(found.root),
+        split_rule=f"{_percent(shares)}, by {rule}, stratified by label and area, "
+        f"seed {options['seed']}",
+        refused=[*found.refused, *refused],
+        extra={
+            "options": options,
+            "splits_sha256": digest,
+            "duplicate_images": duplicates,
+            "test_images_without_labels": found.set_aside,
+        },
+    )
+    return directory
+
+
+def _percent(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
+
+
+def _group(rows: list[dict]) -> tuple[str, int]:
+    """Sets the group of each row; (what the groups are, number of duplicate images).
+
+    One PatientID for all images is a placeholder of the anonymisation: then the study
+    is the group. Equal pixels unite groups, so that no image is on both sides.
+    """
+    rule = "patient"
+    if len({row["group"] for row in rows}) == 1:
+        rule = "study"
+        for row in rows:
+            row["group"] = row["study"] or row["id"]
+    joined = splits.join([r["group"] for r in rows], [r["digest"] for r in rows])
+    for row, group in zip(rows, joined, strict=True):
+        row["group"] = group
+    counts = Counter(row["digest"] for row in rows)
+    return rule, sum(n - 1 for n in counts.values())
+
+
+def _from_dicom(root: pathlib.Path, job: staging.Job) -> tuple[Example, dict]:
+    try:
+        image, tags = dicom.read(root / job.files[0])
+    except DataError as error:
+        raise staging.Refused(str(error)) from error
+    runs = json.loads(job.note)
+    try:
+        masks = [rle.decode(text, image.shape[:2]) for text in runs or [rle.EMPTY]]
+    except DataError as error:
+        raise DataError(f"{job.id}: {error}") from None
+    mask = functools.reduce(np.logical_or, masks)
+    if runs and not mask.any():
+        raise DataError(
+            f"{job.id}: its run lengths mark no pixel; an empty mask is -1."
+        )
+    study = tags["study_uid"]
+    return _example(job, image, mask, tags["patient_id"] or study or job.id), {
+        "study": study
+    }
+
+
+def _from_png(root: pathlib.Path, job: staging.Job) -> tuple[Example, dict]:
+    known = json.loads(job.note)
+    try:
+        image = _read_png(root / job.files[0])
+    except DataError as error:
+        raise staging.Refused(str(error)) from error
+    mask = _read_png(root / job.files[1])[..., 0]
+    if mask.shape != image.shape[:2]:
+        raise DataError(
+            f"{root / job.files[1]} is {mask.shape}, but its image {image.shape[:2]}."
+        )
+    values = np.setdiff1d(mask, [0, 255])
+    if values.size:
+        raise DataError(
+            f"{root / job.files[1]} holds the value {values[0]}; allowed are 0 and 255."
+        )
+    if mask.any() != bool(known["label"]):
+        raise DataError(
+            f"{root / job.files[1]}: has_pneumo is {known['label']}, but the mask "
+            f"marks {np.count_nonzero(mask)} pixels; one of them is wrong."
+        )
+    return _example(job, image, mask > 0, known["group"] or job.id), {"study": ""}
+
+
+def _read_png(path: pathlib.Path) -> np.ndarray:
+    """The pixels [h, w, 1] of a greyscale PNG; DataError for anything else."""
+    try:
+        with Image.open(path, formats=["PNG"]) as file:
+            if file.mode not in _MODES or file.width * file.height > dicom.MAX_PIXELS:
+                raise DataError(
+                    f"{path} is {file.width} x {file.height} {file.mode}; needed is a "
+                    f"greyscale PNG of at most {dicom.MAX_PIXELS // 10**6} Mpx."
+                )
+            return np.asarray(file, _MODES[file.mode])[..., None]
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: broken or truncated PNG: {error}") from error
+
+
+def _example(job: staging.Job, image, mask, group: str) -> Example:
+    if image.min() == image.max():
+        raise staging.Refused(f"every pixel is {image.min()}: a blank image")
+    return {
+        "image": image,
+        "mask": mask.astype(np.uint8),
+        "label": int(mask.any()),
+        "id": job.id,
+        "group": group,
+    }

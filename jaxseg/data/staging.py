@@ -1,0 +1,227 @@
+"""Raw files converted in parallel, each kept in a cache until the data set is whole.
+
+A cache entry is written whole or not at all, under a name hashed from everything that
+decides its content, so a preparation that was killed goes on where it stopped and a
+changed file is converted again. An entry is one JSON line, the image as PNG, the mask
+as PNG.
+"""
+
+import collections
+import dataclasses
+import errno
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import rich.console
+import rich.progress
+
+from jaxseg.data import records
+from jaxseg.errors import DataError
+from jaxseg.types import IGNORE, Example
+
+_FORMAT = 1  # of an entry; another number makes old caches unused
+_SAMPLE = 16  # images converted before the disk space is judged
+_SHARD_BYTES = 128 * 2**20
+
+
+class Refused(DataError):
+    """This one file cannot be used; the others can."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One image to convert; `note` is what decides the result beside the files."""
+
+    id: str
+    files: tuple[str, ...]  # relative to the source; the first is the image
+    note: str = ""
+
+
+Convert = Callable[[Job], tuple[Example, dict]]
+
+
+def convert(
+    jobs: Sequence[Job],
+    one: Convert,
+    *,
+    source: pathlib.Path,
+    cache: pathlib.Path,
+    progress: bool = True,
+    workers: int | None = None,
+) -> tuple[list[dict], list[dict]]:
+    """The rows of the images now in the cache, and the refused ones {file, reason}.
+
+    `one(job)` is the example and further columns of its row; it raises Refused to
+    leave the image out and DataError to stop. A row has entry, id, group, label, dtype,
+    height, width, area (share of the pixels above class 0), digest (of the pixels) and
+    bytes. Raises DataError when the disk has no room for cache and data set.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    rows, refused, used = [], [], 0
+
+    def run(job: Job) -> dict | Refused:
+        try:
+            return _staged(job, one, source, cache)
+        except Refused as reason:
+            return reason
+
+    results = _in_order(run, jobs, workers or _cores())
+    results = track(results, total=len(jobs), what="Converting", show=progress)
+    for done, (job, result) in enumerate(zip(jobs, results, strict=True), 1):
+        if isinstance(result, Refused):
+            refused.append({"file": job.files[0], "reason": str(result)})
+        else:
+            rows.append(result)
+            used += result["bytes"]
+        if rows and done == min(_SAMPLE, len(jobs)):
+            mean = used / len(rows)
+            _check_space(cache, int(mean * (2 * len(jobs) - len(rows))))
+    return rows, refused
+
+
+def shards(
+    rows: Sequence[dict], cache: pathlib.Path, dtype: str
+) -> list[Callable[[], Iterator[tuple[str, dict]]]]:
+    """Generators of (id, record) for TFDS, about 128 MiB each, in the order of rows."""
+    parts, size = [[]], 0
+    for row in rows:
+        if parts[-1] and size + row["bytes"] > _SHARD_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(row)
+        size += row["bytes"]
+
+    def shard(part: list[dict]):
+        return lambda: ((r["id"], _record(r, cache, dtype)) for r in part)
+
+    return [shard(part) for part in parts]
+
+
+def track(items: Iterable, *, total: int, what: str, show: bool) -> Iterator:
+    """The items, with a live line on a terminal and else ten lines on stderr."""
+    console = rich.console.Console(stderr=True)
+    if show and console.is_terminal:
+        yield from rich.progress.track(items, what, total, console=console)
+        return
+    for done, item in enumerate(items, 1):
+        yield item
+        if show and done * 10 // total > (done - 1) * 10 // total:
+            console.file.write(f"{what}: {done} of {total}\n")
+
+
+def _in_order(run: Callable, jobs: Sequence[Job], workers: int) -> Iterator:
+    """run(job) for every job, in order, by threads; few wait in memory at a time."""
+    pool = ThreadPoolExecutor(workers)
+    waiting: collections.deque = collections.deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(run, job))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _staged(job: Job, one: Convert, source: pathlib.Path, cache: pathlib.Path) -> dict:
+    """The row of a job, from the cache or converted now."""
+    key = [_FORMAT, job.id, job.note, *(_stat(source / f) for f in job.files)]
+    name = hashlib.sha256(json.dumps([key, job.files]).encode()).hexdigest()[:32]
+    path = cache / f"{name}.entry"
+    row = _cached_row(path)
+    if row is not None:
+        return row
+    example, columns = one(job)
+    image, mask = example["image"], example["mask"]
+    record = records.encode(example)
+    parts = [record["image"].getvalue(), record["mask"].getvalue()]
+    labelled = max(np.count_nonzero(mask != IGNORE), 1)
+    row = {
+        "entry": path.name,
+        **{k: example[k] for k in ("id", "group", "label")},
+        "dtype": str(image.dtype),
+        "height": image.shape[0],
+        "width": image.shape[1],
+        "channels": image.shape[2],
+        "area": np.count_nonzero((mask > 0) & (mask != IGNORE)) / labelled,
+        "digest": hashlib.sha256(repr(image.shape).encode() + image.data).hexdigest(),
+        "bytes": sum(map(len, parts)),
+        "image_bytes": len(parts[0]),
+        **columns,
+    }
+    _write(path, [json.dumps(row).encode(), b"\n", *parts])
+    return row
+
+
+def _cached_row(path: pathlib.Path) -> dict | None:
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        line = file.readline()
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    whole = path.stat().st_size == len(line) + row["bytes"]  # a lost page, a full disk
+    return row if whole else None
+
+
+def _record(row: dict, cache: pathlib.Path, dtype: str) -> dict:
+    """The TFDS record of a row; an 8-bit image is widened when the set has 16 bits."""
+    with open(cache / row["entry"], "rb") as file:
+        file.readline()
+        image, mask = file.read(row["image_bytes"]), file.read()
+    record = {k: row[k] for k in ("id", "group", "label")}
+    record |= {"image": io.BytesIO(image), "mask": io.BytesIO(mask)}
+    if row["dtype"] != dtype:
+        wide = records.from_png(image, row["channels"], row["id"]).astype(dtype)
+        mask = records.from_png(mask, 1, row["id"])[..., 0]
+        record["image"] = records.encode({**record, "image": wide, "mask": mask})[
+            "image"
+        ]
+    return record
+
+
+def _write(path: pathlib.Path, parts: list[bytes]) -> None:
+    part = path.with_suffix(".part")
+    try:
+        with open(part, "wb") as file:
+            file.writelines(parts)
+        part.replace(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise DataError(
+            f"the disk of {path.parent} is full; make room and start again: what is "
+            "converted is kept."
+        ) from error
+
+
+def _check_space(cache: pathlib.Path, need: int) -> None:
+    free = shutil.disk_usage(cache).free
+    if need > free:
+        raise DataError(
+            f"the preparation needs about {need / 1e9:.1f} GB more in {cache.parent}, "
+            f"but {free / 1e9:.1f} GB are free; make room or choose another --data_dir."
+        )
+
+
+def _stat(path: pathlib.Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        raise Refused(f"{path}: there is no such file.") from None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _cores() -> int:
+    known = hasattr(os, "sched_getaffinity")  # not on macOS
+    return min(len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1, 32)

@@ -1,0 +1,78 @@
+"""What a run ran on: versions, platform, git revision, command line."""
+
+import importlib.metadata
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+from typing import Any
+
+PACKAGES = (
+    "jaxseg jax jaxlib flax optax numpy grain tensorflow-datasets orbax-checkpoint"
+).split()
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+
+
+def environment() -> dict[str, Any]:
+    """{versions, platform, git: {revision, dirty} or None, command}, JSON as it is.
+
+    The git revision is that of the checkout this package is tracked in, if any.
+    Values of arguments whose name speaks of a secret, and passwords in addresses,
+    are written as "***".
+    """
+    return {
+        "versions": {"python": platform.python_version()} | _versions(),
+        "platform": platform.platform(),
+        "git": git_state(pathlib.Path(__file__)),
+        "command": command_line(sys.orig_argv),
+    }
+
+
+def git_state(file: pathlib.Path) -> dict[str, Any] | None:
+    """{revision, dirty} of the checkout that tracks `file`; None when none does."""
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
+        return None  # an installed copy may lie inside someone else's checkout
+    revision = _git(file.parent, "rev-parse", "HEAD")
+    status = _git(file.parent, "status", "--porcelain", "--untracked-files=no")
+    return {"revision": revision, "dirty": bool(status)}
+
+
+def command_line(arguments: list[str]) -> str:
+    """The command as typed, with secrets hidden and the interpreter's folder left out.
+
+    A secret is recognised as `--name=value` and as `--name value`.
+    """
+    shown, hide = [], False
+    for argument in [pathlib.Path(arguments[0]).name, *arguments[1:]]:
+        name, equals, _ = argument.partition("=")
+        if hide and not argument.startswith("-"):
+            argument, hide = "***", False
+        elif equals and _SECRET.search(name):
+            argument = f"{name}=***"
+        hide = not equals and argument.startswith("-") and bool(_SECRET.search(name))
+        shown.append(re.sub(r"://[^/@\s]+@", "://***@", argument))
+    return " ".join(shown)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git(folder, *arguments) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

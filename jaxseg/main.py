@@ -1,0 +1,52 @@
+"""Trains and scores a model: python -m jaxseg.main --config=configs/NAME.py[:recipe].
+
+The same command again goes on where it stopped, or says that the run is finished and
+where its report is.
+"""
+
+import pathlib
+
+from absl import flags, logging
+
+from jaxseg import cli, config_check
+
+CONFIG = cli.define_config()
+WORKDIR = flags.DEFINE_string("workdir", "", "Run directory; default runs/<name>.")
+DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Show config, parameters, memory and one step; write nothing."
+)
+COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0.")
+PROCESSES = flags.DEFINE_integer("num_processes", 0, "Number of processes.")
+PROCESS = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0.")
+
+
+def main(argv) -> int:
+    config = CONFIG.value
+    config_check.check(config)
+    workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
+    logging.set_verbosity(logging.INFO)
+    logging.info("%s", config_check.first_line(config, workdir))
+    # JAX is imported only now: a typing error is answered without it
+    from jaxseg import runtime, train
+
+    runtime.start(
+        coordinator=COORDINATOR.value,
+        processes=PROCESSES.value,
+        process=PROCESS.value,
+    )
+    if DRY_RUN.value:
+        from jaxseg import dry_run
+
+        print(dry_run.describe(config))
+        return 0
+    known = train.train_and_evaluate(config, workdir)
+    if runtime.is_main():
+        from jaxseg.report import build
+
+        paths = build.build(workdir)
+        print(train.summary(known, workdir, paths))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

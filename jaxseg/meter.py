@@ -1,0 +1,147 @@
+"""Sums over the steps of an epoch, and a request to stop."""
+
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxseg import checkpoint
+from jaxseg.errors import NotFinite, Preempted
+
+
+class Stop:
+    """Whether the run was asked to stop, by SIGTERM or a first SIGINT."""
+
+    def __init__(self):
+        self._alone = jax.process_count() == 1
+        self._signalled = False
+        if self._alone:
+            signal.signal(signal.SIGTERM, self._note)
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number, frame) -> None:
+        self._signalled = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self._alone:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def now(self) -> None:
+        """From here on a signal stops at once, by raising Preempted."""
+        if self._signalled:
+            self._leave(signal.SIGTERM, None)
+        if self._alone:
+            signal.signal(signal.SIGTERM, self._leave)
+            signal.signal(signal.SIGINT, self._leave)
+
+    def _leave(self, number, frame) -> None:
+        raise Preempted(
+            "stopped while scoring the trained model; start the same command again."
+        )
+
+    def asked(self, manager, step: int) -> bool:
+        """True on all processes at the same step."""
+        if self._alone:
+            return self._signalled
+        return checkpoint.reached_preemption(manager, step)
+
+
+class Meter:
+    """Sums over the steps of an epoch; a step's numbers are read one step later.
+
+    Reading them at once would make the host wait for the device.
+    """
+
+    def __init__(self, saved: dict | None = None):
+        saved = saved or {"sums": {}, "steps": 0, "bad": 0, "seconds": 0.0}
+        self.sums, self.steps = dict(saved["sums"]), saved["steps"]
+        self.bad, self.seconds = saved["bad"], saved["seconds"]
+        self.waited, self.busy_since = 0.0, time.monotonic()
+        self.loss = None
+        self._last: dict[str, float] = {}
+        self._pending = None
+        self._run: list[np.ndarray] = []  # indices of the bad steps in a row
+
+    def add(self, numbers: dict[str, jax.Array], index: np.ndarray, waited: float):
+        """Notes a step that was just started, and reads the one before."""
+        self._read()
+        self._pending = (numbers, index)
+        self.waited += waited
+
+    def _read(self) -> None:
+        if self._pending is None:
+            return
+        numbers, index = self._pending
+        self._pending = None
+        self._last = {k: float(v) for k, v in jax.device_get(numbers).items()}
+        self.loss = self._last["loss"]
+        self.steps += 1
+        if self._last["bad"]:
+            self.bad += 1
+            self._run.append(index)
+        else:
+            self._run = []
+        for name, value in self._last.items():
+            fed = name in ("examples", "positives")
+            if name not in ("bad", "bad_run") and (fed or not self._last["bad"]):
+                self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def check(self, allowed: int, ids: Sequence[str]) -> None:
+        """Raises NotFinite, with the ids, after `allowed` bad steps in a row."""
+        if len(self._run) >= max(1, allowed):
+            batches = "; ".join(
+                f"[{', '.join(ids[i] for i in index)}]" for index in self._run[-3:]
+            )
+            raise NotFinite(
+                f"{len(self._run)} steps in a row had a loss or gradient that is not "
+                f"finite; nothing of them was kept. The last batches were {batches}. "
+                "Lower config.optim.learning_rate, or look at these images."
+            )
+
+    def wait_share(self) -> float:
+        """Share of the time spent waiting for data since the epoch began."""
+        return min(1.0, self.waited / max(1e-9, time.monotonic() - self.busy_since))
+
+    def latest(self, rate: Any) -> dict[str, float]:
+        """Scalars of the last step that was read, for TensorBoard."""
+        out = {f"step/{k}": v for k, v in self._last.items()}
+        return out | {"step/learning_rate": float(rate)}
+
+    def flush(self) -> dict:
+        """Everything so far, as a checkpoint keeps it."""
+        self._read()
+        seconds = self.seconds + time.monotonic() - self.busy_since
+        saved = {"sums": self.sums, "steps": self.steps, "bad": self.bad}
+        return {**saved, "seconds": seconds}
+
+    def row(self, number: int, done: int, plan: Any, rate: Any) -> dict[str, Any]:
+        """The row of history.csv of epoch `number`; starts the next epoch."""
+        saved, waited = self.flush(), self.wait_share()
+        sums, good = saved["sums"], max(1, saved["steps"] - saved["bad"])
+        row = {
+            "epoch": number + 1,
+            "step": done,
+            "images_seen": done * plan.batch_size,
+            "learning_rate": float(rate(done - 1)),
+            "share_target": plan.shares[number],
+            "share_realised": sums["positives"] / sums["examples"],
+        }
+        for name in ("loss", *sorted(k for k in sums if "/" in k), "grad_norm"):
+            row[name] = sums[name] / good if name in sums else None
+        seconds = max(1e-9, saved["seconds"])
+        row |= {
+            "skipped_steps": saved["bad"],
+            "seconds": seconds,
+            "images_per_second": saved["steps"] * plan.batch_size / seconds,
+            "data_wait_share": waited,
+        }
+        self.__init__()
+        return row

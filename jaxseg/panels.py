@@ -1,0 +1,39 @@
+"""Pictures that show at a glance what a model did: image, truth, prediction."""
+
+import cv2
+import numpy as np
+
+# true positive, false positive, false negative; readable for the colour-blind through
+# their brightness too
+COLOURS = {"tp": (64, 192, 96), "fp": (230, 72, 60), "fn": (250, 205, 60)}
+
+
+def triptych(image: np.ndarray, mask: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """u8 [h, 3 w, 3]: the image, the truth upon it, the errors upon it.
+
+    `image` is u8 [h, w, c], `mask` (255 = unlabelled) and `prediction` are class ids
+    [h, w]. A wrong class counts as false positive and false negative: red.
+    """
+    grey = image if image.shape[-1] == 3 else image[..., :1].repeat(3, axis=-1)
+    truth = (mask > 0) & (mask != 255)
+    found = prediction > 0
+    right = found & truth & (prediction == mask)
+    errors = {"tp": right, "fp": found & ~right & (mask != 255), "fn": truth & ~found}
+    return np.concatenate(
+        [grey, paint(grey, {"tp": truth}), paint(grey, errors)], axis=1
+    )
+
+
+def paint(image: np.ndarray, areas: dict[str, np.ndarray]) -> np.ndarray:
+    """The image u8 [h, w, 3] with half-transparent `areas` bool [h, w], by colour."""
+    out = image.astype(np.float32)
+    for name, area in areas.items():
+        out[area] = 0.5 * out[area] + 0.5 * np.array(COLOURS[name], np.float32)
+    return out.round().astype(np.uint8)
+
+
+def small(picture: np.ndarray, side: int = 256) -> np.ndarray:
+    """The triptych with each third at most `side` high: for a log that stays small."""
+    scale = min(1.0, side / picture.shape[0])
+    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,232 @@
+"""The files of a run directory: lock, config.json, run.json, history.csv.
+
+Every file is replaced in one rename, so a kill at any moment leaves the old one or
+the new one, and never a half.
+"""
+
+import contextlib
+import csv
+import datetime
+import fcntl
+import io
+import json
+import os
+import pathlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from absl import logging
+
+from jaxseg import errors
+
+LOCK, CONFIG, HISTORY = "run.lock", "config.json", "history.csv"
+
+
+@contextlib.contextmanager
+def lock(workdir: str | os.PathLike) -> Iterator[None]:
+    """Holds `workdir` for one writer; process 0 of a run enters it.
+
+    The kernel drops the lock when its process dies, however it dies, so a lock file
+    left behind is taken over. Raises ConfigError naming the holder.
+    """
+    path = pathlib.Path(workdir) / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise errors.ConfigError(_holder(path)) from None
+        except OSError as error:
+            logging.warning("%s cannot be locked (%s): start one run.", path, error)
+        file.seek(0)
+        if file.read().strip():
+            logging.info("%s was left by a run that died; taken over.", path)
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        who = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
+        file.truncate(0)
+        file.write(json.dumps(who))
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)  # kept, not removed: removing would race with a waiter
+
+
+def write_json(path: str | os.PathLike, obj: Any) -> None:
+    """Replaces `path` by `obj` in one step: a reader sees the old file or the new.
+
+    Numbers and arrays of numpy and jax, paths and sets are written as what JSON has.
+    Raises ValueError naming a NaN or infinity: write `finite(obj)` where an undefined
+    value may become null.
+    """
+    plain = json.loads(json.dumps(obj, default=_plain))
+    undefined = config_diff({"": plain}, {"": finite(plain)})
+    if undefined:
+        name = undefined[0].split(":")[0].strip(".") or "the value"
+        raise ValueError(f"{path}: {name} is not finite; JSON has no such number.")
+    _replace(pathlib.Path(path), json.dumps(plain, indent=1) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """What `path` holds; raises DataError when it is missing or not JSON."""
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except FileNotFoundError:
+        raise errors.DataError(f"{path} does not exist.") from None
+    except ValueError as error:
+        raise errors.DataError(f"{path} is not readable as JSON: {error}.") from None
+
+
+def finite(obj: Any) -> Any:
+    """`obj` as read back from JSON, with None for every NaN and infinity."""
+    text = json.dumps(obj, default=_plain)
+    return json.loads(text, parse_constant=lambda name: None)
+
+
+def config_diff(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Lines like "optim.learning_rate: 0.0001 -> 0.0003", in order of name."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        values = [
+            json.dumps(d[name]) if name in d else "absent" for d in (before, after)
+        ]
+        if values[0] != values[1]:
+            lines.append(f"{name}: {values[0]} -> {values[1]}")
+    return lines
+
+
+def check_config(
+    workdir: str | os.PathLike, config: dict[str, Any], *, allowed: tuple[str, ...] = ()
+) -> str:
+    """ "new" where config.json was written now, "resume" where it says the same.
+
+    `allowed` names what may change on resume ("eval" covers "eval.batch_size"); such
+    a change is written. A workdir in which nothing was saved yet takes any config.
+    Raises ConfigError with the differences otherwise.
+    """
+    workdir = pathlib.Path(workdir)
+    path, config = workdir / CONFIG, json.loads(json.dumps(config, default=_plain))
+    started = (workdir / HISTORY).exists() or any(workdir.glob("checkpoints/[0-9]*"))
+    if not path.exists() and started:
+        raise errors.ConfigError(
+            f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
+        )
+    known = path.exists()
+    lines = config_diff(read_json(path), config) if known else []
+    refused = [line for line in lines if not _covered(line, allowed)]
+    if refused and started:
+        raise errors.ConfigError(
+            f"{workdir} was started with another config: {'; '.join(refused)}. Give "
+            "that config again to resume, or choose another workdir."
+        )
+    for line in lines:
+        logging.info("config changed on resume: %s", line)
+    if lines or not known:
+        write_json(path, config)
+    return "new" if refused or not known else "resume"
+
+
+class History:
+    """history.csv: one row an epoch, kept equal to that of a run never stopped.
+
+    Append the row of a step before that step is checkpointed; after a restore call
+    `truncate(step)`: what comes later is then written again, bit for bit.
+    """
+
+    def __init__(self, workdir: str | os.PathLike):
+        self.path = pathlib.Path(workdir) / HISTORY
+
+    def rows(self) -> list[dict[str, str]]:
+        """The rows as text; raises DataError for a row unlike the header."""
+        return self._read()[1]
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds one row with a "step"; None is an empty field, a float its repr."""
+        if "step" not in row:
+            raise ValueError(f"a history row needs its step; got {sorted(row)}.")
+        columns, rows = self._read()
+        line = {name: _field(value) for name, value in row.items()}
+        new = [name for name in line if name not in columns]
+        self._write([*columns, *new], [*rows, line])
+
+    def truncate(self, step: int) -> None:
+        """Drops the rows of steps after `step`."""
+        columns, rows = self._read()
+        if rows:
+            self._write(columns, [row for row in rows if int(row["step"]) <= step])
+
+    def _read(self):
+        if not self.path.exists():
+            return [], []
+        lines = csv.reader(io.StringIO(self.path.read_text()))
+        columns = next(lines, [])
+        try:
+            return columns, [dict(zip(columns, line, strict=True)) for line in lines]
+        except ValueError:
+            raise errors.DataError(
+                f"{self.path}, line {lines.line_num}, does not have the "
+                f"{len(columns)} fields of the header: repair or remove the line."
+            ) from None
+
+    def _write(self, columns, rows):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        _replace(self.path, text.getvalue())
+
+
+def _covered(line, allowed) -> bool:
+    name = line.split(":")[0]
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
+
+
+def _holder(path) -> str:
+    try:
+        who = json.loads(path.read_text())
+        who = f"host {who['host']}, process {who['pid']}, since {who['since']}"
+    except (ValueError, KeyError, OSError):
+        who = "its holder has not signed yet"
+    return (
+        f"{path.parent} is in use by another run ({who}): wait for it, stop it, or "
+        "choose another workdir."
+    )
+
+
+def _replace(path, text) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _plain(value):
+    """What json cannot write by itself."""
+    if hasattr(value, "tolist"):  # arrays and numbers of numpy and jax
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON.")
+
+
+def _leaves(obj, name="") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of everything that is not a dict; lists stay whole."""
+    if isinstance(obj, dict) and (obj or not name):
+        for key, value in obj.items():
+            yield from _leaves(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, obj
+
+
+def _field(value) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    return (
+        "" if value is None else repr(value) if isinstance(value, float) else str(value)
+    )

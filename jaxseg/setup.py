@@ -1,0 +1,100 @@
+"""Everything a run stands on, from its config: what training and scoring share."""
+
+import functools
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxseg import assemble, evaluation, sharding, state, step
+from jaxseg.data import prepared
+
+
+class Setup(NamedTuple):
+    """The parts of one run."""
+
+    directory: pathlib.Path
+    card: dict
+    splits: dict[str, prepared.Split]
+    mesh: Mesh
+    parts: assemble.Parts
+    plan: assemble.Plan
+    rate: Any  # step -> learning rate
+    init: dict  # arguments of state.init
+    abstract: Any  # the state as shapes with shardings
+    train_step: Any  # jit-compiled: (state, batch) -> (state, numbers)
+    scorer: evaluation.Scorer
+
+
+def load(config: ConfigDict, *, batch_size: int) -> Setup:
+    """Opens the data and builds model, optimiser and steps; nothing is trained."""
+    mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
+    directory = assemble.dataset(config)
+    card = prepared.read_card(directory)
+    splits = {
+        name: prepared.open_split(directory, name)
+        for name in ("train", "validation", "test")
+    }
+    assemble.check_labels(splits["validation"])
+    assemble.check_labels(splits["test"])
+    parts = assemble.parts(config, card)
+    plan = assemble.plan(config, splits["train"], batch_size)
+    tx, rate = assemble.optimiser(config, plan)
+    init = {
+        "model": parts.model,
+        "tx": tx,
+        "image_shape": parts.image_shape,
+        "ema": config.optim.ema > 0,
+    }
+    abstract = state.abstract(mesh, **init)
+    shardings = jax.tree.map(lambda s: s.sharding, abstract)
+    train = assemble.train_step(config, card, parts, tx, plan.total_steps)
+    return Setup(
+        directory=directory,
+        card=card,
+        splits=splits,
+        mesh=mesh,
+        parts=parts,
+        plan=plan,
+        rate=rate,
+        init=init,
+        abstract=abstract,
+        train_step=jax.jit(train, donate_argnums=0, out_shardings=(shardings, None)),
+        scorer=evaluation.Scorer(
+            predict=step.make_predict(
+                mesh, model=parts.model, normalise=parts.normalise
+            ),
+            mesh=mesh,
+            view=parts.view,
+            per_device_batch=config.eval.per_device_batch,
+            workers=config.data.workers,
+            timeout=config.data.timeout_s,
+        ),
+    )
+
+
+def describe(made: Setup) -> dict:
+    """The facts about the run that `run.json` keeps."""
+    device = jax.devices()[0]
+    return {
+        "batch_size": made.plan.batch_size,
+        "steps_per_epoch": made.plan.steps_per_epoch,
+        "total_steps": made.plan.total_steps,
+        "params": state.count(made.abstract.params),
+        "intensity": made.parts.intensity,
+        "dataset": made.card,
+        "data_directory": str(made.directory),
+        "devices": {
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+    }
+
+
+def variables(made: Setup, restored: Any) -> dict:
+    """The variables to score with, whole on every device."""
+    whole = sharding.replicated(made.mesh)
+    return jax.jit(functools.partial(state.evaluated), out_shardings=whole)(restored)

@@ -1,0 +1,223 @@
+"""Training from a config to a finished run directory; the same call resumes."""
+
+import contextlib
+import os
+import pathlib
+import time
+from typing import Any
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from jaxseg import (
+    assemble,
+    checkpoint,
+    epoch,
+    evaluation,
+    feed,
+    meter,
+    progress,
+    rundir,
+    setup,
+    state,
+    writers,
+)
+from jaxseg.data import pipeline
+from jaxseg.errors import Preempted
+
+RUN = "run.json"
+# what may differ when a run goes on: it changes speed, not results
+FREE = ("recipe_chosen", "data.workers", "data.timeout_s", "log_every", "mesh")
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
+    """Trains, or goes on training, then scores; what run.json holds in the end.
+
+    Raises ConfigError or DataError for what a user can mend, Preempted after saving on
+    SIGTERM or the first SIGINT, NotFinite after too many steps that were not.
+    """
+    workdir = pathlib.Path(workdir).absolute()
+    main = jax.process_index() == 0
+    with rundir.lock(workdir) if main else contextlib.nullcontext():
+        known = rundir.read_json(workdir / RUN) if (workdir / RUN).exists() else {}
+        size = known.get("batch_size") or assemble.batch_size(config)
+        if main:
+            rundir.check_config(workdir, config.to_dict(), allowed=FREE)
+        if known.get("status") == "finished":
+            return known
+        made = setup.load(config, batch_size=size)
+        info = epoch.begin(workdir, config, made, known)
+        with contextlib.ExitStack() as stack:
+            manager = checkpoint.open_manager(
+                workdir / "checkpoints",
+                metric=f"validation/{config.eval.metric}",
+                keep=config.checkpoint.keep,
+            )
+            stack.callback(checkpoint.close, manager)
+            stop = stack.enter_context(meter.Stop())
+            _fit(config, workdir, made, manager, stop)
+            return _finish(config, workdir, made, manager, stop, info)
+
+
+def _fit(config, workdir, made, manager, stop: meter.Stop) -> None:
+    """Trains from where the newest checkpoint stands to the end."""
+    now, meta, start = _start(config, workdir, made, manager)
+    if start >= made.plan.total_steps or meta.get("stopped"):
+        return
+    plan = made.plan
+    sums = meter.Meter(meta.get("meter"))
+    writer = writers.create_writer(workdir, just_logging=False, resumed_step=start)
+    bar = progress.Progress(
+        plan.total_steps, plan.batch_size, enabled=jax.process_index() == 0
+    )
+    logging.info(
+        progress.describe(
+            steps_per_epoch=plan.steps_per_epoch,
+            total_steps=plan.total_steps,
+            images_seen=plan.total_steps * plan.batch_size,
+        )
+    )
+    stream = _stream(config, made, start)
+    try:
+        for done in range(start + 1, plan.total_steps + 1):
+            asked = time.monotonic()
+            batch, host = next(stream)
+            waited = time.monotonic() - asked
+            now, numbers = made.train_step(now, batch)
+            sums.add(numbers, host["index"], waited)
+            sums.check(config.optim.bad_steps, made.splits["train"].ids)
+            bar.update(done, loss=sums.loss, data_wait=sums.wait_share())
+            if done % config.log_every == 0:
+                writer.write_scalars(done, sums.latest(made.rate(done - 1)))
+                checkpoint.check_errors(manager)
+            ended = done % plan.steps_per_epoch == 0
+            if ended:
+                meta = _end_epoch(
+                    config, workdir, made, manager, writer, now, sums, meta, done
+                )
+            if meta.get("stopped"):
+                break
+            stopping = stop.asked(manager, done)
+            every = config.checkpoint.every_steps
+            if not ended and (stopping or (every and done % every == 0)):
+                meta = {**meta, "meter": sums.flush()}
+                checkpoint.save(manager, now, step=done, meta=meta)
+            if stopping and done < plan.total_steps:
+                raise Preempted(
+                    f"stopped after saving step {done} of {plan.total_steps} in "
+                    f"{workdir}; start the same command again to go on."
+                )
+    finally:
+        bar.close()
+        stream.close()
+        writer.close()
+
+
+def _start(config, workdir, made, manager) -> tuple[Any, dict, int]:
+    """(state, what was noted beside it, its step): the newest checkpoint, or new."""
+    if checkpoint.latest_step(manager) is None:
+        if jax.process_index() == 0:
+            rundir.History(workdir).truncate(0)
+        return state.create(config.seed, made.abstract, **made.init), {}, 0
+    now, meta, start = checkpoint.restore(manager, made.abstract)
+    if jax.process_index() == 0:
+        rundir.History(workdir).truncate(start)
+    logging.info("resumed at step %d of %d", start, made.plan.total_steps)
+    return now, meta, start
+
+
+def _stream(config, made, start: int):
+    """Batches from step `start` on, on the devices and on the host."""
+    train = made.splits["train"]
+    batches = pipeline.train_batches(
+        train,
+        made.parts.view,
+        made.plan.order,
+        epoch_size=made.plan.epoch_size,
+        batch_size=made.plan.batch_size,
+        steps=made.plan.total_steps,
+        start=start,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        workers=config.data.workers,
+    )
+
+    def name(k: int) -> str:
+        first = (start + k) * made.plan.batch_size
+        number, position = divmod(first, made.plan.epoch_size)
+        order = made.plan.order(epoch=number)
+        ids = [train.ids[i] for i in order[position : position + made.plan.batch_size]]
+        return f"the batch of step {start + k} ({', '.join(ids[:8])}, ...)"
+
+    return feed.ahead(batches, made.mesh, timeout=config.data.timeout_s, name=name)
+
+
+def _end_epoch(
+    config, workdir, made, manager, writer, now, sums, meta: dict, done: int
+) -> dict:
+    """Scores validation, writes the row of the epoch, saves; the new notes."""
+    number = done // made.plan.steps_per_epoch - 1
+    row = sums.row(number, done, made.plan, made.rate)
+    metrics = None
+    last = done == made.plan.total_steps
+    if (number + 1) % config.eval.every_epochs == 0 or last:
+        found = epoch.validate(config, made, state.evaluated(now), writer, done)
+        metrics = {f"validation/{k}": v for k, v in found.items()}
+        row |= metrics
+    meta = epoch.notes(config, meta, metrics, number, done)
+    if jax.process_index() == 0:
+        rundir.History(workdir).append(row)
+        writer.write_scalars(done, {k: v for k, v in row.items() if v is not None})
+    checkpoint.save(manager, now, step=done, metrics=metrics, meta=meta)
+    return meta
+
+
+def _finish(config, workdir, made, manager, stop, info: dict) -> dict:
+    """Scores the best step: the operating point on validation, then test once."""
+    stop.now()  # nothing is lost by stopping here: the scores are made again
+    best = checkpoint.best_step(manager)
+    restored, meta, best = checkpoint.restore(manager, made.abstract, step=best)
+    variables = setup.variables(made, restored)
+    options = {
+        "step": best,
+        "seed": config.seed,
+        "resamples": config.eval.bootstrap,
+    }
+    validation = made.splits["validation"]
+    counted = evaluation.tally(made.scorer, variables, validation)
+    point = evaluation.choose_point(
+        counted,
+        validation,
+        step=best,
+        objective=config.operating_point.objective,
+        min_areas=tuple(config.operating_point.min_areas),
+    )
+    if jax.process_index() == 0:
+        rundir.write_json(workdir / evaluation.POINT, point)
+    scored = (workdir, made.scorer, variables)
+    evaluation.score_split(*scored, validation, point, counted=counted, **options)
+    evaluation.score_split(*scored, made.splits["test"], point, **options)
+    return epoch.end(workdir, config, made, info, meta)
+
+
+def summary(known: dict, workdir: pathlib.Path, paths: dict) -> str:
+    """The last lines a user sees: the result, and where everything is."""
+    lines = [f"run       {workdir}  ({known['status']} {known['finished']})"]
+    best = known.get("best")
+    if best:
+        lines.append(
+            f"best      epoch {best['epoch']}: {best['metric']} {best['value']:.4f}"
+        )
+    for name in ("validation", "test"):
+        found = rundir.read_json(workdir / "eval" / f"{name}.json")
+        rows = {row["name"]: row for row in found["metrics"]}
+        row = rows.get("dice_pooled", found["metrics"][0])
+        value = "n/a" if row["value"] is None else f"{row['value']:.4f}"
+        lines.append(
+            f"{name:<10}{row['name']} {value} ({row['class']}, support "
+            f"{row['support_images']} images, {row['support_pixels']} pixels)"
+        )
+    lines += [f"{kind:<10}{path}" for kind, path in paths.items()]
+    lines.append(f"curves    tensorboard --logdir {workdir.parent}")
+    return "\n".join(lines)

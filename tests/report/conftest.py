@@ -1,0 +1,40 @@
+"""Runs made once and reported once for all tests of the report."""
+
+import fake_run
+import pytest
+
+from jaxseg.report import build, figures
+from jaxseg.report.read import read
+
+
+@pytest.fixture(scope="session")
+def binary(tmp_path_factory):
+    """A built report of two classes: its run directory. Do not change it."""
+    root = fake_run.make(tmp_path_factory.mktemp("binary") / "ptx")
+    build.build(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory):
+    """A built report of four classes, one never seen, and a single epoch."""
+    root = fake_run.make(tmp_path_factory.mktemp("several") / "c", classes=4, epochs=1)
+    build.build(root)
+    return root
+
+
+@pytest.fixture
+def run(binary):
+    """The binary run as read, fresh for every test to change."""
+    return read(binary)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Plots that cost nothing, for tests of the words around them."""
+
+    def plot(name, title, caption, draw):
+        words = {"name": name, "alt": title, "caption": caption}
+        return words | {"png": b"", "svg": "<svg></svg>"}
+
+    monkeypatch.setattr(figures, "plot", plot)

@@ -1,0 +1,143 @@
+"""The operating point: truly the best, frozen, and refused on its own images."""
+
+import logging
+
+import numpy as np
+import pytest
+import scored
+
+from jaxseg import operating_point, score
+from jaxseg.errors import ConfigError
+from jaxseg.metrics import bins, counts, table
+from jaxseg.metrics import tally as tallies
+
+SOURCE = {"source_split": "validation", "split_hash": "v1"}
+
+
+@pytest.fixture(scope="module")
+def tally():
+    split, predictions = scored.make(12, seed=1)
+    return score.score(predictions, split, to_native=scored.keep)
+
+
+@pytest.mark.parametrize("objective", operating_point.OBJECTIVES)
+def test_choice_is_the_best_of_all(tally, objective):
+    areas = (0.0, 0.08, 0.2)
+    point = operating_point.choose(
+        tally, **SOURCE, objective=objective, min_areas=areas
+    )
+    metric = objective.replace("f1_", "dice_")
+    found = {}
+    for area in areas:
+        for threshold in bins.GRID[::4].tolist() + [point["threshold"]]:
+            at = tallies.at(tally, threshold=threshold, min_area=area)
+            found[threshold, area] = counts.value(metric, table.of_class(at, 1))
+    value = found[point["threshold"], point["min_area"]]
+    assert value == pytest.approx(point["value"], abs=1e-14)
+    assert max(found.values()) <= value + 1e-14
+    assert point["objective"] == objective and point["source_split"] == "validation"
+    assert found[0.5, 0.0] < value  # there was something to choose
+
+
+def test_a_minimum_area_helps_when_small_detections_are_false():
+    split, predictions = scored.make(8, ignore=False, sizes=((16, 16),))
+    for index, probability in predictions:
+        foreground = (split[index]["mask"] == 1).astype(np.float32)
+        foreground[0, 0] = index % 4 == 0  # one wrong pixel in every empty image
+        probability[...] = np.stack([1 - foreground, foreground], axis=-1)
+    tally = score.score(predictions, split, to_native=scored.keep)
+    point = operating_point.choose(
+        tally, **SOURCE, objective="dice_kaggle", min_areas=(0.0, 0.01)
+    )
+    assert point == {
+        "threshold": 0.5,  # all thresholds are equal here: the nearest to 0.5
+        "min_area": 0.01,
+        "objective": "dice_kaggle",
+        "value": 1.0,
+        **SOURCE,
+    }
+    pooled = operating_point.choose(tally, **SOURCE, min_areas=(0.0, 0.01))
+    assert pooled["min_area"] == 0.01
+
+
+def test_ties_go_to_the_smallest_area(tally):
+    areas = (1e-6, 0.0, 1e-7)
+    assert operating_point.choose(tally, **SOURCE, min_areas=areas)["min_area"] == 0
+
+
+def test_without_foreground_the_point_stays_at_one_half(caplog):
+    split, predictions = scored.make(1)
+    tally = score.score(predictions, split, to_native=scored.keep)
+    with caplog.at_level(logging.WARNING):
+        point = operating_point.choose(tally, **SOURCE)
+    assert (point["threshold"], point["min_area"], point["value"]) == (0.5, 0.0, None)
+    assert operating_point.choose_baseline(tally, **SOURCE)["value"] is None
+
+
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"objective": "dice"}, "'dice': choose one of .*dice_pooled"),
+        ({"min_areas": (0, 600)}, "shares of the image from 0 to 1"),
+        ({"min_areas": ()}, "shares of the image"),
+    ],
+)
+def test_wrong_settings_are_named(tally, kwargs, message):
+    with pytest.raises(ConfigError, match=message):
+        operating_point.choose(tally, **SOURCE, **kwargs)
+
+
+def test_the_images_it_was_chosen_on_are_refused_under_another_name(tally):
+    point = operating_point.choose(tally, **SOURCE)
+    base = operating_point.choose_baseline(tally, **SOURCE)
+    same = {"split": "test", "split_hash": "v1"}
+    with pytest.raises(ConfigError, match="'test' has the same images .*optimistic"):
+        operating_point.apply(tally, point, **same)
+    with pytest.raises(ConfigError, match="'test' has the same images"):
+        operating_point.baselines(tally, base, **same)
+
+    other = operating_point.apply(tally, point, split="test", split_hash="t1")
+    assert other.point == point | {"optimistic": False}
+    itself = {"split": "validation", "split_hash": "v1"}
+    assert operating_point.apply(tally, point, **itself).point["optimistic"]
+    detail = operating_point.baselines(tally, base, **itself)[-1]["detail"]
+    assert "chosen on validation" in detail and "optimistic" in detail
+    away = operating_point.baselines(tally, base, split="test", split_hash="t1")
+    assert "optimistic" not in away[-1]["detail"]
+
+
+def test_applying_counts_at_the_point(tally):
+    point = operating_point.choose(tally, **SOURCE, min_areas=(0.05,))
+    applied = operating_point.apply(tally, point, split="test", split_hash="t1")
+    at = tallies.at(tally, threshold=point["threshold"], min_area=0.05)
+    np.testing.assert_array_equal(applied.tally.hits, at.hits)
+    np.testing.assert_array_equal(applied.tally.predicted, at.predicted)
+
+
+def test_baselines(tally):
+    point = operating_point.choose_baseline(tally, **SOURCE)
+    rows = operating_point.baselines(tally, point, split="test", split_hash="t1")
+    found = {row["name"]: row["metrics"] for row in rows}
+    assert list(found) == ["all_empty", "all_foreground", "best_global_threshold"]
+    assert found["all_empty"]["dice_kaggle"] == 3 / 12  # the share of empty images
+    assert found["all_empty"]["dice_pooled"] == 0
+    assert found["all_empty"]["precision_pooled"] is None
+    assert found["all_foreground"]["recall_pooled"] == 1
+    share = tally.truth[:, 1].sum() / tally.pixels.sum()
+    assert found["all_foreground"]["precision_pooled"] == share
+    assert found["best_global_threshold"]["dice_pooled"] == point["value"]
+    assert point["value"] > 2 * share / (1 + share)  # better than all-foreground
+
+
+def test_more_than_two_classes_take_the_most_probable():
+    split, predictions = scored.make(6, k=3)
+    tally = score.score(predictions, split, to_native=scored.keep)
+    where = {"split": "test", "split_hash": "t1"}
+    assert operating_point.apply(tally, None, **where).point is None
+    assert operating_point.choose_baseline(tally, **SOURCE) is None
+    (row,) = operating_point.baselines(tally, None, **where)
+    assert row["name"] == "all_empty" and row["metrics"]["dice_pooled"] == 0
+    with pytest.raises(ConfigError, match="needs 2 classes, not 3"):
+        operating_point.choose(tally, **SOURCE)
+    with pytest.raises(ConfigError, match="refused for more"):
+        operating_point.apply(tally, {"threshold": 0.5}, **where)
