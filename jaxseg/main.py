@@ -27,7 +27,7 @@ def main(argv) -> int:
     logging.set_verbosity(logging.INFO)
     logging.info("%s", config_check.first_line(config, workdir))
     # JAX is imported only now: a typing error is answered without it
-    from jaxseg import runtime, train
+    from jaxseg import runtime, summary, train
 
     runtime.start(
         coordinator=COORDINATOR.value,
@@ -44,7 +44,7 @@ def main(argv) -> int:
         from jaxseg.report import build
 
         paths = build.build(workdir)
-        print(train.summary(known, workdir, paths))
+        print(summary.of_run(known, workdir, paths))
     return 0
 
 

@@ -9,7 +9,7 @@ from jaxseg import assemble
 from jaxseg.errors import ConfigError
 
 
-def start(*, coordinator: str, processes: int, process: int) -> None:
+def start(*, coordinator: str = "", processes: int = 0, process: int = -1) -> None:
     """Joins the other processes, if there are any, and opens the compilation cache.
 
     Flags come first, then JAXSEG_COORDINATOR, JAXSEG_PROCESSES and JAXSEG_PROCESS (set
@@ -27,6 +27,8 @@ def start(*, coordinator: str, processes: int, process: int) -> None:
         jax.distributed.initialize(coordinator, processes, process)
     elif int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ:
         jax.distributed.initialize()
+    # TFDS reports every opening of a data set
+    logging.get_absl_logger().addFilter(lambda record: record.module != "dataset_info")
     if jax.process_count() > 1:
         logging.info("process %d of %d", jax.process_index(), jax.process_count())
     if not jax.config.jax_compilation_cache_dir:

@@ -75,6 +75,13 @@ def local_rows(array: jax.Array) -> Iterable[np.ndarray]:
         yield np.asarray(shards[start].data)
 
 
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set on any process; every process must ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
 def gather(arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
     """The dicts of all processes, in order of process; every process gets the list.
 

@@ -20,13 +20,14 @@ from jaxseg import (
     progress,
     rundir,
     setup,
+    sharding,
     state,
+    stop,
     writers,
 )
 from jaxseg.data import pipeline
-from jaxseg.errors import Preempted
+from jaxseg.errors import ConfigError, Preempted
 
-RUN = "run.json"
 # what may differ when a run goes on: it changes speed, not results
 FREE = ("recipe_chosen", "data.workers", "data.timeout_s", "log_every", "mesh")
 
@@ -38,39 +39,52 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
     SIGTERM or the first SIGINT, NotFinite after too many steps that were not.
     """
     workdir = pathlib.Path(workdir).absolute()
-    main = jax.process_index() == 0
-    with rundir.lock(workdir) if main else contextlib.nullcontext():
-        known = rundir.read_json(workdir / RUN) if (workdir / RUN).exists() else {}
-        size = known.get("batch_size") or assemble.batch_size(config)
-        if main:
-            rundir.check_config(workdir, config.to_dict(), allowed=FREE)
+    with contextlib.ExitStack() as stack:
+        known = _claim(stack, workdir, config)
         if known.get("status") == "finished":
             return known
+        size = known.get("batch_size") or assemble.batch_size(config)
         made = setup.load(config, batch_size=size)
         info = epoch.begin(workdir, config, made, known)
-        with contextlib.ExitStack() as stack:
-            manager = checkpoint.open_manager(
-                workdir / "checkpoints",
-                metric=f"validation/{config.eval.metric}",
-                keep=config.checkpoint.keep,
-            )
-            stack.callback(checkpoint.close, manager)
-            stop = stack.enter_context(meter.Stop())
-            _fit(config, workdir, made, manager, stop)
-            return _finish(config, workdir, made, manager, stop, info)
+        manager = checkpoint.open_manager(
+            workdir / "checkpoints",
+            metric=f"validation/{config.eval.metric}",
+            keep=config.checkpoint.keep,
+        )
+        stack.callback(checkpoint.close, manager)
+        asked = stack.enter_context(stop.Stop())
+        _fit(config, workdir, made, manager, asked)
+        return _finish(config, workdir, made, manager, asked, info)
 
 
-def _fit(config, workdir, made, manager, stop: meter.Stop) -> None:
+def _claim(stack: contextlib.ExitStack, workdir, config: ConfigDict) -> dict:
+    """The run's record so far ({} for a new one), with the workdir ours alone.
+
+    Process 0 holds the lock; when it refuses, every process does.
+    """
+    refusal = None
+    if jax.process_index() == 0:
+        try:
+            stack.enter_context(rundir.lock(workdir))
+            rundir.check_config(workdir, config.to_dict(), allowed=FREE)
+        except ValueError as error:
+            refusal = error
+    if sharding.any_process(refusal is not None):
+        raise refusal or ConfigError("process 0 refused to start and says why.")
+    path = workdir / epoch.RUN
+    return rundir.read_json(path) if path.exists() else {}
+
+
+def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
     """Trains from where the newest checkpoint stands to the end."""
     now, meta, start = _start(config, workdir, made, manager)
     if start >= made.plan.total_steps or meta.get("stopped"):
         return
     plan = made.plan
     sums = meter.Meter(meta.get("meter"))
-    writer = writers.create_writer(workdir, just_logging=False, resumed_step=start)
-    bar = progress.Progress(
-        plan.total_steps, plan.batch_size, enabled=jax.process_index() == 0
-    )
+    main = jax.process_index() == 0
+    writer = writers.create_writer(workdir, just_logging=not main, resumed_step=start)
+    bar = progress.Progress(plan.total_steps, plan.batch_size, enabled=main)
     logging.info(
         progress.describe(
             steps_per_epoch=plan.steps_per_epoch,
@@ -81,15 +95,16 @@ def _fit(config, workdir, made, manager, stop: meter.Stop) -> None:
     stream = _stream(config, made, start)
     try:
         for done in range(start + 1, plan.total_steps + 1):
-            asked = time.monotonic()
+            began = time.monotonic()
             batch, host = next(stream)
-            waited = time.monotonic() - asked
+            waited = time.monotonic() - began
             now, numbers = made.train_step(now, batch)
             sums.add(numbers, host["index"], waited)
             sums.check(config.optim.bad_steps, made.splits["train"].ids)
             bar.update(done, loss=sums.loss, data_wait=sums.wait_share())
             if done % config.log_every == 0:
-                writer.write_scalars(done, sums.latest(made.rate(done - 1)))
+                if main:
+                    writer.write_scalars(done, sums.latest(made.rate(done - 1)))
                 checkpoint.check_errors(manager)
             ended = done % plan.steps_per_epoch == 0
             if ended:
@@ -98,7 +113,7 @@ def _fit(config, workdir, made, manager, stop: meter.Stop) -> None:
                 )
             if meta.get("stopped"):
                 break
-            stopping = stop.asked(manager, done)
+            stopping = asked.by(manager, done)
             every = config.checkpoint.every_steps
             if not ended and (stopping or (every and done % every == 0)):
                 meta = {**meta, "meter": sums.flush()}
@@ -173,9 +188,9 @@ def _end_epoch(
     return meta
 
 
-def _finish(config, workdir, made, manager, stop, info: dict) -> dict:
+def _finish(config, workdir, made, manager, asked, info: dict) -> dict:
     """Scores the best step: the operating point on validation, then test once."""
-    stop.now()  # nothing is lost by stopping here: the scores are made again
+    asked.now()  # nothing is lost by stopping here: the scores are made again
     best = checkpoint.best_step(manager)
     restored, meta, best = checkpoint.restore(manager, made.abstract, step=best)
     variables = setup.variables(made, restored)
@@ -199,25 +214,3 @@ def _finish(config, workdir, made, manager, stop, info: dict) -> dict:
     evaluation.score_split(*scored, validation, point, counted=counted, **options)
     evaluation.score_split(*scored, made.splits["test"], point, **options)
     return epoch.end(workdir, config, made, info, meta)
-
-
-def summary(known: dict, workdir: pathlib.Path, paths: dict) -> str:
-    """The last lines a user sees: the result, and where everything is."""
-    lines = [f"run       {workdir}  ({known['status']} {known['finished']})"]
-    best = known.get("best")
-    if best:
-        lines.append(
-            f"best      epoch {best['epoch']}: {best['metric']} {best['value']:.4f}"
-        )
-    for name in ("validation", "test"):
-        found = rundir.read_json(workdir / "eval" / f"{name}.json")
-        rows = {row["name"]: row for row in found["metrics"]}
-        row = rows.get("dice_pooled", found["metrics"][0])
-        value = "n/a" if row["value"] is None else f"{row['value']:.4f}"
-        lines.append(
-            f"{name:<10}{row['name']} {value} ({row['class']}, support "
-            f"{row['support_images']} images, {row['support_pixels']} pixels)"
-        )
-    lines += [f"{kind:<10}{path}" for kind, path in paths.items()]
-    lines.append(f"curves    tensorboard --logdir {workdir.parent}")
-    return "\n".join(lines)

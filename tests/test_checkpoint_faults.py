@@ -19,8 +19,10 @@ if checkpoint.latest_step(manager) is not None:
     state, meta, step = checkpoint.restore(manager, jax.eval_shape(lambda: state))
     w = np.asarray(state["w"])
     assert meta == {"at": step} and int(state["step"]) == step and (w == step).all()
+# as in training: the next step overwrites the arrays that are being saved
+train = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
 for step in range(int(state["step"]) + 1, 10**6):
-    state = jax.tree.map(lambda x: x + 1, state)
+    state = train(state)
     checkpoint.save(manager, state, step=step, meta={"at": step})
     print(step, flush=True)  # this save has begun, the one before is whole
 """

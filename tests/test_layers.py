@@ -17,12 +17,12 @@ LAYERS = [
     | {"postprocess", "panels", "digests"},
     {"state", "step", "checkpoint", "writers"}
     | {"rundir", "progress", "environment", "feed"},
-    {"meter"},
+    {"meter", "stop"},
     {"score", "operating_point"},
     {"evaluation", "assemble"},
     {"runtime", "setup"},
     {"epoch"},
-    {"train", "report", "dry_run"},
+    {"train", "report", "dry_run", "rescore", "summary"},
     {"main", "prepare", "evaluate", "cli"},
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}

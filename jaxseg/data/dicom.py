@@ -140,18 +140,13 @@ def _decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
             f"{syntax.name} needs a decoder that is not installed; install it with: "
             "pip install jaxseg[dicom]"
         )
-    size = (int(ds.Rows), int(ds.Columns))
+    size = coded = (int(ds.Rows), int(ds.Columns))
     if syntax.is_encapsulated and syntax != uid.RLELossless:
-        coded = _coded_size(get_frame(ds.PixelData, 0, number_of_frames=1))
-        if coded is not None and coded != size:
-            raise DataError(f"the header says {size} pixels, the pixel data {coded}.")
+        coded = _coded_size(get_frame(ds.PixelData, 0, number_of_frames=1)) or size
+    if coded != size:  # seen before decoding: the codestream may announce billions
+        raise DataError(f"the header says {size} pixels, the pixel data {coded}.")
     ds.pixel_array_options(decoding_plugin=plugin)
-    stored = ds.pixel_array
-    if stored.shape != size:
-        raise DataError(
-            f"the header says {size} pixels, the pixel data {stored.shape}."
-        )
-    return stored
+    return ds.pixel_array
 
 
 def _coded_size(frame: bytes) -> tuple[int, int] | None:

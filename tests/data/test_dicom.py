@@ -19,7 +19,6 @@ from pydicom.encaps import encapsulate, get_frame
 from jaxseg.data import dicom
 from jaxseg.errors import DataError
 
-
 SETTINGS = hypothesis.settings(
     max_examples=250, deadline=None, derandomize=True, database=None
 )
