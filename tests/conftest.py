@@ -1,15 +1,26 @@
 """Four fake CPU devices, strict promotion of ranks, and every warning an error."""
 
 import os
+import pathlib
+import tempfile
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-_FLAG = "--xla_force_host_platform_device_count"
-if _FLAG not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAG}=4".strip()
+# programs of the tests are tiny: optimising them takes longer than running them
+_XLA = {
+    "--xla_force_host_platform_device_count": "4",
+    "--xla_backend_optimization_level": "0",
+    "--xla_llvm_disable_expensive_passes": "true",
+}
+_CACHE = pathlib.Path(tempfile.gettempdir()) / f"jaxseg-tests-{os.getuid()}"
+OUTSIDE = dict(os.environ)  # what a user's own process would see
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = " ".join(f"{k}={v}" for k, v in _XLA.items())
+os.environ.setdefault("JAXSEG_CACHE", str(_CACHE))
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax  # noqa: E402
 from absl import flags  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", os.environ["JAXSEG_CACHE"] + "/jit")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags

@@ -15,14 +15,10 @@ from jaxseg.data import augment
 
 def _start(mesh, **changes):
     arguments = tiny.arguments(**changes)
-    begin, shapes = state.create(
-        0,
-        mesh,
-        model=arguments["model"],
-        tx=arguments["tx"],
-        image_shape=(16, 16, 1),
-        ema=arguments["ema"] > 0,
-    )
+    init = {"model": arguments["model"], "tx": arguments["tx"]}
+    init |= {"image_shape": (16, 16, 1), "ema": arguments["ema"] > 0}
+    shapes = state.abstract(mesh, **init)
+    begin = state.create(0, shapes, **init)
     shardings = jax.tree.map(lambda s: s.sharding, shapes)
     run = jax.jit(
         functools.partial(step.train_step, **arguments),

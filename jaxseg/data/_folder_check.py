@@ -199,7 +199,7 @@ def _numbers_objects(facts: Sequence[Facts]) -> bool:
     """Ids run on from 1 with few gaps, high, and to another end in every image."""
     ends = [int(f.values[-1]) for f in facts if f.values[-1] > 0]
     dense = all(np.count_nonzero(f.values) >= f.values[-1] / 2 for f in facts)
-    varies = True
+    varies = len(set(ends)) > 1 or len(ends) == 1
     return dense and varies and max(ends, default=0) >= _MANY
 
 

@@ -9,10 +9,10 @@ from jaxseg.data._phantom_film import curve
 # Control points of the lung on the right of the image; the other is its mirror.
 _WALL = np.array(
     [(0.12, -0.70), (0.20, -0.87), (0.36, -0.92), (0.55, -0.80)]
-    + [(0.70, -0.50), (0.79, -0.10), (0.83, 0.30), (0.85, 0.68)]
+    + [(0.70, -0.50), (0.79, -0.10), (0.83, 0.30), (0.86, 0.68)]
 )
 _DIAPHRAGM = np.array(
-    [(0.85, 0.68), (0.70, 0.50), (0.48, 0.40), (0.27, 0.42), (0.06, 0.50)]
+    [(0.86, 0.68), (0.66, 0.49), (0.45, 0.40), (0.27, 0.42), (0.06, 0.50)]
 )
 _HALF = 128  # reference pixels to one unit of the body
 _HILUM = np.array([0.27, -0.02])
@@ -46,7 +46,7 @@ def cavity(patient, side):
     sign = 2 * side - 1
     stretch = np.array([patient["width"], patient["height"]])
     wall = (_WALL + patient["wall"][side]) * stretch
-    floor = _DIAPHRAGM + patient["diaphragm"][side]
+    floor = (_DIAPHRAGM + patient["diaphragm"][side]) * [patient["width"], 1]
     floor[:, 1] += patient["level"][side] * np.array([0.6, 1, 1, 1, 1])
     wall[-1] = floor[0]  # the costophrenic angle is a corner of both
     medial = np.array([floor[-1], (0.05, 0.0), wall[0]])

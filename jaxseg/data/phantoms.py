@@ -26,6 +26,7 @@ from jaxseg.errors import ConfigError
 AREAS = (0.0012, 0.0385)  # target share of the image; drawing adds under a tenth
 _MEDIAN_AREA, _AREA_SPREAD = 0.0105, 0.95
 _SMALLEST = 64
+_WALL_FREEDOM = np.array([1, 1, 1, 1, 1, 0.8, 0.5, 0])[:, None]  # apex to base
 
 
 class Layers(NamedTuple):
@@ -41,7 +42,7 @@ class Layers(NamedTuple):
 def body(rng):
     """Return the anatomy of one patient, which all films of the patient share."""
     return {
-        "wall": rng.normal(0, 0.018, (2, 8, 2)),
+        "wall": rng.normal(0, 0.018, (2, 8, 2)) * _WALL_FREEDOM,
         "diaphragm": rng.normal(0, 0.02, (2, 5, 2)),
         "level": rng.normal([0.0, 0.05], 0.05),
         "width": rng.uniform(0.92, 1.06),

@@ -81,6 +81,9 @@ def test_bbbc007(bbbc007):
     assert intensity.resolve("auto", card) == "none"
     examples = stored(directory)
     assert len(examples) == 14
+    seen = [e["image"] for e in examples.values() if e["split"] == "train"]
+    counts = sum(intensity.histogram(image) for image in seen)
+    assert card["extra"]["intensity"] == intensity.summary(counts)
     for stem, example in examples.items():
         image = tifffile.imread(source / "images" / f"{stem}.tif")
         mask = tifffile.imread(source / "masks" / f"{stem}.tif")

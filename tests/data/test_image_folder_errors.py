@@ -197,6 +197,7 @@ AUTO = [
     ([np.array([[0, 1, 255]], np.uint8)], None, "class_ids"),
     ([ids(40), ids(3)], None, "instances"),
     ([ids(280), ids(3)], None, "instances"),
+    ([ids(40), ids(40)], None, "could be classes"),
     ([ids(40)], "ab", "instances"),
     ([CLASSES], "abc", "class_ids"),
     ([CLASSES, CLASSES + 253], "abc", None),

@@ -24,19 +24,21 @@ CASES = {
         shape=(2, 3, 37, 42),
         num_classes=3,
         aux=True,
-        swin=dict(depths=[2, 2, 2, 2], num_heads=[1, 2, 2, 4], window_size=4),
+        table=(1, 1),  # stage and block whose position bias gradient is kept: shifted
+        swin=dict(depths=[1, 2, 1, 2], num_heads=[1, 2, 2, 4], window_size=4),
     ),
     # One channel, an odd window, no auxiliary head, several windows in stage 2.
     "grey": dict(
         shape=(1, 1, 64, 96),
         num_classes=2,
         aux=False,
-        swin=dict(depths=[2, 2, 3, 1], num_heads=[2, 2, 4, 4], window_size=3),
+        table=(0, 1),
+        swin=dict(depths=[2, 1, 3, 1], num_heads=[2, 2, 4, 4], window_size=3),
     ),
 }
 
 
-def build(shape, num_classes, aux, swin, *, embed_dim=4, width=6, aux_channels=5):
+def build(*, shape, num_classes, aux, swin, embed_dim=4, width=6, aux_channels=5):
     """A UPerNet whose every parameter and running statistic is random."""
     backbone = transformers.SwinConfig(
         image_size=32,
@@ -83,7 +85,7 @@ def checkpoint(model):
         return load_file(pathlib.Path(folder) / "model.safetensors")
 
 
-def answers(model, image, cotangent):
+def answers(model, image, cotangent, table):
     """Features, both logits, and gradients of sum(cotangent * logits)."""
     image = image.clone().requires_grad_()
     logits = model(image).logits
@@ -92,9 +94,9 @@ def answers(model, image, cotangent):
     model.zero_grad()
     (logits * cotangent).sum().backward()
     out.update(logits=logits, image_gradient=image.grad)
-    block = model.backbone.swin.encoder.layers[0].blocks[1].attention
-    table = block.relative_position_bias.relative_position_bias_table
-    out["table_gradient"] = table.grad
+    block = model.backbone.swin.encoder.layers[table[0]].blocks[table[1]].attention
+    bias = block.relative_position_bias.relative_position_bias_table
+    out["table_gradient"] = bias.grad
     if model.auxiliary_head is not None:
         aux = model.auxiliary_head(features)
         aux = torch.nn.functional.interpolate(
@@ -107,13 +109,14 @@ def answers(model, image, cotangent):
 def main():
     for seed, (name, case) in enumerate(CASES.items()):
         torch.manual_seed(seed)
+        table = case.pop("table")
         model = build(**case)
         image = torch.randn(case["shape"])
         b, _, h, w = case["shape"]
         cotangent = torch.randn(b, case["num_classes"], h, w)
         arrays = {f"hf/{k}": v for k, v in checkpoint(model).items()}
         arrays.update(image=image.numpy(), cotangent=cotangent.numpy())
-        arrays.update(answers(model, image, cotangent))
+        arrays.update(answers(model, image, cotangent, table))
         if case["aux"]:  # batch statistics need more than one image
             arrays["train_logits"] = model.train()(image).logits.detach().numpy()
             arrays.update(

@@ -45,13 +45,13 @@ def test_a_shifted_window_sees_only_true_neighbours():
     # with rows and columns 0..1 only: across the edge everything is masked.
     attention = _swin.WindowAttention(1, 4, 2, jnp.float32)
     x = jax.random.normal(jax.random.key(0), (1, 8, 8, 4))
-    params = attention.init(jax.random.key(1), x)
+    params = jax.jit(attention.init)(jax.random.key(1), x)
     params = jax.tree.map(lambda p: p * 20, params)
 
     def corner(x):
         return attention.apply(params, x)[0, 0, 0].sum()
 
-    seen = np.abs(jax.grad(corner)(x)[0]).sum(-1) > 1e-12
+    seen = np.abs(jax.jit(jax.grad(corner))(x)[0]).sum(-1) > 1e-12
     want = np.zeros((8, 8), bool)
     want[:2, :2] = True
     np.testing.assert_array_equal(seen, want)
@@ -68,6 +68,34 @@ def test_stochastic_depth_keeps_the_mean():
 def test_stochastic_depth_grows_linearly_with_depth():
     np.testing.assert_allclose(_swin.drop_rates(0.4, 5), [0, 0.1, 0.2, 0.3, 0.4])
     assert _swin.drop_rates(0.4, 1) == [0.0]
+
+
+def test_gelu_is_the_exact_one():
+    x = jnp.linspace(-6.0, 6.0, 101)
+    want = jax.nn.gelu(x, approximate=False)
+    np.testing.assert_allclose(_swin.gelu(x), want, atol=1e-6)
+
+
+def test_rematerialisation_changes_no_name_and_no_number():
+    image = jax.random.normal(jax.random.key(0), (1, 12, 12, 1))
+    plain, again = (
+        _swin.Swin(4, (2,), (2,), 2, drop_path=0.5, remat=remat)
+        for remat in (False, True)
+    )
+    variables = plain.init(jax.random.key(1), image, train=False)
+
+    def value(variables, model):
+        streams = {"dropout": jax.random.key(2)}
+        return jnp.sum(model.apply(variables, image, train=True, rngs=streams)[0] ** 3)
+
+    gradient = jax.grad(value)
+    assert "checkpoint" not in str(jax.make_jaxpr(gradient, 1)(variables, plain))
+    assert "checkpoint" in str(jax.make_jaxpr(gradient, 1)(variables, again))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        jax.jit(gradient, static_argnums=1)(variables, plain),
+        jax.jit(gradient, static_argnums=1)(variables, again),
+    )
 
 
 def test_adaptive_bins_by_hand():

@@ -57,11 +57,12 @@ def assert_equal_to(ours, theirs, name):
 @pytest.mark.parametrize("name", ["odd", "grey"])
 def test_logits_features_and_gradients_equal_hugging_face(name):
     model, variables, arrays = golden(name)
-    table = variables["params"]["backbone"]["stage1_block1"]["attention"]["bias_table"]
+    block = "stage2_block1" if name == "odd" else "stage1_block1"  # both shifted
+    table = variables["params"]["backbone"][block]["attention"]["bias_table"]
 
     def objective(image, table):
         params = jax.tree.map(lambda x: x, variables["params"])
-        params["backbone"]["stage1_block1"]["attention"]["bias_table"] = table
+        params["backbone"][block]["attention"]["bias_table"] = table
         out, state = model.apply(
             {**variables, "params": params},
             image,
@@ -132,36 +133,19 @@ def count(tree):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
-def test_rematerialisation_changes_no_name_and_no_number():
-    model, variables, arrays = golden("grey")
-    image = nhwc(arrays["image"])[:, :16, :16]
-
-    def value(variables, model):
-        return jnp.sum(model.apply(variables, image, train=False)["logits"] ** 2)
-
-    grad = jax.jit(jax.grad(value), static_argnums=1)
-    plain = grad(variables, model)
-    again = grad(variables, model.clone(remat=True))
-    text = str(jax.make_jaxpr(value, static_argnums=1)(variables, model.clone(remat=1)))
-    assert "remat" in text or "checkpoint" in text
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
-        plain,
-        again,
-    )
-
-
 def test_a_checkpoint_is_imported_completely_or_not_at_all():
     _, variables, arrays = golden("odd")
     hf = published(arrays)
-    name = "backbone.encoder.layers.0.blocks.1.attention.self.key.bias"
+    name = "backbone.encoder.layers.1.blocks.1.attention.self.key.bias"
     without = {k: v for k, v in hf.items() if k != name}
     with pytest.raises(DataError, match=f"lacks 1: {name}"):
         _hf_names.from_hf(without, variables)
     with pytest.raises(DataError, match="no use of the model, 1: neck.weight"):
         _hf_names.from_hf({**hf, "neck.weight": np.zeros(1)}, variables)
-    with pytest.raises(DataError, match=r"another shape .*: .*key.bias \(13,\) for"):
-        longer = {**hf, name: np.zeros(5), "backbone.swin.layernorm.bias": np.zeros(1)}
+    with pytest.raises(
+        DataError, match=r"of another shape .*: .*query.bias \(25,\) for \(24,\)"
+    ):
+        longer = {**hf, name: np.zeros(9), "backbone.swin.layernorm.bias": np.zeros(1)}
         _hf_names.from_hf(longer, variables)
 
 
