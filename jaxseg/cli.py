@@ -90,32 +90,19 @@ def _is(folder: str) -> bool:
 
 def _one_line(error: Exception, argv: Sequence[str]) -> str:
     """The error in a line; for a mistyped config key, with the nearest right key."""
-    text = " ".join(str(error.args[0] if error.args else error).split())
+    text = " ".join(str(error).replace("\\n", " ").split())
+    if "Traceback" in text:  # ml_collections wraps what the recipe raised
+        text = re.split(r"\b\w*(?:Error|Exception): ", text)[-1]
+    near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
     for word in argv:
-        match = re.match(r"--?config\.([\w.\[\]]+)(=|$)", word)
-        if match and not _known(match[1]):
-            near = difflib.get_close_matches(match[1], _keys(), n=1, cutoff=0.4)
-            hint = f"; did you mean config.{near[0]}?" if near else "."
-            return f"the config has no key config.{match[1]}{hint}"
+        match = re.match(r"--?config\.([\w.]+)", word)
+        if match and near and near[2] in match[1].split("."):
+            right = re.sub(rf"\b{near[2]}\b", near[1], match[1])
+            return f"the config has no key config.{match[1]}; use config.{right}."
+        if (
+            match
+            and isinstance(error, (KeyError, AttributeError))
+            and text.strip("'\"") in match[1]
+        ):
+            return f"the config has no key config.{match[1]}; see {config_path(argv)}."
     return text
-
-
-def _keys() -> list[str]:
-    holder = flags.FLAGS["config"].value if "config" in flags.FLAGS else None
-    return list(flatten(holder.to_dict())) if holder is not None else []
-
-
-def _known(key: str) -> bool:
-    keys = _keys()
-    return not keys or any(k == key or k.startswith(key + ".") for k in keys)
-
-
-def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    out = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            out |= flatten(value, f"{prefix}{name}.")
-        else:
-            out[prefix + name] = value
-    return out

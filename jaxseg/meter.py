@@ -90,8 +90,13 @@ class Meter:
             "share_target": plan.shares[number],
             "share_realised": sums["positives"] / sums["examples"],
         }
-        for name in ("loss", *sorted(k for k in sums if "/" in k), "grad_norm"):
+        terms = sorted(name for name in sums if name.startswith("loss/"))
+        for name in ("loss", *terms, "grad_norm"):
             row[name] = sums[name] / good if name in sums else None
+        if "count/tp" in sums:  # of the images as they were fed, while learning
+            right = 2 * sums["count/tp"]
+            total = right + sums["count/fp"] + sums["count/fn"]
+            row["train/dice_pooled"] = right / total if total else None
         seconds = max(1e-9, saved["seconds"])
         row |= {
             "skipped_steps": saved["bad"],

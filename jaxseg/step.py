@@ -164,7 +164,7 @@ def _objective(
     def mean(values):
         return jnp.sum(values * batch["weight"]) / total
 
-    numbers = {}
+    numbers = _agreement(outputs["logits"], mask)
     loss = jnp.zeros(())
     heads = [("", 1.0, outputs["logits"])]
     if "aux" in outputs:
@@ -175,6 +175,16 @@ def _objective(
             numbers[f"loss/{prefix}{name}"] = value
             loss = loss + head_weight * weights[name] * value
     return loss, (model_state, {"loss": loss, **numbers})
+
+
+def _agreement(logits, mask) -> dict[str, jax.Array]:
+    """Exact pixel counts of foreground found, invented and missed, for two classes."""
+    if logits.shape[-1] != 2:
+        return {}
+    found = logits[..., 1] > logits[..., 0]
+    truth, labelled = mask == 1, mask != IGNORE
+    sums = {"tp": found & truth, "fp": found & ~truth & labelled, "fn": ~found & truth}
+    return {f"count/{k}": jnp.sum(v, dtype=jnp.int32) for k, v in sums.items()}
 
 
 def predict(variables, batch: Batch, *, model: Any, normalise: Normalise):

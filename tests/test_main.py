@@ -74,7 +74,7 @@ def test_missing_data_is_exit_code_3(tmp_path):
 
 
 def test_killed_at_random_and_started_again_equals_never_killed(tmp_path):
-    longer = (SMOKE, "--config.epochs=4", "--config.batch_size=8")
+    longer = (SMOKE, "--config.epochs=4")
     straight = _run(*longer, f"--workdir={tmp_path}/straight")
     assert straight.returncode == 0, straight.stderr
     assert "report.html" in straight.stdout

@@ -10,7 +10,7 @@ import pytest
 import scored
 
 from jaxseg import operating_point, score
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotFinite
 from jaxseg.metrics import counts, examples, table
 from jaxseg.metrics import tally as tallies
 
@@ -88,7 +88,7 @@ def test_what_is_wrong_is_named():
     with pytest.raises(ConfigError, match="predicts 3 classes, .* num_classes to 2"):
         score.score(scored.make(1, k=3)[1], split, **keep)
     predictions[4][1][:] = np.nan
-    with pytest.raises(DataError, match="'scan04' range from nan"):
+    with pytest.raises(NotFinite, match="'scan04' range from nan"):
         score.score(predictions, split, **keep)
     applied, baselines = _applied(*scored.make(6))
     other = scored.make(8)[0]

@@ -67,6 +67,14 @@ def test_the_auxiliary_head_is_in_the_loss():
     assert not np.array_equal(before, after.params["aux"]["kernel"])
 
 
+def test_agreement_counts_every_labelled_pixel_once():
+    _, numbers = _run(steps=1)
+    batch = tiny.batch(0)
+    counts = {k: int(numbers[0][f"count/{k}"]) for k in ("tp", "fp", "fn")}
+    assert counts["tp"] + counts["fn"] == np.sum(batch["mask"] == 1)
+    assert counts["tp"] + counts["fp"] + counts["fn"] <= batch["mask"].size
+
+
 def test_loss_weights_may_be_schedules():
     losses = {"cross_entropy": (tiny.loss, ((0.0, 1.0), (1.0, 0.0)))}
     _, numbers = _run(steps=3, total_steps=3, losses=losses, aux_weight=0.0)

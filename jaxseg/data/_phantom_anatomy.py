@@ -220,10 +220,10 @@ def vessels(rng, film, lung):
         turn = angle[:, None] + np.cumsum(rng.normal(0, 0.19, (len(angle), steps)), 1)
         way = np.stack([np.cos(turn), np.sin(turn)], -1) * length
         path = np.concatenate([start[:, None], start[:, None] + np.cumsum(way, 1)], 1)
-        lines = list(path * [lung.side, 1])
+        lines = path * [lung.side, 1]
         value += bright * film.stroke(lines, width=width, blur=0.35)
         if steps == 12:  # the trunk of a vessel is thicker than its end
-            trunks = [line[:5] for line in lines]
+            trunks = lines[:, :5]
             value += 0.6 * bright * film.stroke(trunks, width=2 * width, blur=0.6)
         pick = rng.integers(1, steps, (len(angle), 3))
         rows = np.arange(len(angle))[:, None]
@@ -236,4 +236,4 @@ def vessels(rng, film, lung):
     way = ends / np.linalg.norm(ends, axis=1, keepdims=True) * 0.05
     bend = np.cumsum(rng.normal(0, 0.012, (90, 5, 2)), 1)
     path = start[:, None] + np.cumsum(way[:, None] + bend, 1)
-    return value + 0.075 * film.stroke(list(path), width=1.0, blur=0.4)
+    return value + 0.075 * film.stroke(path, width=1.0, blur=0.4)

@@ -37,9 +37,9 @@ class Film(NamedTuple):
         return self._soft(canvas, blur)
 
     def stroke(self, lines, *, width, blur=0.0):
-        """Return f32 [h, w], 1 on the open lines, `width` in reference pixels."""
+        """Return f32 [h, w], 1 on the open lines [n, k, 2], `width` pixels thick."""
         canvas = self._canvas(2)
-        points = [self.pixels(line, 2) for line in lines]
+        points = list(self.pixels(np.asarray(lines), 2))
         thick = max(1, round(2 * width * self.unit))
         cv2.polylines(canvas, points, False, 255, thick, cv2.LINE_AA, _BITS)
         return self._soft(canvas, blur)

@@ -127,9 +127,9 @@ def _pneumothorax(rng, film, lungs, seen):
         inside = seen & (insides[side] > 0.5)
         regions = [film.fill(part.region, fine=4) > 0.5 for part in parts]
         mask = np.logical_or.reduce(regions) & inside
-    edges = [part.edge for part in parts]
-    line = film.stroke(edges, width=rng.uniform(1.0, 1.7)) * insides[side]
-    return mask, rng.uniform(0.08, 0.17) * line
+    width, bright = rng.uniform(1.0, 1.7), rng.uniform(0.08, 0.17)
+    line = sum(film.stroke([part.edge], width=width) for part in parts)
+    return mask, bright * line * insides[side]
 
 
 def _compose(rng, film, layers, mask, line):

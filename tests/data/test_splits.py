@@ -87,6 +87,11 @@ def test_a_large_group_does_not_empty_a_split():
     assert set(found) == set(SHARES)
 
 
+def test_three_groups_are_one_for_each_split():
+    found = splits.assign(["a", "b", "c"], [1, 0, 0], [1, 0, 0], shares=SHARES, seed=0)
+    assert set(found) == set(SHARES)
+
+
 def test_too_few_groups():
     with pytest.raises(DataError, match="2 groups"):
         splits.assign(["a", "b", "b"], [0] * 3, [0] * 3, shares=SHARES, seed=0)

@@ -10,7 +10,7 @@ import scored
 from hypothesis import strategies
 from sklearn import metrics as sklearn
 
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotFinite
 from jaxseg.metrics import bins, examples, table
 from jaxseg.metrics import tally as tallies
 from jaxseg.metrics.measure import measure
@@ -190,7 +190,7 @@ def test_counts_beyond_int32_over_many_images():
 def test_what_is_no_probability_is_refused(value, k):
     split, [_, (index, probability), *_] = scored.make(2, k=k)
     probability[-1, -1] = value
-    with pytest.raises(DataError, match="'scan01' range from"):
+    with pytest.raises(NotFinite, match="'scan01' range from"):
         _measure(split, (index, probability))
 
 
