@@ -104,5 +104,7 @@ class Meter:
             "images_per_second": saved["steps"] * plan.batch_size / seconds,
             "data_wait_share": waited,
         }
+        loss = self.loss
         self.__init__()
+        self.loss = loss
         return row

@@ -13,6 +13,13 @@ from jaxseg import sharding
 from jaxseg.types import TrainState
 
 
+# run once, on hundreds of small arrays: compiling well takes longer than running badly
+_COMPILE_FAST = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+
+
 def init(
     key: jax.Array,
     *,
@@ -49,7 +56,11 @@ def abstract(mesh: Mesh, **kwargs: Any) -> TrainState:
 def create(seed: int, shapes: TrainState, **kwargs: Any) -> TrainState:
     """A new state laid out as `shapes` (from `abstract`) says."""
     shardings = jax.tree.map(lambda s: s.sharding, shapes)
-    make = jax.jit(functools.partial(init, **kwargs), out_shardings=shardings)
+    make = jax.jit(
+        functools.partial(init, **kwargs),
+        out_shardings=shardings,
+        compiler_options=_COMPILE_FAST,
+    )
     return make(jax.random.key(seed))
 
 

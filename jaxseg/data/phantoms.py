@@ -24,7 +24,7 @@ from jaxseg.data import _phantom_film as films
 from jaxseg.errors import ConfigError
 
 AREAS = (0.0012, 0.0385)  # target share of the image; drawing adds under a tenth
-_MEDIAN_AREA, _AREA_SPREAD = 0.0105, 0.95
+_MEDIAN_AREA, _AREA_SPREAD = 0.0120, 0.85
 _SMALLEST = 64
 _WALL_FREEDOM = np.array([1, 1, 1, 1, 1, 0.8, 0.5, 0])[:, None]  # apex to base
 
@@ -127,7 +127,7 @@ def _pneumothorax(rng, film, lungs, seen):
         inside = seen & (insides[side] > 0.5)
         regions = [film.fill(part.region, fine=4) > 0.5 for part in parts]
         mask = np.logical_or.reduce(regions) & inside
-    width, bright = rng.uniform(1.0, 1.7), rng.uniform(0.08, 0.17)
+    width, bright = rng.uniform(1.2, 1.9), rng.uniform(0.10, 0.20)
     line = sum(film.stroke([part.edge], width=width) for part in parts)
     return mask, bright * line * insides[side]
 
@@ -144,7 +144,7 @@ def _compose(rng, film, layers, mask, line):
     density = layers.tissue - lung_depth * layers.air
     density += layers.ribs + layers.over + line
     density += markings * (1 - free) * (1 - 0.45 * lucent)
-    density -= layers.air * (free * rng.uniform(0.06, 0.13) + 0.06 * lucent)
+    density -= layers.air * (free * rng.uniform(0.11, 0.19) + 0.04 * lucent)
     clouds = film.grain(rng, 22.0) * rng.uniform(0.005, 0.03)  # veils, soft opacities
     return density + (clouds * (layers.air > 0.2) + extras.opacities(rng, film)) * (
         1 - free
@@ -158,10 +158,10 @@ def _expose(rng, film, density, *, bits):
     density = density + scatter * (wide - density) + extras.shading(rng, film)
     density = cv2.GaussianBlur(density, (0, 0), rng.uniform(0.35, 0.85) * film.unit)
     # Dense parts let few photons through, so they are the noisy ones.
-    noise = rng.uniform(0.004, 0.011) * np.exp(1.1 * (density - 0.4))
+    noise = rng.uniform(0.003, 0.009) * np.exp(1.1 * (density - 0.4))
     density = density + noise * film.grain(rng, 0.45)
     black, white = rng.uniform(0.0, 0.10), rng.uniform(0.88, 1.08)
-    tone = ((density - black) / (white - black)).clip(0, 1) ** rng.uniform(0.75, 1.35)
+    tone = ((density - black) / (white - black)).clip(0, 1) ** rng.uniform(0.8, 1.25)
     tone = extras.letters(rng, film, tone)
     top = (1 << bits) - 1
     return np.rint(tone * top).astype(np.uint8 if bits == 8 else np.uint16)

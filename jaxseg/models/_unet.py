@@ -1,0 +1,179 @@
+"""The two halves of U-Nets: maps that shrink and widen, and the way back up.
+
+Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597. Convolutions keep the size
+of a map, where the paper trims it.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxseg.models import _blocks
+from jaxseg.types import Outputs
+
+UPS = ("transposed", "bilinear", "nearest")
+
+
+class Style(NamedTuple):
+    """What all blocks of a network share."""
+
+    convs: int = 2
+    norm: str = "batch"  # or "group", "instance", "none"
+    dropout: float = 0.0
+    bias: bool = False  # of the convolutions that a norm follows, which cancels it
+    residual: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+
+def segment(
+    model: nn.Module,
+    image: Float[Array, "b h w c"],
+    *,
+    train: bool,
+    residual: bool = False,
+    gated: bool = False,
+) -> Outputs:
+    """Logits within the @nn.compact of `unet` and its variants, of their fields."""
+    _blocks.check_fields(model, norm=_blocks.NORMS, up=UPS)
+    widths = _blocks.check_widths("widths", model.widths, 2, 8)
+    convs = _blocks.at_least_one("convs", model.convs)
+    dtype = jnp.dtype(model.dtype)
+    style = Style(convs, model.norm, model.dropout, model.conv_bias, residual, dtype)
+    x = _blocks.pad_to_stride(image, 2 ** (len(widths) - 1)).astype(dtype)
+    features = Encoder(widths, style, name="encoder")(x, train=train)
+    decoder = Decoder(
+        widths[-2::-1],
+        style,
+        model.up,
+        gated=gated,
+        gate_conv=gated and model.gate_conv,
+        name="decoder",
+    )
+    logits = _blocks.classifier(decoder(features, train=train), model.num_classes)
+    if model.head_norm:
+        logits = _blocks.normalise(logits, "batch", train=train, name="head_norm")
+    return {"logits": logits[:, : image.shape[1], : image.shape[2]]}
+
+
+class Block(nn.Module):
+    """(conv 3x3, norm, ReLU) some times, then dropout.
+
+    If `residual`, the input, by a 1x1 convolution and norm, is added before the last
+    ReLU (He et al., 2015, https://arxiv.org/abs/1512.03385).
+    """
+
+    features: int
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool):
+        style = self.style
+
+        def conv(x, kernel, name):
+            options = dict(use_bias=style.bias, dtype=style.dtype)
+            x = _blocks.conv(x, self.features, kernel, name=f"{name}_conv", **options)
+            return _blocks.normalise(x, style.norm, train=train, name=f"{name}_norm")
+
+        y = x
+        for i in range(1, style.convs):
+            y = nn.relu(conv(y, 3, f"layer{i}"))
+        y = conv(y, 3, f"layer{style.convs}")
+        y = nn.relu(y + conv(x, 1, "shortcut") if style.residual else y)
+        return nn.Dropout(style.dropout, deterministic=not train)(y)
+
+
+class Encoder(nn.Module):
+    """The map of each level, the finest first; each is half as large as the last."""
+
+    widths: tuple[int, ...]
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> list:
+        features = []
+        for i, width in enumerate(self.widths):
+            x = _blocks.max_pool(x) if i > 0 else x
+            x = Block(width, self.style, name=f"level{i + 1}")(x, train=train)
+            features.append(x)
+        return features
+
+
+class Decoder(nn.Module):
+    """One map, of the size of the finest, from the maps of an encoder.
+
+    `features` are the maps, the finest first, each twice as large as the next; None
+    stands for one that is not there. `widths` are the channels from coarse to fine,
+    one fewer than the maps. `up_conv` lets a 2x2 convolution and ReLU follow "nearest"
+    or "bilinear" upsampling, as Ronneberger et al. do; else they keep the channels.
+    """
+
+    widths: tuple[int, ...]
+    style: Style
+    up: str
+    up_conv: bool = False
+    gated: bool = False
+    gate_conv: bool = False
+
+    @nn.compact
+    def __call__(self, features: list, *, train: bool) -> Float[Array, "b h w c"]:
+        *skips, x = features
+        for i, (skip, width) in enumerate(zip(skips[::-1], self.widths, strict=True)):
+            level = f"level{len(skips) - i}"
+            parts = [self._double(x, width, level)]
+            if skip is not None:
+                if self.gated:
+                    gate = Gate(width, self.style, self.gate_conv, name=f"{level}_gate")
+                    skip = gate(skip, x, train=train)
+                parts.append(skip)
+            x = Block(width, self.style, name=level)(
+                jnp.concatenate(parts, -1), train=train
+            )
+        return x
+
+    def _double(self, x, width, level):
+        dtype = self.style.dtype
+        if self.up == "transposed":
+            return _blocks.UpConv(width, dtype, name=f"{level}_up")(x)
+        x = _blocks.DOUBLE[self.up](x)
+        if not self.up_conv:
+            return x
+        options = dict(name=f"{level}_up", dtype=dtype, use_bias=True)
+        return nn.relu(_blocks.conv(x, width, 2, **options))
+
+
+class Gate(nn.Module):
+    """`skip` times an attention of 0 to 1 at each pixel, then a 1x1 convolution, norm.
+
+    Additive attention of Oktay et al., 2018, https://arxiv.org/abs/1804.03999: sigmoid
+    of psi(ReLU(theta(skip) + phi(signal))) on the grid of `coarse`, upsampled; `signal`
+    is a 1x1 convolution, norm and ReLU of the map `coarse`, half as large as `skip`.
+    `extra_conv` puts a 3x3 convolution behind phi.
+    """
+
+    features: int
+    style: Style
+    extra_conv: bool = False
+
+    @nn.compact
+    def __call__(self, skip, coarse, *, train: bool) -> Float[Array, "b h w c"]:
+        style, f = self.style, self.features
+
+        def conv(x, features, name, *, kernel=1, use_bias=True, dtype=style.dtype):
+            options = dict(use_bias=use_bias, dtype=dtype)
+            return _blocks.conv(x, features, kernel, name=name, **options)
+
+        def norm(x, name):
+            return _blocks.normalise(x, style.norm, train=train, name=name)
+
+        signal = conv(coarse, f, "signal", use_bias=style.bias)
+        phi = conv(nn.relu(norm(signal, "signal_norm")), f, "phi")
+        if self.extra_conv:
+            phi = conv(phi, f, "phi_conv", kernel=3)
+        # One of theta and phi has a bias: their sum needs no second one.
+        theta = _blocks.ShrinkConv(f, style.bias, style.dtype, name="theta")(skip)
+        score = conv(nn.relu(theta + phi), 1, "psi", dtype=jnp.float32)
+        share = _blocks.double_bilinear(nn.sigmoid(score)).astype(skip.dtype)
+        out = conv(skip * share, skip.shape[-1], "out", use_bias=style.bias)
+        return norm(out, "out_norm")

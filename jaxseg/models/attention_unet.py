@@ -1,0 +1,38 @@
+"""Attention U-Net (Oktay et al., 2018, https://arxiv.org/abs/1804.03999).
+
+A U-Net whose skips are weighted, pixel by pixel, by what the coarser map looks at. The
+paper leaves the finest skip as it is and supervises deep maps too; here every skip is
+gated, and the logits alone are supervised.
+"""
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxseg.models import _unet
+from jaxseg.types import Outputs
+
+# The smallest fields with every part at work: what the tests over all models build.
+TINY = dict(widths=(4, 6, 8, 8), dropout=0.1)
+
+
+class Model(nn.Module):
+    """Logits of any image [b, h, w, c] at the image's size.
+
+    The fields are those of `unet`, and `gate_conv`: a 3x3 convolution of the gating
+    signal, to rebuild networks that have one.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    convs: int = 2
+    norm: str = "batch"
+    dropout: float = 0.0
+    up: str = "transposed"
+    gate_conv: bool = False
+    conv_bias: bool = False
+    head_norm: bool = False
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], *, train: bool) -> Outputs:
+        return _unet.segment(self, image, train=train, gated=True)
