@@ -129,7 +129,8 @@ def _pneumothorax(rng, film, lungs, seen):
         mask = np.logical_or.reduce(regions) & inside
     width, bright = rng.uniform(1.2, 1.9), rng.uniform(0.10, 0.20)
     line = sum(film.stroke([part.edge], width=width) for part in parts)
-    return mask, bright * line * insides[side]
+    reach = np.ones((5, 5), np.uint8)  # the line ends where its pocket does
+    return mask, bright * line * cv2.dilate(mask.astype(np.uint8), reach)
 
 
 def _compose(rng, film, layers, mask, line):

@@ -38,7 +38,7 @@ def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b y x c"]:
 
 
 def max_pool_3x3(x: Float[Array, "b h w c"]) -> Float[Array, "b y x c"]:
-    """Maximum of 3x3 windows at stride 2, one pixel beyond each edge, of an even map."""
+    """Maximum of 3x3 windows at stride 2 of an even map, each edge grown by a pixel."""
     low = jnp.array(-jnp.inf, x.dtype)
     x = jnp.pad(x, ((0, 0), (1, 0), (1, 0), (0, 0)), constant_values=low)
     x = jnp.maximum(jnp.maximum(x[:, :-1:2], x[:, 1::2]), x[:, 2::2])
@@ -132,17 +132,17 @@ class DepthwiseConv(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x c"]:
         (h, w, c), k, s = x.shape[1:], self.kernel, self.stride
         kernel = self.param("kernel", _PER_CHANNEL, (k, k, 1, c))
-        kernel = kernel.astype(self.dtype)
-        sizes = [-(-n // s) for n in (h, w)]
-        spare = [max((m - 1) * s + k - n, 0) for m, n in zip(sizes, (h, w), strict=True)]
+        ends = [(n - 1) // s * s + 1 for n in (h, w)]  # behind the last window's start
+        spare = [max(e - 1 + k - n, 0) for e, n in zip(ends, (h, w), strict=True)]
         pads = [(n // 2, n - n // 2) for n in spare]
-        x = jnp.pad(x.astype(self.dtype), ((0, 0), *pads, (0, 0)))
-        ends = [(m - 1) * s + 1 for m in sizes]
-        return sum(
+        # float32 within: a sum of k * k terms rounded one by one would lose digits.
+        x = jnp.pad(x.astype(jnp.float32), ((0, 0), *pads, (0, 0)))
+        products = (
             x[:, i : i + ends[0] : s, j : j + ends[1] : s] * kernel[i, j][None, None]
             for i in range(k)
             for j in range(k)
         )
+        return sum(products).astype(self.dtype)
 
 
 def conv(
@@ -200,11 +200,19 @@ def classifier(
 def check_fields(model: nn.Module, **choices: tuple) -> None:
     """Raises ConfigError for a `dtype`, `dropout` or named field that is no choice."""
     for name, allowed in {"dtype": ("float32", "bfloat16"), **choices}.items():
-        if getattr(model, name) not in allowed:
+        value = getattr(model, name)
+        if value not in allowed:
             listed = ", ".join(repr(choice) for choice in allowed)
-            raise ConfigError(f"{name} is {getattr(model, name)!r}: use one of {listed}.")
+            raise ConfigError(f"{name} is {value!r}: use one of {listed}.")
     if not 0.0 <= model.dropout < 1.0:
         raise ConfigError(f"dropout is {model.dropout}: it must be in [0, 1).")
+
+
+def at_least_one(name: str, value: int) -> int:
+    """`value`; raises ConfigError unless it is 1 or more."""
+    if value < 1:
+        raise ConfigError(f"{name} is {value}: it must be 1 or more.")
+    return value
 
 
 def check_widths(name: str, widths: tuple, least: int, most: int) -> tuple[int, ...]:

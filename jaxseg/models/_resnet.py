@@ -74,13 +74,19 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
 
+_LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+
 def torchvision_name(path: str) -> str:
     """torchvision's name of one leaf of `ResNet`'s parameters or statistics.
 
     `path` is like "layer1_0/downsample_0/kernel".
     """
     module, leaf = path.rsplit("/", 1)
-    return f"{module}/{_LEAVES.get(leaf, leaf)}".replace("_0/", ".0/")
-
-
-_LEAVES = {"kernel": "weight", "scale": "weight"}
+    module = module.replace("/", ".").replace("_", ".")
+    return f"{module}.{_LEAVES.get(leaf, leaf)}"

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxseg.errors import ConfigError
 from jaxseg.models import _blocks
 from jaxseg.types import Outputs
 
@@ -54,6 +55,31 @@ def segment(
     logits = _blocks.classifier(decoder(features, train=train), model.num_classes)
     if model.head_norm:
         logits = _blocks.normalise(logits, "batch", train=train, name="head_norm")
+    return {"logits": logits[:, : image.shape[1], : image.shape[2]]}
+
+
+def segment_with(
+    encoder: nn.Module, model: nn.Module, image: Float[Array, "b h w c"], *, train: bool
+) -> Outputs:
+    """Logits within the @nn.compact of `model`, of the fields of its decoder.
+
+    `encoder` returns maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image.
+    """
+    norms = (*_blocks.NORMS, "none")
+    _blocks.check_fields(model, decoder_norm=norms, up=UPS)
+    widths = _blocks.check_widths("decoder_widths", model.decoder_widths, 5, 5)
+    if model.up_conv and model.up == "transposed":
+        raise ConfigError(
+            "up_conv is True and up is 'transposed', which is a convolution already: "
+            "set up to 'nearest' or 'bilinear', or up_conv to False."
+        )
+    norm, dtype = model.decoder_norm, jnp.dtype(model.dtype)
+    bias = norm == "none"
+    style = Style(norm=norm, dropout=model.dropout, bias=bias, dtype=dtype)
+    x = _blocks.pad_to_stride(image, 32).astype(dtype)
+    features = [x if model.image_skip else None, *encoder(x, train=train)]
+    decoder = Decoder(widths, style, model.up, model.up_conv, name="decoder")
+    logits = _blocks.classifier(decoder(features, train=train), model.num_classes)
     return {"logits": logits[:, : image.shape[1], : image.shape[2]]}
 
 

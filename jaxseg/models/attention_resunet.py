@@ -12,7 +12,7 @@ from jaxseg.models import _unet
 from jaxseg.types import Outputs
 
 # The smallest fields with every part at work: what the tests over all models build.
-TINY = dict(widths=(4, 6, 8, 8), dropout=0.1)
+TINY = dict(widths=(4, 6, 8), dropout=0.1, gate_conv=True)
 
 
 class Model(nn.Module):

@@ -21,7 +21,7 @@ def _film(index, *, positive, size=SIZE, **kwargs):
 
 @pytest.fixture(scope="module")
 def sample():
-    pairs = [_film(i, positive=i % 4 == 0) for i in range(48)]
+    pairs = [_film(i, positive=i % 4 == 0) for i in range(96)]
     return np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs])
 
 
@@ -53,7 +53,7 @@ def test_a_film_is_a_function_of_its_rng():
 
 def test_areas_are_those_of_the_real_masks(sample):
     share = sample[1].mean((1, 2))
-    assert (share[np.arange(48) % 4 != 0] == 0).all()
+    assert (share[np.arange(96) % 4 != 0] == 0).all()
     positive = share[::4]
     assert positive.min() >= 0.001 and positive.max() <= 0.04
     assert 0.006 < positive.mean() < 0.022  # the real mean is 0.0137
