@@ -30,7 +30,7 @@ def _full() -> ConfigDict:
     c.recipe = "full"
     c.recipe_chosen = ""
     c.seed = 0
-    c.epochs = 150
+    c.epochs = 400  # of 8 training images these are 800 steps
     c.batch_size = 4  # over all devices; 0 = per_device_batch x devices, fixed at start
     c.per_device_batch = 4
 
@@ -78,12 +78,12 @@ def _full() -> ConfigDict:
     c.model.name = "swin_upernet"
     c.model.swin_upernet = {
         "size": "tiny",  # replaced field by field:
-        "embed_dim": 32,
+        "embed_dim": 16,
         "depths": (2, 2, 2, 2),
         "num_heads": (1, 2, 4, 8),
-        "window": 4,
-        "width": 48,
-        "aux_channels": 32,
+        "window": 8,
+        "width": 24,
+        "aux_channels": 16,
         "drop_path": 0.1,
         "aux": True,
         "remat": False,
@@ -94,13 +94,16 @@ def _full() -> ConfigDict:
     # every term: a weight (a number, or knots over training) and its arguments;
     # class_weights "auto" = N / (K n_c) on the training pixels
     c.loss = ConfigDict()
-    c.loss.dice = {"weight": 1.0}
-    c.loss.cross_entropy = {"weight": 1.0, "class_weights": "auto"}
+    c.loss.dice_batch = {"weight": 1.0}
+    c.loss.cross_entropy = {
+        "weight": 1.0,
+        "class_weights": config_dict.FieldReference("auto", field_type=object),
+    }
 
     c.optim = ConfigDict()
-    c.optim.learning_rate = 1e-3
+    c.optim.learning_rate = 2e-3
     c.optim.weight_decay = 0.05
-    c.optim.warmup_epochs = 5.0
+    c.optim.warmup_epochs = 10.0
     c.optim.final_scale = 0.0  # of the learning rate, at the end of the cosine
     c.optim.clip_norm = 1.0  # 0 = do not clip
     c.optim.accumulate = 1  # micro-batches a step
@@ -109,7 +112,7 @@ def _full() -> ConfigDict:
 
     c.eval = ConfigDict()
     c.eval.per_device_batch = 4
-    c.eval.every_epochs = 5
+    c.eval.every_epochs = 10
     c.eval.metric = "dice_pooled"  # of validation: the best epoch has the highest
     c.eval.patience = 0  # epochs without a better one before stopping; 0 = never
     c.eval.bootstrap = 1000

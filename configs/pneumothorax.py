@@ -99,8 +99,11 @@ def _full() -> ConfigDict:
     # every term: a weight (a number, or knots over training) and its arguments;
     # class_weights "auto" = N / (K n_c) on the training pixels
     c.loss = ConfigDict()
-    c.loss.dice = {"weight": 1.0}
-    c.loss.cross_entropy = {"weight": 1.0, "class_weights": "auto"}
+    c.loss.dice_batch = {"weight": 1.0}
+    c.loss.cross_entropy = {
+        "weight": 1.0,
+        "class_weights": config_dict.FieldReference("auto", field_type=object),
+    }
 
     c.optim = ConfigDict()
     c.optim.learning_rate = 1e-4
@@ -131,38 +134,49 @@ def _full() -> ConfigDict:
 
 def _demo() -> dict:
     return {
-        "epochs": 40,
-        "batch_size": 16,
+        "epochs": 30,
+        "batch_size": 8,
         "data": {
-            "image_size": (128, 128),
+            "image_size": (256, 256),
             "workers": 0,
             "demo": {"images": 640, "size": 256},
         },
         "model": {
             "swin_upernet": {
                 "size": "tiny",  # replaced field by field:
-                "embed_dim": 32,
+                "embed_dim": 16,
                 "depths": (2, 2, 2, 2),
                 "num_heads": (1, 2, 4, 8),
-                "window": 4,
-                "width": 48,
-                "aux_channels": 32,
+                "window": 8,
+                "width": 24,
+                "aux_channels": 16,
                 "drop_path": 0.1,
                 "dtype": "float32",
             }
         },
-        "sampler": {"balanced": {"share": 0.6, "negative_keep": 0.5}},
-        "augment": {"elastic_pixels": 2.0},
-        "optim": {"learning_rate": 1e-3},
+        # N / (K n_c) would be about 1 to 140 here: far too much for so short a training
+        "loss": {"cross_entropy": {"class_weights": (0.5, 10.0)}},
+        "augment": {
+            "rotate_degrees": 5.0,
+            "scale": (0.95, 1.05),
+            "elastic_pixels": 0.0,
+            "noise": 0.0,
+        },
+        "optim": {"learning_rate": 2e-3},
         "eval": {"per_device_batch": 8},
         "log_every": 10,
     }
 
 
 def _smoke() -> dict:
-    tiny = {"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2)}
     demo = _demo()
-    demo["model"]["swin_upernet"] |= {**tiny, "width": 8, "aux_channels": 8}
     demo["data"] |= {"image_size": (64, 64), "demo": {"images": 40, "size": 64}}
-    demo["sampler"]["balanced"]["negative_keep"] = 0.01
+    demo["model"]["swin_upernet"] |= {
+        "embed_dim": 8,
+        "depths": (1, 1, 1, 1),
+        "num_heads": (1, 1, 2, 2),
+        "width": 8,
+        "aux_channels": 8,
+    }
+    demo["sampler"] = {"balanced": {"negative_keep": 0.01}}
     return demo | {"epochs": 1, "batch_size": 4, "eval": {"bootstrap": 50}}

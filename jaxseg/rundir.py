@@ -97,6 +97,15 @@ def config_diff(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return lines
 
 
+def flat(tree: dict[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}; what is no number or word becomes JSON text."""
+    plain = (bool, int, float, str)
+    return {
+        k: v if isinstance(v, plain) else json.dumps(v, default=_plain)
+        for k, v in _leaves(tree)
+    }
+
+
 def check_config(
     workdir: str | os.PathLike, config: dict[str, Any], *, allowed: tuple[str, ...] = ()
 ) -> str:

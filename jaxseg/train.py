@@ -92,6 +92,8 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
             images_seen=plan.total_steps * plan.batch_size,
         )
     )
+    if main and start == 0:
+        writer.write_hparams(rundir.flat(config.to_dict()))
     stream = _stream(config, made, start)
     try:
         for done in range(start + 1, plan.total_steps + 1):

@@ -13,16 +13,16 @@ from jaxtyping import Array, Float
 
 from jaxseg.models import _blocks, _layers
 
-STAGES = (  # repeats, kernel, stride, expansion, channels; a tap after each *
-    (1, 3, 1, 1, 16),  # * 1/2
-    (2, 3, 2, 6, 24),  # * 1/4
-    (2, 5, 2, 6, 40),  # * 1/8
+STAGES = (  # repeats, kernel, stride, expansion, channels
+    (1, 3, 1, 1, 16),  # at 1/2
+    (2, 3, 2, 6, 24),  # 1/4
+    (2, 5, 2, 6, 40),  # 1/8
     (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),  # * 1/16
+    (3, 5, 1, 6, 112),  # 1/16
     (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),  # * 1/32
+    (1, 3, 1, 6, 320),  # 1/32
 )
-TAPS = (0, 1, 2, 4, 6)
+TAPS = (0, 1, 2, 4, 6)  # the last stage of each size
 STEM = 32
 
 

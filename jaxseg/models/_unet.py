@@ -180,7 +180,7 @@ class Gate(nn.Module):
 
     features: int
     style: Style
-    extra_conv: bool = False
+    extra_conv: bool
 
     @nn.compact
     def __call__(self, skip, coarse, *, train: bool) -> Float[Array, "b h w c"]:

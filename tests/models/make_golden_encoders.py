@@ -24,7 +24,7 @@ RESNETS = {
         blocks=[2, 1, 2, 1], bottleneck=True, width=3, channels=3
     ),
 }
-EFFICIENTNET = dict(width=0.05, depth=0.4, num_classes=3, size=[64, 96])
+EFFICIENTNET = dict(width=0.1, depth=0.4, num_classes=3, size=[32, 64])
 
 
 def resnet(*, blocks, bottleneck, width, channels):
@@ -39,10 +39,12 @@ def resnet(*, blocks, bottleneck, width, channels):
     )
     model = transformers.ResNetModel(config)
 
+    stem = []
+    model.embedder.embedder.register_forward_hook(lambda *a: stem.append(a[-1]))
+
     def maps(image):
-        stem = model.embedder.embedder(image)
         out = model(image, output_hidden_states=True)
-        return [stem, *out.hidden_states[1:]]
+        return [stem.pop(), *out.hidden_states[1:]]
 
     return model, maps
 
@@ -111,6 +113,11 @@ def randomise(model):
             tensor.copy_(noise * (2.0 / tensor[0].numel()) ** 0.5)
 
 
+def wave(x):
+    """What the gradient weights x by, so that no part of it cancels."""
+    return torch.cos(torch.arange(x.numel(), dtype=x.dtype)).reshape(x.shape)
+
+
 def checkpoint(model):
     state = {k: v.numpy().copy() for k, v in model.state_dict().items()}
     return state if "_fc.weight" in state else torchvision_names(state)
@@ -122,14 +129,12 @@ def record(name, case, model, maps, shape):
     arrays = {f"checkpoint/{k}": v for k, v in checkpoint(model).items()}
     image = torch.randn(shape).double().requires_grad_()
     answers = maps(image)
-    # A random number for each value, so that no part of the gradient cancels.
-    cotangents = [torch.randn_like(x) for x in answers]
-    sum((x * c).sum() for x, c in zip(answers, cotangents, strict=True)).backward()
+    sum((x * wave(x)).sum() for x in answers).backward()
     arrays.update(image=image.detach().numpy(), image_gradient=image.grad.numpy())
     model.train()
-    trained = maps(image)
-    for kind, items in dict(map=answers, cotangent=cotangents, train=trained).items():
-        arrays.update((f"{kind}{i}", x.detach().numpy()) for i, x in enumerate(items))
+    # Not the last map: of so few pixels, float32 has too few digits of the variance.
+    arrays["train"] = maps(image)[3].detach().numpy()
+    arrays.update((f"map{i}", x.detach().numpy()) for i, x in enumerate(answers))
     after = checkpoint(model).items()
     arrays.update((f"after/{k}", v) for k, v in after if "running" in k)
     arrays = {
