@@ -134,7 +134,7 @@ def _full() -> ConfigDict:
 
 def _demo() -> dict:
     return {
-        "epochs": 30,
+        "epochs": 24,
         "batch_size": 8,
         "data": {
             "image_size": (256, 256),
