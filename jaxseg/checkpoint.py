@@ -1,12 +1,11 @@
 """Checkpoints that are whole and verified, or are not used.
 
 Orbax writes a step into a temporary directory and renames it, so a step is there or
-is not there. But it keeps no digests: one flipped bit in the array data restores
-wrong numbers without a word, and another dtype is cast silently. So, in the
-background and just before the rename, process 0 writes `manifest.json` into the
-step: the SHA-256 of every file, the shape and dtype of every array, the metrics and
-`meta`. Both appear in one rename, so whenever a run is killed, every step that is
-there has its manifest, and a step without one has been damaged since.
+not. But it keeps no digests: one flipped bit in the array data restores wrong numbers
+without a word, and another dtype is cast silently. So, in the background and just
+before the rename, process 0 writes `manifest.json` into the step: the SHA-256 of every
+file, the shape and dtype of every array, the metrics and `meta`. Whenever a run is
+killed, every step that is there has its manifest; one without was damaged since.
 """
 
 import dataclasses
@@ -129,7 +128,10 @@ def save(
     manager.values[step] = record["metrics"].get(manager.metric)
     arguments = ocp.args.Composite(state=ocp.args.StandardSave(state))
     try:
-        started = manager.orbax.save(step, args=arguments, force=True)
+        try:
+            started = manager.orbax.save(step, args=arguments, force=True)
+        except Exception:  # the fault of the save before, told again
+            started = manager.orbax.save(step, args=arguments, force=True)
     except Exception as error:
         raise _not_written(manager, step, error) from error
     if not started:
@@ -187,11 +189,6 @@ def check_errors(manager: Manager) -> None:
         _wait(manager)
 
 
-def reached_preemption(manager: Manager, step: int) -> bool:
-    """Whether all processes were asked to stop; needs jax.distributed."""
-    return manager.orbax.reached_preemption(step)
-
-
 def close(manager: Manager) -> None:
     """Waits until the last save is whole, then closes; raises OSError if it failed."""
     try:
@@ -201,11 +198,17 @@ def close(manager: Manager) -> None:
 
 
 def _wait(manager):
-    try:
-        manager.orbax.wait_until_finished()
-        manager.orbax.check_for_errors()
-    except Exception as error:  # whatever orbax's writer threads met
-        raise _not_written(manager, manager.pending.get("step"), error) from error
+    faults = []
+    for _ in range(4):  # orbax may tell several faults of one save, one at a time
+        try:
+            manager.orbax.wait_until_finished()
+            manager.orbax.check_for_errors()
+            break
+        except Exception as error:  # whatever its writer threads met
+            faults.append(error)
+    if faults:
+        step = manager.pending.get("step")
+        raise _not_written(manager, step, faults[0]) from faults[0]
 
 
 def _not_written(manager, step, error) -> OSError:

@@ -4,7 +4,6 @@ import signal
 
 import jax
 
-from jaxseg import checkpoint
 from jaxseg.errors import Preempted
 
 
@@ -47,4 +46,4 @@ class Stop:
         """True on all processes at the same step."""
         if self._alone:
             return self._signalled
-        return checkpoint.reached_preemption(manager, step)
+        return manager.orbax.reached_preemption(step)  # needs jax.distributed

@@ -11,7 +11,6 @@ _XLA = {
     "--xla_llvm_disable_expensive_passes": "true",
 }
 _CACHE = pathlib.Path(tempfile.gettempdir()) / f"jaxseg-tests-{os.getuid()}"
-OUTSIDE = dict(os.environ)  # what a user's own process would see
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(f"{k}={v}" for k, v in _XLA.items())
 os.environ.setdefault("JAXSEG_CACHE", str(_CACHE))

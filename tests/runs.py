@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import os
 import pathlib
 
 import jax
@@ -12,6 +13,8 @@ from ml_collections import ConfigDict
 from jaxseg import checkpoint, setup
 
 ROOT = pathlib.Path(__file__).parents[1]
+# what a user's own process would see, without the settings of conftest.py
+OUTSIDE = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
 CLOCK = {"seconds", "images_per_second", "data_wait_share"}
 
 

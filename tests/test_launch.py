@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import conftest
 import numpy as np
 import pytest
 import runs
@@ -22,7 +21,7 @@ def _start(command, *arguments):
     return subprocess.Popen(
         [*command, *arguments],
         cwd=runs.ROOT,
-        env={**conftest.OUTSIDE, **own},
+        env={**runs.OUTSIDE, **own},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -14,20 +14,20 @@ LAYERS = [
     {"lookup", "schedule"},
     {"config_check"},
     {"models", "losses", "metrics", "data", "sharding", "optim", "pretrained"}
-    | {"postprocess", "panels", "digests"},
+    | {"postprocess", "panels", "digests", "transfer"},
     {"state", "step", "checkpoint", "writers"}
-    | {"rundir", "progress", "environment", "feed"},
+    | {"rundir", "progress", "environment", "feed", "hold"},
     {"meter", "stop"},
-    {"score", "operating_point"},
+    {"score", "operating_point", "finetune"},
     {"evaluation", "assemble"},
-    {"runtime", "setup"},
+    {"runtime", "setup", "trained"},
     {"epoch"},
     {"train", "report", "dry_run", "rescore", "summary"},
-    {"main", "prepare", "evaluate", "cli"},
+    {"main", "prepare", "evaluate", "model_table", "cli"},
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 ONLY = {
-    "flax": {"models", "state", "types"},
+    "flax": {"models", "state", "types", "hold"},
     "grain": {"data"},
     "orbax": {"checkpoint"},
     "clu": {"writers"},

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 
-import conftest
 import pytest
 import runs
 
@@ -19,7 +18,7 @@ SMOKE = "--config=configs/pneumothorax.py:smoke"
 
 def _environment(**more) -> dict:
     own = {"JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": os.environ["JAXSEG_CACHE"]}
-    return {**conftest.OUTSIDE, **own, **more}
+    return {**runs.OUTSIDE, **own, **more}
 
 
 def _start(*arguments, command=MAIN, **environment) -> subprocess.Popen:

@@ -104,7 +104,7 @@ def test_scoring_again_gives_the_same_bytes_on_any_number_of_devices(
 
 def test_steps_that_are_not_finite_stop_the_run_with_the_ids(config, tmp_path):
     poisoned = config.copy_and_resolve_references()
-    poisoned.loss.dice.weight = float("inf")
+    poisoned.loss.dice_batch.weight = float("inf")
     poisoned.optim.bad_steps = 2
     with pytest.raises(errors.NotFinite, match=r"2 steps in a row .* \[1\.2\.826\."):
         train.train_and_evaluate(poisoned, tmp_path / "run")
