@@ -110,6 +110,19 @@ def _full() -> ConfigDict:
     c.optim.ema = 0.0  # decay of the average of parameters that is evaluated; 0 = none
     c.optim.bad_steps = 10  # non-finite steps in a row before training stops
 
+    # a weight file, a run directory, or package:efficientnet-lite0; what the file lacks
+    # is an error unless allow_missing names it: ("classifier/*",)
+    c.pretrained = {"path": "", "allow_missing": ()}
+    # patterns are of paths such as "encoder/layer1_0/conv1/kernel"; * crosses "/"
+    c.transfer = {
+        "freeze": (),  # patterns of parameters that stay as they are: ("encoder/*",)
+        "frozen_until": 0,  # optimiser steps after which they learn; 0 = never
+        "freeze_norm": (),  # patterns of batch norms that keep their statistics
+        "encoder_scale": 1.0,  # times the learning rate
+        "decoder_scale": 1.0,
+        "layer_decay": 1.0,  # of the rate, from each block of the encoder to the last
+    }
+
     c.eval = ConfigDict()
     c.eval.per_device_batch = 4
     c.eval.every_epochs = 10

@@ -13,7 +13,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxseg import lookup, optim, schedule, step
+from jaxseg import finetune, lookup, optim, schedule, step
 from jaxseg.data import augment, intensity, pipeline, preparation, prepared, siim_tree
 from jaxseg.errors import ConfigError, DataError
 
@@ -170,7 +170,13 @@ def optimiser(config: ConfigDict, plan: Plan):
         total_steps=plan.total_steps,
         final_scale=o.final_scale,
     )
-    tx = optim.make(rate, weight_decay=o.weight_decay, clip_norm=o.clip_norm)
+    tx = optim.make(
+        rate,
+        weight_decay=o.weight_decay,
+        clip_norm=o.clip_norm,
+        groups=finetune.groups(config),
+        frozen_until=config.transfer.frozen_until,
+    )
     return tx, rate
 
 
@@ -179,7 +185,7 @@ def train_step(config: ConfigDict, card: dict, parts: Parts, tx, total_steps: in
     return functools.partial(
         step.train_step,
         seed=config.seed,
-        model=parts.model,
+        model=finetune.held(config, parts.model),
         losses=losses(config, card),
         aux_weight=config.aux_weight,
         tx=tx,

@@ -2,10 +2,9 @@
 
 Orbax writes a step into a temporary directory and renames it, so a step is there or
 not. But it keeps no digests: one flipped bit in the array data restores wrong numbers
-without a word, and another dtype is cast silently. So, in the background and just
+without a word, and other dtypes are cast silently. So, in the background and just
 before the rename, process 0 writes `manifest.json` into the step: the SHA-256 of every
-file, the shape and dtype of every array, the metrics and `meta`. Whenever a run is
-killed, every step that is there has its manifest; one without was damaged since.
+file, every array's shape and dtype, the metrics and `meta`. A step without it is bad.
 """
 
 import dataclasses

@@ -12,7 +12,6 @@ from jax.sharding import Mesh
 from jaxseg import sharding
 from jaxseg.types import TrainState
 
-
 # run once, on hundreds of small arrays: compiling well takes longer than running badly
 _COMPILE_FAST = {
     "xla_backend_optimization_level": 0,

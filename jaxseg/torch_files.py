@@ -7,6 +7,7 @@ Both layouts are read: the zip archive (since PyTorch 1.6, 2020) and the one bef
 pickles and storages in a row.
 """
 
+import functools
 import io
 import math
 import os
@@ -53,8 +54,9 @@ _STORAGES = {
 def read(path: str | os.PathLike) -> Any:
     """What the file holds: dicts, lists and values, with numpy arrays for tensors.
 
-    bfloat16 becomes float32, which holds every value of it. Raises DataError for a
-    file that is damaged, or that asks for anything but tensors; nothing is executed.
+    Arrays are read-only; bfloat16 becomes float32, which holds every value of it.
+    Raises DataError for a file that is damaged, or that asks for anything but tensors;
+    nothing of the file is executed.
     """
     path = pathlib.Path(path)
     try:
@@ -63,7 +65,8 @@ def read(path: str | os.PathLike) -> Any:
             file.seek(0)
             read_it = _read_zip if start.startswith(ZIP) else _read_legacy
             content, bits = read_it(file)
-            return _resolve(content, bits, {})
+            numbers = functools.cache(functools.partial(_numbers, bits))
+            return _resolve(content, numbers, {})
     except _Refused as refused:
         raise DataError(
             f"{path} asks to call {refused}, which is no tensor: it was refused and "
@@ -105,27 +108,28 @@ class _Dict(dict):
         pass
 
 
-def _tensor(storage, offset, shape, strides, *unused):
-    return _Tensor(storage, offset, shape, strides, storage.dtype)
-
-
-def _tensor_of_dtype(storage, offset, shape, strides, grad, hooks, dtype, *unused):
-    return _Tensor(storage, offset, shape, strides, dtype)
-
-
-def _parameter(tensor, *unused):
-    return tensor
-
-
 def _names() -> dict[tuple[str, str], Any]:
-    """(module, name) in a file -> what it means here: the complete list."""
+    """(module, name) in a file -> what it means here: the complete list.
+
+    Made anew for each pickle: its BUILD instruction can set attributes of a function.
+    """
+
+    def tensor(storage, offset, shape, strides, *unused):
+        return _Tensor(storage, offset, shape, strides, storage.dtype)
+
+    def tensor_of_dtype(storage, offset, shape, strides, grad, hooks, dtype, *unused):
+        return _Tensor(storage, offset, shape, strides, dtype)
+
+    def parameter(tensor, *unused):
+        return tensor
+
     names = {
         ("collections", "OrderedDict"): _Dict,
         ("torch", "Size"): tuple,
-        ("torch._utils", "_rebuild_tensor"): _tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-        ("torch._utils", "_rebuild_tensor_v3"): _tensor_of_dtype,
-        ("torch._utils", "_rebuild_parameter"): _parameter,
+        ("torch._utils", "_rebuild_tensor"): tensor,
+        ("torch._utils", "_rebuild_tensor_v2"): tensor,
+        ("torch._utils", "_rebuild_tensor_v3"): tensor_of_dtype,
+        ("torch._utils", "_rebuild_parameter"): parameter,
     }
     names |= {("torch", name): dtype for name, dtype in _DTYPES.items()}
     for module in ("torch", "torch.cuda", "torch.storage"):
@@ -133,20 +137,17 @@ def _names() -> dict[tuple[str, str], Any]:
     return names
 
 
-_KNOWN = _names()
-
-
 class _Unpickler(pickle.Unpickler):
     """Finds no class or function but the known ones; notes each storage asked for."""
 
     def __init__(self, file, storages):
         super().__init__(file, encoding="utf-8")
-        self.storages = storages
+        self.names, self.storages = _names(), storages
 
     def find_class(self, module, name):
-        if (module, name) not in _KNOWN:
+        if (module, name) not in self.names:
             raise _Refused(f"{module}.{name}")
-        return _KNOWN[module, name]
+        return self.names[module, name]
 
     def persistent_load(self, pid):
         kind, dtype, key, _, size, *view = pid
@@ -157,7 +158,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _read_zip(file):
-    """(content, {key: bytes of the storage}) of a zip archive, folder/data.pkl first."""
+    """(content, {key: bytes of the storage}) of a zip archive with folder/data.pkl."""
     with zipfile.ZipFile(file) as archive:
         names = [n for n in archive.namelist() if n.split("/")[1:] == ["data.pkl"]]
         if len(names) != 1:
@@ -189,26 +190,28 @@ def _read_legacy(file):
     return content, bits
 
 
-def _resolve(value, bits, arrays):
-    """`value` with its tensors as arrays; `arrays` remembers the storages by dtype."""
+def _resolve(value, numbers, done):
+    """`value` with arrays for its tensors.
+
+    `done` holds the values met before, by identity: a list of ten times the same list
+    of ten times the same list is small in the file, and huge if written out.
+    """
+    if id(value) in done:
+        return done[id(value)]
+    made = value
     if isinstance(value, _Tensor):
-        return _array(value, bits, arrays)
-    if isinstance(value, dict):
-        return {k: _resolve(v, bits, arrays) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_resolve(v, bits, arrays) for v in value]
-    return value
+        made = _array(value, numbers(value.storage.key, value.dtype))
+    elif isinstance(value, dict):
+        made = {k: _resolve(v, numbers, done) for k, v in value.items()}
+    elif isinstance(value, list | tuple):
+        made = [_resolve(v, numbers, done) for v in value]
+    done[id(value)] = made
+    return made
 
 
-def _array(tensor, bits, arrays):
-    """A contiguous copy of the window; ValueError where it leaves its storage."""
-    known = (tensor.storage.key, tensor.dtype)
-    if known not in arrays:
-        raw = np.frombuffer(bits[tensor.storage.key], _stored(tensor.dtype))
-        if tensor.dtype == _BFLOAT16:  # the upper half of a float32
-            raw = (raw.astype("<u4") << 16).view("<f4")
-        arrays[known] = raw
-    flat, shape, strides = arrays[known], tuple(tensor.shape), tuple(tensor.strides)
+def _array(tensor, flat):
+    """The window on the numbers of its storage; ValueError where it leaves them."""
+    shape, strides = tuple(tensor.shape), tuple(tensor.strides)
     size = math.prod(shape)
     if len(shape) != len(strides) or min((0, tensor.offset, *shape, *strides)) < 0:
         raise ValueError(f"a tensor of shape {shape} and strides {strides}")
@@ -218,10 +221,18 @@ def _array(tensor, bits, arrays):
     # more numbers than the storage has would be a small file that fills the memory
     if tensor.offset + last >= flat.size or size > flat.size:
         raise ValueError(f"a tensor of shape {shape} in a storage of {flat.size}")
-    window = np.lib.stride_tricks.as_strided(
+    return np.lib.stride_tricks.as_strided(
         flat[tensor.offset :], shape, [s * flat.itemsize for s in strides]
     )
-    return window.copy()
+
+
+def _numbers(bits, key, dtype):
+    """The storage `key` as a read-only array [n]."""
+    flat = np.frombuffer(bits[key], _stored(dtype))
+    if dtype == _BFLOAT16:  # the upper half of a float32
+        flat = (flat.astype("<u4") << 16).view("<f4")
+        flat.flags.writeable = False
+    return flat
 
 
 def _stored(dtype):

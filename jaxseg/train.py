@@ -16,13 +16,17 @@ from jaxseg import (
     epoch,
     evaluation,
     feed,
+    finetune,
     meter,
+    pretrained,
     progress,
     rundir,
     setup,
     sharding,
     state,
     stop,
+    trained,
+    transfer,
     writers,
 )
 from jaxseg.data import pipeline
@@ -94,6 +98,9 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
     )
     if main and start == 0:
         writer.write_hparams(rundir.flat(config.to_dict()))
+        table = writers.parameter_table(made.abstract.params)
+        (workdir / "parameters.txt").write_text(table)  # hundreds of lines
+        logging.info("parameters\n%s", finetune.overview(config, made.abstract))
     stream = _stream(config, made, start)
     try:
         for done in range(start + 1, plan.total_steps + 1):
@@ -102,6 +109,8 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
             waited = time.monotonic() - began
             now, numbers = made.train_step(now, batch)
             sums.add(numbers, host["index"], waited)
+            if done == transfer.WATCH:
+                finetune.check_gradients(config, now)
             sums.check(config.optim.bad_steps, made.splits["train"].ids)
             bar.update(done, loss=sums.loss, data_wait=sums.wait_share())
             if done % config.log_every == 0:
@@ -136,12 +145,28 @@ def _start(config, workdir, made, manager) -> tuple[Any, dict, int]:
     if checkpoint.latest_step(manager) is None:
         if jax.process_index() == 0:
             rundir.History(workdir).truncate(0)
-        return state.create(config.seed, made.abstract, **made.init), {}, 0
+        return _new_state(config, made), {}, 0
     now, meta, start = checkpoint.restore(manager, made.abstract)
     if jax.process_index() == 0:
         rundir.History(workdir).truncate(start)
     logging.info("resumed at step %d of %d", start, made.plan.total_steps)
     return now, meta, start
+
+
+def _new_state(config, made):
+    """A state at step 0, with the weights of `config.pretrained` where it names any."""
+    now = state.create(config.seed, made.abstract, **made.init)
+    if not config.pretrained.path:
+        return now
+    now, report = pretrained.into_state(
+        now,
+        trained.read(config.pretrained.path),
+        model_name=config.model.name,
+        source=config.pretrained.path,
+        allow_missing=tuple(config.pretrained.allow_missing),
+    )
+    logging.info("%s", report.describe())
+    return now
 
 
 def _stream(config, made, start: int):

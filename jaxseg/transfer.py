@@ -15,11 +15,9 @@ import difflib
 import fnmatch
 import functools
 import re
-import types
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -64,7 +62,7 @@ def groups(
             f"config.transfer.layer_decay is {layer_decay}; it must be in (0, 1]."
         )
     known = paths(params)
-    places = {path: place(path, known) for path in known}
+    places = depths(known)
     deepest = max((d for d in places.values() if d is not None), default=None)
     if deepest is None and encoder_scale != 1:
         raise ConfigError(_no_encoder("encoder_scale", known))
@@ -101,30 +99,31 @@ def paths(tree: Any) -> dict[str, Any]:
     return {"/".join(str(k.key) for k in path): leaf for path, leaf in leaves}
 
 
-def place(path: str, known: Iterable[str]) -> int | None:
-    """The depth of a parameter within its encoder; None in the decoder."""
-    top, _, rest = path.partition("/")
-    if top not in ENCODERS or not rest:
-        return None
-    parts = frozenset(p.split("/")[1] for p in known if p.startswith(f"{top}/"))
-    return _depths(parts)[rest.split("/")[0]]
-
-
-@functools.lru_cache(maxsize=64)
-def _depths(parts: frozenset[str]) -> dict[str, int]:
-    blocks = sorted((p for p in parts if _BLOCK.fullmatch(p)), key=_numbers)
-    depth = {name: i + 1 for i, name in enumerate(blocks)}
-    for name in parts.difference(blocks):
+def depths(known: Iterable[str]) -> dict[str, int | None]:
+    """The depth in its encoder of every path; None in the decoder."""
+    halves = {path: _halves(path) for path in known}
+    inside = {part: 0 for top, part in halves.values() if top}
+    blocks = sorted((p for p in inside if _BLOCK.fullmatch(p)), key=_numbers)
+    inside |= {name: i + 1 for i, name in enumerate(blocks)}
+    for name in inside.keys() - blocks:
         end = _STAGE_END.fullmatch(name)
-        stage = [d for b, d in depth.items() if end and _numbers(b)[0] == int(end[1])]
-        depth[name] = max(stage, default=0) if _numbers(name) is None else depth[name]
-    return depth
+        stage = [b for b in blocks if end and _numbers(b)[0] == int(end[1])]
+        inside[name] = max((inside[b] for b in stage), default=0)
+    return {path: inside[part] if top else None for path, (top, part) in halves.items()}
 
 
-def _numbers(name: str) -> tuple[int, int] | None:
+def _halves(path: str) -> tuple[str, str]:
+    """("encoder", the part of it), or ("", the module) in the decoder."""
+    top, _, rest = path.partition("/")
+    if top in ENCODERS and rest:
+        return top, rest.split("/")[0]
+    return "", top
+
+
+def _numbers(block: str) -> tuple[int, int]:
     """(stage, block) of the name of a block; the stage is 0 where it has none."""
-    found = _BLOCK.fullmatch(name)
-    return found and (int(found[1] or found[2] or 0), int(found[3]))
+    found = _BLOCK.fullmatch(block)
+    return int(found[1] or found[2] or 0), int(found[3])
 
 
 def matching(known: Iterable[str], patterns: Iterable[str], *, name: str) -> set[str]:
@@ -166,60 +165,33 @@ def _no_encoder(name: str, known: Iterable[str]) -> str:
     )
 
 
-def norms(model_state: Any, patterns: Iterable[str]) -> tuple[set[str], set[str]]:
-    """(batch norms that keep their statistics, those that do not): paths of modules.
+def table(params: Any, chosen: Groups, *, frozen_until: int) -> str:
+    """Rows of: group, parameters, learning-rate factor, frozen until.
 
-    Raises ConfigError for a pattern that matches none.
+    A group is the parameters of encoder or decoder with the same factor, either frozen
+    or not; `chosen` is from `groups`, of `params`, which may be shapes.
     """
-    leaves = paths(model_state.get("batch_stats", {}))
-    every = {path.rpartition("/")[0] for path in leaves}
-    still = matching(sorted(every), patterns, name="freeze_norm")
-    return still, every - still
-
-
-def hold(
-    model: Any,
-    *,
-    freeze: Iterable[str] = (),
-    frozen_until: int = 0,
-    freeze_norm: Iterable[str] = (),
-) -> Any:
-    """`model` for training: something with the model's `apply`, or the model itself.
-
-    Batch norms that match `freeze_norm` normalise by their running statistics, which
-    stay as they are; scale and bias learn unless they are frozen too. Parameters that
-    are frozen for ever (`frozen_until` 0) get no gradient, so that none is computed.
-    """
-    freeze = () if frozen_until else tuple(freeze)
-    freeze_norm = tuple(freeze_norm)
-    if not freeze and not freeze_norm:
-        return model
-
-    def apply(variables, *args, **kwargs):
-        params = variables["params"]
-        rest = {k: v for k, v in variables.items() if k != "params"}
-        frozen = matching(paths(params), freeze, name="freeze")
-        stopped = jax.tree.map(
-            lambda x, still: jax.lax.stop_gradient(x) if still else x,
-            params,
-            _like(params, frozen.__contains__),
-        )
-        still, _ = norms(rest, freeze_norm)
-        with nn.intercept_methods(functools.partial(_as_in_evaluation, still)):
-            return model.apply({"params": stopped, **rest}, *args, **kwargs)
-
-    return types.SimpleNamespace(apply=apply)
-
-
-def _as_in_evaluation(still: set[str], call, args, kwargs, context):
-    """Calls a module; a batch norm of `still` as if train were False."""
-    module = context.module
-    if context.method_name == "__call__" and "/".join(module.path) in still:
-        if "train" in kwargs:
-            kwargs = {**kwargs, "train": False}
-        else:  # Flax's own, which refuses the argument where it has the field
-            object.__setattr__(module, "use_running_average", True)
-    return call(*args, **kwargs)
+    scales, frozen = paths(chosen.scales), paths(chosen.frozen)
+    counts, parts = {}, {}
+    for path, leaf in paths(params).items():
+        top, part = _halves(path)
+        key = (not top, scales[path], frozen[path])
+        counts[key] = counts.get(key, 0) + leaf.size
+        parts.setdefault(key, {})[part] = None
+    layered = len({key[1] for key in counts if not key[0]}) > 1
+    rows = [("group", "parameters", "learning rate x", "frozen until")]
+    for decoder, scale, still in sorted(counts):
+        name = "decoder" if decoder else "encoder"
+        if layered and not decoder:
+            name += f": {', '.join(parts[decoder, scale, still])}"
+        until = f"step {frozen_until}" if frozen_until else "the end"
+        count = f"{counts[decoder, scale, still]:,}"
+        rows.append((name, count, f"{scale:.4g}", until if still else "-"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}"
+        for a, b, c, d in rows
+    )
 
 
 def silent(grads: Any, frozen: Any) -> list[str]:

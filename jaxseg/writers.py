@@ -27,7 +27,7 @@ _CLU = types.ModuleType("clu.metric_writers.summary_writer")
 _CLU.SummaryWriter = lambda logdir: TensorBoardWriter(logdir)
 sys.modules.setdefault(_CLU.__name__, _CLU)
 
-from clu import metric_writers  # noqa: E402
+from clu import metric_writers, parameter_overview  # noqa: E402
 from tensorboard.compat.proto import event_pb2, summary_pb2  # noqa: E402
 from tensorboard.plugins.histogram import metadata as histogram_metadata  # noqa: E402
 from tensorboard.plugins.hparams import summary_v2 as hparams_summary  # noqa: E402
@@ -54,6 +54,14 @@ def create_writer(
         return Writer([metric_writers.LoggingWriter()])
     folder = pathlib.Path(workdir) / "tb"
     return Writer([TensorBoardWriter(folder, resumed_step=resumed_step)])
+
+
+def parameter_table(params: Any) -> str:
+    """A row of name, shape and size for each parameter, and the total; by clu.
+
+    Shapes (jax.ShapeDtypeStruct) will do.
+    """
+    return parameter_overview.get_parameter_overview(params, include_stats=False)
 
 
 class Writer(metric_writers.AsyncMultiWriter):

@@ -13,17 +13,18 @@ LAYERS = [
     {"types", "errors"},
     {"lookup", "schedule"},
     {"config_check"},
-    {"models", "losses", "metrics", "data", "sharding", "optim", "pretrained"}
-    | {"postprocess", "panels", "digests", "transfer"},
-    {"state", "step", "checkpoint", "writers"}
+    {"models", "losses", "metrics", "data", "sharding", "optim"}
+    | {"postprocess", "panels", "digests", "transfer", "layouts"}
+    | {"torch_files"},
+    {"state", "step", "checkpoint", "writers", "formats", "weights"}
     | {"rundir", "progress", "environment", "feed", "hold"},
-    {"meter", "stop"},
+    {"meter", "stop", "pretrained"},
     {"score", "operating_point", "finetune"},
     {"evaluation", "assemble"},
     {"runtime", "setup", "trained"},
     {"epoch"},
     {"train", "report", "dry_run", "rescore", "summary"},
-    {"main", "prepare", "evaluate", "model_table", "cli"},
+    {"main", "prepare", "evaluate", "export", "model_table", "cli"},
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 ONLY = {

@@ -1,177 +1,17 @@
 """Published weights land where they belong, or nowhere; every one is accounted for."""
 
-import functools
-import json
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from published import encoder_within, golden, put, rows, shapes_of, start_of, upernet
 
 from jaxseg import formats, pretrained
-from jaxseg.errors import ConfigError, DataError
-from jaxseg.models import _efficientnet, _resnet, resnet_unet, swin_upernet
+from jaxseg.errors import ConfigError
+from jaxseg.models import _resnet, resnet_unet
+from jaxseg.types import TrainState
 
-GOLDEN = pathlib.Path(__file__).parent / "models" / "golden"
-SWIN = dict(embed_dim=4, depths=(1, 2, 2, 1), num_heads=(1, 2, 2, 4), window=2)
-HEADS = ("classifier", "aux_classifier")
-
-
-def golden(name, prefix="checkpoint/"):
-    """(arrays by published name, everything else of the file)."""
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        every = dict(file)
-    names = [k for k in every if k.startswith(prefix)]
-    return {k.removeprefix(prefix): every.pop(k) for k in names}, every
-
-
-def shapes_of(model, channels=3):
-    init = functools.partial(model.init, train=False)
-    return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 64, 64, channels)))
-
-
-def start_of(shapes):
-    """Zeros, but norms that change nothing: an init without its compilation."""
-
-    def one(path, leaf):
-        ones = path[-1].key in ("scale", "var")
-        return np.full(leaf.shape, float(ones), leaf.dtype)
-
-    return jax.tree_util.tree_map_with_path(one, shapes)
-
-
-def encoder_within(shapes):
-    """Variables of an encoder as a model has them."""
-    return {collection: {"encoder": tree} for collection, tree in shapes.items()}
-
-
-def upernet(name="odd", **changes):
-    """(model, arrays of the checkpoint, the golden answers)."""
-    arrays, rest = golden(name, "hf/")
-    case = json.loads(str(rest["case"]))
-    swin = case["swin"]
-    fields = dict(
-        num_classes=case["num_classes"],
-        embed_dim=4,
-        depths=tuple(swin["depths"]),
-        num_heads=tuple(swin["num_heads"]),
-        window=swin["window_size"],
-        width=6,
-        aux=case["aux"],
-        aux_channels=5,
-    )
-    return swin_upernet.Model(**{**fields, **changes}), arrays, rest
-
-
-def nhwc(array):
-    return jnp.asarray(array).transpose(0, 2, 3, 1)
-
-
-def put(arrays, variables, model="swin_upernet", **options):
-    return pretrained.apply(
-        variables, arrays, model_name=model, source="a file", **options
-    )
-
-
-def rows(report, kind):
-    return {row.name: row.why for row in report.rows if row.kind == kind}
-
-
-def assert_close(ours, theirs):
-    error = np.abs(np.asarray(ours) - np.asarray(theirs)).max()
-    assert error < 2e-5 * np.abs(theirs).max(), error
-
-
-@pytest.mark.parametrize("name, channels", [("odd", 3), ("grey", 1)])
-def test_a_whole_hugging_face_model_answers_as_there(name, channels):
-    model, arrays, rest = upernet(name)
-    shapes = shapes_of(model, channels)
-    variables, report = put(arrays, shapes)
-    apply = jax.jit(functools.partial(model.apply, train=False))
-    assert_close(apply(variables, nhwc(rest["image"]))["logits"], nhwc(rest["logits"]))
-    assert len(rows(report, "loaded")) == len(jax.tree.leaves(shapes))
-    unused = {"a counter that we do not keep", "a norm that UPerNet never calls"}
-    assert set(rows(report, "unused").values()) == unused
-    sizes = sum(row.size for row in report.rows if row.kind == "loaded")
-    assert sizes == sum(leaf.size for leaf in jax.tree.leaves(shapes))
-
-
-@functools.cache
-def swin_of_all_names():
-    model = swin_upernet.Model(2, **SWIN, width=4, aux=False)
-
-    def top(variables, image):
-        _, state = model.apply(
-            variables,
-            image,
-            train=False,
-            capture_intermediates=lambda module, _: module.name == "backbone",
-            mutable=["intermediates"],
-        )
-        return state["intermediates"]["backbone"]["__call__"][0][-1]
-
-    return start_of(shapes_of(model)), jax.jit(top)
-
-
-@pytest.mark.parametrize(
-    "name", ["timm_swin", "timm_swin_old", "hf_swin", "hf_swin_backbone"]
-)
-def test_a_swin_backbone_of_any_library_answers_as_there(name):
-    start, top = swin_of_all_names()
-    arrays, rest = golden(f"names_{name}")
-    variables, report = put(arrays, start)
-    ours, theirs = top(variables, rest["image"]), rest["top"]
-    if name != "hf_swin_backbone":  # before the norm, which the others do not have
-        theirs = theirs - theirs.mean(-1, keepdims=True)
-        theirs = theirs / np.sqrt(theirs.var(-1, keepdims=True) + 1e-5)
-    assert_close(ours, theirs)
-    fresh = rows(report, "re-initialised")
-    assert set(fresh.values()) == {"no part of the backbone that the file holds"}
-    ours_alone = ("_norm/scale", "_norm/bias") if name != "hf_swin_backbone" else ()
-    for path in fresh:
-        assert "/backbone/" not in path or path.endswith(ours_alone), path
-    assert "classifier of whole images" in " ".join(rows(report, "unused").values())
-    kept = variables["params"]["decode_head"]["bottleneck"]["conv"]["kernel"]
-    assert kept is start["params"]["decode_head"]["bottleneck"]["conv"]["kernel"]
-
-
-@pytest.mark.parametrize(
-    "name, blocks, bottleneck, width",
-    [
-        ("resnet_basic", (1, 2, 1, 2), False, 4),
-        ("resnet_bottleneck", (2, 1, 2, 1), True, 3),
-        ("names_hf_resnet", (2, 1, 1, 1), True, 3),
-    ],
-)
-def test_a_resnet_of_any_library_answers_as_there(name, blocks, bottleneck, width):
-    arrays, rest = golden(name)
-    model = _resnet.ResNet(blocks, bottleneck, width)
-    ours = name != "names_hf_resnet"
-    image = nhwc(rest["image"]) if ours else rest["image"]
-    shapes = encoder_within(shapes_of(model, image.shape[-1]))
-    variables, report = put(arrays, shapes, "resnet_unet")
-    encoder = {k: v["encoder"] for k, v in variables.items()}
-    maps = jax.jit(functools.partial(model.apply, train=False))(encoder, image)
-    assert_close(maps[-1], nhwc(rest["map4"]) if ours else rest["top"])
-    assert len(rows(report, "loaded")) == len(jax.tree.leaves(shapes))
-    if not ours:
-        assert {"classifier.1.weight", "classifier.1.bias"} < rows(
-            report, "unused"
-        ).keys()
-
-
-def test_an_efficientnet_answers_as_there():
-    arrays, rest = golden("efficientnet_lite")
-    model = _efficientnet.Classifier(3, 0.1, 0.4)
-    variables, report = put(arrays, shapes_of(model), "efficientnet_unet")
-    apply = jax.jit(functools.partial(model.apply, train=False))
-    assert_close(apply(variables, nhwc(rest["image"])), rest["map5"])
-    assert {row.kind for row in report.rows} == {"loaded", "unused"}
-    only = {k: {"encoder": v["encoder"]} for k, v in shapes_of(model).items()}
-    _, report = put(arrays, only, "efficientnet_unet")
-    unused = {n for n, why in rows(report, "unused").items() if "whole images" in why}
-    assert unused >= {"_fc.weight", "_fc.bias", "_conv_head.weight", "_bn1.bias"}
+LEAVES = ("kernel", "bias")
 
 
 def test_another_number_of_classes_keeps_only_the_classifiers_as_they_are():
@@ -179,11 +19,14 @@ def test_another_number_of_classes_keeps_only_the_classifiers_as_they_are():
     start = start_of(shapes_of(model))
     variables, report = put(arrays, start)
     fresh = rows(report, "re-initialised")
-    names = {f"params/{h}/{leaf}" for h in HEADS for leaf in ("kernel", "bias")}
+    names = {
+        f"params/{aux}classifier/{leaf}" for aux in ("", "aux_") for leaf in LEAVES
+    }
     assert fresh == dict.fromkeys(names, "the file has 3 classes, the model 5")
     assert variables["params"]["classifier"] == start["params"]["classifier"]
     assert "re-initialised     4" in report.describe()
     assert "the file has 3 classes, the model 5: params/aux_class" in report.describe()
+    assert "intensity.mode=imagenet" in report.describe().splitlines()[-1]
 
 
 def test_an_auxiliary_head_that_the_model_lacks_is_left_out():
@@ -228,25 +71,28 @@ def test_a_deeper_network_is_not_cut_to_fit_and_nothing_at_all_is_not_success():
         put(arrays, encoder_within(shapes_of(wide)), "resnet_unet", allow_missing=True)
 
 
-def test_weights_for_another_model_and_of_no_known_names_are_refused():
-    _, arrays, _ = upernet()
-    with pytest.raises(ConfigError, match="config.model.name=swin_upernet, not unet"):
-        put(arrays, {}, "unet")
-    with pytest.raises(
-        DataError, match=r"holds a, b \.\.\.: these are the names of no"
-    ):
-        formats.recognise(["b", "a"], model="unet", source="a file")
-
-
-def test_placed_arrays_lie_as_the_old_ones_did_and_the_rest_are_the_old_ones():
+def test_a_state_gets_the_weights_where_its_own_lay_and_keeps_the_rest():
     shapes = shapes_of(resnet_unet.Model(2, depth=18, width=4))
-    variables = jax.tree.map(lambda x: jnp.asarray(x) + 1, start_of(shapes))
-    torch_names = pretrained.collect(variables, formats.published("resnet_unet"))
-    doubled = {k: 2 * v for k, v in torch_names.items()}
-    new, _ = put(doubled, variables, "resnet_unet")
-    placed = pretrained.place(new, variables)
-    kernel = placed["params"]["encoder"]["conv1"]["kernel"]
-    old = variables["params"]["encoder"]["conv1"]["kernel"]
-    assert kernel.sharding == old.sharding and kernel.dtype == old.dtype
-    np.testing.assert_array_equal(kernel, 2 * old)
-    assert placed["params"]["head"]["bias"] is variables["params"]["head"]["bias"]
+    old = jax.tree.map(lambda x: jnp.asarray(x) + 1, start_of(shapes))
+    named = pretrained.collect(old, formats.published("resnet_unet"))
+    doubled = {k: 2 * v for k, v in named.items()}
+    params, rest = old["params"], {"batch_stats": old["batch_stats"]}
+    zero = jnp.zeros((), jnp.int32)
+    start = TrainState(zero, params, rest, (), params, zero, zero)
+    state, report = pretrained.into_state(
+        start, doubled, model_name="resnet_unet", source="a file"
+    )
+    for part in (state.params, state.model_state["batch_stats"]):
+        was = params if part is state.params else rest["batch_stats"]
+        for a, b in zip(*map(jax.tree.leaves, (part, was)), strict=True):
+            assert a.sharding == b.sharding and a.dtype == b.dtype
+        jax.tree.map(
+            lambda a, b: np.testing.assert_array_equal(a, 2 * b),
+            part["encoder"],
+            was["encoder"],
+        )
+    assert state.params["head"]["bias"] is params["head"]["bias"]
+    same = zip(*map(jax.tree.leaves, (state.params, state.ema_params)), strict=True)
+    for a, b in same:  # equal, but not one buffer: the step gives both away
+        np.testing.assert_array_equal(a, b)
+        assert a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer()

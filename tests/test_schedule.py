@@ -51,10 +51,10 @@ def test_weights_decay_and_biases_norms_and_position_tables_do_not():
     params = {
         "conv": {"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3)},
         "norm": {"scale": jnp.ones(3)},
-        "attention": {"relative_position_bias_table": jnp.ones((9, 2))},
+        "attention": {"bias_table": jnp.ones((9, 2))},
     }
     assert optim.decayed(params) == {
         "conv": {"kernel": True, "bias": False},
         "norm": {"scale": False},
-        "attention": {"relative_position_bias_table": False},
+        "attention": {"bias_table": False},
     }
