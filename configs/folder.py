@@ -57,7 +57,11 @@ def _full() -> ConfigDict:
     c.sampler.name = "uniform"  # "balanced" when most images are empty
     # share of positives: a number, or knots ((progress, share), ...); a negative
     # number = as negative_keep and positive_weight imply
-    c.sampler.balanced = {"share": 0.5, "negative_keep": 1.0, "positive_weight": 1.0}
+    c.sampler.balanced = {
+        "share": _schedule(0.5),
+        "negative_keep": 1.0,
+        "positive_weight": 1.0,
+    }
     c.sampler.uniform = ConfigDict()
 
     c.augment = {
@@ -94,10 +98,10 @@ def _full() -> ConfigDict:
     # every term: a weight (a number, or knots over training) and its arguments;
     # class_weights "auto" = N / (K n_c) on the training pixels
     c.loss = ConfigDict()
-    c.loss.dice_batch = {"weight": 1.0}
+    c.loss.dice_batch = {"weight": _schedule(1.0)}
     c.loss.cross_entropy = {
-        "weight": 1.0,
-        "class_weights": config_dict.FieldReference("auto", field_type=object),
+        "weight": _schedule(1.0),
+        "class_weights": _schedule("auto"),
     }
 
     c.optim = ConfigDict()
@@ -138,6 +142,11 @@ def _full() -> ConfigDict:
     c.checkpoint = {"keep": 2, "every_steps": 0}  # 0 = at the end of each epoch only
     c.log_every = 10  # steps between lines in TensorBoard
     return c
+
+
+def _schedule(value):
+    """A field that also takes knots, or a tuple, from the command line."""
+    return config_dict.FieldReference(value, field_type=object)
 
 
 def _smoke() -> dict:

@@ -68,7 +68,11 @@ def _full() -> ConfigDict:
     c.sampler.name = "balanced"
     # share of positives: a number, or knots ((progress, share), ...); a negative
     # number = as negative_keep and positive_weight imply
-    c.sampler.balanced = {"share": -1.0, "negative_keep": 0.15, "positive_weight": 1.5}
+    c.sampler.balanced = {
+        "share": _schedule(-1.0),
+        "negative_keep": 0.15,
+        "positive_weight": 1.5,
+    }
     c.sampler.uniform = ConfigDict()
 
     c.augment = {
@@ -99,10 +103,10 @@ def _full() -> ConfigDict:
     # every term: a weight (a number, or knots over training) and its arguments;
     # class_weights "auto" = N / (K n_c) on the training pixels
     c.loss = ConfigDict()
-    c.loss.dice_batch = {"weight": 1.0}
+    c.loss.dice_batch = {"weight": _schedule(1.0)}
     c.loss.cross_entropy = {
-        "weight": 1.0,
-        "class_weights": config_dict.FieldReference("auto", field_type=object),
+        "weight": _schedule(1.0),
+        "class_weights": _schedule("auto"),
     }
 
     c.optim = ConfigDict()
@@ -179,6 +183,11 @@ def _demo() -> dict:
         "eval": {"per_device_batch": 8},
         "log_every": 10,
     }
+
+
+def _schedule(value):
+    """A field that also takes knots, or a tuple, from the command line."""
+    return config_dict.FieldReference(value, field_type=object)
 
 
 def _smoke() -> dict:

@@ -41,20 +41,21 @@ def dataset(config: ConfigDict) -> pathlib.Path:
 def _dataset(config: ConfigDict) -> pathlib.Path:
     module = lookup.find("data/datasets", config.data.name)
     options = config.data.options.to_dict()
+    options["progress"] = jax.process_index() == 0
     if config.data.demo.images:
         demo = dict(config.data.demo)
         folder = cache_dir() / "demo" / f"{config.data.name}-{_digest(demo)}"
         if not (folder / "raw").exists():
             logging.info("drawing %d phantom radiographs", demo["images"])
             siim_tree.write(folder / "raw", **demo, seed=0)
-        return module.prepare(folder / "raw", folder, progress=False, **options)
+        return module.prepare(folder / "raw", folder, **options)
     if not config.data.dir:
         raise ConfigError(
             "config.data.dir is empty; name the folder of the data with "
             "--config.data.dir=... or $JAXSEG_DATA."
         )
     if config.data.raw:
-        return module.prepare(config.data.dir, cache_dir(), progress=False, **options)
+        return module.prepare(config.data.dir, cache_dir(), **options)
     found = preparation.locate(config.data.name, config.data.dir)
     if found is None:
         raise DataError(
@@ -100,6 +101,11 @@ def model(config: ConfigDict, num_classes: int) -> Any:
     """The model the config names, with the fields of the block of that name."""
     name = config.model.name
     fields = config.model[name].to_dict() if name in config.model else {}
+    if fields.get("aux") and not config.aux_weight:
+        raise ConfigError(
+            f"config.aux_weight is 0, so the auxiliary head would never learn; set "
+            f"config.model.{name}.aux=False."
+        )
     try:
         return lookup.find("models", name).Model(num_classes=num_classes, **fields)
     except TypeError as error:
@@ -197,16 +203,19 @@ def train_step(config: ConfigDict, card: dict, parts: Parts, tx, total_steps: in
     )
 
 
-def batch_size(config: ConfigDict) -> int:
-    """Examples a step over all devices; ConfigError when it cannot be shared out."""
+def batch_size(config: ConfigDict, known: int = 0) -> int:
+    """Examples a step over all devices; ConfigError when it cannot be shared out.
+
+    `known` is that of the run so far: it stays, whatever the devices now.
+    """
     devices = jax.device_count()
-    size = config.batch_size or config.per_device_batch * devices
+    size = known or config.batch_size or config.per_device_batch * devices
     unit = devices * config.optim.accumulate
     if size % unit:
         raise ConfigError(
-            f"config.batch_size is {size}, which {devices} device(s) x "
+            f"the batch has {size} images, which {devices} device(s) x "
             f"{config.optim.accumulate} micro-batch(es) cannot share equally; "
-            f"make it a multiple of {unit}."
+            f"set config.batch_size to a multiple of {unit}."
         )
     return size
 

@@ -53,11 +53,16 @@ def fail(message: str, code: int) -> None:
 
 def config_path(argv: Sequence[str]) -> str | None:
     """The file named by --config, without its recipe; None when there is none."""
+    value = _value(argv, "config")
+    return value.split(":")[0] if value else None
+
+
+def _value(argv: Sequence[str], flag: str) -> str | None:
+    """What follows --flag= or --flag."""
     for i, word in enumerate(argv):
-        match = re.fullmatch(r"--?config(?:=(.*))?", word)
+        match = re.fullmatch(rf"--?{re.escape(flag)}(?:=(.*))?", word)
         if match:
-            value = match[1] if match[1] is not None else "".join(argv[i + 1 : i + 2])
-            return value.split(":")[0]
+            return match[1] if match[1] is not None else "".join(argv[i + 1 : i + 2])
     return None
 
 
@@ -65,9 +70,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
     path = config_path(argv)
     if path is not None and not os.path.isfile(path):
         fail(_no_config(path), BAD_CONFIG)
-    for word in argv:  # a recipe asks the environment where the data lies
-        if match := re.fullmatch(r"--?config\.data\.dir=(.+)", word):
-            os.environ["JAXSEG_DATA"] = match[1]
+    if data := _value(argv, "config.data.dir"):
+        os.environ["JAXSEG_DATA"] = data  # a recipe asks there where the data lies
     try:
         return flags.FLAGS(list(argv))
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:

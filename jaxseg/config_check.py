@@ -1,13 +1,18 @@
 """What can be wrong with a config and be said before JAX starts."""
 
+import difflib
 import os
 
 from ml_collections import ConfigDict
 
-from jaxseg import lookup
+from jaxseg import lookup, operating_point
+from jaxseg.data import geometry, intensity
 from jaxseg.errors import ConfigError
+from jaxseg.metrics import counts
 
-_POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "optim.accumulate")
+_POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "log_every")
+_POSITIVE += ("optim.accumulate", "optim.bad_steps", "eval.bootstrap")
+_POSITIVE += ("checkpoint.keep",)
 
 
 def check(config: ConfigDict) -> None:
@@ -24,6 +29,7 @@ def check(config: ConfigDict) -> None:
     _at_least(config, "batch_size", 0)
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
+    _choices(config)
     size = config.data.image_size
     if len(size) != 2 or min(size) < 1:
         raise ConfigError(
@@ -41,6 +47,32 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def _choices(config: ConfigDict) -> None:
+    modes = ("auto", *intensity.MODES)
+    for key, allowed in {
+        "eval.metric": counts.METRICS,
+        "operating_point.objective": operating_point.OBJECTIVES,
+        "data.fit": geometry.MODES,
+        "data.intensity.mode": modes,
+    }.items():
+        value = _get(config, key)
+        if value not in allowed:
+            near = difflib.get_close_matches(value, allowed, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose of {[*allowed]}."
+            raise ConfigError(f"config.{key} is {value!r}: {hint}")
+    if not all(0 <= area <= 1 for area in config.operating_point.min_areas):
+        raise ConfigError(
+            f"config.operating_point.min_areas is {config.operating_point.min_areas}; "
+            "give shares of the image, from 0 to 1."
+        )
+
+
+def _get(config: ConfigDict, key: str):
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
 def _why(config: ConfigDict) -> str:
     if config.recipe_chosen == "by name":
         return ""
@@ -48,9 +80,7 @@ def _why(config: ConfigDict) -> str:
 
 
 def _at_least(config: ConfigDict, key: str, low: int) -> None:
-    value = config
-    for part in key.split("."):
-        value = value[part]
+    value = _get(config, key)
     if value < low:
         raise ConfigError(f"config.{key} is {value}; it must be at least {low}.")
 

@@ -37,7 +37,9 @@ def main(argv) -> int:
     if DRY_RUN.value:
         from jaxseg import dry_run
 
-        print(dry_run.describe(config))
+        text = dry_run.describe(config)
+        if runtime.is_main():
+            print(text)
         return 0
     known = train.train_and_evaluate(config, workdir)
     if runtime.is_main():

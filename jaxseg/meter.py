@@ -52,13 +52,14 @@ class Meter:
 
     def check(self, allowed: int, ids: Sequence[str]) -> None:
         """Raises NotFinite, with the ids, after `allowed` bad steps in a row."""
-        if len(self._run) >= max(1, allowed):
+        if self._last.get("bad_run", 0) >= max(1, allowed):
             batches = "; ".join(
                 f"[{', '.join(ids[i] for i in index)}]" for index in self._run[-3:]
             )
             raise NotFinite(
-                f"{len(self._run)} steps in a row had a loss or gradient that is not "
-                f"finite; nothing of them was kept. The last batches were {batches}. "
+                f"{self._last['bad_run']:.0f} steps in a row had a loss or gradient "
+                "that is not finite; nothing of them was kept. The last batches were "
+                f"{batches}. "
                 "Lower config.optim.learning_rate, or look at these images."
             )
 
@@ -104,7 +105,7 @@ class Meter:
             "images_per_second": saved["steps"] * plan.batch_size / seconds,
             "data_wait_share": waited,
         }
-        loss = self.loss
+        loss, bad = self.loss, self._run
         self.__init__()
-        self.loss = loss
+        self.loss, self._run = loss, bad
         return row

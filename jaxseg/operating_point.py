@@ -19,7 +19,6 @@ from jaxseg.metrics.tally import Applied, Tally, at
 
 OBJECTIVES = (
     "dice_pooled",
-    "f1_pooled",  # another name of dice_pooled
     "iou_pooled",
     "dice_image_skip_empty",
     "iou_image_skip_empty",
@@ -63,7 +62,7 @@ def choose(
             "with more, the most probable class is taken."
         )
     areas = np.array(sorted(min_areas), np.float64)
-    value = _search(tally, objective.replace("f1_", "dice_"), areas)
+    value = _search(tally, objective, areas)
     area, place, best = 0, bins.nearest(0.5)[0], None
     if np.isnan(value).all():
         logging.warning(

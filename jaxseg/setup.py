@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxseg import assemble, evaluation, sharding, state, step
 from jaxseg.data import prepared
+from jaxseg.errors import DataError
 
 
 class Setup(NamedTuple):
@@ -92,6 +93,18 @@ def describe(made: Setup) -> dict:
             "processes": jax.process_count(),
         },
     }
+
+
+def check_same_data(made: Setup, known: dict) -> None:
+    """DataError when a run goes on with other data than it was begun with."""
+    before = known.get("dataset", {}).get("split_hash", {})
+    now = made.card["split_hash"]
+    changed = [split for split in before if now.get(split) != before[split]]
+    if changed:
+        raise DataError(
+            f"the images, masks or splits of {', '.join(changed)} in {made.directory} "
+            "are not those the run was begun with; choose another workdir."
+        )
 
 
 def variables(made: Setup, restored: Any) -> dict:

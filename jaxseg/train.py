@@ -33,7 +33,8 @@ from jaxseg.data import pipeline
 from jaxseg.errors import ConfigError, Preempted
 
 # what may differ when a run goes on: it changes speed, not results
-FREE = ("recipe_chosen", "data.workers", "data.timeout_s", "log_every", "mesh")
+FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
+FREE += ("mesh",)
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
@@ -47,8 +48,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
         known = _claim(stack, workdir, config)
         if known.get("status") == "finished":
             return known
-        size = known.get("batch_size") or assemble.batch_size(config)
+        size = assemble.batch_size(config, known.get("batch_size", 0))
         made = setup.load(config, batch_size=size)
+        setup.check_same_data(made, known)
         info = epoch.begin(workdir, config, made, known)
         manager = checkpoint.open_manager(
             workdir / "checkpoints",
@@ -66,17 +68,19 @@ def _claim(stack: contextlib.ExitStack, workdir, config: ConfigDict) -> dict:
 
     Process 0 holds the lock; when it refuses, every process does.
     """
-    refusal = None
+    refusal, begun = None, False
     if jax.process_index() == 0:
         try:
             stack.enter_context(rundir.lock(workdir))
-            rundir.check_config(workdir, config.to_dict(), allowed=FREE)
+            found = rundir.check_config(workdir, config.to_dict(), allowed=FREE)
+            begun = found == "resume" and (workdir / epoch.RUN).exists()
+        except OSError as error:
+            refusal = ConfigError(f"{workdir} cannot be written: {error}.")
         except ValueError as error:
             refusal = error
     if sharding.any_process(refusal is not None):
         raise refusal or ConfigError("process 0 refused to start and says why.")
-    path = workdir / epoch.RUN
-    return rundir.read_json(path) if path.exists() else {}
+    return rundir.read_json(workdir / epoch.RUN) if sharding.any_process(begun) else {}
 
 
 def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
@@ -109,7 +113,7 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
             waited = time.monotonic() - began
             now, numbers = made.train_step(now, batch)
             sums.add(numbers, host["index"], waited)
-            if done == transfer.WATCH:
+            if done == transfer.WATCH and not int(now.bad_total):
                 finetune.check_gradients(config, now)
             sums.check(config.optim.bad_steps, made.splits["train"].ids)
             bar.update(done, loss=sums.loss, data_wait=sums.wait_share())

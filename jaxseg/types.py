@@ -11,7 +11,9 @@ import flax.struct
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-IGNORE = 255
+from jaxseg import labels
+
+IGNORE = labels.IGNORE
 
 
 class Example(TypedDict):

@@ -29,22 +29,24 @@ def main() -> int:
     options, rest = parser.parse_known_args()
     if options.n < 1:
         parser.error(f"-n is {options.n}; it must be at least 1")
-    for attempt in range(options.restarts + 1):
-        code = run(options.n, options.module, rest)
-        if code != PREEMPTED or attempt == options.restarts:
-            return code
-    return code
+    for _ in range(options.restarts + 1):
+        code, asked = run(options.n, options.module, rest)
+        if code != PREEMPTED or asked:
+            break
+    return code if code >= 0 else 1  # ended by a signal
 
 
-def run(count: int, module: str, rest: list[str]) -> int:
-    """The exit code of the first process that fails, else 0."""
+def run(count: int, module: str, rest: list[str]) -> tuple[int, bool]:
+    """(exit code of the first process that fails, else 0; whether we were stopped)."""
+    asked = []
     port = _free_port()
     processes = [_start(k, count, port, module, rest) for k in range(count)]
 
-    def forward(number, frame):
+    def forward(number, frame):  # both mean: save, then stop
+        asked.append(number)
         for process in processes:
             if process.poll() is None:
-                process.send_signal(number)
+                process.send_signal(signal.SIGTERM)
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, forward)
@@ -57,7 +59,7 @@ def run(count: int, module: str, rest: list[str]) -> int:
     code = _wait(processes)
     for thread in threads:
         thread.join(timeout=5)
-    return code
+    return code, bool(asked)
 
 
 def _start(
@@ -74,6 +76,7 @@ def _start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,  # Ctrl-C reaches them through us alone
     )
 
 

@@ -10,9 +10,9 @@ from jaxseg import errors, lookup
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxseg"
 LAYERS = [
-    {"types", "errors"},
+    {"labels", "errors"},
+    {"types"},
     {"lookup", "schedule"},
-    {"config_check"},
     {"models", "losses", "metrics", "data", "sharding", "optim"}
     | {"postprocess", "panels", "digests", "transfer", "layouts"}
     | {"torch_files"},
@@ -20,7 +20,7 @@ LAYERS = [
     | {"rundir", "progress", "environment", "feed", "hold"},
     {"meter", "stop", "pretrained"},
     {"score", "operating_point", "finetune"},
-    {"evaluation", "assemble"},
+    {"config_check", "evaluation", "assemble"},
     {"runtime", "setup", "trained"},
     {"epoch"},
     {"train", "report", "dry_run", "rescore", "summary"},

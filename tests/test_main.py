@@ -49,6 +49,9 @@ def _run(*arguments, **kwargs) -> subprocess.CompletedProcess:
         ((SMOKE, "--config.model.name=swin_upernett"), "did you mean 'swin_upernet'"),
         ((SMOKE, "--config.sampler.name=balance"), "did you mean 'balanced'"),
         ((SMOKE, "--config.epochs=0"), "at least 1"),
+        ((SMOKE, "--config.eval.metric=dice_poled"), "did you mean 'dice_pooled'"),
+        ((SMOKE, "--config.operating_point.objective=dice_kagle"), "'dice_kaggle'"),
+        ((SMOKE, "--config.data.fit=strech"), "did you mean 'stretch'"),
         ((SMOKE, "--config.data.dir=/nowhere"), "name the recipe for real data"),
         (("--config=configs/pneumothorax.py:full",), "JAXSEG_DATA"),
         ((SMOKE, "--work_dir=x"), "workdir"),
@@ -63,6 +66,14 @@ def test_a_mistake_is_one_line_and_exit_code_2_before_jax_starts(arguments, mess
     assert done.returncode == 2, done.stderr
     assert len(lines) == 1 and message in lines[0], done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_schedule_can_be_typed(tmp_path):
+    knots = "--config.sampler.balanced.share=((0.0,0.8),(1.0,0.4))"
+    wrong = "--config.loss.dice_batch.weight=((0.5,1.0),(0.5,2.0))"
+    done = _run(SMOKE, knots, wrong, f"--workdir={tmp_path}/run")
+    assert done.returncode == 2, done.stderr
+    assert "loss.dice_batch.weight" in done.stderr and "share" not in done.stderr
 
 
 def test_missing_data_is_exit_code_3(tmp_path):

@@ -102,9 +102,19 @@ def test_scoring_again_gives_the_same_bytes_on_any_number_of_devices(
     assert same == "yes" and runs.scores(straight) == before
 
 
+def test_other_data_than_the_run_began_with_is_refused(config, straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text()) | {"status": "running"}
+    record["dataset"]["split_hash"]["test"] = "0" * 64
+    path.write_text(json.dumps(record))
+    with pytest.raises(errors.DataError, match="splits of test .* another workdir"):
+        train.train_and_evaluate(config, tmp_path / "run")
+
+
 def test_steps_that_are_not_finite_stop_the_run_with_the_ids(config, tmp_path):
     poisoned = config.copy_and_resolve_references()
     poisoned.loss.dice_batch.weight = float("inf")
-    poisoned.optim.bad_steps = 2
-    with pytest.raises(errors.NotFinite, match=r"2 steps in a row .* \[1\.2\.826\."):
+    poisoned.optim.bad_steps = 5  # more than the steps of an epoch
+    with pytest.raises(errors.NotFinite, match=r"5 steps in a row .* \[1\.2\.826\."):
         train.train_and_evaluate(poisoned, tmp_path / "run")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from jaxseg.errors import ConfigError
-from jaxseg.types import IGNORE
+from jaxseg.labels import IGNORE
 
 MODES = ("stretch", "pad")
 

@@ -83,8 +83,9 @@ def terms(name: str, *, tp, fp, fn, tn) -> Float[np.ndarray, "3 *n"]:
         return np.stack([above, below, truth]).astype(np.float64)
     ratio = above / np.maximum(below, 1)
     if family == "kaggle":
-        ratio = np.where(below == 0, 1.0, ratio)
-        return np.stack([ratio, np.ones_like(ratio), np.ones_like(ratio)])
+        labelled = (tp + fp + fn + tn) > 0  # an image without labels is not empty
+        ratio = np.where(below == 0, 1.0, ratio) * labelled
+        return np.stack([ratio, labelled, labelled]).astype(np.float64)
     inside = (truth if family == "positives" else below) > 0
     return np.stack([np.where(inside, ratio, 0.0), inside, truth]).astype(np.float64)
 

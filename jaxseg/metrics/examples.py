@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxseg.labels import IGNORE
 from jaxseg.metrics import table
 from jaxseg.metrics.tally import Tally
-from jaxseg.types import IGNORE, Example
+from jaxseg.types import Example
 
 
 def choose(

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
+from jaxseg.labels import IGNORE
 from jaxseg.metrics.histogram import joint
-from jaxseg.types import IGNORE
 
 LEVELS = 256
 RULE = (

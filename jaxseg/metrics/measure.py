@@ -4,10 +4,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxseg.errors import DataError, NotFinite
+from jaxseg.labels import IGNORE
 from jaxseg.metrics import bins, intensity
 from jaxseg.metrics.histogram import joint
 from jaxseg.metrics.tally import WHOLE, Tally
-from jaxseg.types import IGNORE
 
 
 def measure(

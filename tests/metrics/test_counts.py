@@ -122,3 +122,11 @@ def test_the_order_of_images_changes_no_bit(order):
     other = {key: column[order] for key, column in found.items()}
     for name in counts.METRICS:
         assert counts.value(name, found) == counts.value(name, other)
+
+
+def test_an_image_without_labels_is_in_no_mean():
+    """Wholly unlabelled is not the same as empty."""
+    one = {"tp": [0, 3], "fp": [0, 1], "fn": [0, 0], "tn": [0, 12]}
+    cases = {k: np.array(v, np.int64) for k, v in one.items()}
+    assert counts.value("dice_kaggle", cases) == 6 / 7
+    assert counts.support("dice_kaggle", cases)[0] == 1
