@@ -114,7 +114,7 @@ def test_other_data_than_the_run_began_with_is_refused(config, straight, tmp_pat
 
 def test_steps_that_are_not_finite_stop_the_run_with_the_ids(config, tmp_path):
     poisoned = config.copy_and_resolve_references()
-    poisoned.loss.dice_batch.weight = float("inf")
+    poisoned.loss.dice_batch.weight = 1e38  # the gradient overflows
     poisoned.optim.bad_steps = 5  # more than the steps of an epoch
     with pytest.raises(errors.NotFinite, match=r"5 steps in a row .* \[1\.2\.826\."):
         train.train_and_evaluate(poisoned, tmp_path / "run")
