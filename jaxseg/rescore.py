@@ -1,7 +1,9 @@
 """Scoring a finished run again, on whatever devices there are."""
 
+import contextlib
 import pathlib
 
+import jax
 from ml_collections import ConfigDict
 
 from jaxseg import checkpoint, epoch, evaluation, rundir, setup
@@ -16,6 +18,12 @@ def score_again(
     Raises ConfigError for a run that is not finished, and DataError when the data is
     not what the run was trained and scored on.
     """
+    rundir.read_json(workdir / epoch.RUN)  # no run: said before a lock makes a folder
+    with rundir.lock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+        return _score_again(workdir, name, data_dir)
+
+
+def _score_again(workdir: pathlib.Path, name: str, data_dir: str) -> tuple[dict, str]:
     known = rundir.read_json(workdir / epoch.RUN)
     if known["status"] != "finished":
         raise ConfigError(
@@ -23,6 +31,8 @@ def score_again(
         )
     config = ConfigDict(rundir.read_json(workdir / "config.json"))
     config.mesh = {"data": 0, "fsdp": 1}
+    if data_dir and config.data.demo.images:
+        raise ConfigError("the run made its own demonstration data; omit --data_dir.")
     if data_dir:
         config.data.dir = data_dir
     made = setup.load(config, batch_size=known["batch_size"])

@@ -8,6 +8,9 @@ from absl import logging
 from jaxseg import assemble
 from jaxseg.errors import ConfigError
 
+# they tell every file they open and every backend that is not there
+_CHATTY = ("dataset_info", "dataset_builder", "xla_bridge")
+
 
 def start(*, coordinator: str = "", processes: int = 0, process: int = -1) -> None:
     """Joins the other processes, if there are any, and opens the compilation cache.
@@ -15,6 +18,7 @@ def start(*, coordinator: str = "", processes: int = 0, process: int = -1) -> No
     Flags come first, then JAXSEG_COORDINATOR, JAXSEG_PROCESSES and JAXSEG_PROCESS (set
     by `launch/local.py`), then what JAX finds out by itself from SLURM.
     """
+    logging.get_absl_logger().addFilter(lambda record: record.module not in _CHATTY)
     coordinator = coordinator or os.environ.get("JAXSEG_COORDINATOR", "")
     if coordinator:
         processes = processes or int(os.environ.get("JAXSEG_PROCESSES", 0))
@@ -27,8 +31,6 @@ def start(*, coordinator: str = "", processes: int = 0, process: int = -1) -> No
         jax.distributed.initialize(coordinator, processes, process)
     elif int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ:
         jax.distributed.initialize()
-    # TFDS reports every opening of a data set
-    logging.get_absl_logger().addFilter(lambda record: record.module != "dataset_info")
     if jax.process_count() > 1:
         logging.info("process %d of %d", jax.process_index(), jax.process_count())
     if not jax.config.jax_compilation_cache_dir:

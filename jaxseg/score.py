@@ -139,9 +139,10 @@ def report(
 
 
 def _image_curve(tally: Tally, title: str, score: np.ndarray) -> dict[str, Any]:
-    curve = curves.exact_curve(score, tally.positive)
+    labelled = tally.pixels > 0  # an image without labels is neither kind
+    curve = curves.exact_curve(score[labelled], tally.positive[labelled])
     wanted = ("average_precision", "roc_auc", "prevalence")
-    support = {"support_images": len(tally.index)}
+    support = {"support_images": int(labelled.sum())}
     return {"score": title} | {key: curve[key] for key in wanted} | support
 
 
