@@ -45,9 +45,7 @@ def _dataset(config: ConfigDict) -> pathlib.Path:
     if config.data.demo.images:
         demo = dict(config.data.demo)
         folder = cache_dir() / "demo" / f"{config.data.name}-{_digest(demo)}"
-        if not (folder / "raw").exists():
-            logging.info("drawing %d phantom radiographs", demo["images"])
-            siim_tree.write(folder / "raw", **demo, seed=0)
+        _draw(folder / "raw", demo)
         return module.prepare(folder / "raw", folder, **options)
     if not config.data.dir:
         raise ConfigError(
@@ -64,6 +62,17 @@ def _dataset(config: ConfigDict) -> pathlib.Path:
             f"--data_dir={config.data.dir}"
         )
     return found
+
+
+def _draw(raw: pathlib.Path, demo: dict) -> None:
+    if raw.exists():
+        return
+    logging.info("drawing %d phantom radiographs", demo["images"])
+    try:
+        siim_tree.write(raw, **demo, seed=0)
+    except (DataError, OSError):  # another run may have drawn the same ones meanwhile
+        if not raw.exists():
+            raise
 
 
 def _digest(value: Any) -> str:
