@@ -7,7 +7,6 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxseg import assemble, progress, setup, sharding, state
-from jaxseg.data import pipeline
 
 
 def describe(config: ConfigDict) -> str:
@@ -44,16 +43,7 @@ def _parameters(params) -> list[str]:
 
 
 def _one_step(config: ConfigDict, made: setup.Setup) -> list[str]:
-    batches = pipeline.train_batches(
-        made.splits["train"],
-        made.parts.view,
-        made.plan.order,
-        epoch_size=made.plan.epoch_size,
-        batch_size=made.plan.batch_size,
-        steps=1,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-    )
+    batches = setup.train_batches(made, steps=1)
     batch = sharding.put(next(batches), made.mesh)
     batches.close()
     began = time.monotonic()

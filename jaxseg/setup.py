@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +10,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from jaxseg import assemble, evaluation, sharding, state, step
-from jaxseg.data import prepared
+from jaxseg.data import pipeline, prepared
 from jaxseg.errors import DataError
+from jaxseg.types import Batch
 
 
 class Setup(NamedTuple):
@@ -73,6 +75,24 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
             workers=config.data.workers,
             timeout=config.data.timeout_s,
         ),
+    )
+
+
+def train_batches(
+    made: Setup, *, steps: int, start: int = 0, workers: int = 0
+) -> Iterator[Batch]:
+    """This process's part of the batches start to steps - 1 of the run."""
+    return pipeline.train_batches(
+        made.splits["train"],
+        made.parts.view,
+        made.plan.order,
+        epoch_size=made.plan.epoch_size,
+        batch_size=made.plan.batch_size,
+        steps=steps,
+        start=start,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        workers=workers,
     )
 
 

@@ -29,7 +29,6 @@ from jaxseg import (
     transfer,
     writers,
 )
-from jaxseg.data import pipeline
 from jaxseg.errors import ConfigError, Preempted
 
 # what may differ when a run goes on: it changes speed, not results
@@ -176,18 +175,8 @@ def _new_state(config, made):
 def _stream(config, made, start: int):
     """Batches from step `start` on, on the devices and on the host."""
     train = made.splits["train"]
-    batches = pipeline.train_batches(
-        train,
-        made.parts.view,
-        made.plan.order,
-        epoch_size=made.plan.epoch_size,
-        batch_size=made.plan.batch_size,
-        steps=made.plan.total_steps,
-        start=start,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-        workers=config.data.workers,
-    )
+    steps, workers = made.plan.total_steps, config.data.workers
+    batches = setup.train_batches(made, steps=steps, start=start, workers=workers)
 
     def name(k: int) -> str:
         first = (start + k) * made.plan.batch_size

@@ -190,11 +190,11 @@ class TensorBoardWriter(metric_writers.MetricWriter):
 
     @_harmless
     def write_videos(self, step, videos):
-        raise NotImplementedError("videos are not written")
+        raise TypeError("TensorBoard gets no videos from here")
 
     @_harmless
     def write_audios(self, step, audios, *, sample_rate):
-        raise NotImplementedError("audios are not written")
+        raise TypeError("TensorBoard gets no sound from here")
 
     @_harmless
     def flush(self):
