@@ -1,13 +1,15 @@
-"""How far swin_upernet is from Hugging Face transformers, with random weights.
+"""How far our models are from Hugging Face transformers, with random weights.
 
     pip install -e .[parity]
     python benchmarks/parity.py --size=tiny --pixels=512
+    python benchmarks/parity.py --size=resnet50 --pixels=512
 
-Builds the library's own UperNetForSemanticSegmentation from its config (nothing is
-downloaded), brings its checkpoint over by name, and prints the error of each output
-and of the gradient of the image: the largest, and the root mean square, relative to
-the same of the reference. The gradient jumps where a ReLU is within rounding of its
-kink, so its row stands beside that of our own gradient when the image moves by 1e-6.
+Builds the library's own UperNetForSemanticSegmentation or ResNetModel from its config
+(nothing is downloaded), brings its checkpoint over by name, and prints the error of
+each output and of the gradient of the image: the largest, and the root mean square,
+relative to the same of the reference. The gradient jumps where a ReLU is within
+rounding of its kink, so its row stands beside that of our own gradient when the image
+moves by 1e-6.
 """
 
 import argparse
@@ -25,8 +27,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "models")]
 
 import make_golden  # noqa: E402
+import make_golden_encoders  # noqa: E402
 
-from jaxseg.models import _hf_names, swin_upernet  # noqa: E402
+from jaxseg import pretrained  # noqa: E402
+from jaxseg.models import _hf_names, _resnet, resnet_unet, swin_upernet  # noqa: E402
+
+RESNET = "resnet50"
 
 
 def reference(size, classes, pixels, batch):
@@ -75,6 +81,11 @@ def ours(checkpoint, size, classes, image, cotangent):
         stages = {f"stage{i + 1}": f for i, f in enumerate(features)}
         return jnp.sum(out["logits"] * cotangent), {**stages, **out}
 
+    return answers(objective, image)
+
+
+def answers(objective, image):
+    """What `objective` gives beside its value, and its gradient; channels first."""
     gradient = jax.jit(jax.grad(objective, has_aux=True))
     start = time.perf_counter()
     program = gradient.lower(jnp.asarray(image)).compile()
@@ -90,20 +101,63 @@ def ours(checkpoint, size, classes, image, cotangent):
     return {k: np.moveaxis(v, -1, 1) for k, v in out.items()}
 
 
+def resnet(pixels, batch):
+    """(image, our answers, those of Hugging Face) of the five maps of a ResNet-50."""
+    blocks = list(_resnet.BLOCKS[50])
+    fields = dict(blocks=blocks, bottleneck=True, width=64, channels=3)
+    model, maps = make_golden_encoders.resnet(**fields)
+    make_golden_encoders.randomise(model)
+    model.eval()
+    image = torch.randn(batch, 3, pixels, pixels, requires_grad=True)
+    found = maps(image)
+    cotangents = [torch.randn_like(m) / m.detach().std() for m in found]
+    value = sum((m * c).mean() for m, c in zip(found, cotangents, strict=True))
+    theirs = {f"map{i}": m.detach().numpy() for i, m in enumerate(found)}
+    theirs["image_gradient"] = torch.autograd.grad(value, image)[0].numpy()
+    image = image.detach().numpy().transpose(0, 2, 3, 1)
+    cotangents = [c.numpy().transpose(0, 2, 3, 1) for c in cotangents]
+    named = {n: t.numpy() for n, t in model.state_dict().items()}
+    named = make_golden_encoders.torchvision_names(named)
+
+    whole = resnet_unet.Model(2, depth=50)
+    init = functools.partial(whole.init, train=False)
+    variables = jax.jit(init)(jax.random.key(0), image[:, :64, :64])
+    variables, _ = pretrained.apply(
+        variables, named, model_name="resnet_unet", source="ResNetModel"
+    )
+    variables = {kind: tree["encoder"] for kind, tree in variables.items()}
+    encoder = _resnet.ResNet(tuple(blocks), bottleneck=True)
+
+    def objective(image):
+        maps = encoder.apply(variables, image, train=False)
+        pairs = zip(maps, cotangents, strict=True)
+        out = {f"map{i}": m for i, m in enumerate(maps)}
+        return sum(jnp.mean(m * c) for m, c in pairs), out
+
+    return image, answers(objective, image), theirs
+
+
+def swin(size, pixels, batch, classes):
+    """(image, our answers, those of Hugging Face) of a UPerNet with a Swin backbone."""
+    checkpoint, image, cotangent, theirs = reference(size, classes, pixels, batch)
+    return image, ours(checkpoint, size, classes, image, cotangent), theirs
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", default="tiny", choices=list(swin_upernet.SIZES))
+    sizes = [*swin_upernet.SIZES, RESNET]
+    parser.add_argument("--size", default="tiny", choices=sizes)
     parser.add_argument("--pixels", type=int, default=512)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--classes", type=int, default=150)
     args = parser.parse_args()
     torch.manual_seed(0)
-    checkpoint, image, cotangent, theirs = reference(
-        args.size, args.classes, args.pixels, args.batch
-    )
-    mine = ours(checkpoint, args.size, args.classes, image, cotangent)
+    if args.size == RESNET:
+        image, mine, theirs = resnet(args.pixels, args.batch)
+    else:
+        image, mine, theirs = swin(args.size, args.pixels, args.batch, args.classes)
     theirs["moved_gradient"] = mine["image_gradient"]
-    print(f"Swin {args.size}, {image.shape}: relative error, largest and r.m.s.")
+    print(f"{args.size}, {image.shape}: relative error, largest and r.m.s.")
     for name in sorted(mine):
         error, scale = mine[name] - theirs[name], theirs[name]
         largest = np.abs(error).max() / np.abs(scale).max()

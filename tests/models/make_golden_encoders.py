@@ -15,7 +15,6 @@ import re
 import numpy as np
 import torch
 import transformers
-from efficientnet_lite_pytorch import EfficientNet
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RESNETS = {
@@ -73,6 +72,8 @@ def torchvision_names(arrays):
 
 def efficientnet(*, width, depth, num_classes, size):
     """(network, function of an image that returns five maps and the logits)."""
+    from efficientnet_lite_pytorch import EfficientNet  # no other use needs it
+
     model = EfficientNet.from_name(
         "efficientnet-lite0",
         width_coefficient=width,
