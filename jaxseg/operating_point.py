@@ -6,7 +6,6 @@ another name is refused. The split it was chosen on may be reported as itself: i
 is then marked `optimistic`.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,8 @@ import numpy as np
 from absl import logging
 
 from jaxseg.errors import ConfigError
-from jaxseg.metrics import bins, counts, intensity, table
-from jaxseg.metrics.tally import Applied, Tally, at
+from jaxseg.metrics import bins, counts, intensity, search, table, trivial
+from jaxseg.metrics.tally import Applied, Tally, at_point
 
 OBJECTIVES = (
     "dice_pooled",
@@ -26,11 +25,12 @@ OBJECTIVES = (
     "iou_positives",
     "dice_kaggle",
     "iou_kaggle",
+    "matthews_pooled",
 )
+RULES = ("threshold", "triplet", "gate")
 # Shares of the image, so that a point fits images of other sizes: at 1024 x 1024 these
 # are 0, 105, 262, 524, 1049, 2097 and 4194 pixels.
 MIN_AREAS = (0.0, 0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004)
-_ROWS = 256  # images at a time: bounds the memory
 
 
 def choose(
@@ -40,18 +40,69 @@ def choose(
     split_hash: str,
     objective: str = "dice_pooled",
     min_areas: Sequence[float] = MIN_AREAS,
+    rule: str = "threshold",
 ) -> dict[str, Any]:
-    """The threshold and minimum area with the highest objective on this tally (k = 2).
+    """The settings of a rule with the highest objective on this tally (k = 2).
 
-    A pixel is foreground when p > threshold, for thresholds of bins.GRID; an image with
-    fewer such pixels than `min_area` (a share of its labelled pixels) becomes empty.
-    Ties go to the smallest area, then to the threshold nearest 0.5, then to the lower.
-    Where the objective is undefined (no foreground in the truth) the point is 0.5, with
-    value None, and a warning is logged. Raises ConfigError for an unknown objective,
-    for areas outside [0, 1] and for more than two classes.
+    A pixel is foreground when p > threshold, for thresholds of bins.GRID. When an image
+    becomes empty is what the rules differ in:
+
+    threshold: when fewer pixels than `min_area` (a share of the labelled ones) are
+        foreground;
+    triplet: when fewer than `min_area` have p > top_threshold >= threshold (first place
+        of SIIM-ACR Pneumothorax Segmentation, 2019); top thresholds of search.COARSE;
+    gate: as threshold, and when its max_probability is not above `gate`, of
+        search.COARSE.
+
+    Ties go to the simpler rule (top_threshold = threshold, gate None), then to the
+    smallest area, the threshold nearest 0.5, and the lower. Where the objective is
+    undefined (no foreground in the truth) the point is 0.5, with value None, and a
+    warning is logged. Raises ConfigError for an unknown objective or rule, for areas
+    outside [0, 1] and for more than two classes.
     """
-    if objective not in OBJECTIVES:
-        raise ConfigError(f"objective {objective!r}: choose one of {list(OBJECTIVES)}.")
+    _check(tally, objective, min_areas, rule)
+    areas = np.array(sorted(min_areas), np.float64)
+    value = _values(tally, objective, areas, rule)
+    layer, area, place, best = 0, 0, bins.nearest(0.5)[0], None
+    if np.isnan(value).all():
+        logging.warning(
+            "%s is undefined on %s (no foreground in its truth?): the operating "
+            "point stays at 0.5.",
+            objective,
+            source_split,
+        )
+    else:
+        best = float(np.nanmax(value))
+        tied = zip(*np.nonzero(value == best), strict=True)
+        layer, area, place = min(
+            tied, key=lambda x: (*x[:2], abs(bins.GRID[x[2]] - 0.5), x[2])
+        )
+    threshold = float(bins.GRID[place])
+    extra = float(search.COARSE[layer - 1]) if layer else None
+    point = {
+        "threshold": threshold,
+        "min_area": float(areas[area]),
+        "top_threshold": extra if layer and rule == "triplet" else threshold,
+        "gate": extra if rule == "gate" else None,
+        "rule": rule,
+        "objective": objective,
+        "value": best,
+        "source_split": source_split,
+        "split_hash": split_hash,
+    }
+    if rule != "threshold" and best is not None:  # their search rounds to 1e-9
+        there = table.of_class(at_point(tally, point), 1)
+        point["value"] = counts.value(objective, there)
+    return point
+
+
+def _check(tally: Tally, objective: str, min_areas: Sequence[float], rule: str) -> None:
+    for name, given, known in (
+        ("objective", objective, OBJECTIVES),
+        ("rule", rule, RULES),
+    ):
+        if given not in known:
+            raise ConfigError(f"{name} {given!r}: choose one of {list(known)}.")
     if not min_areas or not all(0 <= area <= 1 for area in min_areas):
         raise ConfigError(
             f"min_areas {list(min_areas)}: give shares of the image from 0 to 1."
@@ -61,44 +112,14 @@ def choose(
             f"An operating point needs 2 classes, not {tally.truth.shape[1]}; "
             "with more, the most probable class is taken."
         )
-    areas = np.array(sorted(min_areas), np.float64)
-    value = _search(tally, objective, areas)
-    area, place, best = 0, bins.nearest(0.5)[0], None
-    if np.isnan(value).all():
-        logging.warning(
-            "%s has no foreground: %s is undefined, the operating point stays at 0.5.",
-            source_split,
-            objective,
-        )
-    else:
-        best = float(np.nanmax(value))
-        tied = zip(*np.nonzero(value == best), strict=True)
-        area, place = min(tied, key=lambda x: (x[0], abs(bins.GRID[x[1]] - 0.5), x[1]))
-    return {
-        "threshold": float(bins.GRID[place]),
-        "min_area": float(areas[area]),
-        "objective": objective,
-        "value": best,
-        "source_split": source_split,
-        "split_hash": split_hash,
-    }
 
 
-def _search(tally: Tally, metric: str, areas: np.ndarray) -> np.ndarray:
-    """The metric at every minimum area and threshold, f64 [areas, thresholds]."""
-    summed = np.zeros((3, len(areas), len(bins.GRID)))
-    for start in range(0, len(tally.index), _ROWS):
-        part = slice(start, start + _ROWS)
-        wrong, right = np.moveaxis(bins.above(tally.scores[part]), 1, 0)  # [m, t]
-        pixels = tally.pixels[part, None]
-        truth = tally.truth[part, 1:]
-        for i, area in enumerate(areas):
-            keep = wrong + right >= area * pixels
-            found = counts.split_counts(
-                truth, (wrong + right) * keep, right * keep, pixels
-            )
-            summed[:, i] += counts.terms(metric, **found).sum(axis=1)
-    return counts.divide(summed)
+def _values(tally: Tally, objective: str, areas: np.ndarray, rule: str) -> np.ndarray:
+    """f64 [layers, areas, thresholds]; layer 0 is the rule "threshold"."""
+    if rule == "threshold":
+        return search.by_threshold(tally, objective, areas)[None]
+    by = search.by_triplet if rule == "triplet" else search.by_gate
+    return by(tally, objective, areas)
 
 
 def apply(
@@ -113,8 +134,7 @@ def apply(
     if not _needs_point(tally, point):
         return Applied(tally, None)
     optimistic = _same_images(point, split, split_hash)
-    picked = at(tally, threshold=point["threshold"], min_area=point["min_area"])
-    return Applied(picked, {**point, "optimistic": optimistic})
+    return Applied(at_point(tally, point), {**point, "optimistic": optimistic})
 
 
 def _needs_point(tally: Tally, point: dict[str, Any] | None) -> bool:
@@ -160,18 +180,27 @@ def choose_baseline(
 
 
 def baselines(
-    tally: Tally, point: dict[str, Any] | None, *, split: str, split_hash: str
+    tally: Tally,
+    point: dict[str, Any] | None,
+    *,
+    split: str,
+    split_hash: str,
+    classes: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows {name, detail, metrics} of what needs no model, on the images of `tally`.
 
-    For k = 2: all_empty, all_foreground, best_global_threshold with `point` of
-    `choose_baseline`. For more classes: all_empty, averaged over present classes.
-    Raises ConfigError as `apply` does.
+    For k = 2: all_empty, all_foreground, majority_class, and best_global_threshold with
+    `point` of `choose_baseline`. For more classes: all_empty, majority_class and
+    all_one_class (the most frequent foreground class); their rows also hold `classes`,
+    {class name: {metric: value}}, with the names in `classes`. Raises ConfigError as
+    `apply` does.
     """
-    none = np.zeros(len(tally.index), np.int64)
-    empty = "every pixel is background"
+    k = tally.truth.shape[1]
+    classes = classes or [f"class {c}" for c in range(k)]
+    empty = trivial.all_of(tally, 0, "all_empty", "background", classes)
+    majority = trivial.majority(tally, classes)
     if not _needs_point(tally, point):
-        return [_baseline(tally, "all_empty", empty, none, none)]
+        return [empty, majority, trivial.one_class(tally, classes)]
     optimistic = _same_images(point, split, split_hash)
     rule = "at or above" if point["polarity"] == "bright" else "below"
     detail = (
@@ -182,21 +211,11 @@ def baselines(
     wrong, right = intensity.predicted(
         tally.levels, threshold=point["threshold"], polarity=point["polarity"]
     ).T
-    every = "every pixel is foreground"
+    predicted = np.stack([tally.pixels - wrong - right, wrong + right], axis=1)
+    hits = np.stack([tally.truth[:, 0] - wrong, right], axis=1)
     return [
-        _baseline(tally, "all_empty", empty, none, none),
-        _baseline(tally, "all_foreground", every, *tally.truth.T),
-        _baseline(tally, "best_global_threshold", detail, wrong, right),
+        empty,
+        trivial.all_of(tally, 1, "all_foreground", "foreground", classes),
+        majority,
+        trivial.row(tally, predicted, hits, "best_global_threshold", detail, classes),
     ]
-
-
-def _baseline(tally: Tally, name: str, detail: str, wrong, right) -> dict[str, Any]:
-    """Row of a rule that takes `wrong` + `right` pixels of each image as class 1."""
-    predicted, hits = np.zeros_like(tally.truth), np.zeros_like(tally.truth)
-    predicted[:, 0], hits[:, 0] = (
-        tally.pixels - wrong - right,
-        tally.truth[:, 0] - wrong,
-    )
-    predicted[:, 1], hits[:, 1] = wrong + right, right
-    guess = dataclasses.replace(tally, predicted=predicted, hits=hits)
-    return {"name": name, "detail": detail, "metrics": table.summary(guess)}

@@ -1,5 +1,6 @@
 """The operating point: truly the best, frozen, and refused on its own images."""
 
+import json
 import logging
 
 import numpy as np
@@ -31,7 +32,8 @@ def test_choice_is_the_best_of_all(tally, objective):
     for area in areas:
         for threshold in bins.GRID[::4].tolist() + [point["threshold"]]:
             at = tallies.at(tally, threshold=threshold, min_area=area)
-            found[threshold, area] = counts.value(metric, table.of_class(at, 1))
+            there = counts.value(metric, table.of_class(at, 1))
+            found[threshold, area] = -1.0 if there is None else there
     value = found[point["threshold"], point["min_area"]]
     assert value == pytest.approx(point["value"], abs=1e-14)
     assert max(found.values()) <= value + 1e-14
@@ -52,6 +54,9 @@ def test_a_minimum_area_helps_when_small_detections_are_false():
     assert point == {
         "threshold": 0.5,  # all thresholds are equal here: the nearest to 0.5
         "min_area": 0.01,
+        "top_threshold": 0.5,
+        "gate": None,
+        "rule": "threshold",
         "objective": "dice_kaggle",
         "value": 1.0,
         **SOURCE,
@@ -80,6 +85,7 @@ def test_without_foreground_the_point_stays_at_one_half(caplog):
         ({"objective": "dice"}, "'dice': choose one of .*dice_pooled"),
         ({"min_areas": (0, 600)}, "shares of the image from 0 to 1"),
         ({"min_areas": ()}, "shares of the image"),
+        ({"rule": "triple"}, "rule 'triple': choose one of .*'triplet'"),
     ],
 )
 def test_wrong_settings_are_named(tally, kwargs, message):
@@ -118,7 +124,10 @@ def test_baselines(tally):
     point = operating_point.choose_baseline(tally, **SOURCE)
     rows = operating_point.baselines(tally, point, split="test", split_hash="t1")
     found = {row["name"]: row["metrics"] for row in rows}
-    assert list(found) == ["all_empty", "all_foreground", "best_global_threshold"]
+    names = ["all_empty", "all_foreground", "majority_class", "best_global_threshold"]
+    assert list(found) == names
+    assert found["majority_class"] == found["all_empty"]  # most of it is background
+    assert all(set(row) == {"name", "detail", "metrics"} for row in rows)
     assert found["all_empty"]["dice_kaggle"] == 3 / 12  # the share of empty images
     assert found["all_empty"]["dice_pooled"] == 0
     assert found["all_empty"]["precision_pooled"] is None
@@ -135,9 +144,33 @@ def test_more_than_two_classes_take_the_most_probable():
     where = {"split": "test", "split_hash": "t1"}
     assert operating_point.apply(tally, None, **where).point is None
     assert operating_point.choose_baseline(tally, **SOURCE) is None
-    (row,) = operating_point.baselines(tally, None, **where)
+    row = operating_point.baselines(tally, None, **where)[0]
     assert row["name"] == "all_empty" and row["metrics"]["dice_pooled"] == 0
     with pytest.raises(ConfigError, match="needs 2 classes, not 3"):
         operating_point.choose(tally, **SOURCE)
     with pytest.raises(ConfigError, match="refused for more"):
         operating_point.apply(tally, {"threshold": 0.5}, **where)
+
+
+def test_a_point_of_before_still_applies(tally):
+    """Without top_threshold, gate and rule it is the rule "threshold"."""
+    point = operating_point.choose(tally, **SOURCE, min_areas=(0.05,))
+    new = ("top_threshold", "gate", "rule")
+    before = {key: value for key, value in point.items() if key not in new}
+    where = {"split": "test", "split_hash": "t1"}
+    old, now = (operating_point.apply(tally, p, **where) for p in (before, point))
+    np.testing.assert_array_equal(old.tally.predicted, now.tally.predicted)
+    np.testing.assert_array_equal(old.tally.hits, now.tally.hits)
+    assert old.point == before | {"optimistic": False}
+
+
+@pytest.mark.parametrize("rule", operating_point.RULES)
+def test_a_stored_point_comes_back_bit_for_bit(tally, rule):
+    areas = {"min_areas": (0.05,), "objective": "dice_kaggle"}
+    point = operating_point.choose(tally, **SOURCE, rule=rule, **areas)
+    assert json.loads(json.dumps(point, allow_nan=False)) == point
+    with pytest.raises(ConfigError, match="'test' has the same images .*optimistic"):
+        operating_point.apply(tally, point, split="test", split_hash="v1")
+    itself = {"split": "validation", "split_hash": "v1"}
+    found = table.summary(operating_point.apply(tally, point, **itself).tally)
+    assert found["dice_kaggle"] == pytest.approx(point["value"], abs=1e-14)

@@ -28,8 +28,8 @@ def draws(
 
 
 def by_group(
-    terms: Float[np.ndarray, "m 3 n"], groups: Sequence[str]
-) -> Float[np.ndarray, "m 3 groups"]:
+    terms: Float[np.ndarray, "m 4 n"], groups: Sequence[str]
+) -> Float[np.ndarray, "m 4 groups"]:
     """Terms of m metrics summed over the images of each group, groups sorted."""
     names, code = np.unique(np.asarray(groups), return_inverse=True)
     summed = np.zeros((*terms.shape[:-1], len(names)))
@@ -38,7 +38,8 @@ def by_group(
 
 
 def resample(
-    terms: Float[np.ndarray, "m 3 n"],
+    names: Sequence[str],
+    terms: Float[np.ndarray, "m 4 n"],
     groups: Sequence[str],
     *,
     seed: int = 0,
@@ -46,15 +47,16 @@ def resample(
 ) -> Float[np.ndarray, "m resamples"]:
     """Each of m metrics on each resample of the groups; NaN where it is undefined.
 
-    `terms` come from `counts.terms`, so a pooled metric is pooled again and a mean over
-    images is averaged again.
+    `terms` come from `counts.terms` of each of the `names`, so a pooled metric is
+    pooled again and a mean over images is averaged again.
     """
     summed = by_group(terms, groups)
-    # einsum adds in a fixed order, which BLAS does not promise: bit-exact when repeated
-    parts = [
-        counts.divide(np.einsum("rg,mtg->tmr", taken.astype(np.float64), summed))
-        for taken in draws(summed.shape[-1], seed=seed, resamples=resamples)
-    ]
+    parts = []
+    for taken in draws(summed.shape[-1], seed=seed, resamples=resamples):
+        # einsum adds in a fixed order, which BLAS does not: bit-exact when repeated
+        drawn = np.einsum("rg,mtg->mtr", taken.astype(np.float64), summed)
+        pairs = zip(names, drawn, strict=True)
+        parts.append(np.stack([counts.divide(name, one) for name, one in pairs]))
     return np.concatenate(parts, axis=1)
 
 

@@ -1,8 +1,12 @@
 """Overlap metrics from exact counts, each with its empty-mask policy in its name.
 
-A metric is a sum of numerators over a sum of denominators, one term an image, so the
-same terms serve the value, its bootstrap interval and the search for a threshold.
-Counts are int64 and are divided once, at the end.
+A metric is a formula on four numbers summed over images, so the same terms serve the
+value, its bootstrap interval and the search for a threshold. Counts are int64 and are
+divided once, at the end.
+
+Only families that mean something are offered for a formula. Recall and specificity skip
+no empty pair: a false positive would be a recall of 0, an empty pair is a specificity
+of 1. The Kaggle rule is one for Dice and IoU.
 """
 
 import math
@@ -16,6 +20,9 @@ _FORMULA = {
     "precision": "TP / (TP + FP)",
     "recall": "TP / (TP + FN)",
     "specificity": "TN / (TN + FP)",
+    "accuracy": "(TP + TN) / (TP + FP + FN + TN)",
+    "balanced_accuracy": "(TP / (TP + FN) + TN / (TN + FP)) / 2",
+    "matthews": "(TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))",
 }
 _FAMILY = {
     "pooled": "counts summed over all images, then one ratio; n/a when the class is "
@@ -28,24 +35,35 @@ _FAMILY = {
     "kaggle": "mean over all images; empty truth and empty prediction counts 1, empty "
     "truth with any predicted pixel counts 0; support: images in the mean",
 }
-POOLED = tuple(f"{formula}_pooled" for formula in _FORMULA)
-PER_IMAGE = tuple(
-    f"{formula}_{family}"
-    for family in ("image_skip_empty", "positives", "kaggle")
-    for formula in ("dice", "iou")
-)
+_OWN = {  # what a policy does not say of its own formula
+    "balanced_accuracy_pooled": "n/a also when the class fills every image",
+    "matthews_pooled": "0/0 (nothing or everything is truth or prediction) is n/a, "
+    "where scikit-learn says 0",
+    "precision_image_skip_empty": "a truth with nothing predicted counts 0",
+    "precision_positives": "a truth with nothing predicted counts 0",
+    "specificity_positives": "an image that the class fills is left out too",
+}
+_OFFERED = {
+    "pooled": tuple(_FORMULA),
+    "image_skip_empty": ("dice", "iou", "precision"),
+    "positives": ("dice", "iou", "precision", "recall", "specificity"),
+    "kaggle": ("dice", "iou"),
+}
+_PARTS = {
+    f"{formula}_{family}": (formula, family)
+    for family, formulas in _OFFERED.items()
+    for formula in formulas
+}
+POOLED = tuple(name for name, (_, family) in _PARTS.items() if family == "pooled")
+PER_IMAGE = tuple(name for name in _PARTS if name not in POOLED)
 METRICS = POOLED + PER_IMAGE
-
-
-def _parts(name: str) -> tuple[str, str]:
-    formula, _, family = name.partition("_")
-    return formula, family
 
 
 def policy(name: str) -> str:
     """What the metric is and what it does with empty masks, in words."""
-    formula, family = _parts(name)
-    return f"{_FORMULA[formula]}; {_FAMILY[family]}"
+    formula, family = _PARTS[name]
+    said = f"{_FORMULA[formula]}; {_FAMILY[family]}"
+    return f"{said}; {_OWN[name]}" if name in _OWN else said
 
 
 def split_counts(
@@ -64,44 +82,77 @@ def split_counts(
 
 
 def _fraction(formula: str, tp, fp, fn, tn):
+    """Above and below the line."""
     if formula == "dice":
         return 2 * tp, 2 * tp + fp + fn
+    if formula == "accuracy":
+        return tp + tn, tp + fp + fn + tn
     below = {"iou": fp + fn + tp, "precision": tp + fp, "recall": tp + fn}
     return (tn, tn + fp) if formula == "specificity" else (tp, below[formula])
 
 
-def terms(name: str, *, tp, fp, fn, tn) -> Float[np.ndarray, "3 *n"]:
-    """Numerator, denominator and presence of each image; sum over images, then divide.
+def _matthews(tp, fp, fn, tn):
+    """Float64 throughout: off by a few roundings, whatever cancels above the line."""
+    sides = np.stack([tp + fp, tp + fn, tn + fp, tn + fn]).astype(np.float64)
+    defined = (sides > 0).all(axis=0)
+    above = np.multiply(tp, tn, dtype=np.float64) - np.multiply(fp, fn, dtype=float)
+    below = np.where(defined, np.sqrt(sides).prod(axis=0), 1)
+    return np.where(defined, np.clip(above / below, -1, 1), np.nan)
 
-    Float64 of whatever shape the counts have (whole numbers below 2^53 stay exact).
-    The metric is undefined where the summed presence or denominator is 0.
-    """
-    formula, family = _parts(name)
+
+def _ratio(formula: str, tp, fp, fn, tn) -> Float[np.ndarray, "*n"]:
+    """The formula; NaN for 0/0."""
+    if formula == "matthews":
+        return _matthews(tp, fp, fn, tn)
+    if formula == "balanced_accuracy":
+        return sum(_ratio(f, tp, fp, fn, tn) for f in ("recall", "specificity")) / 2
     above, below = _fraction(formula, tp, fp, fn, tn)
-    truth = tn + fp if formula == "specificity" else tp + fn
+    return np.where(below > 0, above / np.where(below > 0, below, 1), np.nan)
+
+
+def terms(name: str, *, tp, fp, fn, tn) -> Float[np.ndarray, "4 *n"]:
+    """What is summed over images before `divide`; float64 of the shape of the counts.
+
+    Pooled: tp, fp, fn and tn themselves (exact below 2^53). Means over images: the
+    ratio, whether the image is in the mean, whether the class is in it, and 0.
+    """
+    formula, family = _PARTS[name]
     if family == "pooled":
-        return np.stack([above, below, truth]).astype(np.float64)
+        return np.stack([tp, fp, fn, tn]).astype(np.float64)
+    above, below = _fraction(formula, tp, fp, fn, tn)
+    truth, touched = tp + fn, tp + fp + fn > 0
     ratio = above / np.maximum(below, 1)
     if family == "kaggle":
-        labelled = (tp + fp + fn + tn) > 0  # an image without labels is not empty
-        ratio = np.where(below == 0, 1.0, ratio) * labelled
-        return np.stack([ratio, labelled, labelled]).astype(np.float64)
-    inside = (truth if family == "positives" else below) > 0
-    return np.stack([np.where(inside, ratio, 0.0), inside, truth]).astype(np.float64)
+        inside = tp + fp + fn + tn > 0  # an image without labels is not empty
+        ratio, present = np.where(touched, ratio, 1.0), inside
+    else:
+        inside = truth > 0 if family == "positives" else touched
+        inside = inside & (below > 0) if formula == "specificity" else inside
+        present = truth
+    ratio = np.where(inside, ratio, 0.0)
+    return np.stack([ratio, inside, present, inside * 0]).astype(np.float64)
 
 
-def divide(summed: Float[np.ndarray, "3 *n"]) -> Float[np.ndarray, "*n"]:
+def divide(name: str, summed: Float[np.ndarray, "4 *n"]) -> Float[np.ndarray, "*n"]:
     """The metric from summed terms; NaN where it is undefined."""
-    above, below, present = summed
-    defined = (below > 0) & (present > 0)
-    return np.where(defined, above / np.where(defined, below, 1), np.nan)
+    formula, family = _PARTS[name]
+    if family == "pooled":
+        present = _truth(formula, *summed) > 0
+        return np.where(present, _ratio(formula, *summed), np.nan)
+    ratios, inside, present, _ = summed
+    defined = (inside > 0) & (present > 0)
+    return np.where(defined, ratios / np.where(defined, inside, 1), np.nan)
+
+
+def _truth(formula: str, tp, fp, fn, tn):
+    """Pixels of the kind that the formula is about."""
+    return tn + fp if formula == "specificity" else tp + fn
 
 
 def each(name: str, counts: dict[str, np.ndarray]) -> list[float | None]:
     """The pooled metric of every image by itself; None for 0/0, whatever is absent."""
-    above, below, _ = terms(name, **counts)
-    pairs = zip(above.tolist(), below.tolist(), strict=True)
-    return [a / b if b > 0 else None for a, b in pairs]
+    ratio = _ratio(_PARTS[name][0], **counts).tolist()
+    return [None if math.isnan(r) else r for r in ratio]
 
 
 def value(name: str, counts: dict[str, np.ndarray]) -> float | None:
@@ -110,20 +161,33 @@ def value(name: str, counts: dict[str, np.ndarray]) -> float | None:
     `counts` holds tp, fp, fn and tn, int64 [images]. Sums are correctly rounded, so the
     order of the images cannot change the last bit.
     """
-    summed = [math.fsum(row) for row in terms(name, **counts)]
-    return summed[0] / summed[1] if summed[1] > 0 and summed[2] > 0 else None
+    formula, family = _PARTS[name]
+    if family == "pooled":
+        summed = [int(counts[key].sum()) for key in ("tp", "fp", "fn", "tn")]
+        if formula == "matthews":
+            return _exact_matthews(*summed)
+    else:
+        summed = [math.fsum(row) for row in terms(name, **counts)]
+    found = float(divide(name, np.array(summed, np.float64)))
+    return None if math.isnan(found) else found
+
+
+def _exact_matthews(tp: int, fp: int, fn: int, tn: int) -> float | None:
+    """Whole numbers to the end: the fourth power of 2e8 pixels fits no float exactly.
+
+    The square is a ratio of integers, rounded once; so a perfect prediction is 1.
+    """
+    above = tp * tn - fp * fn
+    below = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return math.copysign(math.sqrt(above**2 / below), above) if below else None
 
 
 def support(name: str, counts: dict[str, np.ndarray]) -> tuple[int, int]:
     """Images and truth pixels behind the metric, as its policy says."""
-    formula, family = _parts(name)
-    other = formula == "specificity"
-    truth = counts["tn"] + counts["fp"] if other else counts["tp"] + counts["fn"]
-    if family == "pooled":
-        images = np.count_nonzero(truth)
-    else:
-        images = int(terms(name, **counts)[1].sum())
-    return int(images), int(truth.sum())
+    formula, family = _PARTS[name]
+    truth = _truth(formula, **counts)
+    inside = truth > 0 if family == "pooled" else terms(name, **counts)[1] > 0
+    return int(inside.sum()), int(truth[inside].sum())
 
 
 def mean_of_present(values: list[float | None]) -> float | None:

@@ -58,17 +58,21 @@ def predict(
     mask: UInt8[np.ndarray, "h w"],
     point: dict[str, Any] | None,
 ) -> UInt8[np.ndarray, "h w"]:
-    """Class ids by the rule that was counted: threshold and minimum area, or argmax.
+    """Class ids by the rule that was counted (`tally.at_point`), or argmax.
 
-    `probability` may hold the foreground alone. The area is that of labelled pixels.
+    `probability` may hold the foreground alone. Whether an image becomes empty is
+    decided by its labelled pixels.
     """
     if point is None:
         return probability.argmax(axis=-1).astype(np.uint8)
-    guess = probability[..., -1] > np.float32(point["threshold"])
-    labelled = mask != IGNORE
-    if (guess & labelled).sum() < point["min_area"] * labelled.sum():
-        guess = np.zeros_like(guess)
-    return guess.astype(np.uint8)
+    score, labelled = probability[..., -1], mask != IGNORE
+    top, gate = (point.get(key) for key in ("top_threshold", "gate"))
+    top = point["threshold"] if top is None else top
+    area = np.count_nonzero(score[labelled] > np.float32(top))
+    shown = area >= point["min_area"] * np.count_nonzero(labelled)
+    if gate is not None:
+        shown &= float(score[labelled].max(initial=0)) > gate
+    return ((score > np.float32(point["threshold"])) & shown).astype(np.uint8)
 
 
 def draw(

@@ -40,7 +40,9 @@ def rows(
     terms = np.stack([counts.terms(name, **each[c]) for c, name in wanted])
     samples = np.full((len(wanted), 1), np.nan)
     if len(set(groups)) > 1:
-        samples = bootstrap.resample(terms, groups, seed=seed, resamples=resamples)
+        names = [name for _, name in wanted]
+        draw = {"seed": seed, "resamples": resamples}
+        samples = bootstrap.resample(names, terms, groups, **draw)
     found = {
         (c, name): _row(name, classes[c], each[c], drawn)
         for (c, name), drawn in zip(wanted, samples, strict=True)
@@ -90,8 +92,14 @@ def _mean_row(name: str, some, of: int, tally: Tally) -> dict[str, Any]:
         "support_images": int(tally.positive.sum()),
         "support_pixels": int(tally.truth[:, 1:].sum()),
         "policy": f"mean over the {len(some)} of {of} foreground classes present in "
-        f"the truth; {counts.policy(name)}",
+        f"the truth{_left_out(some)}; {counts.policy(name)}",
     }
+
+
+def _left_out(some) -> str:
+    """No class leaves a mean silently: one that is present may still have 0/0."""
+    without = sum(row["value"] is None for row, _ in some)
+    return f", without {without} of them that are n/a" if without else ""
 
 
 def summary(tally: Tally) -> dict[str, float | None]:

@@ -84,25 +84,51 @@ class Applied(NamedTuple):
     point: dict[str, Any] | None  # None for more than two classes: argmax
 
 
-def at(tally: Tally, *, threshold: float, min_area: float = 0.0) -> Tally:
+def at(
+    tally: Tally,
+    *,
+    threshold: float,
+    min_area: float = 0.0,
+    top_threshold: float | None = None,
+    gate: float | None = None,
+) -> Tally:
     """The tally (k = 2) with the counts of `p > threshold`.
 
-    An image with fewer predicted pixels than `min_area` (a share of its labelled
-    pixels) becomes empty. Raises ConfigError for a threshold that is not in bins.GRID:
-    counts at others are not known exactly.
+    An image becomes empty when fewer of its pixels than `min_area` (a share of the
+    labelled ones) lie above `top_threshold`, which is `threshold` unless given; and
+    when its max_probability is not above `gate`. Raises ConfigError for thresholds that
+    are not in bins.GRID: counts at others are not known exactly.
     """
+    top = threshold if top_threshold is None else top_threshold
+    if top < threshold:
+        raise ConfigError(
+            f"The top threshold {top} is below the threshold {threshold}; raise it."
+        )
+    above = bins.above(tally.scores)
+    wrong, right = above[..., _place(threshold)].T
+    keep = above[..., _place(top)].sum(axis=1) >= min_area * tally.pixels
+    if gate is not None:
+        keep &= tally.max_probability.astype(np.float64) > gate
+    wrong, right = wrong * keep, right * keep
+    predicted = np.stack([tally.pixels - wrong - right, wrong + right], axis=1)
+    hits = np.stack([tally.truth[:, 0] - wrong, right], axis=1)
+    return dataclasses.replace(tally, predicted=predicted, hits=hits)
+
+
+def at_point(tally: Tally, point: dict[str, Any]) -> Tally:
+    """`at` with the settings of an operating point, those of an older one included."""
+    names = ("threshold", "min_area", "top_threshold", "gate")
+    return at(tally, **{name: point[name] for name in names if name in point})
+
+
+def _place(threshold: float) -> int:
     place, exact = bins.nearest(threshold)
     if not exact:
         raise ConfigError(
             f"Threshold {threshold} is not on the grid of exactly counted thresholds; "
             f"the nearest that is: {float(bins.GRID[place])!r}."
         )
-    wrong, right = bins.above(tally.scores)[..., place].T
-    keep = wrong + right >= min_area * tally.pixels
-    wrong, right = wrong * keep, right * keep
-    predicted = np.stack([tally.pixels - wrong - right, wrong + right], axis=1)
-    hits = np.stack([tally.truth[:, 0] - wrong, right], axis=1)
-    return dataclasses.replace(tally, predicted=predicted, hits=hits)
+    return place
 
 
 def merge(tallies: Iterable[Tally], *, ids: Sequence[str] | None = None) -> Tally:

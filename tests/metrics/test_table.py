@@ -61,7 +61,8 @@ def test_intervals_are_those_of_the_bootstrap():
     split, tally, rows = _rows(2, seed=5, resamples=300)
     each = table.of_class(tally, 1)
     terms = counts.terms("dice_pooled", **each)[None]
-    drawn = bootstrap.resample(terms, split.groups, seed=5, resamples=300)[0]
+    draw = {"seed": 5, "resamples": 300}
+    drawn = bootstrap.resample(["dice_pooled"], terms, split.groups, **draw)[0]
     assert (rows[0]["low"], rows[0]["high"]) == bootstrap.interval(drawn)
 
 

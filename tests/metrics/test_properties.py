@@ -1,0 +1,133 @@
+"""What must change nothing: order, merging, padding, images without labels."""
+
+import dataclasses
+
+import hypothesis
+import numpy as np
+import pytest
+import scored
+from hypothesis import strategies
+
+from jaxseg import operating_point, score
+from jaxseg.metrics import table
+from jaxseg.metrics import tally as tallies
+
+SOURCE = {"source_split": "validation", "split_hash": "v1"}
+N = 9
+properties = hypothesis.settings(max_examples=12, deadline=None, derandomize=True)
+
+
+def _tallies(k):
+    """One tally an image."""
+    split, predictions = scored.make(N, k=k, seed=2)
+    whole = score.score(predictions, split, to_native=scored.keep)
+    parts = [
+        score.score([prediction], split, to_native=scored.keep)
+        for prediction in predictions
+    ]
+    return split, whole, parts
+
+
+MADE = {k: _tallies(k) for k in (2, 3)}
+
+
+def _at(tally, k):
+    """At a point where all of the triplet and the gate are at work."""
+    if k > 2:
+        return tally
+    settings = {"threshold": 0.25, "min_area": 0.05, "top_threshold": 0.75}
+    return tallies.at(tally, gate=0.9375, **settings)
+
+
+def _found(tally, k):
+    """Every number of the table, with intervals, and every baseline."""
+    split = MADE[k][0]
+    groups = [split.groups[i % N] for i in tally.index]
+    rows = table.rows(_at(tally, k), split.classes, groups, resamples=30)
+    point = operating_point.choose_baseline(tally, **SOURCE)
+    where = {"split": "test", "split_hash": "t1", "classes": split.classes}
+    return rows, operating_point.baselines(tally, point, **where)
+
+
+def _points(tally):
+    for rule in operating_point.RULES[1:]:
+        choice = {"objective": "dice_kaggle", "min_areas": (0.0, 0.05), "rule": rule}
+        yield operating_point.choose(tally, **choice, **SOURCE)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@properties
+@hypothesis.given(strategies.permutations(range(N)), strategies.integers(1, N - 1))
+def test_merge_order(k, order, cut):
+    _, whole, parts = MADE[k]
+    mixed = [parts[i] for i in order]
+    halves = [tallies.merge(mixed[cut:]), tallies.merge(mixed[:cut])]
+    assert _found(tallies.merge(halves), k) == _found(whole, k)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@properties
+@hypothesis.given(strategies.permutations(range(N)))
+def test_images_in_another_order(k, order):
+    """The same images at other places in the split: not even the last bit moves."""
+    split, whole, parts = MADE[k]
+    moved = [
+        dataclasses.replace(part, index=np.array([order[i]]))
+        for i, part in enumerate(parts)
+    ]
+    other = tallies.merge(moved)
+    assert table.summary(_at(other, k)) == table.summary(_at(whole, k))
+    for c in range(k):
+        kinds = [table.of_class(_at(t, k), c) for t in (whole, other)]
+        assert all(np.array_equal(kinds[0][n], kinds[1][n][order]) for n in kinds[0])
+    if k == 2:
+        assert list(_points(other)) == list(_points(whole))
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@properties
+@hypothesis.given(strategies.integers(1, 4))
+def test_padding_of_processes(k, extra):
+    """Rows that only make the shares of processes equal are dropped again."""
+    _, whole, parts = MADE[k]
+    shares = [tallies.merge(parts[:2]), tallies.empty(k), tallies.merge(parts[2:])]
+    rows = N - 2 + extra
+    sent = [tallies.to_arrays(share, rows=rows) for share in shares]
+    joined = {key: np.concatenate([s[key] for s in sent]) for key in sent[0]}
+    found = tallies.from_arrays(joined, num_classes=k)
+    assert len(found.index) == N and _found(found, k) == _found(whole, k)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@properties
+@hypothesis.given(strategies.integers(1, 3))
+def test_images_without_any_label(k, extra):
+    """They add no pixel and no image to any value, support or choice."""
+    _, whole, parts = MADE[k]
+    nothing = [
+        dataclasses.replace(
+            parts[i],
+            index=np.array([N + i]),
+            **{name: 0 * getattr(parts[i], name) for name in _COUNTED},
+            seen=tallies.empty(k).seen,
+        )
+        for i in range(extra)
+    ]
+    more = tallies.merge([whole, *nothing])
+    kept = ("name", "class", "value", "support_images", "support_pixels", "policy")
+    rows, bases = zip(_found(more, k), _found(whole, k), strict=True)
+    for a, b in zip(*rows, strict=True):
+        assert all(a[key] == b[key] for key in kept), (a, b)
+    assert bases[0] == bases[1]
+    if k == 2:
+        assert list(_points(more)) == list(_points(whole))
+
+
+_COUNTED = set(tallies.ROWS) - {"index"} | {"pooled"}
+
+
+def test_the_point_of_these_tests_is_at_work():
+    _, whole, _ = MADE[2]
+    loose = tallies.at(whole, threshold=0.25).predicted[:, 1]
+    strict = _at(whole, 2).predicted[:, 1]
+    assert (loose > 0).sum() > (strict > 0).sum() > 0
