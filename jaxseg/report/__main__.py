@@ -1,22 +1,30 @@
-"""Rebuilds the report of a run: `python -m jaxseg.report runs/ptx`."""
+"""Rebuilds the report of a run, or compares several runs.
 
+python -m jaxseg.report runs/ptx
+python -m jaxseg.report runs/a runs/b runs/sweep --output=report/
+"""
+
+import argparse
 import sys
 
-from absl import app
-
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.report import build
+from jaxseg.report import build, compare
 
 
 def main(argv: list[str]) -> int:
-    """The exit code: 0 built, 2 wrong call, 3 a file of the run cannot be used."""
+    """The exit code: 0 built, 2 wrong call, 3 a file of a run cannot be used."""
+    given = _parser().parse_args(argv[1:])
     try:
-        if len(argv) != 2:
+        if given.output:
+            written = compare.build(given.runs, given.output, metric=given.metric)
+        elif len(given.runs) == 1 and not given.metric:
+            written = build.build(given.runs[0])
+        else:
             raise ConfigError(
-                f"got {len(argv) - 1} arguments, wants exactly one run directory: "
-                "python -m jaxseg.report runs/ptx"
+                f"got {len(given.runs)} run directories and no --output; wants one run "
+                "directory (python -m jaxseg.report runs/ptx), or several and a place "
+                "for their comparison (runs/a runs/b --output=report/)."
             )
-        written = build.build(argv[1])
     except (ConfigError, DataError) as error:
         print(f"jaxseg.report: {error}", file=sys.stderr)
         return error.exit_code
@@ -25,5 +33,16 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m jaxseg.report", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("runs", nargs="*", help="run directories, or folders of them")
+    parser.add_argument(
+        "--output", help="directory of a comparison; new, or an old one"
+    )
+    parser.add_argument("--metric", help="what orders the runs, such as dice_pooled")
+    return parser
+
+
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main(sys.argv))
