@@ -1,6 +1,7 @@
 """One step of training and one of evaluation: pure functions of state and batch."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jaxseg import schedule
 from jaxseg.types import IGNORE, Batch, TrainState
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+Loss = Callable[..., jax.Array]  # (logits, mask) and what `asks_for` names
 Normalise = Callable[[jax.Array], jax.Array]
 
 
@@ -57,6 +58,7 @@ def train_step(
         aux_weight=aux_weight,
         augment=augment,
         normalise=normalise,
+        teacher=state.ema_params,  # None only where no loss asks for it: `assemble`
     )
     # the true number of examples, so that micro-batches add up to the batch's mean
     total = jnp.maximum(jnp.sum(batch["weight"]), 1)
@@ -145,6 +147,7 @@ def _objective(
     aux_weight,
     augment,
     normalise,
+    teacher,
 ):
     """(loss, (model state, numbers)): the sum over examples, divided by `total`."""
     image = batch["image"].astype(jnp.float32) / 255
@@ -164,6 +167,13 @@ def _objective(
     def mean(values):
         return jnp.sum(values * batch["weight"]) / total
 
+    wanted = {name: asks_for(fn) for name, fn in losses.items()}
+    given = {"image": image}
+    if any("teacher" in names for names in wanted.values()):
+        variables = {"params": teacher, **model_state}
+        found = model.apply(variables, normalise(image), train=False)["logits"]
+        given["teacher"] = jax.lax.stop_gradient(jax.nn.softmax(found))
+
     numbers = _agreement(outputs["logits"], mask)
     loss = jnp.zeros(())
     heads = [("", 1.0, outputs["logits"])]
@@ -171,10 +181,21 @@ def _objective(
         heads.append(("aux_", aux_weight, outputs["aux"]))
     for prefix, head_weight, logits in heads:
         for name, fn in losses.items():
-            value = mean(fn(logits, mask))
+            more = {argument: given[argument] for argument in wanted[name]}
+            value = mean(fn(logits, mask, **more))
             numbers[f"loss/{prefix}{name}"] = value
             loss = loss + head_weight * weights[name] * value
     return loss, (model_state, {"loss": loss, **numbers})
+
+
+def asks_for(loss: Loss) -> tuple[str, ...]:
+    """What a loss takes beside logits and mask, by the names of its arguments.
+
+    "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "teacher" the
+    probabilities, f32 [b, h, w, k], of the average of the parameters (mean teacher).
+    """
+    names = inspect.signature(loss).parameters
+    return tuple(name for name in ("image", "teacher") if name in names)
 
 
 def _agreement(logits, mask) -> dict[str, jax.Array]:
