@@ -114,11 +114,48 @@ def sample(
     image: Float[Array, "b h w c"],
     mask: Integer[Array, "b h w"],
     place: Float[Array, "b 2 h w"],
+    *,
+    sparse: bool = False,
 ) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
     """Image (bilinear) and mask (nearest) fetched from the same places.
 
-    Outside is 0 in the image and IGNORE in the mask, in the same pixels of both.
+    Outside is 0 in the image and IGNORE in the mask, in the same pixels of both. With
+    `sparse` the labelled pixels of the mask are carried one by one (`_carry`).
     """
     # Without the barrier XLA computes image and places anew for each of the five
     # fetches: 85 ms instead of 15 for eight images of 512 x 512 on two cores.
-    return jax.vmap(_sample_one)(*jax.lax.optimization_barrier((image, mask, place)))
+    image, mask, place = jax.lax.optimization_barrier((image, mask, place))
+    sampled, nearest = jax.vmap(_sample_one)(image, mask, place)
+    return sampled, jax.vmap(_carry)(mask, place) if sparse else nearest
+
+
+def _carry(mask, place):
+    """The mask with every labelled pixel moved to one pixel of the result.
+
+    It goes where the result looks closest to it, so growing does not repeat it and
+    shrinking to a half does not lose it. What leaves the frame is lost, and where two
+    labels meet in one pixel the higher class stays.
+    """
+    height, width = mask.shape
+    size = height * width
+    y = place[0].ravel() + (height - 1) / 2
+    x = place[1].ravel() + (width - 1) / 2
+    y0, x0 = jnp.floor(y).astype(jnp.int32), jnp.floor(x).astype(jnp.int32)
+    mask = mask.ravel()
+    pairs = []  # (label's pixel, or `size` for none, its distance) of four neighbours
+    for i, j in ((y0, x0), (y0, x0 + 1), (y0 + 1, x0), (y0 + 1, x0 + 1)):
+        inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+        at = jnp.where(inside, i * width + j, size)
+        inside &= mask.at[at].get(mode="fill", fill_value=IGNORE) != IGNORE
+        pairs.append((jnp.where(inside, at, size), (y - i) ** 2 + (x - j) ** 2))
+    nearest = jnp.full(size + 1, jnp.inf)
+    for at, distance in pairs:
+        nearest = nearest.at[at].min(distance)
+    here = jnp.arange(size)
+    target = jnp.full(size + 1, size)  # the first of equally close ones
+    for at, distance in pairs:
+        target = target.at[at].min(jnp.where(distance == nearest[at], here, size))
+    label = jnp.where(mask == IGNORE, -1, mask.astype(jnp.int32))
+    moved = jnp.full(size + 1, -1).at[target[:size]].max(label)[:size]
+    moved = jnp.where(moved < 0, IGNORE, moved).astype(mask.dtype)
+    return moved.reshape(height, width)

@@ -69,6 +69,7 @@ def augment(
     mask: Integer[Array, "b h w"],
     key: PRNGKeyArray,
     *,
+    sparse: bool = False,
     flip_horizontal: float = 0.0,
     flip_vertical: float = 0.0,
     rotate_degrees: float = 0.0,
@@ -91,7 +92,8 @@ def augment(
 ) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
     """A changed image and the mask that belongs to it; `image` is in [0, 1] and stays.
 
-    The settings are explained above. `b` is the whole batch of all processes. Raises
+    The settings are explained above. `b` is the whole batch of all processes. In a
+    `sparse` mask (clicks) every labelled pixel stays one labelled pixel. Raises
     ConfigError while tracing for a setting that is unknown or out of its range, and
     for a bend so strong that it would fold the image over itself.
     """
@@ -154,7 +156,8 @@ def _geometry(image, mask, keys, given):
         on, u = _draw(keys, _ELASTIC, given["elastic_probability"], math.prod(points))
         control = _where(on, u.reshape(batch, *points), 0.0) * given["elastic_pixels"]
         place = place + _warp.elastic_field(control, height, width)
-    return _warp.sample(image, mask, _warp.source(place, matrix, shift))
+    place = _warp.source(place, matrix, shift)
+    return _warp.sample(image, mask, place, sparse=given["sparse"])
 
 
 def _flip(image, mask, flipped):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import grain
 import numpy as np
 
-from jaxseg.data import geometry, intensity
+from jaxseg.data import geometry, intensity, sparse
 from jaxseg.data.prepared import Split
 from jaxseg.types import IGNORE, Batch
 
@@ -57,10 +57,15 @@ class _Train:
     view: View
     order: Order  # (epoch=) -> indices of one epoch
     epoch_size: int
+    labels: sparse.Labels | None
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         epoch, position = divmod(int(number), self.epoch_size)
-        return self.view(self.split, int(_order(self.order, epoch)[position]))
+        index = int(_order(self.order, epoch)[position])
+        found = self.view(self.split, index)
+        if self.labels is not None:
+            found["mask"] = self.labels.mask(index)
+        return found
 
 
 @functools.lru_cache(maxsize=4)
@@ -94,14 +99,16 @@ def train_batches(
     process: int = 0,
     processes: int = 1,
     workers: int = 0,
+    labels: sparse.Labels | None = None,
 ) -> Iterator[Batch]:
     """This process's part of the global batches start, start + 1, ..., steps - 1.
 
     Together the processes hold examples step * batch_size to (step + 1) * batch_size of
-    the stream, whatever their number and the number of workers.
+    the stream, whatever their number and the number of workers. With `labels` the masks
+    hold these labelled pixels only.
     """
     source = grain.MapDataset.range(steps * batch_size)
-    source = source.map(_Train(split, view, order, epoch_size))
+    source = source.map(_Train(split, view, order, epoch_size, labels))
     return _iterate(source, batch_size, start, process, processes, workers)
 
 

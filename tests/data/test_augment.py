@@ -184,6 +184,7 @@ def test_every_setting_has_a_limit_and_the_defaults_change_nothing():
         for name, p in inspect.signature(augment.augment).parameters.items()
         if p.kind is p.KEYWORD_ONLY
     }
+    assert names.pop("sparse") is False  # of the labels, not a setting
     assert set(names) == {*augment._LIMITS, "scale", "elastic_cells"}
     assert all(
         value == (1.0 if name.endswith("_probability") else 0.0)

@@ -1,0 +1,18 @@
+"""No pixel at all: only what the whole image shows (the record's `label`) is known.
+
+Something must learn from that, for example the term `image_label` of the loss.
+"""
+
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxseg.types import IGNORE
+
+SPARSE = True
+
+
+def label(
+    mask: UInt8[np.ndarray, "h w"], *, rng: np.random.Generator
+) -> UInt8[np.ndarray, "h w"]:
+    """A mask without a labelled pixel."""
+    return np.full_like(mask, IGNORE)
