@@ -42,6 +42,7 @@ def _full() -> ConfigDict:
     c.recipe = "full"
     c.recipe_chosen = ""
     c.seed = 0
+    c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
     c.epochs = 200
     c.batch_size = 0  # over all devices; 0 = per_device_batch x devices, fixed at start
     c.per_device_batch = 4
@@ -64,7 +65,21 @@ def _full() -> ConfigDict:
     c.data.options = ConfigDict()  # handed to the data set's prepare()
     c.data.demo = {"images": 0, "size": 0}  # phantoms to make; 0 = real data
 
+    # which pixels of the training masks are known: full, clicks, scribbles, stored,
+    # image_level; validation and test are always full
+    c.supervision = {
+        "name": "full",
+        "positive": 10,  # clicks or strokes an image, in each foreground class
+        "negative": 10,  # and in the background
+        "strategy": "random",  # of clicks; or centre, boundary, grid
+        "length": 40,  # pixels of a scribble
+        "annotators": 1,  # whose labels are united
+        "seed": -1,  # of the drawing; -1 = config.seed
+        "paths": (),  # of stored: supervision.npz of other runs
+    }
+
     c.sampler = ConfigDict()
+    c.sampler.seed = -1  # of the order of examples; -1 = config.seed
     c.sampler.name = "balanced"
     # share of positives: a number, or knots ((progress, share), ...); a negative
     # number = as negative_keep and positive_weight imply
@@ -138,11 +153,19 @@ def _full() -> ConfigDict:
     c.eval.metric = "dice_pooled"  # of validation: the best epoch has the highest
     c.eval.patience = 0  # epochs without a better one before stopping; 0 = never
     c.eval.bootstrap = 1000
+    c.eval.surface = True  # distances of borders and FROC: a second pass over the split
+    c.eval.tolerance = 2.0  # pixels that a border may be off
     c.operating_point = {
         "objective": "dice_kaggle",
+        "rule": "threshold",  # or triplet, gate
         "min_areas": (0.0, 0.0005, 0.001, 0.002, 0.004),  # of the image
     }
 
+    c.doctor = {
+        "ignore": (),  # names of checks of python -m jaxseg.doctor that may fail
+        "prevalence": 0.22,  # share of positive images in use; -1 = unknown
+        "steps": 100,  # of --deep, on one batch
+    }
     c.mesh = {"data": 0, "fsdp": 1}  # devices; data 0 = all the others
     c.checkpoint = {"keep": 2, "every_steps": 0}  # 0 = at the end of each epoch only
     c.log_every = 50  # steps between lines in TensorBoard
@@ -181,6 +204,7 @@ def _demo() -> dict:
         },
         "optim": {"learning_rate": 2e-3},
         "eval": {"per_device_batch": 8},
+        "doctor": {"prevalence": 0.25},  # of the phantoms
         "log_every": 10,
     }
 

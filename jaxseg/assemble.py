@@ -1,21 +1,18 @@
 """From a config to parts: the only place, with the loops above it, that reads one."""
 
 import functools
-import hashlib
-import json
 import os
 import pathlib
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import logging
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from jaxseg import finetune, lookup, optim, schedule, step
-from jaxseg.data import augment, intensity, pipeline, preparation, prepared, siim_tree
-from jaxseg.errors import ConfigError, DataError
+from jaxseg import finetune, lookup, optim, schedule, step, supervision
+from jaxseg.data import augment, intensity, obtain, pipeline, prepared
+from jaxseg.errors import ConfigError
 
 
 def cache_dir() -> pathlib.Path:
@@ -39,45 +36,16 @@ def dataset(config: ConfigDict) -> pathlib.Path:
 
 
 def _dataset(config: ConfigDict) -> pathlib.Path:
-    module = lookup.find("data/datasets", config.data.name)
-    options = config.data.options.to_dict()
-    options["progress"] = jax.process_index() == 0
-    if config.data.demo.images:
-        demo = dict(config.data.demo)
-        folder = cache_dir() / "demo" / f"{config.data.name}-{_digest(demo)}"
-        _draw(folder / "raw", demo)
-        return module.prepare(folder / "raw", folder, **options)
-    if not config.data.dir:
-        raise ConfigError(
-            "config.data.dir is empty; name the folder of the data with "
-            "--config.data.dir=... or $JAXSEG_DATA."
-        )
-    if config.data.raw:
-        return module.prepare(config.data.dir, cache_dir(), **options)
-    found = preparation.locate(config.data.name, config.data.dir)
-    if found is None:
-        raise DataError(
-            f"{config.data.dir} holds no prepared {config.data.name}; make it with: "
-            f"python -m jaxseg.prepare --dataset={config.data.name} --source=RAW "
-            f"--data_dir={config.data.dir}"
-        )
-    return found
-
-
-def _draw(raw: pathlib.Path, demo: dict) -> None:
-    if raw.exists():
-        return
-    logging.info("drawing %d phantom radiographs", demo["images"])
-    try:
-        siim_tree.write(raw, **demo, seed=0)
-    except (DataError, OSError):  # another run may have drawn the same ones meanwhile
-        if not raw.exists():
-            raise
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    data = config.data
+    return obtain.dataset(
+        data.name,
+        directory=data.dir,
+        raw=data.raw,
+        demo=data.demo.to_dict(),
+        options=data.options.to_dict(),
+        cache=cache_dir(),
+        progress=jax.process_index() == 0,
+    )
 
 
 class Parts(NamedTuple):
@@ -130,8 +98,13 @@ def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
         if block.get("class_weights") == "auto":
             block["class_weights"] = tuple(card["class_weights"])
         if weight != 0:
-            fn = lookup.find("losses", name).loss
+            fn = lookup.find(lookup.TERMS, name).loss
             terms[name] = (functools.partial(fn, **block), weight)
+            if "teacher" in step.asks_for(fn) and not config.optim.ema:
+                raise ConfigError(
+                    f"loss.{name} learns from the average of the parameters: set "
+                    "config.optim.ema, for example to 0.99."
+                )
     if not terms:
         raise ConfigError("every weight in config.loss is 0; give one a weight.")
     return terms
@@ -165,7 +138,7 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
         order=functools.partial(
             sampler.order,
             positive,
-            seed=config.seed,
+            seed=config.sampler.seed if config.sampler.seed >= 0 else config.seed,
             size=steps * batch_size,
             **sampler_args,
         ),
@@ -204,7 +177,11 @@ def train_step(config: ConfigDict, card: dict, parts: Parts, tx, total_steps: in
         losses=losses(config, card),
         aux_weight=config.aux_weight,
         tx=tx,
-        augment=functools.partial(augment.augment, **config.augment.to_dict()),
+        augment=functools.partial(
+            augment.augment,
+            sparse=supervision.is_sparse(config),
+            **config.augment.to_dict(),
+        ),
         normalise=parts.normalise,
         total_steps=total_steps,
         accumulate=config.optim.accumulate,

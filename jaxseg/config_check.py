@@ -5,7 +5,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from jaxseg import lookup, operating_point
+from jaxseg import checks, lookup, operating_point
 from jaxseg.data import geometry, intensity
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import counts
@@ -23,13 +23,15 @@ def check(config: ConfigDict) -> None:
     lookup.check("data/datasets", config.data.name)
     lookup.check("data/samplers", config.sampler.name)
     for name in config.loss:
-        lookup.check("losses", name)
+        lookup.check(lookup.TERMS, name)
     for key in _POSITIVE:
         _at_least(config, key, 1)
     _at_least(config, "batch_size", 0)
+    _at_least(config, "eval.tolerance", 0)
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
+    checks.options(config)
     size = config.data.image_size
     if len(size) != 2 or min(size) < 1:
         raise ConfigError(
@@ -52,6 +54,7 @@ def _choices(config: ConfigDict) -> None:
     for key, allowed in {
         "eval.metric": counts.METRICS,
         "operating_point.objective": operating_point.OBJECTIVES,
+        "operating_point.rule": operating_point.RULES,
         "data.fit": geometry.MODES,
         "data.intensity.mode": modes,
     }.items():

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxseg import environment, evaluation, panels, rundir, score, setup
-from jaxseg.data import geometry
+from jaxseg.data import geometry, sparse
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import bins, examples
 from jaxseg.metrics.tally import Tally
@@ -107,6 +107,8 @@ def begin(
         **setup.describe(made),
     }
     if jax.process_index() == 0:
+        if (labels := made.labels()) is not None:
+            sparse.store(workdir / sparse.FILE, labels)
         rundir.write_json(workdir / RUN, info)
     return info
 

@@ -8,7 +8,7 @@ import pathlib
 
 from absl import flags, logging
 
-from jaxseg import cli, config_check
+from jaxseg import cli, config_check, defaults, grid
 
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", "", "Run directory; default runs/<name>.")
@@ -21,7 +21,7 @@ PROCESS = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0
 
 
 def main(argv) -> int:
-    config = CONFIG.value
+    config = defaults.complete(CONFIG.value)
     config_check.check(config)
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
     logging.set_verbosity(logging.INFO)
@@ -41,6 +41,14 @@ def main(argv) -> int:
         if runtime.is_main():
             print(text)
         return 0
+    if config.num_seeds > 1:
+        from jaxseg import campaign
+
+        members = grid.members(config, grid.repeats(config, config.num_seeds))
+        failed = campaign.here(members, workdir, at_most=1)
+        code, lines = campaign.conclude(list(members), workdir, failed)
+        print("\n".join(lines))
+        return code
     known = train.train_and_evaluate(config, workdir)
     if runtime.is_main():
         from jaxseg.report import build

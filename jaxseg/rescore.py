@@ -6,7 +6,7 @@ import pathlib
 import jax
 from ml_collections import ConfigDict
 
-from jaxseg import checkpoint, epoch, evaluation, rundir, setup
+from jaxseg import checkpoint, defaults, epoch, evaluation, rundir, setup
 from jaxseg.errors import ConfigError, DataError
 
 
@@ -30,6 +30,7 @@ def _score_again(workdir: pathlib.Path, name: str, data_dir: str) -> tuple[dict,
             f"{workdir} is not finished ({known['status']}); start its command again."
         )
     config = ConfigDict(rundir.read_json(workdir / "config.json"))
+    config = defaults.complete(config)
     config.mesh = {"data": 0, "fsdp": 1}
     if data_dir and config.data.demo.images:
         raise ConfigError("the run made its own demonstration data; omit --data_dir.")
@@ -63,6 +64,7 @@ def _score_again(workdir: pathlib.Path, name: str, data_dir: str) -> tuple[dict,
         step=best,
         seed=config.seed,
         resamples=config.eval.bootstrap,
+        tolerance=config.eval.tolerance if config.eval.surface else None,
     )
     checkpoint.close(manager)
     return found, "none were" if before is None else "yes" if before == found else "no"

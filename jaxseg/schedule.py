@@ -32,8 +32,11 @@ def check(schedule: Schedule, *, name: str) -> None:
 
 
 def at(schedule: Schedule, progress, *, xp=np):
-    """The value at `progress` in [0, 1]; `xp` is numpy, or jax.numpy inside jit."""
-    if isinstance(schedule, (int, float)):
+    """The value at `progress` in [0, 1]; `xp` is numpy, or jax.numpy inside jit.
+
+    Inside jit the schedule may also be one number that is traced.
+    """
+    if isinstance(schedule, (int, float)) or getattr(schedule, "shape", None) == ():
         return xp.asarray(schedule, dtype=xp.float32)
     knots = np.asarray(schedule, np.float32)
     return xp.interp(xp.asarray(progress, xp.float32), knots[:, 0], knots[:, 1])

@@ -9,8 +9,8 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxseg import assemble, evaluation, sharding, state, step
-from jaxseg.data import pipeline, prepared
+from jaxseg import assemble, evaluation, sharding, state, step, supervision
+from jaxseg.data import pipeline, prepared, sparse
 from jaxseg.errors import DataError
 from jaxseg.types import Batch
 
@@ -29,6 +29,7 @@ class Setup(NamedTuple):
     abstract: Any  # the state as shapes with shardings
     train_step: Any  # jit-compiled: (state, batch) -> (state, numbers)
     scorer: evaluation.Scorer
+    labels: supervision.Drawn  # of training, drawn when they are first asked for
 
 
 def load(config: ConfigDict, *, batch_size: int) -> Setup:
@@ -53,7 +54,9 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
     }
     abstract = state.abstract(mesh, **init)
     shardings = jax.tree.map(lambda s: s.sharding, abstract)
-    train = assemble.train_step(config, card, parts, tx, plan.total_steps)
+    labels = supervision.drawn(config, splits["train"], parts.view)
+    known = supervision.known(config, card, labels)
+    train = assemble.train_step(config, known, parts, tx, plan.total_steps)
     return Setup(
         directory=directory,
         card=card,
@@ -75,7 +78,18 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
             workers=config.data.workers,
             timeout=config.data.timeout_s,
         ),
+        labels=labels,
     )
+
+
+def sibling(made: Setup, config: ConfigDict) -> Setup:
+    """The same for a config that differs in labels and learning rate alone.
+
+    Its `train_step` is that of `made`: see `members`.
+    """
+    _, rate = assemble.optimiser(config, made.plan)
+    labels = supervision.drawn(config, made.splits["train"], made.parts.view)
+    return made._replace(rate=rate, labels=labels)
 
 
 def train_batches(
@@ -93,13 +107,17 @@ def train_batches(
         process=jax.process_index(),
         processes=jax.process_count(),
         workers=workers,
+        labels=made.labels(),
     )
 
 
 def describe(made: Setup) -> dict:
     """The facts about the run that `run.json` keeps."""
     device = jax.devices()[0]
+    labels = made.labels()
+    budget = labels and sparse.describe(labels, made.card["classes"])
     return {
+        "supervision": budget,
         "batch_size": made.plan.batch_size,
         "steps_per_epoch": made.plan.steps_per_epoch,
         "total_steps": made.plan.total_steps,

@@ -29,11 +29,12 @@ from jaxseg import (
     transfer,
     writers,
 )
+from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, Preempted
 
 # what may differ when a run goes on: it changes speed, not results
 FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
-FREE += ("mesh",)
+FREE += ("mesh", "doctor")
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
@@ -44,12 +45,13 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
     """
     workdir = pathlib.Path(workdir).absolute()
     with contextlib.ExitStack() as stack:
-        known = _claim(stack, workdir, config)
+        known = claim(stack, workdir, config)
         if known.get("status") == "finished":
             return known
         size = assemble.batch_size(config, known.get("batch_size", 0))
         made = setup.load(config, batch_size=size)
         setup.check_same_data(made, known)
+        audit.fast(config, made)
         info = epoch.begin(workdir, config, made, known)
         manager = checkpoint.open_manager(
             workdir / "checkpoints",
@@ -59,10 +61,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
         stack.callback(checkpoint.close, manager)
         asked = stack.enter_context(stop.Stop())
         _fit(config, workdir, made, manager, asked)
-        return _finish(config, workdir, made, manager, asked, info)
+        return finish(config, workdir, made, manager, asked, info)
 
 
-def _claim(stack: contextlib.ExitStack, workdir, config: ConfigDict) -> dict:
+def claim(stack: contextlib.ExitStack, workdir, config: ConfigDict) -> dict:
     """The run's record so far ({} for a new one), with the workdir ours alone.
 
     Process 0 holds the lock; when it refuses, every process does.
@@ -90,7 +92,7 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
     plan = made.plan
     sums = meter.Meter(meta.get("meter"))
     main = jax.process_index() == 0
-    writer = writers.create_writer(workdir, just_logging=not main, resumed_step=start)
+    writer = open_writer(config, workdir, made, start)
     bar = progress.Progress(plan.total_steps, plan.batch_size, enabled=main)
     logging.info(
         progress.describe(
@@ -99,16 +101,11 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
             images_seen=plan.total_steps * plan.batch_size,
         )
     )
-    if main and start == 0:
-        writer.write_hparams(rundir.flat(config.to_dict()))
-        table = writers.parameter_table(made.abstract.params)
-        (workdir / "parameters.txt").write_text(table)  # hundreds of lines
-        logging.info("parameters\n%s", finetune.overview(config, made.abstract))
-    stream = _stream(config, made, start)
+    batches = stream(config, made, start)
     try:
         for done in range(start + 1, plan.total_steps + 1):
             began = time.monotonic()
-            batch, host = next(stream)
+            batch, host = next(batches)
             waited = time.monotonic() - began
             now, numbers = made.train_step(now, batch)
             sums.add(numbers, host["index"], waited)
@@ -122,7 +119,7 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
                 checkpoint.check_errors(manager)
             ended = done % plan.steps_per_epoch == 0
             if ended:
-                meta = _end_epoch(
+                meta = end_epoch(
                     config, workdir, made, manager, writer, now, sums, meta, done
                 )
             if meta.get("stopped"):
@@ -139,8 +136,23 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
                 )
     finally:
         bar.close()
-        stream.close()
+        batches.close()
         writer.close()
+
+
+def open_writer(config, workdir: pathlib.Path, made: setup.Setup, start: int) -> Any:
+    """The writer of a run that goes on from step `start`; of process 0 alone it writes.
+
+    At the start it notes the settings, and parameters.txt.
+    """
+    main = jax.process_index() == 0
+    writer = writers.create_writer(workdir, just_logging=not main, resumed_step=start)
+    if main and start == 0:
+        writer.write_hparams(rundir.flat(config.to_dict()))
+        table = writers.parameter_table(made.abstract.params)
+        (workdir / "parameters.txt").write_text(table)  # hundreds of lines
+        logging.info("parameters\n%s", finetune.overview(config, made.abstract))
+    return writer
 
 
 def _start(config, workdir, made, manager) -> tuple[Any, dict, int]:
@@ -148,7 +160,7 @@ def _start(config, workdir, made, manager) -> tuple[Any, dict, int]:
     if checkpoint.latest_step(manager) is None:
         if jax.process_index() == 0:
             rundir.History(workdir).truncate(0)
-        return _new_state(config, made), {}, 0
+        return new_state(config, made), {}, 0
     now, meta, start = checkpoint.restore(manager, made.abstract)
     if jax.process_index() == 0:
         rundir.History(workdir).truncate(start)
@@ -156,7 +168,7 @@ def _start(config, workdir, made, manager) -> tuple[Any, dict, int]:
     return now, meta, start
 
 
-def _new_state(config, made):
+def new_state(config, made):
     """A state at step 0, with the weights of `config.pretrained` where it names any."""
     now = state.create(config.seed, made.abstract, **made.init)
     if not config.pretrained.path:
@@ -172,7 +184,7 @@ def _new_state(config, made):
     return now
 
 
-def _stream(config, made, start: int):
+def stream(config, made, start: int):
     """Batches from step `start` on, on the devices and on the host."""
     train = made.splits["train"]
     steps, workers = made.plan.total_steps, config.data.workers
@@ -188,7 +200,7 @@ def _stream(config, made, start: int):
     return feed.ahead(batches, made.mesh, timeout=config.data.timeout_s, name=name)
 
 
-def _end_epoch(
+def end_epoch(
     config, workdir, made, manager, writer, now, sums, meta: dict, done: int
 ) -> dict:
     """Scores validation, writes the row of the epoch, saves; the new notes."""
@@ -208,7 +220,7 @@ def _end_epoch(
     return meta
 
 
-def _finish(config, workdir, made, manager, asked, info: dict) -> dict:
+def finish(config, workdir, made, manager, asked, info: dict) -> dict:
     """Scores the best step: the operating point on validation, then test once."""
     asked.now()  # nothing is lost by stopping here: the scores are made again
     best = checkpoint.best_step(manager)
@@ -218,6 +230,7 @@ def _finish(config, workdir, made, manager, asked, info: dict) -> dict:
         "step": best,
         "seed": config.seed,
         "resamples": config.eval.bootstrap,
+        "tolerance": config.eval.tolerance if config.eval.surface else None,
     }
     validation = made.splits["validation"]
     counted = evaluation.tally(made.scorer, variables, validation)
@@ -227,6 +240,7 @@ def _finish(config, workdir, made, manager, asked, info: dict) -> dict:
         step=best,
         objective=config.operating_point.objective,
         min_areas=tuple(config.operating_point.min_areas),
+        rule=config.operating_point.rule,
     )
     if jax.process_index() == 0:
         rundir.write_json(workdir / evaluation.POINT, point)

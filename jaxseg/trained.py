@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from jaxseg import (
     assemble,
     checkpoint,
+    defaults,
     evaluation,
     formats,
     pretrained,
@@ -47,6 +48,7 @@ def load(workdir: str | os.PathLike) -> Trained:
             f"{workdir} is not finished ({record['status']}); start its command again."
         )
     config = ConfigDict(rundir.read_json(workdir / "config.json"))
+    config = defaults.complete(config)
     parts, abstract = expected(config, record)
     manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
     point = rundir.read_json(workdir / evaluation.POINT)

@@ -57,3 +57,7 @@ def last_state(workdir, config: ConfigDict):
     state, _, _ = checkpoint.restore(manager, made.abstract)
     checkpoint.close(manager)
     return jax.tree.map(np.asarray, state)
+
+
+def leaves(tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]

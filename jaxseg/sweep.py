@@ -1,0 +1,53 @@
+"""Trains the members of a sweep: python -m jaxseg.sweep --config=configs/clicks.py.
+
+The recipe's `get_sweep()` names the members and what each changes; without one,
+`--seeds=3` repeats the config. Members that differ in numbers alone (seed, learning
+rate, weights of the loss, labels) train together in one program. The same command
+again goes on where it stopped; a member that fails is reported and the others go on.
+Each is a run directory of its own, and a report compares them.
+"""
+
+import pathlib
+import sys
+
+from absl import flags, logging
+
+from jaxseg import cli, config_check, defaults, grid
+
+CONFIG = cli.define_config()
+WORKDIR = flags.DEFINE_string("workdir", "", "Holds the runs; default runs/<name>.")
+SEEDS = flags.DEFINE_integer("seeds", 0, "Seeds; default those of get_sweep(), or 3.")
+TOGETHER = flags.DEFINE_integer("together", 9, "Members in one program; 1 = alone.")
+PARALLEL = flags.DEFINE_integer("parallel", 1, "Members at a time, each a process.")
+COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.")
+
+
+def main(argv) -> int:
+    config = defaults.complete(CONFIG.value)
+    changed = grid.changes(config, cli.config_path(sys.argv), seeds=SEEDS.value)
+    members = grid.members(config, changed)
+    for member in members.values():
+        config_check.check(member)
+    workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-sweep")
+    commands = grid.commands(sys.argv, changed, workdir)
+    if COMMANDS.value:
+        for command in commands.values():
+            print(grid.text(command))
+        return 0
+    logging.set_verbosity(logging.INFO)
+    logging.info("%d members in %s", len(members), workdir)
+    # JAX is imported only now: a typing error is answered without it
+    from jaxseg import campaign, runtime
+
+    if PARALLEL.value > 1:  # this process leaves the devices to them
+        failed = campaign.in_processes(commands, workdir, at_a_time=PARALLEL.value)
+    else:
+        runtime.start()
+        failed = campaign.here(members, workdir, at_most=TOGETHER.value)
+    code, lines = campaign.conclude(list(members), workdir, failed)
+    print("\n".join(lines))
+    return code
+
+
+if __name__ == "__main__":
+    cli.run(main)
