@@ -7,7 +7,7 @@ import real
 import tensorflow_datasets as tfds
 
 from jaxseg import lookup
-from jaxseg.data import siim_tree
+from jaxseg.data import phc_tree, siim_tree
 from jaxseg.data.prepared import open_split
 
 
@@ -15,6 +15,8 @@ def _raw(name, folder):
     """A small raw data set for every builder."""
     if name == "siim_acr":
         siim_tree.write(folder, images=40, size=64, seed=0)
+    elif name == "phc":
+        phc_tree.write(folder, images=24, size=48, seed=0)
     elif name == "image_folder":
         real.bbbc007(folder)
     else:

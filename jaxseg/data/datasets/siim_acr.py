@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from jaxseg.data import card, dicom, preparation, rle, splits, staging
+from jaxseg.data import card, dicom, preparation, rle, siim_tree, splits, staging
 from jaxseg.data.datasets import _siim_source
 from jaxseg.data.records import features
 from jaxseg.errors import DataError
@@ -56,6 +56,11 @@ class Builder(tfds.core.ShardBasedBuilder):
                 "--dataset=siim_acr --source=/raw/siim --data_dir=/data"
             )
         return self._shards
+
+
+def write_demo(directory: str | os.PathLike, **demo) -> None:
+    """Phantom films in the layout that `prepare` reads: see `siim_tree.write`."""
+    siim_tree.write(directory, **demo)
 
 
 def prepare(
