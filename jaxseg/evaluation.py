@@ -1,5 +1,6 @@
 """Scoring a split with a model: every image once, counted over all processes."""
 
+import collections
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
@@ -10,10 +11,10 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
-from jaxseg import feed, operating_point, score, sharding
+from jaxseg import boundaries, feed, operating_point, score, sharding
 from jaxseg.data import geometry, pipeline, prepared
 from jaxseg.errors import ConfigError
-from jaxseg.metrics import examples
+from jaxseg.metrics import examples, temperature
 from jaxseg.metrics.tally import Applied, Tally, from_arrays, merge, to_arrays
 
 POINT = pathlib.Path("checkpoints") / "operating_point.json"
@@ -116,20 +117,26 @@ def choose_point(
     step: int,
     objective: str,
     min_areas: tuple[float, ...],
+    rule: str = "threshold",
 ) -> dict[str, Any]:
-    """The operating point and the threshold of the baseline, both from validation."""
+    """Operating point, threshold of the baseline and temperature, from validation."""
     source = {"source_split": split.name, "split_hash": split.hash}
     point = None
     if len(split.classes) == 2:
         point = operating_point.choose(
-            validation, objective=objective, min_areas=min_areas, **source
+            validation, objective=objective, min_areas=min_areas, rule=rule, **source
         )
     baseline = operating_point.choose_baseline(validation, **source)
-    return {"step": step, "operating_point": point, "baseline": baseline}
+    fitted = temperature.fit(validation, **source)
+    return {
+        "step": step,
+        "operating_point": point,
+        "baseline": baseline,
+        "temperature": fitted,
+    }
 
 
-def write_eval(
-    workdir: pathlib.Path,
+def judge(
     counted: Tally,
     split: prepared.Split,
     point: dict[str, Any],
@@ -138,7 +145,7 @@ def write_eval(
     seed: int,
     resamples: int,
 ) -> tuple[dict[str, Any], Applied]:
-    """What eval/<split>.json holds, written by process 0, at the frozen point."""
+    """What eval/<split>.json holds of the counts alone, at the frozen point."""
     if point["step"] != step:
         raise ConfigError(
             f"the operating point belongs to step {point['step']}, not {step}; finish "
@@ -146,40 +153,58 @@ def write_eval(
         )
     where = {"split": split.name, "split_hash": split.hash}
     applied = operating_point.apply(counted, point["operating_point"], **where)
-    rows = operating_point.baselines(counted, point["baseline"], **where)
-    found = score.report(
-        applied, rows, split, name=split.name, step=step, seed=seed, resamples=resamples
+    rows = operating_point.baselines(
+        counted, point["baseline"], classes=split.classes, **where
     )
-    if jax.process_index() == 0:
-        score.write_report(workdir / "eval", found)
-        score.write_tables(workdir / "eval", applied, split, name=split.name)
+    found = score.report(
+        applied,
+        rows,
+        split,
+        name=split.name,
+        step=step,
+        seed=seed,
+        resamples=resamples,
+        scaling=point.get("temperature"),  # runs of before have none
+    )
     return found, applied
 
 
-def write_pictures(
-    workdir: pathlib.Path,
+def look_again(
     scorer: Scorer,
     variables: Any,
     split: prepared.Split,
     applied: Applied,
-) -> None:
-    """Best, median and worst images of the split as PNG files, by process 0."""
+    *,
+    tolerance: float | None,
+) -> tuple[list[tuple[int, np.ndarray]], boundaries.Measured | None]:
+    """(predictions of the images to show, what `boundaries` measures on all images).
+
+    One pass over the split, and every process gets the results of all. Without a
+    tolerance nothing is measured, and only batches with an image to show are computed.
+    """
     chosen = {e["index"] for e in examples.choose(applied.tally, split.ids)}
-    mine = list(predictions(scorer, variables, split, chosen))
-    index = np.array([i for i, _ in mine], np.int32)
+    shown = {}
+    only = chosen if tolerance is None else None
+
+    def watched():
+        for index, probability in predictions(scorer, variables, split, only):
+            if index in chosen:
+                shown[index] = probability
+            yield index, probability
+
+    measured, options = None, {"point": applied.point, "tolerance": tolerance}
+    if tolerance is None:
+        collections.deque(watched(), maxlen=0)
+    else:
+        options["to_native"] = scorer.to_native()
+        mine = boundaries.measure(watched(), split, **options)
+        measured = boundaries.join(sharding.gather(mine))
+    index = np.array(list(shown), np.int32)
     size = (*scorer.view.size, len(split.classes))
-    rows = np.array([p for _, p in mine], np.float32).reshape(-1, *size)
+    rows = np.array(list(shown.values()), np.float32).reshape(-1, *size)
     everyone = sharding.gather({"index": index, "rows": rows})
-    if jax.process_index() == 0:
-        pairs = [p for d in everyone for p in zip(d["index"], d["rows"], strict=True)]
-        score.write_examples(
-            workdir / "eval",
-            applied,
-            split,
-            pairs,
-            name=split.name,
-            to_native=scorer.to_native(),
-        )
+    pairs = [p for d in everyone for p in zip(d["index"], d["rows"], strict=True)]
+    return pairs, measured
 
 
 def score_split(
@@ -192,16 +217,27 @@ def score_split(
     step: int,
     seed: int,
     resamples: int,
+    tolerance: float | None,
     counted: Tally | None = None,
 ) -> dict[str, Any]:
     """What eval/<split>.json holds: the split scored at a frozen point, with pictures.
 
-    `counted` is its tally where that is known already.
+    `counted` is its tally where that is known already; `tolerance`, in pixels, is that
+    of `boundaries`, None = do not measure surfaces. Process 0 writes the files.
     """
     counted = tally(scorer, variables, split) if counted is None else counted
-    found, applied = write_eval(
-        workdir, counted, split, point, step=step, seed=seed, resamples=resamples
-    )
-    write_pictures(workdir, scorer, variables, split, applied)
+    options = {"seed": seed, "resamples": resamples}
+    found, applied = judge(counted, split, point, step=step, **options)
+    shown, measured = look_again(scorer, variables, split, applied, tolerance=tolerance)
+    columns = {}
+    if measured is not None:
+        found |= boundaries.report(measured, split, tolerance=tolerance, **options)
+        columns = boundaries.columns(measured)
+    if jax.process_index() == 0:
+        files = (workdir / "eval", applied, split)
+        score.write_report(files[0], found)
+        score.write_tables(*files, name=split.name, columns=columns)
+        native = scorer.to_native()
+        score.write_examples(*files, shown, name=split.name, to_native=native)
     logging.info("scored %d images of %s", found["images"], split.name)
     return found

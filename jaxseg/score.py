@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.metrics import bootstrap, curves, examples, table
+from jaxseg.metrics import bootstrap, curves, examples, table, temperature
 from jaxseg.metrics.measure import measure
 from jaxseg.metrics.tally import Applied, Tally, at, check_complete, empty, merge
 
@@ -47,15 +47,15 @@ def score(
         index = int(item[0])
         example = split[index]
         mask = example["mask"]
-        native = _native(item[1], mask.shape, k, to_native)
+        native = at_native(item[1], mask.shape, k, to_native)
         facts = {"index": index, "num_classes": k, "name": split.ids[index]}
         return measure(native, mask, example["image"], **facts)
 
-    measured = _in_threads(one, predictions, threads)
+    measured = in_threads(one, predictions, threads)
     return merge(itertools.chain([empty(k)], measured), ids=split.ids)
 
 
-def _native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
+def at_native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
     """Probability f32 [h, w, k] at native size; [h, w, 1], of foreground, for k = 2."""
     probability = np.asarray(probability, np.float32)
     if probability.shape[-1] != k:
@@ -68,7 +68,7 @@ def _native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
     return np.reshape(to_native(probability, shape), (*shape, probability.shape[-1]))
 
 
-def _in_threads(function, items: Iterable, threads: int) -> Iterator:
+def in_threads(function, items: Iterable, threads: int) -> Iterator:
     """function(item) of every item in order, at most 2 x threads items in memory."""
     waiting = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
@@ -102,13 +102,15 @@ def report(
     step: int,
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
+    scaling: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What `eval/<split>.json` holds: every image of the split, at the operating point.
 
-    `applied` and `baselines` come from `operating_point`. Intervals resample the groups
-    of the split. `curves.pixel` (None for k > 2) has a proven bound on the error of
-    each figure; its best F1 is chosen on these very images. Raises DataError, with the
-    ids, when an image is missing.
+    `applied` and `baselines` come from `operating_point`, `scaling` (None: there is
+    none) from `temperature.fit`; it changes `calibration` only. Intervals resample the
+    groups of the split. `curves.pixel` (None for k > 2) has a proven bound on the error
+    of each figure; its best F1 is chosen on these very images. Raises DataError, with
+    the ids, when an image is missing.
     """
     tally = applied.tally
     check_complete(tally, split.ids)
@@ -135,6 +137,9 @@ def report(
         ),
         "baselines": baselines,
         "curves": {"pixel": pixel, "image": image[0], "image_area": image[1]},
+        "calibration": temperature.report(
+            tally, scaling, split=name, split_hash=split.hash
+        ),
     }
 
 
@@ -153,17 +158,24 @@ def write_report(folder: str | os.PathLike, found: dict[str, Any]) -> None:
 
 
 def write_tables(
-    folder: str | os.PathLike, applied: Applied, split: Any, *, name: str
+    folder: str | os.PathLike,
+    applied: Applied,
+    split: Any,
+    *,
+    name: str,
+    columns: dict[str, list] | None = None,
 ) -> None:
     """`<name>_per_image.csv` and, for k = 2, `<name>_pr.csv` at every grid threshold.
 
-    Floats are written so that they read back bit for bit; None is an empty field.
+    `columns` are more of an image, in order. Floats are written so that they read back
+    bit for bit; None is an empty field.
     """
     folder = pathlib.Path(folder)
-    write(
-        folder / f"{name}_per_image.csv",
-        _csv(table.per_image(applied.tally, split.ids, split.groups)),
-    )
+    rows = table.per_image(applied.tally, split.ids, split.groups)
+    for title, values in (columns or {}).items():
+        for row, value in zip(rows, values, strict=True):
+            row[title] = value
+    write(folder / f"{name}_per_image.csv", _csv(rows))
     if len(split.classes) == 2:
         cells = applied.tally.scores.sum(axis=0, dtype=np.int64)
         write(folder / f"{name}_pr.csv", _csv(curves.rows(cells)))
@@ -207,7 +219,7 @@ def write_examples(
             continue
         example = split[int(index)]
         shape, k = example["mask"].shape, len(split.classes)
-        native = _native(probability, shape, k, to_native)
+        native = at_native(probability, shape, k, to_native)
         pictures = examples.draw(example, native, applied.point)
         for kind, content in pictures.items():
             file = f"{int(index):06d}_{kind}.png"

@@ -123,12 +123,14 @@ def test_report_has_the_documented_keys(k, tmp_path):
     row = found["metrics"][0]
     keys = "name class value low high support_images support_pixels policy"
     assert set(row) == set(keys.split())
-    assert set(found["baselines"][0]) == {"name", "detail", "metrics"}
+    per_class = {"classes"} if k > 2 else set()
+    assert set(found["baselines"][0]) == {"name", "detail", "metrics"} | per_class
     image = found["curves"]["image"]
     keys = "score average_precision roc_auc prevalence support_images"
     assert set(image) == set(keys.split()) and image["prevalence"] == 9 / 12
     if k == 2:
-        keys = "threshold min_area objective value source_split split_hash optimistic"
+        keys = "threshold min_area top_threshold gate rule objective value"
+        keys += " source_split split_hash optimistic"
         assert set(found["operating_point"]) == set(keys.split())
         pixel = found["curves"]["pixel"]
         assert pixel["support_pixels"] == found["pixels"]

@@ -6,7 +6,7 @@ decide). A claim whose numbers are not in the run is absent, never guessed.
 
 from collections.abc import Iterator
 
-from jaxseg.report import derive, run_claims, text
+from jaxseg.report import calibration, derive, run_claims, text
 from jaxseg.report.read import Run, Split, pick
 from jaxseg.report.run_claims import Claim
 
@@ -17,6 +17,7 @@ def claims(run: Run) -> list[Claim]:
     found: list[Claim] = []
     found += above_baselines(run, split)
     found += above_prevalence(split)
+    found += calibration.claims(split)
     found += detection(split)
     found += operating_point(run, split)
     found += transfer(run)

@@ -3,7 +3,16 @@
 import json
 from typing import Any
 
-from jaxseg.report import cases, data_card, derive, plots, tables, text
+from jaxseg.report import (
+    calibration,
+    cases,
+    data_card,
+    derive,
+    plots,
+    surfaces,
+    tables,
+    text,
+)
 from jaxseg.report.read import Run, pick
 from jaxseg.report.text import number, plain
 
@@ -27,6 +36,8 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = [
         ("results", "Results", _results(run)),
         ("curves", "Precision and recall", _curves(run)),
+        ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
+        ("calibration", "Calibration", calibration.blocks(run)),
         ("images", "Image level", _images(run)),
         ("cases", "Cases", _cases(run, examples)),
         ("training", "Training", _training(run)),
