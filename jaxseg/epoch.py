@@ -8,7 +8,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxseg import environment, evaluation, panels, rundir, score, setup
+from jaxseg import (
+    environment,
+    evaluation,
+    finetune,
+    panels,
+    progress,
+    rundir,
+    score,
+    setup,
+    writers,
+)
 from jaxseg.data import geometry, sparse
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import bins, examples
@@ -16,6 +26,32 @@ from jaxseg.metrics.tally import Tally
 
 RUN = "run.json"
 _SHOWN = 6  # validation images in TensorBoard, the same ones all along
+
+
+def log_plan(config: ConfigDict, made: setup.Setup) -> None:
+    """Says how long training is, and what learns how fast."""
+    plan = made.plan
+    length = progress.describe(
+        steps_per_epoch=plan.steps_per_epoch,
+        total_steps=plan.total_steps,
+        images_seen=plan.total_steps * plan.batch_size,
+    )
+    parameters = finetune.overview(config, made.abstract)
+    logging.info("%s\nparameters\n%s", length, parameters)
+
+
+def open_writer(config, workdir: pathlib.Path, made: setup.Setup, start: int) -> Any:
+    """The writer of a run that goes on from step `start`; of process 0 alone it writes.
+
+    At the start it notes the settings, and parameters.txt.
+    """
+    main = jax.process_index() == 0
+    writer = writers.create_writer(workdir, just_logging=not main, resumed_step=start)
+    if main and start == 0:
+        writer.write_hparams(rundir.flat(config.to_dict()))
+        table = writers.parameter_table(made.abstract.params)
+        (workdir / "parameters.txt").write_text(table)  # hundreds of lines
+    return writer
 
 
 def validate(

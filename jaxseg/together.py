@@ -94,7 +94,8 @@ def _fit(group: list[Member], asked: stop.Stop) -> None:
     now, metas, start = _start(group)
     step = members.make_step(config, made)
     hyper = members.hyper([m.config for m in group])
-    logs = [train.open_writer(m.config, m.workdir, m.made, start) for m in group]
+    logs = [epoch.open_writer(m.config, m.workdir, m.made, start) for m in group]
+    epoch.log_plan(config, made)
     bar = progress.Progress(plan.total_steps, plan.batch_size * len(group))
     stream = train.stream(config, made, start)
     pending = None

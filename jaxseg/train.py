@@ -27,7 +27,6 @@ from jaxseg import (
     stop,
     trained,
     transfer,
-    writers,
 )
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, Preempted
@@ -92,15 +91,9 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
     plan = made.plan
     sums = meter.Meter(meta.get("meter"))
     main = jax.process_index() == 0
-    writer = open_writer(config, workdir, made, start)
+    writer = epoch.open_writer(config, workdir, made, start)
     bar = progress.Progress(plan.total_steps, plan.batch_size, enabled=main)
-    logging.info(
-        progress.describe(
-            steps_per_epoch=plan.steps_per_epoch,
-            total_steps=plan.total_steps,
-            images_seen=plan.total_steps * plan.batch_size,
-        )
-    )
+    epoch.log_plan(config, made)
     batches = stream(config, made, start)
     try:
         for done in range(start + 1, plan.total_steps + 1):
@@ -138,21 +131,6 @@ def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
         bar.close()
         batches.close()
         writer.close()
-
-
-def open_writer(config, workdir: pathlib.Path, made: setup.Setup, start: int) -> Any:
-    """The writer of a run that goes on from step `start`; of process 0 alone it writes.
-
-    At the start it notes the settings, and parameters.txt.
-    """
-    main = jax.process_index() == 0
-    writer = writers.create_writer(workdir, just_logging=not main, resumed_step=start)
-    if main and start == 0:
-        writer.write_hparams(rundir.flat(config.to_dict()))
-        table = writers.parameter_table(made.abstract.params)
-        (workdir / "parameters.txt").write_text(table)  # hundreds of lines
-        logging.info("parameters\n%s", finetune.overview(config, made.abstract))
-    return writer
 
 
 def _start(config, workdir, made, manager) -> tuple[Any, dict, int]:

@@ -1,9 +1,10 @@
 """Which pixels of the training images are labelled: drawn once, kept with the run.
 
-A pure function of (seed, id of the image, options, mask), at the size the model sees.
-A file of data/supervision/ has `label`, which draws for one mask, or `read`, which
-brings labels that exist. The same every epoch, on every process and after a restart; stored as an artifact, so
-that a label budget can be counted and another run can use the very same labels.
+A pure function of (seed, id of the image, options, mask), at the size the model sees:
+the same every epoch, on every process and after a restart. It is stored as an artifact,
+so that a label budget can be counted and another run can use the very same labels. A
+file of data/supervision/ has `label`, which draws for one mask, or `read`, which brings
+labels that exist.
 """
 
 import functools

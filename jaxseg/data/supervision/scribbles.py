@@ -23,7 +23,7 @@ def label(
     negative: int,
     length: int = 40,
 ) -> UInt8[np.ndarray, "h w"]:
-    """255 but for `positive` strokes in each foreground class and `negative` in class 0.
+    """255 but for `positive` strokes in each foreground class, `negative` in class 0.
 
     A stroke is at most `length` pixels long and one wide. More strokes contain the
     fewer. Raises ConfigError for numbers below 0 and strokes without length.

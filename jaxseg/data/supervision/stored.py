@@ -1,4 +1,4 @@
-"""Labelled pixels that exist already: the artifacts of other runs, or of `jaxseg.click`.
+"""Labelled pixels that exist already: artifacts of other runs, or of `jaxseg.click`.
 
 Several files are united, as if several annotators had looked at the images.
 """
