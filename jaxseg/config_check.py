@@ -22,6 +22,7 @@ def check(config: ConfigDict) -> None:
     lookup.check("models", config.model.name)
     lookup.check("data/datasets", config.data.name)
     lookup.check("data/samplers", config.sampler.name)
+    lookup.check("data/supervision", config.supervision.name)
     for name in config.loss:
         lookup.check(lookup.TERMS, name)
     for key in _POSITIVE:

@@ -21,7 +21,7 @@ PROCESS = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0
 
 
 def main(argv) -> int:
-    config = defaults.complete(CONFIG.value)
+    config = CONFIG.value and defaults.complete(CONFIG.value)
     config_check.check(config)
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
     logging.set_verbosity(logging.INFO)

@@ -23,7 +23,8 @@ COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.
 
 
 def main(argv) -> int:
-    config = defaults.complete(CONFIG.value)
+    config = CONFIG.value and defaults.complete(CONFIG.value)
+    config_check.check(config)
     changed = grid.changes(config, cli.config_path(sys.argv), seeds=SEEDS.value)
     members = grid.members(config, changed)
     for member in members.values():
