@@ -1,0 +1,1 @@
+"""An audit of data, config and pipeline before anything is trained."""

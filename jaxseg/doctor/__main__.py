@@ -1,0 +1,63 @@
+"""Examines data, config and pipeline before a training:
+
+    python -m jaxseg.doctor --config=configs/NAME.py[:recipe]
+
+prints a page of findings, each with the reason and the fix. `--deep` also sees whether
+the model can learn one batch by heart; `--output=DIR` keeps the page as doctor.md with
+pictures of what augmentation does. Exit codes: 0 nothing that stops a training, 2 the
+config does, 3 the data does.
+"""
+
+import pathlib
+import shlex
+import sys
+
+from absl import flags, logging
+
+from jaxseg import checks, cli, config_check, defaults
+from jaxseg.errors import ConfigError
+
+CONFIG = cli.define_config()
+DEEP = flags.DEFINE_bool("deep", False, "Also learn one batch by heart.")
+OUTPUT = flags.DEFINE_string("output", "", "Folder for doctor.md and pictures.")
+
+
+def main(argv) -> int:
+    config = CONFIG.value and defaults.complete(CONFIG.value)
+    config_check.check(config)
+    logging.set_verbosity(logging.WARNING)
+    # JAX is imported only now: a typing error is answered without it
+    import jax
+
+    from jaxseg import assemble, runtime, setup
+    from jaxseg.doctor import audit, page, pictures
+
+    folder = pathlib.Path(OUTPUT.value)
+    if OUTPUT.value:
+        pictures.check_free(folder)
+    runtime.start()
+    if jax.process_count() > 1:
+        raise ConfigError("doctor reads every image itself: start it in one process.")
+    made = setup.load(config, batch_size=assemble.batch_size(config))
+    case = audit.full_case(config, made)
+    findings = audit.run(case, checks.ALL if DEEP.value else checks.FAST + checks.FULL)
+    errors = audit.stopping(case, findings)
+    print(page.text(case, findings, errors))
+    if not errors:
+        print(f"Next: python -m jaxseg.main {' '.join(_config_words(sys.argv))}")
+    if OUTPUT.value:
+        written = page.markdown(case, findings, errors, pictures.CAPTIONS)
+        pictures.write(folder, case, written)
+        print(f"page and pictures: {folder / pictures.PAGE}")
+    return audit.exit_code(errors)
+
+
+def _config_words(argv) -> list[str]:
+    """The words of the command line that make the config, for a shell."""
+    words = [k for k, word in enumerate(argv) if word.lstrip("-").startswith("config")]
+    words += [k + 1 for k in words if "=" not in argv[k]]
+    return [shlex.quote(argv[k]) for k in sorted(words)]
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,96 @@
+"""The checks run one by one, and what their findings mean for a run."""
+
+import functools
+from collections.abc import Sequence
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from jaxseg import checks, setup, sharding
+from jaxseg.doctor import data, feeding, images, model, plan, probe
+from jaxseg.doctor.case import ERROR, WARNING, Case, Finding
+from jaxseg.errors import ConfigError, DataError
+
+_FAMILIES = (data, images, plan, feeding, model)
+
+
+def find(name: str):
+    """The function of a check: case -> Finding."""
+    return next(getattr(m, name) for m in _FAMILIES if hasattr(m, name))
+
+
+def quick_case(config: ConfigDict, made: setup.Setup) -> Case:
+    """The case of the fast part: nothing costly in it."""
+    return Case(config, made, checks.options(config))
+
+
+def full_case(config: ConfigDict, made: setup.Setup, *, show: bool = True) -> Case:
+    """A case whose costly parts are made when first asked for, and kept."""
+    cache = functools.cache
+    return quick_case(config, made)._replace(
+        scan=cache(functools.partial(images.scan, made, show=show)),
+        stages=cache(functools.partial(probe.stages, made)),
+        trained=cache(functools.partial(model.first_steps, config, made)),
+        example=cache(functools.partial(model.example, made)),
+    )
+
+
+def run(case: Case, names: Sequence[str]) -> list[Finding]:
+    """The findings of the checks, in order; what stops a check is its finding."""
+    findings = []
+    for name in names:
+        try:
+            found = find(name)(case)
+        except (ConfigError, DataError) as error:
+            found = Finding(
+                ERROR,
+                "could not be done: " + " ".join(str(error).split()),
+                "training would stop for the same reason",
+                "mend what the message names",
+            )
+        findings.append(found._replace(name=name))
+    return findings
+
+
+def stopping(case: Case, findings: Sequence[Finding]) -> list[Finding]:
+    """The errors that config.doctor.ignore does not name."""
+    ignored = case.options["ignore"]
+    return [f for f in findings if f.level == ERROR and f.name not in ignored]
+
+
+def exit_code(errors: Sequence[Finding]) -> int:
+    """0 without errors, 3 when one is of the data, else 2."""
+    if any(f.name in checks.OF_DATA for f in errors):
+        return DataError.exit_code
+    return ConfigError.exit_code if errors else 0
+
+
+def fast(config: ConfigDict, made: setup.Setup) -> None:
+    """The fast part, at the start of a training: logs warnings, raises for errors.
+
+    DataError when one error is of the data, else ConfigError; on every process when
+    on one.
+    """
+    case = quick_case(config, made)
+    findings = run(case, checks.FAST)
+    errors = stopping(case, findings)
+    for found in findings:
+        if found.level != "ok" and found not in errors:
+            said = "error, ignored" if found.level == ERROR else WARNING
+            logging.warning("doctor (%s) %s", said, _line(found))
+    if sharding.any_process(bool(errors)):
+        kind = DataError if exit_code(errors) == DataError.exit_code else ConfigError
+        if not errors:
+            raise kind("doctor found an error on another process, which says what.")
+        lines = [_line(found) for found in errors]
+        names = ", ".join(repr(found.name) for found in errors)
+        raise kind(
+            "doctor: " + "\n  ".join(lines) + "\n  The whole page: python -m "
+            "jaxseg.doctor with the same --config; to train all the same, name the "
+            f"check in config.doctor.ignore: ({names},)."
+        )
+    logging.info("doctor: %d quick checks done", len(findings))
+
+
+def _line(found: Finding) -> str:
+    return f"{found.name}: {found.seen}; {found.why}. Mend: {found.fix}."

@@ -1,0 +1,215 @@
+"""Checks of losses, gradients and memory: the first real steps, and one batch alone."""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxseg import assemble, finetune, optim, setup, sharding, state, step, transfer
+from jaxseg.doctor import draw, probe
+from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
+from jaxseg.types import IGNORE
+
+_CLEAR = 4.0  # the logit of a right answer
+_FELL, _SOME = 0.5, 0.9  # of the loss at the start: learned, learned something
+_DICE = 0.8  # of the batch it was trained on
+_FULL = 0.9  # of the memory
+
+
+class Trained(NamedTuple):
+    """What the first real steps showed."""
+
+    steps: int
+    losses: list[float]
+    silent: list[str]  # parameters without any gradient in all of them
+    memory: Any  # of the compiled step, or None
+
+
+def example(made: setup.Setup) -> dict[str, np.ndarray]:
+    """The first batch, of eight, that has most foreground: on the host."""
+    batches = list(setup.train_batches(made, steps=8))
+    masks = [batch["mask"] for batch in batches]
+    return batches[int(np.argmax([((m > 0) & (m != IGNORE)).sum() for m in masks]))]
+
+
+def first_steps(config, made: setup.Setup) -> Trained:
+    """Real steps until every parameter had a gradient, `transfer.WATCH` at most."""
+    chosen = (finetune.groups(config) or transfer.groups)(made.abstract.params)
+    batches = setup.train_batches(made, steps=transfer.WATCH)
+    first = sharding.put(next(batches), made.mesh)
+    compiled = made.train_step.lower(made.abstract, first).compile()
+    now = state.create(config.seed, made.abstract, **made.init)
+    losses, silent = [], []
+    for batch in (first, *(sharding.put(b, made.mesh) for b in batches)):
+        now, numbers = compiled(now, batch)
+        losses.append(float(numbers["loss"]))
+        silent = transfer.silent(optim.seen(now.opt_state), chosen.frozen)
+        if not silent or not math.isfinite(losses[-1]):
+            break
+    return Trained(len(losses), losses, silent, compiled.memory_analysis())
+
+
+def loss_terms(case: Case) -> Finding:
+    """Every term of the loss answers to the prediction."""
+    terms = probe.real_step(case.made).keywords["losses"]
+    batch = case.example()
+    chance, right = _costs(case.made, {k: fn for k, (fn, _) in terms.items()}, batch)
+    rows = [("", "by chance", "when right")]
+    rows += [(n, f"{chance[n]:.3g}", f"{right[n]:.3g}") for n in terms]
+    drawing, wrong = draw.table(rows), []
+    for name, (fn, _) in terms.items():
+        a, b = chance[name], right[name]
+        if not (math.isfinite(a) and math.isfinite(b)):
+            wrong.append(f"{name} is not finite")
+        elif a == b:
+            wrong.append(f"{name} is {a:.3g} whatever is predicted")
+        elif b > a and not step.asks_for(fn):
+            wrong.append(f"{name} costs more when right")
+    seen = f"{few(terms)} on {len(batch['mask'])} images"
+    if wrong:
+        return Finding(
+            ERROR,
+            "; ".join(wrong),
+            "such a term teaches nothing, or the wrong thing",
+            "look at its settings in config.loss and at the classes the batch holds",
+            drawing,
+        )
+    return Finding(OK, seen, drawing=drawing)
+
+
+def _costs(made, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
+    """The mean of each loss for random logits, and for right ones."""
+    classes = len(made.splits["train"].classes)
+
+    def run(image, mask, label):
+        shape = (*mask.shape, classes)
+        chance = jax.random.normal(jax.random.key(0), shape)
+        right = _CLEAR * jax.nn.one_hot(mask, classes)
+        given = {"image": image / 255, "teacher": jax.nn.softmax(chance, -1)}
+        given["label"] = label
+        return [
+            {
+                name: jnp.mean(fn(x, mask, **{a: given[a] for a in step.asks_for(fn)}))
+                for name, fn in losses.items()
+            }
+            for x in (chance, right)
+        ]
+
+    image = batch["image"].astype(np.float32)
+    found = jax.jit(run)(image, batch["mask"], batch["label"])
+    return tuple({k: float(v) for k, v in part.items()} for part in found)
+
+
+def gradients(case: Case) -> Finding:
+    """Every parameter that should learn gets a gradient."""
+    found = case.trained()
+    total = len(transfer.paths(case.made.abstract.params))
+    seen = (
+        f"{total} parameters, {found.steps} real step(s), loss {found.losses[-1]:.4g}"
+    )
+    if not math.isfinite(found.losses[-1]):
+        return Finding(
+            ERROR,
+            seen,
+            "a loss that is not a number stops training",
+            "a smaller config.optim.learning_rate, float32, weights of the losses "
+            "that are not huge",
+        )
+    if found.silent:
+        return Finding(
+            ERROR,
+            f"{len(found.silent)} of {seen}, never a gradient: {few(found.silent)}",
+            "the loss does not depend on them: they stay as they were drawn",
+            "give the part a weight in the loss (config.aux_weight), switch it off, or "
+            "name it in config.transfer.freeze",
+        )
+    return Finding(OK, f"{seen}, none without a gradient")
+
+
+def memory(case: Case) -> Finding:
+    """One step fits into the device."""
+    found = case.trained().memory
+    if found is None:
+        return Finding(OK, "this device does not tell")
+    need = found.argument_size_in_bytes + found.temp_size_in_bytes
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    seen = f"{need / 2**20:,.0f} MiB per device for one step"
+    if limit:
+        seen += f" of {limit / 2**20:,.0f}"
+    if limit and need > _FULL * limit:
+        return Finding(
+            WARNING,
+            seen,
+            "training may stop for want of memory",
+            "config.optim.accumulate=2, or a smaller config.batch_size",
+        )
+    return Finding(OK, seen)
+
+
+def overfit_one_batch(case: Case) -> Finding:
+    """The model can learn one batch by heart."""
+    steps = case.options["steps"]
+    losses, dice = by_heart(case.config, case.made, case.example(), steps)
+    start, end = np.mean(losses[:3]), np.mean(losses[-3:])
+    fell = end / start if start > 0 else 1.0
+    seen = f"loss {start:.3g} to {end:.3g} ({fell:.0%}) in {steps} steps"
+    if dice is not None:
+        seen += f", Dice of the batch {dice:.2f}"
+    drawing = draw.curve(losses, below=f"step 1 to {steps}: the loss")
+    if fell <= _FELL or (dice or 0) >= _DICE:
+        return Finding(OK, seen, drawing=drawing)
+    learned = fell <= _SOME
+    return Finding(
+        WARNING if learned else ERROR,
+        seen,
+        "a network that cannot learn one batch by heart will not learn many"
+        if not learned
+        else "the one batch is learned slowly",
+        f"--config.doctor.steps={4 * steps} to see more; another learning rate; "
+        "look at masks and losses",
+        drawing,
+    )
+
+
+def by_heart(config, made: setup.Setup, batch, steps: int):
+    """(loss of each step, Dice at the end or None) of real steps on one batch.
+
+    Nothing is augmented; the rate is that of the config after a short warm-up.
+    """
+    quick = config.copy_and_resolve_references()
+    quick.optim.warmup_epochs = float(steps // 10)
+    quick.optim.final_scale = 1.0
+    quick.transfer.frozen_until = 0
+    tx, _ = assemble.optimiser(
+        quick, made.plan._replace(steps_per_epoch=1, total_steps=steps)
+    )
+    real = probe.real_step(made)
+    changed = {"tx": tx, "augment": _unchanged, "total_steps": steps}
+    shardings = jax.tree.map(lambda s: s.sharding, made.abstract)
+    train = jax.jit(
+        functools.partial(real.func, **real.keywords | changed),
+        donate_argnums=0,
+        out_shardings=(shardings, None),
+    )
+    init = made.init | {"tx": tx}
+    now = state.create(config.seed, state.abstract(made.mesh, **init), **init)
+    on_device = sharding.put(dict(batch), made.mesh)
+    numbers = []
+    for _ in range(steps):
+        now, more = train(now, on_device)
+        numbers.append(more)
+    numbers = jax.device_get(numbers)
+    last, losses = numbers[-1], [float(n["loss"]) for n in numbers]
+    if "count/tp" not in last:
+        return losses, None
+    right = 2 * int(last["count/tp"])
+    total = right + int(last["count/fp"]) + int(last["count/fn"])
+    return losses, right / total if total else None
+
+
+def _unchanged(image, mask, key):
+    del key
+    return image, mask
