@@ -3,15 +3,11 @@
 Images are JPEG files as the study has them, labels grey PNG files of 0 and 255.
 """
 
-import os
-import pathlib
-import shutil
-
 from absl import logging
 from PIL import Image
 
-from jaxseg.data import cells
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.data import cells, whole
+from jaxseg.errors import ConfigError
 
 _QUARTER = 4  # one image in four is for test
 _JPEG_QUALITY = 95
@@ -25,35 +21,16 @@ def write(directory, *, images, size=128, seed=0):
     exists already, ConfigError for fewer than four images, a negative seed, or a size
     that `cells` cannot draw.
     """
-    directory = pathlib.Path(directory)
     if images < _QUARTER or seed < 0:
         raise ConfigError(
             f"A tree of {images} images with seed {seed} cannot be written: at least "
             f"{_QUARTER} images and a seed of 0 or more are needed."
         )
-    if directory.exists():
-        raise DataError(_exists(directory))
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.parent / f".{directory.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole.folder(directory, what="phantom cells") as partial:
         for index in range(images):
             split = "test" if index % _QUARTER == _QUARTER - 1 else "train"
             _write_pair(partial / split, index, size=size, seed=seed)
-        try:
-            partial.rename(directory)
-        except OSError as error:  # another process was faster
-            raise DataError(_exists(directory)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     logging.info("Wrote %d phantom cultures to %s.", images, directory)
-
-
-def _exists(directory):
-    return (
-        f"{directory} exists already; phantom cells are only written to a new folder: "
-        "use that tree, name another one, or delete it."
-    )
 
 
 def _write_pair(folder, index, *, size, seed):

@@ -9,9 +9,6 @@ https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation
 """
 
 import io
-import os
-import pathlib
-import shutil
 import uuid
 from typing import NamedTuple
 
@@ -22,8 +19,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
-from jaxseg.data import phantoms, rle
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.data import phantoms, rle, whole
+from jaxseg.errors import ConfigError
 
 IMAGES, TABLE = "dicom-images-train", "train-rle.csv"
 _BLOCK = 8  # films that are planned together, so that small trees have every kind
@@ -73,38 +70,19 @@ def write(directory, *, images, size=256, seed=0):
     it is complete. Raises DataError when `directory` exists already, ConfigError for
     fewer than one image, a negative seed, or a size that `phantoms` cannot draw.
     """
-    directory = pathlib.Path(directory)
     if images < 1 or seed < 0:
         raise ConfigError(
             f"A tree of {images} images with seed {seed} cannot be written: at least "
             "one image and a seed of 0 or more are needed."
         )
-    if directory.exists():
-        raise DataError(_exists(directory))
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.parent / f".{directory.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole.folder(directory, what="phantom films") as partial:
         rows = []
         for index in range(images):
             rows += _write_film(partial, plan(index, seed=seed), size=size, seed=seed)
         np.random.default_rng((seed, 0, _ORDER)).shuffle(rows)
         lines = ["ImageId, EncodedPixels"] + [f"{name}, {text}" for name, text in rows]
         (partial / TABLE).write_text("\n".join(lines) + "\n", encoding="ascii")
-        try:
-            partial.rename(directory)
-        except OSError as error:  # another process was faster
-            raise DataError(_exists(directory)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     logging.info("Wrote %d phantom films to %s.", images, directory)
-
-
-def _exists(directory):
-    return (
-        f"{directory} exists already; phantom films are only written to a new folder: "
-        "use that tree, name another one, or delete it."
-    )
 
 
 def _write_film(root, film, *, size, seed):

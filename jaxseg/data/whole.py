@@ -1,0 +1,35 @@
+"""A folder that appears under its name only when it is complete."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+from jaxseg.errors import DataError
+
+
+@contextlib.contextmanager
+def folder(directory: str | os.PathLike, *, what: str) -> Iterator[pathlib.Path]:
+    """A place to write in, renamed to `directory` at the end and removed on failure.
+
+    Raises DataError, which names `what` was to be written, when `directory` exists.
+    """
+    directory = pathlib.Path(directory)
+    refusal = DataError(
+        f"{directory} exists already; {what} are only written to a new folder: use "
+        "that tree, name another one, or delete it."
+    )
+    if directory.exists():
+        raise refusal
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = directory.parent / f".{directory.name}.partial-{os.getpid()}"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        try:
+            partial.rename(directory)
+        except OSError as error:  # another process was faster
+            raise refusal from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
