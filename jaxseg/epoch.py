@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg import (
     environment,
     evaluation,
     finetune,
+    label_pictures,
     panels,
     progress,
     rundir,
@@ -145,6 +147,8 @@ def begin(
     if jax.process_index() == 0:
         if (labels := made.labels()) is not None:
             sparse.store(workdir / sparse.FILE, labels)
+            train, view = made.splits["train"], made.parts.view
+            label_pictures.write(workdir, train, view, labels)
         rundir.write_json(workdir / RUN, info)
     return info
 

@@ -18,16 +18,17 @@ LAYERS = [
     | {"torch_files"},
     {"state", "step", "checkpoint", "writers", "formats", "weights"}
     | {"rundir", "progress", "environment", "feed", "hold", "unrolled"},
-    {"meter", "stop", "pretrained", "grid"},
+    {"meter", "stop", "pretrained", "grid", "label_pictures"},
     {"score", "operating_point", "finetune", "supervision"},
     {"boundaries"},
     {"config_check", "evaluation", "assemble"},
     {"runtime", "setup", "trained"},
     {"epoch", "doctor", "members"},
     {"train", "report", "dry_run", "rescore", "summary"},
-    {"together"},
+    {"together", "rounds"},
     {"campaign"},
-    {"main", "prepare", "evaluate", "export", "model_table", "sweep", "cli"},
+    {"main", "prepare", "evaluate", "export", "model_table", "sweep", "cli"}
+    | {"click"},
 ]
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 ONLY = {

@@ -6,7 +6,7 @@ decide). A claim whose numbers are not in the run is absent, never guessed.
 
 from collections.abc import Iterator
 
-from jaxseg.report import calibration, derive, run_claims, text
+from jaxseg.report import calibration, derive, run_claims, supervision, text
 from jaxseg.report.read import Run, Split, pick
 from jaxseg.report.run_claims import Claim
 
@@ -21,6 +21,7 @@ def claims(run: Run) -> list[Claim]:
     found += detection(split)
     found += operating_point(run, split)
     found += transfer(run)
+    found += supervision.claims(run)
     return found + run_claims.claims(run)
 
 
@@ -46,6 +47,8 @@ def _against_baselines(split: Split, name: str) -> Iterator[Claim]:
     for row in derive.metric_rows(split):
         known = derive.baselines(split, row)
         known = {k: v for k, v in known.items() if v is not None}
+        if row["class"] in derive.classes(split)[:1]:
+            continue  # background, which an empty answer gets right
         if row["name"] == name and row["value"] is not None and known:
             best = max(known, key=lambda k: known[k])
             answer = _above(row["value"], row["low"], known[best])
@@ -118,6 +121,7 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     at = f"threshold {text.number(point['threshold'])}"
     if point.get("min_area"):
         at += f" and minimum area {text.area(point['min_area'])}"
+    at += "".join(f", {name} {text.number(v)}" for name, v in text.rule(point).items())
     source = point.get("source_split") or "a split that is not recorded"
     if any("operating point" in why for why in derive.optimistic(run, split)):
         said = f"was chosen on the {split['name']} images themselves: optimistic"

@@ -7,7 +7,14 @@ import urllib.parse
 from typing import Any
 
 from jaxseg.metrics import paired
-from jaxseg.report import claims, compare_pairs, compare_plots, compare_tables, derive
+from jaxseg.report import (
+    claims,
+    compare_budget,
+    compare_pairs,
+    compare_plots,
+    compare_tables,
+    derive,
+)
 from jaxseg.report import compare_config as configs
 from jaxseg.report import compare_derive as numbers
 from jaxseg.report import compare_text as say
@@ -35,6 +42,11 @@ def sections(
     units = [unit for block in blocks for unit in block]
     listed = [
         ("summary", "Summary", _summary(blocks, metric, left)),
+        (
+            "labels",
+            "Score against labels",
+            compare_budget.blocks(blocks[0], found, metric),
+        ),
         ("tests", "Paired tests", _tests(blocks[0], found, metric)),
         ("extremes", "Best against worst", _extremes(blocks[0], found, metric)),
         ("curves", "Curves", _curves(blocks[0], units, metric)),

@@ -56,12 +56,18 @@ def selection(run: Run) -> str | None:
 def baselines(split: Split, row: Row) -> dict[str, float | None]:
     """baseline -> its value of this metric (None: undefined, or of other classes).
 
-    Baselines are scored on the foreground: its one class, or the mean over several.
+    Baselines are scored on the foreground: its one class, or the mean over several; of
+    several, each class has its own scores where evaluation wrote them.
     """
     names = classes(split)
-    fits = row["class"] == MEAN if len(names) > 2 else row["class"] not in names[:1]
+    mean = row["class"] == MEAN if len(names) > 2 else row["class"] not in names[:1]
+    each = len(names) > 2 and not mean
     return {
-        base["name"]: (base.get("metrics") or {}).get(row["name"]) if fits else None
+        base["name"]: pick(base, "metrics", row["name"])
+        if mean
+        else pick(base, "classes", row["class"], row["name"])
+        if each
+        else None
         for base in split["result"].get("baselines") or []
     }
 

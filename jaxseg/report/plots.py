@@ -99,8 +99,10 @@ def _draw_precision_recall(axes: Axes, splits: list[Split]) -> None:
     )
     if at and None not in (at["recall"], at["precision"]):
         label = f"threshold {text.number(at['threshold'])}"
-        if pick(splits[0]["result"], "operating_point", "min_area"):
-            label += ", before minimum area"
+        point = splits[0]["result"]["operating_point"]
+        later = ["minimum area"] if point.get("min_area") else []
+        if later := [*later, *text.rule(point)]:
+            label += f", before {' and '.join(later)}"
         point = dict(marker="D", markersize=6, linestyle="", color=SERIES[1])
         axes.plot([at["recall"]], [at["precision"]], label=label, **point)
     figures.unit_square(axes)

@@ -7,6 +7,11 @@ from jaxseg.report.read import Run, Split, pick
 from jaxseg.report.text import number
 
 Table = dict[str, Any]
+_RULES = {
+    "top threshold": "An image stays empty when fewer pixels than the minimum area are "
+    "above the top threshold.",
+    "gate": "An image stays empty when its highest probability is not above the gate.",
+}
 
 
 def table(
@@ -133,22 +138,25 @@ def precision_recall(run: Run) -> Table | None:
 def operating_point(run: Run) -> Table | None:
     """Threshold and minimum area, what they were chosen for, and on which split."""
     rows = []
-    for split in run["splits"].values():
-        point = split["result"].get("operating_point")
+    points = [s["result"].get("operating_point") or {} for s in run["splits"].values()]
+    extra = list(dict.fromkeys(name for point in points for name in text.rule(point)))
+    for split, point in zip(run["splits"].values(), points, strict=True):
         if point:
             rows.append(
                 [
                     split["name"],
                     number(point.get("threshold")),
+                    *(number(text.rule(point).get(name)) for name in extra),
                     text.area(point.get("min_area")),
                     f"`{point.get('objective') or 'not recorded'}`",
                     number(point.get("value")),
                     point.get("source_split") or "not recorded",
                 ]
             )
-    heads = ["Applied to", "Threshold", "Minimum area", "Chosen to maximise"]
-    heads += ["its value there", "Chosen on"]
-    return table(heads, rows, title="Operating point") if rows else None
+    heads = ["Applied to", "Threshold", *(name.capitalize() for name in extra)]
+    heads += ["Minimum area", "Chosen to maximise", "its value there", "Chosen on"]
+    note = " ".join(_RULES[name] for name in extra)
+    return table(heads, rows, title="Operating point", note=note) if rows else None
 
 
 def image_level(run: Run) -> Table:

@@ -137,6 +137,14 @@ def area(share: float | None) -> str:
     return "none" if share == 0 else f"{number(share, 'percent')} of an image"
 
 
+def rule(point: Mapping[str, Any]) -> dict[str, float]:
+    """What else an operating point holds: by name, and only where it says something."""
+    found = {"top threshold": point.get("top_threshold"), "gate": point.get("gate")}
+    if found["top threshold"] == point.get("threshold"):
+        found["top threshold"] = None
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def plural(count: float, one: str, many: str | None = None) -> str:
     """`1 image`, `2 images`."""
     return f"{number(count, 'count')} {one if count == 1 else many or one + 's'}"
