@@ -1,21 +1,23 @@
 """Running the members of a sweep, however many at a time, and what came of them."""
 
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import jax
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg import grid, rundir, together, train
 from jaxseg import members as numbers
-from jaxseg import rundir, together, train
 from jaxseg.errors import ConfigError, DataError, Preempted
 from jaxseg.report import build, compare
 
-REPORT = "report"
 _STOPPED = Preempted.exit_code
 
 
@@ -25,32 +27,63 @@ def here(
     """Trains the members in this process; {member: why it failed}.
 
     At most `at_most` of those that can be are trained as one program; when that
-    fails they go on one by one, so that one member cannot take others with it.
+    fails they go on one by one, so that one member cannot take others with it. Members
+    that are finished stay as they are. Raises Preempted when asked to stop, and
+    ConfigError for a workdir that is itself a run.
     """
-    failed = {}
-    for names in chunks(members, at_most):
-        runs = [(members[name], workdir / name) for name in names]
+    check_place(workdir)
+    failed, waiting = {}, {}
+    for name, config in members.items():
+        with _noted(name, failed):
+            if not _finished(config, workdir / name):
+                waiting[name] = config
+    logging.info("%d of %d members to train", len(waiting), len(members))
+    for names in chunks(waiting, at_most if jax.process_count() == 1 else 1):
+        runs = [(waiting[name], workdir / name) for name in names]
         if len(runs) > 1:
-            _try_together(runs)
+            with _noted(f"training {len(runs)} members together", {}):
+                together.train_and_evaluate(runs)
         for name, (config, place) in zip(names, runs, strict=True):
-            try:
+            with _noted(name, failed):
                 train.train_and_evaluate(config, place)
-                build.build(place)
-            except Preempted:
-                raise
-            except Exception as error:  # the others shall go on, whatever it was
-                logging.exception("%s failed", name)
-                failed[name] = str(error) or type(error).__name__
+                _report(place)
     return failed
 
 
-def _try_together(runs) -> None:
+def check_place(workdir: pathlib.Path) -> None:
+    """Raises ConfigError for a workdir that holds a run instead of members."""
+    if (workdir / rundir.CONFIG).exists():
+        raise ConfigError(f"{workdir} is itself a run: give members another --workdir.")
+
+
+def _finished(config: ConfigDict, place: pathlib.Path) -> bool:
+    """Whether a member is; ConfigError where another run lies in its place."""
+    with contextlib.ExitStack() as stack:
+        known = train.claim(stack, place, config)
+    if known.get("status") != "finished":
+        return False
+    if not (place / "report.html").exists():
+        _report(place)
+    return True
+
+
+def _report(place: pathlib.Path) -> None:
+    if jax.process_index() == 0:
+        build.build(place)
+
+
+@contextlib.contextmanager
+def _noted(name: str, failed: dict[str, str]) -> Iterator[None]:
+    """Notes in `failed` why `name` did, so that the others go on whatever it was."""
     try:
-        together.train_and_evaluate(runs)
+        yield
     except Preempted:
         raise
-    except Exception:
-        logging.exception("%d members failed together; one by one", len(runs))
+    except Exception as error:
+        why = " ".join(str(error).split())
+        expected = hasattr(error, "exit_code")  # says by itself what to do
+        failed[name] = why if expected else f"{type(error).__name__}: {why}"
+        logging.error("%s failed: %s", name, failed[name], exc_info=not expected)
 
 
 def chunks(members: Mapping[str, ConfigDict], at_most: int) -> list[list[str]]:
@@ -68,31 +101,45 @@ def in_processes(
     """Runs the commands, each a process with its share of the cores and a log.
 
     {member: why it failed}. A finished member ends at once, so this also goes on.
+    Raises Preempted when this process or one of them was asked to stop; all have
+    stopped then. ConfigError for a workdir that is itself a run.
     """
+    check_place(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    cores = sorted(os.sched_getaffinity(0))
-    shares = [cores[i::at_a_time] or cores for i in range(at_a_time)]
+    shares = _shares(at_a_time)
     waiting, running, failed = list(commands.items()), {}, {}
-    try:
-        while waiting or running:
-            for place in [i for i in range(at_a_time) if i not in running]:
-                if waiting:
-                    name, command = waiting.pop(0)
-                    logging.info("starting %s", name)
-                    running[place] = name, _start(command, workdir, name, shares[place])
-            time.sleep(0.2)
-            for place, (name, process) in list(running.items()):
-                if process.poll() is not None:
+    with _asked_to_stop() as asked:
+        try:
+            while (waiting or running) and not asked:
+                for place in [i for i in range(at_a_time) if i not in running]:
+                    if waiting:
+                        name, command = waiting.pop(0)
+                        logging.info("starting %s", name)
+                        process = _start(command, workdir, name, shares[place])
+                        running[place] = name, process
+                time.sleep(0.2)
+                for place, (name, process) in list(running.items()):
+                    if process.poll() is None:
+                        continue
                     del running[place]
-                    if process.returncode:
-                        failed[name] = _last_line(workdir / f"{name}.log")
+                    if process.returncode == _STOPPED:
+                        asked.append(process.returncode)
+                    elif process.returncode:
+                        failed[name] = _reason(process, workdir / f"{name}.log")
                         logging.error("%s failed: %s", name, failed[name])
-    finally:
-        for _, process in running.values():
-            process.terminate()
-        for _, process in running.values():
-            process.wait()
+        finally:
+            _end([process for _, process in running.values()], asked)
+    if asked:
+        raise Preempted(f"stopped in {workdir}; start the same command again to go on.")
     return failed
+
+
+def _shares(count: int) -> list[list[int]]:
+    """The cores of each of `count` places; none where they cannot be shared out."""
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return [[]] * count
+    cores = sorted(os.sched_getaffinity(0))
+    return [cores[i::count] or cores for i in range(count)]
 
 
 def _start(command, workdir: pathlib.Path, name: str, cores) -> subprocess.Popen:
@@ -100,13 +147,45 @@ def _start(command, workdir: pathlib.Path, name: str, cores) -> subprocess.Popen
         process = subprocess.Popen(
             [sys.executable, *command[1:]], stdout=log, stderr=subprocess.STDOUT
         )
-    os.sched_setaffinity(process.pid, cores)  # before its threads are made
+    if cores:
+        os.sched_setaffinity(process.pid, cores)  # before its threads are made
     return process
 
 
-def _last_line(path: pathlib.Path) -> str:
-    lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """A list that gets every SIGTERM and SIGINT, which then end nothing by themselves.
+
+    Without it a SIGTERM would end this process and leave its children behind.
+    """
+    asked: list[int] = []
+    both = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(s, lambda number, _: asked.append(number)) for s in both]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(both, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _end(processes: Sequence[subprocess.Popen], asked: list[int]) -> None:
+    """Asks processes to save and stop, and waits; asked once more, it ends them."""
+    for process in processes:
+        process.terminate()
+    patience = len(asked)
+    while any(process.poll() is None for process in processes):
+        if len(asked) > patience:
+            for process in processes:
+                process.kill()
+        time.sleep(0.1)
+
+
+def _reason(process: subprocess.Popen, log: pathlib.Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    last = lines[-1].removeprefix("jaxseg: ") if lines else "it said nothing"
+    if process.returncode > 0:
+        return last
+    return f"ended by {signal.Signals(-process.returncode).name}; its log ends: {last}"
 
 
 def conclude(
@@ -120,7 +199,7 @@ def conclude(
     lines += [f"FAILED     {name}: {why}" for name, why in failed.items()]
     if len(done) > 1:
         try:
-            paths = compare.build([workdir / n for n in done], workdir / REPORT)
+            paths = compare.build([workdir / n for n in done], workdir / grid.REPORT)
             lines += [f"{kind:<10} {path}" for kind, path in paths.items()]
         except (ConfigError, DataError) as error:
             lines.append(f"no report: {error}")

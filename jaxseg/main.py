@@ -46,6 +46,8 @@ def main(argv) -> int:
 
         members = grid.members(config, grid.repeats(config, config.num_seeds))
         failed = campaign.here(members, workdir, at_most=1)
+        if not runtime.is_main():
+            return int(bool(failed))
         code, lines = campaign.conclude(list(members), workdir, failed)
         print("\n".join(lines))
         return code

@@ -17,8 +17,12 @@ from jaxseg import cli, config_check, defaults, grid
 CONFIG = cli.define_config()
 WORKDIR = flags.DEFINE_string("workdir", "", "Holds the runs; default runs/<name>.")
 SEEDS = flags.DEFINE_integer("seeds", 0, "Seeds; default those of get_sweep(), or 3.")
-TOGETHER = flags.DEFINE_integer("together", 9, "Members in one program; 1 = alone.")
-PARALLEL = flags.DEFINE_integer("parallel", 1, "Members at a time, each a process.")
+TOGETHER = flags.DEFINE_integer(
+    "together", 9, "Members in one program; 1 = alone.", lower_bound=1
+)
+PARALLEL = flags.DEFINE_integer(
+    "parallel", 1, "Above 1: members at a time, each in a process alone.", lower_bound=1
+)
 COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.")
 
 
@@ -26,14 +30,15 @@ def main(argv) -> int:
     config = CONFIG.value and defaults.complete(CONFIG.value)
     config_check.check(config)
     changed = grid.changes(config, cli.config_path(sys.argv), seeds=SEEDS.value)
-    members = grid.members(config, changed)
+    members = grid.members(CONFIG.value, changed)
     for member in members.values():
         config_check.check(member)
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-sweep")
-    commands = grid.commands(sys.argv, changed, workdir)
+    commands = {}
+    if COMMANDS.value or PARALLEL.value > 1:
+        commands = grid.commands(sys.argv, CONFIG.value, changed, workdir)
     if COMMANDS.value:
-        for command in commands.values():
-            print(grid.text(command))
+        print("\n".join(map(grid.text, commands.values())))
         return 0
     logging.set_verbosity(logging.INFO)
     logging.info("%d members in %s", len(members), workdir)

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -52,13 +52,31 @@ def train_and_evaluate(runs: Sequence[tuple[ConfigDict, pathlib.Path]]) -> None:
     if jax.process_count() > 1:
         raise ConfigError("runs train together in one process; start one.")
     with contextlib.ExitStack() as stack:
-        group = _open_all(stack, runs)
+        with _said_once():
+            group = _open_all(stack, runs)
         if not group:
             return
         asked = stack.enter_context(stop.Stop())
         _fit(group, asked)
         for m in group:
             train.finish(m.config, m.workdir, m.made, m.manager, asked, m.info)
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Logs a line once only: what is said of one member is true of most."""
+    said = set()
+
+    def new(record) -> bool:
+        text = record.getMessage()
+        return text not in said and not said.add(text)
+
+    logger = logging.get_absl_logger()
+    logger.addFilter(new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(new)
 
 
 def _open_all(stack: contextlib.ExitStack, runs) -> list[Member]:
@@ -109,7 +127,9 @@ def _fit(group: list[Member], asked: stop.Stop) -> None:
             pending = (numbers, host["index"], waited)
             bar.update(done, loss=group[0].sums.loss)
             if done == transfer.WATCH:
-                finetune.check_gradients(config, members.take(now, 0))
+                first = members.take(now, 0)
+                if not int(first.bad_total):
+                    finetune.check_gradients(config, first)
             if done % plan.steps_per_epoch == 0:
                 _count(group, pending)
                 pending = None
@@ -147,9 +167,21 @@ def _count(group: list[Member], pending: tuple | None) -> None:
 
 
 def _start(group: list[Member]) -> tuple[Any, list[dict], int]:
-    """(states, notes, step): the newest step that all members have, or new ones."""
+    """(states, notes, step): the newest step that all members have, or new ones.
+
+    Raises ConfigError where that would throw away more than an epoch of a member, or
+    where that step is within an epoch.
+    """
     steps = [checkpoint.latest_step(m.manager) for m in group]
     start = 0 if None in steps else min(steps)
+    epoch_steps = group[0].made.plan.steps_per_epoch
+    have = [{0, *m.manager.orbax.all_steps()} for m in group]
+    ahead = max(s or 0 for s in steps) - start
+    if start % epoch_steps or ahead > epoch_steps or not all(start in h for h in have):
+        raise ConfigError(
+            f"their newest checkpoints are of the steps {[s or 0 for s in steps]}: "
+            "from there each goes on alone."
+        )
     for member, latest in zip(group, steps, strict=True):
         if latest is not None and latest > start:  # to be saved again
             steps = [s for s in member.manager.orbax.all_steps() if s > start]

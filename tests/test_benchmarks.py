@@ -1,10 +1,13 @@
 """Benchmarks run; what they measure is printed, never judged by a clock."""
 
 import importlib.util
+import json
 import pathlib
 
 import cv2
 import pytest
+
+from jaxseg import config_check, defaults, grid
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -54,3 +57,28 @@ def test_drawn_images_have_all_kinds_of_pixels(evaluation):
     assert not evaluation.draw(1, 64)[1].any()
     again = evaluation.draw(0, 64)[2]
     assert (again == probability).all()
+
+
+def test_the_comparison_of_terms_is_a_sweep_and_a_table(tmp_path):
+    path = ROOT / "benchmarks" / "weak_losses.py"
+    spec = importlib.util.spec_from_file_location("weak_losses", path)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    config = defaults.complete(recipe.get_config())
+    members = grid.members(config, grid.changes(config, str(path), seeds=3))
+    assert len(members) == 3 * len(recipe.TERMS) and config.recipe == "5+5"
+    for name, member in members.items():
+        config_check.check(member)
+        assert member.seed == int(name[-1])
+    for name, values in {"clicks_alone": (0.8, 0.9), "entropy": (0.85, 0.93)}.items():
+        for seed, value in enumerate(values):
+            folder = tmp_path / f"{name}-seed{seed}" / "eval"
+            folder.mkdir(parents=True)
+            dice = {"name": "dice_pooled", "class": "cell", "value": value}
+            rows = [dice | {"class": "background", "value": 0.5}, dice]
+            found = {"metrics": rows, "classes": ["background", "cell"]}
+            (folder / "test.json").write_text(json.dumps(found))
+    lines = recipe.table(tmp_path)
+    assert lines[2] == "| clicks_alone | 0.8500 | 0.8000 to 0.9000 |  |"
+    assert lines[3].endswith("| 0.8900 | 0.8500 to 0.9300 | +0.0400 |")
+    assert len(lines) == 4
