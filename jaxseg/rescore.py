@@ -1,13 +1,24 @@
-"""Scoring a finished run again, on whatever devices there are."""
+"""A finished run with its data: to score it again, or to see where it is wrong."""
 
 import contextlib
 import pathlib
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
 from jaxseg import checkpoint, defaults, epoch, evaluation, rundir, setup
 from jaxseg.errors import ConfigError, DataError
+
+
+class Finished(NamedTuple):
+    """The parts of a finished run, on whatever devices there are."""
+
+    config: ConfigDict
+    made: setup.Setup
+    variables: Any  # of the best step, those that were scored
+    point: dict  # checkpoints/operating_point.json
+    step: int
 
 
 def score_again(
@@ -24,6 +35,29 @@ def score_again(
 
 
 def _score_again(workdir: pathlib.Path, name: str, data_dir: str) -> tuple[dict, str]:
+    run = load(workdir, name, data_dir=data_dir)
+    path = workdir / "eval" / f"{name}.json"
+    before = rundir.read_json(path) if path.exists() else None
+    found = evaluation.score_split(
+        workdir,
+        run.made.scorer,
+        run.variables,
+        run.made.splits[name],
+        run.point,
+        step=run.step,
+        seed=run.config.seed,
+        resamples=run.config.eval.bootstrap,
+        tolerance=run.config.eval.tolerance if run.config.eval.surface else None,
+    )
+    return found, "none were" if before is None else "yes" if before == found else "no"
+
+
+def load(workdir: pathlib.Path, name: str, *, data_dir: str = "") -> Finished:
+    """The run in `workdir`, whose split `name` shall be seen; `data_dir` if it moved.
+
+    Raises ConfigError for a run that is not finished and a split that is none,
+    DataError when the data is not what the run was trained and scored on.
+    """
     known = rundir.read_json(workdir / epoch.RUN)
     if known["status"] != "finished":
         raise ConfigError(
@@ -53,18 +87,5 @@ def _score_again(workdir: pathlib.Path, name: str, data_dir: str) -> tuple[dict,
     )
     point = rundir.read_json(workdir / evaluation.POINT)
     restored, _, best = checkpoint.restore(manager, made.abstract, step=point["step"])
-    path = workdir / "eval" / f"{name}.json"
-    before = rundir.read_json(path) if path.exists() else None
-    found = evaluation.score_split(
-        workdir,
-        made.scorer,
-        setup.variables(made, restored),
-        made.splits[name],
-        point,
-        step=best,
-        seed=config.seed,
-        resamples=config.eval.bootstrap,
-        tolerance=config.eval.tolerance if config.eval.surface else None,
-    )
     checkpoint.close(manager)
-    return found, "none were" if before is None else "yes" if before == found else "no"
+    return Finished(config, made, setup.variables(made, restored), point, best)

@@ -168,7 +168,7 @@ def _objective(
         return jnp.sum(values * batch["weight"]) / total
 
     wanted = {name: asks_for(fn) for name, fn in losses.items()}
-    given = {"image": image}
+    given = {"image": image, "label": batch["label"]}
     if any("teacher" in names for names in wanted.values()):
         variables = {"params": teacher, **model_state}
         found = model.apply(variables, normalise(image), train=False)["logits"]
@@ -191,11 +191,12 @@ def _objective(
 def asks_for(loss: Loss) -> tuple[str, ...]:
     """What a loss takes beside logits and mask, by the names of its arguments.
 
-    "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "teacher" the
-    probabilities, f32 [b, h, w, k], of the average of the parameters (mean teacher).
+    "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "label" what the whole
+    image shows, i32 [b], -1 = unknown; "teacher" the probabilities, f32 [b, h, w, k],
+    of the average of the parameters (mean teacher).
     """
     names = inspect.signature(loss).parameters
-    return tuple(name for name in ("image", "teacher") if name in names)
+    return tuple(name for name in ("image", "label", "teacher") if name in names)
 
 
 def _agreement(logits, mask) -> dict[str, jax.Array]:

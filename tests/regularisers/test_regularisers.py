@@ -15,7 +15,7 @@ from jaxseg.types import IGNORE
 
 NAMES = lookup.names("regularisers")
 each = pytest.mark.parametrize("name", NAMES)
-GIVEN = {"image", "teacher"}  # what the step gives to those that ask
+GIVEN = {"image", "label", "teacher"}  # what the step gives to those that ask
 
 
 @functools.cache
@@ -50,7 +50,8 @@ def example(seed=0, classes=3):
     image = stripes[..., None] / 4 + rng.uniform(0, 0.05, (4, 12, 9, 2))
     teacher = np.where(stripes[..., None] == np.arange(classes), 0.9, 0.05)
     batch = {"image": image.astype(np.float32), "teacher": teacher.astype(np.float32)}
-    batch = {k: jnp.asarray(v) for k, v in (batch | {"mask": mask}).items()}
+    batch |= {"mask": mask, "label": np.array([1, 0, 2, 1], np.int32)}
+    batch = {k: jnp.asarray(v) for k, v in batch.items()}
     logits = jnp.asarray(rng.normal(size=(4, 12, 9, classes)), jnp.float32)
     return logits, batch
 
@@ -61,6 +62,7 @@ def rows(batch, order):
 
 def test_the_folder_holds_what_the_recipe_names():
     wanted = {"total_variation", "entropy", "gated_crf", "neighbourhood"}
+    wanted |= {"image_label"}
     assert wanted <= set(NAMES)
     assert not set(NAMES) & set(lookup.names("losses"))  # config.loss has one namespace
 
@@ -104,7 +106,7 @@ def test_following_the_gradient_lowers_it(name):
 @each
 def test_image_and_teacher_get_no_gradient(name):
     logits, batch = example()
-    given = {k: batch[k] for k in GIVEN}
+    given = {k: batch[k] for k in GIVEN - {"label"}}  # whole numbers have no slope
 
     def cost(given):
         return typed(name)(logits, batch | given).sum()
@@ -165,6 +167,7 @@ def test_members_trained_together_cost_what_each_costs(name):
 def test_shapes_that_do_not_fit_are_named(name):
     fn = lookup.find("regularisers", name).loss
     given = {"image": jnp.zeros((1, 4, 4, 1)), "teacher": jnp.zeros((1, 4, 4, 2))}
+    given["label"] = jnp.ones(1, jnp.int32)
     more = {k: v for k, v in given.items() if k in inspect.signature(fn).parameters}
     with pytest.raises(errors.ConfigError, match="at least 2 classes"):
         fn(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 4, 4), jnp.int32), **more)
