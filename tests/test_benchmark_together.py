@@ -1,38 +1,61 @@
-"""The benchmark of members together runs; what it measures is never judged here."""
+"""The benchmark of members together measures what it says; nothing judges a clock."""
 
 import importlib.util
-import logging
 import sys
 
+import jax
 import numpy as np
+import pytest
 import runs
 
 from jaxseg import unrolled
 
+TINY = {
+    "data.image_size": (16, 16),
+    "data.demo.images": 20,
+    "data.demo.size": 32,
+    "model.unet.widths": (4, 6),
+}
 
-def test_the_table_has_every_side(monkeypatch):
+
+@pytest.fixture
+def benchmark(monkeypatch):
     path = runs.ROOT / "benchmarks" / "together.py"
     spec = importlib.util.spec_from_file_location("together_benchmark", path)
-    benchmark = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    spec.loader.exec_module(benchmark)
-    unroll = unrolled.in_training
-    tiny = {
-        "data.image_size": (16, 16),
-        "data.demo.images": 20,
-        "data.demo.size": 32,
-        "model.unet.widths": (4, 6),
-    }
-    options = {"naive": True, "turns": 2, "seconds": 0.0}
-    lines = benchmark.rows(2, **options, **tiny)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_has_every_side(benchmark, monkeypatch):
+    texts, before = [], unrolled.in_training
+
+    def traced(step, *arguments):
+        texts.append(str(jax.make_jaxpr(step)(*arguments)))
+        return 1.5, lambda: None
+
+    monkeypatch.setattr(benchmark, "compiled", traced)
+    lines = benchmark.rows(3, naive=True, turns=2, seconds=0.0, **TINY)
     cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
     assert [c[0] for c in cells] == [
-        "2 one by one",
-        "2 together",
-        "2 together, grouped convolutions",
+        "3 one by one",
+        "3 together",
+        "3 together, grouped convolutions",
     ]
-    assert np.all(np.array([c[1:3] for c in cells], float) > 0) and cells[0][3] == "1"
-    assert unrolled.in_training is unroll
-    assert logging.root.manager.disable == 0
-    seeds = [(c.seed, c.supervision.positive) for c in benchmark.configs(3)]
-    assert seeds == [(0, 5), (1, 6), (2, 7)]
+    assert [c[1] for c in cells] == ["1.5"] * 3 and cells[0][3] == "1"
+    one, many, grouped = (t.count("conv_general_dilated[") for t in texts)
+    assert grouped == one and many > 2 * one
+    assert "feature_group_count=3" in texts[2] and unrolled.in_training is before
+
+
+def test_members_differ_and_a_program_takes_steps(benchmark):
+    found = benchmark.configs(3, epochs=2)
+    seeds = [(c.seed, c.supervision.positive, c.epochs) for c in found]
+    assert seeds == [(0, 5, 2), (1, 6, 2), (2, 7, 2)]
+    step = jax.jit(lambda state, more: (state + more, state), donate_argnums=0)
+    seconds, advance = benchmark.compiled(step, np.float32(1), np.float32(2))
+    advance()
+    assert seconds > 0
+    times = benchmark.measure([advance, advance], turns=3, seconds=0.0)
+    assert times.shape == (2, 3) and (times > 0).all()

@@ -40,7 +40,10 @@ def drawn(split, **changes):
     return sparse.draw(split, VIEW, sparse.options(BLOCK | changes, seed=0))
 
 
-@pytest.mark.parametrize("name", set(lookup.names("data/supervision")) - {"stored"})
+DRAWN = [n for n in lookup.names("data/supervision") if n != "stored"]
+
+
+@pytest.mark.parametrize("name", DRAWN)
 def test_what_is_labelled_is_true_and_the_same_again(name):
     module = lookup.find("data/supervision", name)
     kwargs = {} if name in ("full", "image_level") else dict(positive=3, negative=5)
