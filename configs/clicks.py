@@ -138,6 +138,8 @@ def _full() -> ConfigDict:
         "radius": 8,
         "confidence": 0.8,
     }
+    # of the whole image: what supervision.name="image_level" leaves to learn from
+    c.loss.image_label = {"weight": _schedule(0.0), "sharpness": 5.0}
 
     c.optim = ConfigDict()
     c.optim.learning_rate = 5e-4
