@@ -126,8 +126,8 @@ def make_step(config: ConfigDict, made: setup.Setup) -> Callable:
 def create(seeds: np.ndarray, init: dict) -> Any:
     """New states [m], each as `state.create` would make it."""
     one = functools.partial(state.init, **init)
-    made = [jax.jit(one)(jax.random.key(int(seed))) for seed in seeds]
-    return stack(made)
+    make = jax.jit(one, compiler_options=state.COMPILE_FAST)  # as state.create does
+    return stack([make(jax.random.key(int(seed))) for seed in seeds])
 
 
 def stack(trees: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ from jaxseg import sharding
 from jaxseg.types import TrainState
 
 # run once, on hundreds of small arrays: compiling well takes longer than running badly
-_COMPILE_FAST = {
+COMPILE_FAST = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
 }
@@ -58,7 +58,7 @@ def create(seed: int, shapes: TrainState, **kwargs: Any) -> TrainState:
     make = jax.jit(
         functools.partial(init, **kwargs),
         out_shardings=shardings,
-        compiler_options=_COMPILE_FAST,
+        compiler_options=COMPILE_FAST,
     )
     return make(jax.random.key(seed))
 
