@@ -126,7 +126,7 @@ def _full() -> ConfigDict:
     c.optim.final_scale = 0.0  # of the learning rate, at the end of the cosine
     c.optim.clip_norm = 1.0  # 0 = do not clip
     c.optim.accumulate = 1  # micro-batches a step
-    c.optim.ema = 0.0  # decay of the average of parameters that is evaluated; 0 = none
+    c.optim.ema = 0.0  # decay, after a warm-up, of the evaluated average; 0 = none
     c.optim.bad_steps = 10  # non-finite steps in a row before training stops
 
     # a weight file, a run directory, or package:efficientnet-lite0; what the file lacks

@@ -71,7 +71,7 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     average = state.ema_params
     if average is not None:
-        average = optax.incremental_update(params, average, 1 - ema)
+        average = optax.incremental_update(params, average, 1 - _decay(ema, state.step))
     new = (params, model_state, opt_state, average)
     old = (state.params, state.model_state, state.opt_state, state.ema_params)
     params, model_state, opt_state, average = jax.tree.map(
@@ -89,6 +89,16 @@ def train_step(
     )
     numbers |= {"grad_norm": norm, "bad_run": state.bad_run, "bad": bad}
     return state, numbers | _fed(batch)
+
+
+def _decay(ema: float, done: jax.Array) -> jax.Array:
+    """The decay of the average of parameters in the step after `done` steps.
+
+    It grows from 0.1 to `ema`, so that a short training does not end on an average of
+    random weights (TensorFlow, tf.train.ExponentialMovingAverage with `num_updates`,
+    https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage).
+    """
+    return jnp.minimum(ema, (1 + done) / (10 + done))
 
 
 def _fed(batch: Batch) -> dict[str, jax.Array]:

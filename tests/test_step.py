@@ -136,15 +136,40 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted():
     assert tiny.leaves_equal(before.opt_state, after.opt_state)
 
 
-def test_the_average_of_parameters():
-    first, _ = _run(steps=1, ema=0.75)
-    start = jax.device_get(_start(_mesh(), ema=0.75)[0].params)
-    expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, start, first.params)
+def _average(steps, ema):
+    """(by hand, of the step) after so many steps."""
+    mesh = _mesh()
+    now, run = _start(mesh, ema=ema)
+    by_hand = jax.device_get(now.params)
+    for t in range(steps):
+        now, _ = run(now, sharding.put(tiny.batch(t), mesh))
+        decay = min(ema, (1 + t) / (10 + t))
+        by_hand = jax.tree.map(
+            lambda a, b, d=decay: d * a + (1 - d) * b,
+            by_hand,
+            jax.device_get(now.params),
+        )
+    return by_hand, jax.device_get(now)
+
+
+@pytest.mark.parametrize("ema", [0.15, 0.999])  # reached in the second step, or never
+def test_the_average_of_parameters(ema):
+    by_hand, now = _average(4, ema)
     for a, b in zip(
-        jax.tree.leaves(expected), jax.tree.leaves(first.ema_params), strict=True
+        jax.tree.leaves(by_hand), jax.tree.leaves(now.ema_params), strict=True
     ):
-        np.testing.assert_allclose(a, b, rtol=1e-6)
-    assert state.evaluated(first)["params"] is first.ema_params
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    assert state.evaluated(now)["params"] is now.ema_params
+
+
+def test_a_short_training_does_not_end_on_an_average_of_random_weights():
+    _, now = _average(30, 0.9999)
+    start = jax.device_get(_start(_mesh(), ema=0.5)[0].params)
+
+    def far(a, b):
+        return float(optax.tree.norm(optax.tree.sub(a, b)))
+
+    assert far(now.ema_params, now.params) < 0.5 * far(now.ema_params, start)
 
 
 @pytest.mark.parametrize("devices", [2, 4])
