@@ -9,7 +9,6 @@ reported once and never stops training.
 import contextlib
 import functools
 import io
-import itertools
 import os
 import pathlib
 import socket
@@ -38,7 +37,7 @@ from tensorboard.plugins.text import metadata as text_metadata  # noqa: E402
 from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: E402
 from tensorboard.util import tensor_util  # noqa: E402
 
-_COUNT = itertools.count()
+_EVENTS = "events.out.tfevents."
 _FLUSH_SECONDS = 10.0
 
 
@@ -109,6 +108,17 @@ def _harmless(method):
     return run
 
 
+def _second(folder: pathlib.Path) -> int:
+    """The time now, but later than that of every event file of the folder.
+
+    TensorBoard reads them in the order of their names, and where the later file comes
+    first, it is the earlier one that hides the other.
+    """
+    names = [path.name.removeprefix(_EVENTS) for path in folder.glob(f"{_EVENTS}*")]
+    known = [int(name.split(".")[0]) for name in names if name[:1].isdigit()]
+    return max([int(time.time()), *(second + 1 for second in known)])
+
+
 class TensorBoardWriter(metric_writers.MetricWriter):
     """A clu writer that puts tensorboard's own records into one event file."""
 
@@ -121,9 +131,8 @@ class TensorBoardWriter(metric_writers.MetricWriter):
     @_harmless
     def _open(self, resumed_step):
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}"
-        path = self.folder / f"events.out.tfevents.{name}.{next(_COUNT)}"
-        self.records = RecordWriter(path.open("xb"))
+        name = f"{_second(self.folder):010d}.{socket.gethostname()}.{os.getpid()}"
+        self.records = RecordWriter((self.folder / f"{_EVENTS}{name}").open("xb"))
         self._event(file_version="brain.Event:2")
         # START with a step makes TensorBoard forget that step and all later ones
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)

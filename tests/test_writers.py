@@ -95,6 +95,13 @@ def test_a_resumed_run_hides_what_the_killed_one_wrote_later(tmp_path):
     killed.close()
 
 
+def test_event_files_are_read_in_the_order_they_were_begun(tmp_path):
+    for k in range(12):  # within one second, of one process
+        _log(tmp_path, [1], float(k), resumed_step=0).close()
+    assert len(list((tmp_path / "tb").iterdir())) == 12
+    assert _arrays(tmp_path, "loss") == {1: 11.0}
+
+
 def test_only_the_writing_process_makes_files(tmp_path):
     writer = writers.create_writer(tmp_path, just_logging=True)
     writer.write_scalars(1, {"loss": 0.5})
