@@ -118,6 +118,9 @@ def _full() -> ConfigDict:
         "weight": _schedule(1.0),
         "class_weights": _schedule("auto"),
     }
+    # for sparse labels (config.supervision): more terms are in configs/clicks.py
+    c.loss.partial_cross_entropy = {"weight": _schedule(0.0), "balance": "class"}
+    c.loss.image_label = {"weight": _schedule(0.0), "sharpness": 5.0}
 
     c.optim = ConfigDict()
     c.optim.learning_rate = 2e-3
