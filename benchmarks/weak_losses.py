@@ -26,8 +26,8 @@ TERMS = {
     "entropy": {"loss.entropy.weight": 0.1},
     "gated_crf": {"loss.gated_crf.weight": 0.1, "loss.gated_crf.downsample": 2},
     "gated_crf_weak": {"loss.gated_crf.weight": 0.01, "loss.gated_crf.downsample": 2},
-    "average": {"optim.ema": 0.95},
-    "neighbourhood": {"loss.neighbourhood.weight": 1.0, "optim.ema": 0.95},
+    "average": {"optim.ema": 0.99},
+    "neighbourhood": {"loss.neighbourhood.weight": 1.0, "optim.ema": 0.99},
 }
 
 

@@ -197,11 +197,13 @@ def by_heart(config, made: setup.Setup, batch, steps: int):
     init = made.init | {"tx": tx}
     now = state.create(config.seed, state.abstract(made.mesh, **init), **init)
     on_device = sharding.put(dict(batch), made.mesh)
+    # a step is read when the next one has begun, as in training: with more than 32
+    # under way, several devices of one CPU wait for each other's threads for ever
     numbers, pending = [], None
     for _ in range(steps):
         now, more = train(now, on_device)
-        if pending is not None:  # at most two steps are under way: with over 32, the
-            numbers.append(jax.device_get(pending))  # devices of a CPU block each other
+        if pending is not None:
+            numbers.append(jax.device_get(pending))
         pending = more
     numbers.append(jax.device_get(pending))
     last, losses = numbers[-1], [float(n["loss"]) for n in numbers]
