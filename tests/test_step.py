@@ -158,7 +158,7 @@ def test_the_average_of_parameters(ema):
     for a, b in zip(
         jax.tree.leaves(by_hand), jax.tree.leaves(now.ema_params), strict=True
     ):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
     assert state.evaluated(now)["params"] is now.ema_params
 
 
