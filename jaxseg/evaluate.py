@@ -8,7 +8,7 @@ import pathlib
 
 from absl import flags, logging
 
-from jaxseg import cli
+from jaxseg.config import command_line
 
 RUN = flags.DEFINE_string("run", "", "Run directory.")
 SPLIT = flags.DEFINE_string("split", "test", "Split to score.")
@@ -18,15 +18,18 @@ DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data lies now, if it m
 def main(argv) -> int:
     logging.set_verbosity(logging.INFO)
     if not RUN.value:
-        cli.fail("name the run, for example --run=runs/ptx", cli.BAD_CONFIG)
-    from jaxseg import rescore, runtime, summary
+        command_line.fail(
+            "name the run, for example --run=runs/ptx", command_line.BAD_CONFIG
+        )
+    from jaxseg.experiment import finished_run, processes
+    from jaxseg.run_directory import summary
 
-    runtime.start()
-    found, same = rescore.score_again(
+    processes.start()
+    found, same = finished_run.score_again(
         pathlib.Path(RUN.value), SPLIT.value, data_dir=DATA_DIR.value
     )
-    if runtime.is_main():
-        from jaxseg.report import build
+    if processes.is_main():
+        from jaxseg.report.run import build
 
         build.build(RUN.value)
         print(summary.score_lines(found))
@@ -35,4 +38,4 @@ def main(argv) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

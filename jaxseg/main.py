@@ -8,9 +8,10 @@ import pathlib
 
 from absl import flags, logging
 
-from jaxseg import cli, config_check, defaults, grid
+from jaxseg.config import check, command_line, older_configs
+from jaxseg.sweep import members
 
-CONFIG = cli.define_config()
+CONFIG = command_line.define_config()
 WORKDIR = flags.DEFINE_string("workdir", "", "Run directory; default runs/<name>.")
 DRY_RUN = flags.DEFINE_bool(
     "dry_run", False, "Show config, parameters, memory and one step; write nothing."
@@ -21,39 +22,41 @@ PROCESS = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0
 
 
 def main(argv) -> int:
-    config = CONFIG.value and defaults.complete(CONFIG.value)
-    config_check.check(config)
+    config = CONFIG.value and older_configs.complete(CONFIG.value)
+    check.check(config)
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
     logging.set_verbosity(logging.INFO)
-    logging.info("%s", config_check.first_line(config, workdir))
+    logging.info("%s", check.first_line(config, workdir))
     # JAX is imported only now: a typing error is answered without it
-    from jaxseg import runtime, summary, train
+    from jaxseg.experiment import processes
+    from jaxseg.run_directory import summary
+    from jaxseg.train import loop
 
-    runtime.start(
+    processes.start(
         coordinator=COORDINATOR.value,
         processes=PROCESSES.value,
         process=PROCESS.value,
     )
     if DRY_RUN.value:
-        from jaxseg import dry_run
+        from jaxseg.train import dry_run
 
         text = dry_run.describe(config)
-        if runtime.is_main():
+        if processes.is_main():
             print(text)
         return 0
     if config.num_seeds > 1:
-        from jaxseg import campaign
+        from jaxseg.sweep import run_members
 
-        members = grid.members(config, grid.repeats(config, config.num_seeds))
-        failed = campaign.here(members, workdir, at_most=1)
-        if not runtime.is_main():
+        configs = members.members(config, members.repeats(config, config.num_seeds))
+        failed = run_members.here(configs, workdir, at_most=1)
+        if not processes.is_main():
             return int(bool(failed))
-        code, lines = campaign.conclude(list(members), workdir, failed)
+        code, lines = run_members.conclude(list(configs), workdir, failed)
         print("\n".join(lines))
         return code
-    known = train.train_and_evaluate(config, workdir)
-    if runtime.is_main():
-        from jaxseg.report import build
+    known = loop.train_and_evaluate(config, workdir)
+    if processes.is_main():
+        from jaxseg.report.run import build
 
         paths = build.build(workdir)
         print(summary.of_run(known, workdir, paths))
@@ -61,4 +64,4 @@ def main(argv) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

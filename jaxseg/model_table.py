@@ -14,8 +14,10 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from jaxseg import cli, lookup, state
+from jaxseg import lookup
+from jaxseg.config import command_line
 from jaxseg.errors import ConfigError
+from jaxseg.train_step import state
 
 SIZE = flags.DEFINE_string("size", "256x256", "Height x width of the image.")
 CHANNELS = flags.DEFINE_integer("channels", 3, "Channels of the image.")
@@ -130,4 +132,4 @@ def main(argv) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from absl import flags, logging
 
-from jaxseg import cli, lookup
+from jaxseg import lookup
+from jaxseg.config import command_line
 from jaxseg.errors import ConfigError
 
 _EXAMPLE = __doc__.splitlines()[2].strip()
@@ -100,7 +101,7 @@ def _define_options(argv: Sequence[str]) -> None:
     try:
         dataset = lookup.find(_KIND, found[1])
     except ConfigError as error:
-        cli.fail(str(error), error.exit_code)
+        command_line.fail(str(error), error.exit_code)
     kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer}
     kinds |= {float: flags.DEFINE_float, tuple: flags.DEFINE_list}
     for name, default in _options(dataset).items():
@@ -110,4 +111,4 @@ def _define_options(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     _define_options(sys.argv)
-    cli.run(main)
+    command_line.run(main)

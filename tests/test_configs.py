@@ -5,11 +5,12 @@ import json
 import pathlib
 
 import pytest
-import runs
 from data import real
+from support import runs
 
-from jaxseg import config_check, train
-from jaxseg.report import build
+from jaxseg.config import check
+from jaxseg.report.run import build
+from jaxseg.train import loop
 
 NAMES = sorted(p.stem for p in (runs.ROOT / "configs").glob("*.py"))
 
@@ -33,8 +34,8 @@ def test_the_smallest_form_runs_to_its_report(name, tmp_path):
         real.bbbc007(tmp_path / "images")
         config.data.dir = str(tmp_path / "images")
     json.dumps(config.to_dict())
-    config_check.check(config)
-    known = train.train_and_evaluate(config, tmp_path / "run")
+    check.check(config)
+    known = loop.train_and_evaluate(config, tmp_path / "run")
     assert known["status"] == "finished" and known["total_steps"] <= 4
     paths = build.build(tmp_path / "run")
     report = pathlib.Path(paths["html"]).read_text()

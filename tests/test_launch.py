@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-import runs
+from support import runs
 
 LOCAL = [sys.executable, "launch/local.py", "-n", "2"]
 ALONE = [sys.executable, "-m", "jaxseg.main"]

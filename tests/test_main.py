@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-import runs
+from support import runs
 
 MAIN = [sys.executable, "-W", "error::FutureWarning", "-m", "jaxseg.main"]
 SMOKE = "--config=configs/pneumothorax.py:smoke"

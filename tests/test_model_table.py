@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxseg import lookup, model_table, writers
+from jaxseg import lookup, model_table
 from jaxseg.errors import ConfigError
+from jaxseg.train import tensorboard
 
 
 class Encoder(nn.Module):
@@ -82,5 +83,5 @@ def test_the_overview_of_parameters_is_in_the_log():
     params = {"head": {"kernel": jnp.zeros((3, 4)), "bias": jnp.zeros(4)}}
     shapes = jax.eval_shape(lambda: params)
     for tree in (params, shapes):
-        text = writers.parameter_table(tree)
+        text = tensorboard.parameter_table(tree)
         assert "head/kernel" in text and "(3, 4)" in text and "Total: 16" in text

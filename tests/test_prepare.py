@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-import dicom_files
 import pytest
+from support import dicom_files
 
 from jaxseg import lookup, prepare
 from jaxseg.data import prepared

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxseg import errors, optim, schedule
+from jaxseg import errors, schedule
+from jaxseg.train_step import optimizer
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_what_is_no_schedule_is_refused_with_its_name(value):
 
 
 def test_the_learning_rate_rises_and_falls_along_a_cosine():
-    rate = optim.learning_rate_schedule(
+    rate = optimizer.learning_rate_schedule(
         learning_rate=0.1, warmup_steps=10, total_steps=110, final_scale=0.01
     )
     np.testing.assert_allclose(rate(0), 0.0)
@@ -42,7 +43,7 @@ def test_the_learning_rate_rises_and_falls_along_a_cosine():
     np.testing.assert_allclose(rate(60), 0.1 * (0.5 + 0.005), rtol=1e-5)
     np.testing.assert_allclose(rate(110), 0.001, rtol=1e-4)
     with pytest.raises(errors.ConfigError, match="must be above 0"):
-        optim.learning_rate_schedule(
+        optimizer.learning_rate_schedule(
             learning_rate=0, warmup_steps=0, total_steps=9, final_scale=0
         )
 
@@ -53,7 +54,7 @@ def test_weights_decay_and_biases_norms_and_position_tables_do_not():
         "norm": {"scale": jnp.ones(3)},
         "attention": {"bias_table": jnp.ones((9, 2))},
     }
-    assert optim.decayed(params) == {
+    assert optimizer.decayed(params) == {
         "conv": {"kernel": True, "bias": False},
         "norm": {"scale": False},
         "attention": {"bias_table": False},

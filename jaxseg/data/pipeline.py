@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import grain
 import numpy as np
 
-from jaxseg.data import geometry, intensity, sparse
+from jaxseg.data import intensity, resize, sparse_labels
 from jaxseg.data.prepared import Split
 from jaxseg.types import IGNORE, Batch
 
@@ -34,7 +34,7 @@ class View:
         image = intensity.to_uint8(
             example["image"], mode=self.intensity, low=self.low, high=self.high
         )
-        image, mask = geometry.fit(image, example["mask"], self.size, self.fit)
+        image, mask = resize.fit(image, example["mask"], self.size, self.fit)
         label = np.int32(example["label"])
         return _record(image, mask, label, np.float32(1), index)
 
@@ -57,7 +57,7 @@ class _Train:
     view: View
     order: Order  # (epoch=) -> indices of one epoch
     epoch_size: int
-    labels: sparse.Labels | None
+    labels: sparse_labels.Labels | None
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         epoch, position = divmod(int(number), self.epoch_size)
@@ -99,7 +99,7 @@ def train_batches(
     process: int = 0,
     processes: int = 1,
     workers: int = 0,
-    labels: sparse.Labels | None = None,
+    labels: sparse_labels.Labels | None = None,
 ) -> Iterator[Batch]:
     """This process's part of the global batches start, start + 1, ..., steps - 1.
 

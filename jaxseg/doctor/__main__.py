@@ -14,33 +14,36 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg import checks, cli, config_check, defaults
+from jaxseg.config import check, command_line, doctor_checks, older_configs
 from jaxseg.errors import ConfigError
 
-CONFIG = cli.define_config()
+CONFIG = command_line.define_config()
 DEEP = flags.DEFINE_bool("deep", False, "Also learn one batch by heart.")
 OUTPUT = flags.DEFINE_string("output", "", "Folder for doctor.md and pictures.")
 
 
 def main(argv) -> int:
-    config = CONFIG.value and defaults.complete(CONFIG.value)
-    config_check.check(config)
+    config = CONFIG.value and older_configs.complete(CONFIG.value)
+    check.check(config)
     logging.set_verbosity(logging.WARNING)
     # JAX is imported only now: a typing error is answered without it
     import jax
 
-    from jaxseg import assemble, runtime, setup
     from jaxseg.doctor import audit, page, pictures
+    from jaxseg.experiment import build, from_config, processes
 
     folder = pathlib.Path(OUTPUT.value)
     if OUTPUT.value:
         pictures.check_free(folder)
-    runtime.start()
+    processes.start()
     if jax.process_count() > 1:
         raise ConfigError("doctor reads every image itself: start it in one process.")
-    made = setup.load(config, batch_size=assemble.batch_size(config))
+    made = build.load(config, batch_size=from_config.batch_size(config))
     case = audit.full_case(config, made)
-    findings = audit.run(case, checks.ALL if DEEP.value else checks.FAST + checks.FULL)
+    findings = audit.run(
+        case,
+        doctor_checks.ALL if DEEP.value else doctor_checks.FAST + doctor_checks.FULL,
+    )
     errors = audit.stopping(case, findings)
     print(page.text(case, findings, errors))
     if not errors:
@@ -60,4 +63,4 @@ def _config_words(argv) -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

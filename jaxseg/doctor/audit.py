@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxseg import checks, setup, sharding
+from jaxseg.config import doctor_checks
+from jaxseg.devices import sharding
 from jaxseg.doctor import data, feeding, images, model, plan, probe
 from jaxseg.doctor.case import ERROR, WARNING, Case, Finding
 from jaxseg.errors import ConfigError, DataError
+from jaxseg.experiment import build
 
 _FAMILIES = (data, images, plan, feeding, model)
 
@@ -19,12 +21,12 @@ def find(name: str):
     return next(getattr(m, name) for m in _FAMILIES if hasattr(m, name))
 
 
-def quick_case(config: ConfigDict, made: setup.Setup) -> Case:
+def quick_case(config: ConfigDict, made: build.Setup) -> Case:
     """The case of the fast part: nothing costly in it."""
-    return Case(config, made, checks.options(config))
+    return Case(config, made, doctor_checks.options(config))
 
 
-def full_case(config: ConfigDict, made: setup.Setup, *, show: bool = True) -> Case:
+def full_case(config: ConfigDict, made: build.Setup, *, show: bool = True) -> Case:
     """A case whose costly parts are made when first asked for, and kept."""
     cache = functools.cache
     return quick_case(config, made)._replace(
@@ -60,19 +62,19 @@ def stopping(case: Case, findings: Sequence[Finding]) -> list[Finding]:
 
 def exit_code(errors: Sequence[Finding]) -> int:
     """0 without errors, 3 when one is of the data, else 2."""
-    if any(f.name in checks.OF_DATA for f in errors):
+    if any(f.name in doctor_checks.OF_DATA for f in errors):
         return DataError.exit_code
     return ConfigError.exit_code if errors else 0
 
 
-def fast(config: ConfigDict, made: setup.Setup) -> None:
+def fast(config: ConfigDict, made: build.Setup) -> None:
     """The fast part, at the start of a training: logs warnings, raises for errors.
 
     DataError when one error is of the data, else ConfigError; on every process when
     on one.
     """
     case = quick_case(config, made)
-    findings = run(case, checks.FAST)
+    findings = run(case, doctor_checks.FAST)
     errors = stopping(case, findings)
     for found in findings:
         if found.level != "ok" and found not in errors:

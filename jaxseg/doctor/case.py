@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxseg import setup
+from jaxseg.experiment import build
 
 OK, WARNING, ERROR = LEVELS = ("ok", "warning", "error")
 
@@ -28,7 +28,7 @@ class Case(NamedTuple):
     """
 
     config: ConfigDict
-    made: setup.Setup
+    made: build.Setup
     options: dict  # checks.options(config)
     scan: Callable[[], list] | None = None  # images.scan
     stages: Callable[[], Any] | None = None  # probe.stages

@@ -6,9 +6,11 @@ import itertools
 import jax
 import numpy as np
 
-from jaxseg import lookup, setup, step
+from jaxseg import lookup
 from jaxseg.doctor import draw, probe
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
+from jaxseg.experiment import build
+from jaxseg.train_step import step
 from jaxseg.types import IGNORE
 
 _EACH = 4  # images a process reads twice
@@ -32,7 +34,7 @@ def supervision(case: Case) -> Finding:
         order=functools.partial(_again, chosen), epoch_size=count, batch_size=count
     )
     made = case.made._replace(plan=plan)
-    first, second = (b["mask"] for b in setup.train_batches(made, steps=2))
+    first, second = (b["mask"] for b in build.train_batches(made, steps=2))
     labelled = first != IGNORE, second != IGNORE
     area = labelled[0].shape[1] * labelled[0].shape[2]
     each = labelled[0].sum((1, 2))
@@ -203,7 +205,7 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return both / np.maximum(either, 1)
 
 
-def pattern(made: setup.Setup) -> tuple[dict[str, np.ndarray], float]:
+def pattern(made: build.Setup) -> tuple[dict[str, np.ndarray], float]:
     """(a batch that shows its own masks, their IoU after resizing).
 
     Each holds a letter F, which no flip or turn leaves as it is, off the centre and in

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from jaxseg import setup
-from jaxseg.data import prepared, staging
+from jaxseg.data import prepared
+from jaxseg.data.preparation import convert
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
+from jaxseg.experiment import build
 from jaxseg.types import IGNORE
 
 _SIDE = 32  # of the thumbnails
@@ -36,13 +37,13 @@ class Look(NamedTuple):
     thumb: np.ndarray | None = None  # f32 [_SIDE ** 2], standardised
 
 
-def scan(made: setup.Setup, *, show: bool = True) -> list[Look]:
+def scan(made: build.Setup, *, show: bool = True) -> list[Look]:
     """A Look at every image of every split, in order."""
     jobs = [(s, i) for s in made.splits.values() for i in range(len(s))]
     one = functools.partial(_look, view=made.parts.view)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the GIL
         looks = pool.map(one, *zip(*jobs, strict=True))
-        return list(staging.track(looks, total=len(jobs), what="Reading", show=show))
+        return list(convert.track(looks, total=len(jobs), what="Reading", show=show))
 
 
 def _look(split: prepared.Split, index: int, *, view) -> Look:

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg import assemble, finetune, optim, setup, sharding, state, step, transfer
+from jaxseg.devices import sharding
 from jaxseg.doctor import draw, probe
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
+from jaxseg.experiment import build, finetune, from_config
+from jaxseg.train_step import optimizer, parameter_groups, state, step
 from jaxseg.types import IGNORE
 
 _CLEAR = 4.0  # the logit of a right answer
@@ -28,17 +30,17 @@ class Trained(NamedTuple):
     memory: Any  # of the compiled step, or None
 
 
-def example(made: setup.Setup) -> dict[str, np.ndarray]:
+def example(made: build.Setup) -> dict[str, np.ndarray]:
     """The first batch, of eight, that has most foreground: on the host."""
-    batches = list(setup.train_batches(made, steps=8))
+    batches = list(build.train_batches(made, steps=8))
     masks = [batch["mask"] for batch in batches]
     return batches[int(np.argmax([((m > 0) & (m != IGNORE)).sum() for m in masks]))]
 
 
-def first_steps(config, made: setup.Setup) -> Trained:
+def first_steps(config, made: build.Setup) -> Trained:
     """Real steps until every parameter had a gradient, `transfer.WATCH` at most."""
-    chosen = (finetune.groups(config) or transfer.groups)(made.abstract.params)
-    batches = setup.train_batches(made, steps=transfer.WATCH)
+    chosen = (finetune.groups(config) or parameter_groups.groups)(made.abstract.params)
+    batches = build.train_batches(made, steps=parameter_groups.WATCH)
     first = sharding.put(next(batches), made.mesh)
     compiled = made.train_step.lower(made.abstract, first).compile()
     now = state.create(config.seed, made.abstract, **made.init)
@@ -46,7 +48,7 @@ def first_steps(config, made: setup.Setup) -> Trained:
     for batch in (first, *(sharding.put(b, made.mesh) for b in batches)):
         now, numbers = compiled(now, batch)
         losses.append(float(numbers["loss"]))
-        silent = transfer.silent(optim.seen(now.opt_state), chosen.frozen)
+        silent = parameter_groups.silent(optimizer.seen(now.opt_state), chosen.frozen)
         if not silent or not math.isfinite(losses[-1]):
             break
     return Trained(len(losses), losses, silent, compiled.memory_analysis())
@@ -106,7 +108,7 @@ def _costs(made, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
 def gradients(case: Case) -> Finding:
     """Every parameter that should learn gets a gradient."""
     found = case.trained()
-    total = len(transfer.paths(case.made.abstract.params))
+    total = len(parameter_groups.paths(case.made.abstract.params))
     seen = (
         f"{total} parameters, {found.steps} real step(s), loss {found.losses[-1]:.4g}"
     )
@@ -174,7 +176,7 @@ def overfit_one_batch(case: Case) -> Finding:
     )
 
 
-def by_heart(config, made: setup.Setup, batch, steps: int):
+def by_heart(config, made: build.Setup, batch, steps: int):
     """(loss of each step, Dice at the end or None) of real steps on one batch.
 
     Nothing is augmented; the rate is that of the config after a short warm-up.
@@ -183,7 +185,7 @@ def by_heart(config, made: setup.Setup, batch, steps: int):
     quick.optim.warmup_epochs = float(steps // 10)
     quick.optim.final_scale = 1.0
     quick.transfer.frozen_until = 0
-    tx, _ = assemble.optimiser(
+    tx, _ = from_config.optimiser(
         quick, made.plan._replace(steps_per_epoch=1, total_steps=steps)
     )
     real = probe.real_step(made)

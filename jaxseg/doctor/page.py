@@ -3,13 +3,13 @@
 import textwrap
 from collections.abc import Sequence
 
-from jaxseg import checks
+from jaxseg.config import doctor_checks
 from jaxseg.doctor.case import ERROR, LEVELS, OK, WARNING, Case, Finding
 
 _WIDTH = 88
 _LEFT = 29  # columns before the text of a finding
 _TITLES = {
-    "Data": checks.OF_DATA,
+    "Data": doctor_checks.OF_DATA,
     "Plan": ("total_steps", "batch_size", "learning_rate", "loss_weights"),
     "Feeding": ("sampling_share", "supervision", "value_range", "co_transform"),
     "Model": ("loss_terms", "gradients", "memory", "overfit_one_batch"),

@@ -5,7 +5,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from jaxseg import panels
+from jaxseg import pictures
 from jaxseg.doctor import feeding, probe
 from jaxseg.doctor.case import Case
 from jaxseg.errors import ConfigError
@@ -75,6 +75,6 @@ def row(image, mask, augmented, changed) -> np.ndarray:
     ):
         colour = picture if picture.shape[-1] == 3 else picture[..., :1].repeat(3, -1)
         shown = {"tp": (labels > 0) & (labels != IGNORE)}
-        out += [colour, panels.paint(colour, shown)]
-    joined = panels.small(np.concatenate(out, axis=1), side=_SIDE)
+        out += [colour, pictures.paint(colour, shown)]
+    joined = pictures.small(np.concatenate(out, axis=1), side=_SIDE)
     return np.pad(joined, ((0, _GAP), (0, 0), (0, 0)), constant_values=255)

@@ -3,10 +3,11 @@
 import jax
 import numpy as np
 
-from jaxseg import finetune, transfer
 from jaxseg.data import pipeline
 from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
+from jaxseg.experiment import finetune
+from jaxseg.train_step import parameter_groups
 
 _EPOCHS = 3  # whose order is looked at
 _CUT = 256  # examples whose cut over processes is looked at
@@ -101,7 +102,7 @@ def loss_weights(case: Case) -> Finding:
         f"{name} {_knots(values)}" for name, values in knots.items() if values.any()
     )
     params = case.made.abstract.params
-    heads = [p for p in transfer.paths(params) if p.startswith("aux")]
+    heads = [p for p in parameter_groups.paths(params) if p.startswith("aux")]
     if heads:
         seen += f"; auxiliary head x {case.config.aux_weight:g}"
     negative = [name for name, values in knots.items() if (values < 0).any()]
@@ -112,8 +113,8 @@ def loss_weights(case: Case) -> Finding:
             f"{few(negative or ['aux_weight'])} is below 0: its mistakes are rewarded",
             "weights of 0 or more",
         )
-    chosen = (finetune.groups(case.config) or transfer.groups)(params)
-    frozen = transfer.paths(chosen.frozen)
+    chosen = (finetune.groups(case.config) or parameter_groups.groups)(params)
+    frozen = parameter_groups.paths(chosen.frozen)
     learning = [path for path in heads if not frozen[path]]
     if learning and case.config.aux_weight == 0:
         return Finding(

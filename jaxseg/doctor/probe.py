@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxseg import setup, sharding, step
 from jaxseg.data import pipeline
+from jaxseg.devices import sharding
+from jaxseg.experiment import build
+from jaxseg.train_step import step
 from jaxseg.types import TrainState
 
 IMAGES = 32  # looked at, or a little more: whole batches
@@ -34,15 +36,15 @@ class Stages(NamedTuple):
     validation: np.ndarray  # f32, what it gets of images of validation
 
 
-def real_step(made: setup.Setup) -> functools.partial:
+def real_step(made: build.Setup) -> functools.partial:
     """The train step of the run before it is compiled, with all it is bound to."""
     return made.train_step.__wrapped__
 
 
-def stages(made: setup.Setup) -> Stages:
+def stages(made: build.Setup) -> Stages:
     """The first batches of training and of validation, caught stage by stage."""
     count = max(1, IMAGES // made.plan.batch_size)
-    batches = list(setup.train_batches(made, steps=count))
+    batches = list(build.train_batches(made, steps=count))
     catch = catcher(made)
     caught = [catch(batch, k) for k, batch in enumerate(batches)]
     rows = [
@@ -57,7 +59,7 @@ def stages(made: setup.Setup) -> Stages:
     return Stages(*map(np.concatenate, zip(*rows, strict=True)), validation)
 
 
-def catcher(made: setup.Setup, *, tones: bool = True):
+def catcher(made: build.Setup, *, tones: bool = True):
     """(batch, step) -> (image augmented, image for the network, mask), one real step.
 
     Without `tones`, augmentation only moves pixels.
@@ -125,7 +127,7 @@ def _without_tones(augment):
     return functools.partial(augment.func, *augment.args, **augment.keywords | off)
 
 
-def evaluated(made: setup.Setup, batch) -> np.ndarray:
+def evaluated(made: build.Setup, batch) -> np.ndarray:
     """f32 [b, h, w, c]: what the network gets of a batch in evaluation."""
     seen = {}
 

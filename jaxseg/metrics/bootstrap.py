@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxseg.metrics import counts
+from jaxseg.metrics import overlap
 
 RESAMPLES = 1000
 _CHUNK = 100  # resamples at a time: bounds the memory
@@ -56,7 +56,7 @@ def resample(
         # einsum adds in a fixed order, which BLAS does not: bit-exact when repeated
         drawn = np.einsum("rg,mtg->mtr", taken.astype(np.float64), summed)
         pairs = zip(names, drawn, strict=True)
-        parts.append(np.stack([counts.divide(name, one) for name, one in pairs]))
+        parts.append(np.stack([overlap.divide(name, one) for name, one in pairs]))
     return np.concatenate(parts, axis=1)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
-from jaxseg.metrics import bins as _bins
+from jaxseg.metrics import histograms as _bins
 from jaxseg.metrics import reliability
 
 # Logits are taken of probabilities inside these: the smallest normal float32, and the

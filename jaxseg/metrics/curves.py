@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxseg.metrics import bins as _bins
+from jaxseg.metrics import histograms as _bins
 
 _ROUNDING = 1e-12  # of the float64 sums, added to every bound
 

@@ -8,7 +8,8 @@ import argparse
 import sys
 
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.report import build, compare
+from jaxseg.report.comparison import build
+from jaxseg.report.run import build as run_build
 
 
 def main(argv: list[str]) -> int:
@@ -16,9 +17,9 @@ def main(argv: list[str]) -> int:
     given = _parser().parse_args(argv[1:])
     try:
         if given.output:
-            written = compare.build(given.runs, given.output, metric=given.metric)
+            written = build.build(given.runs, given.output, metric=given.metric)
         elif len(given.runs) == 1 and not given.metric:
-            written = build.build(given.runs[0])
+            written = run_build.build(given.runs[0])
         else:
             raise ConfigError(
                 f"got {len(given.runs)} run directories and no --output; wants one run "

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-import toy
+from support import toy
 
 from jaxseg.data import pipeline
 from jaxseg.data.samplers import balanced

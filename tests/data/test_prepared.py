@@ -7,10 +7,11 @@ import hypothesis
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-import toy
 from hypothesis import strategies as st
+from support import toy
 
-from jaxseg.data import card, prepared, records
+from jaxseg.data import prepared, records
+from jaxseg.data.preparation import card
 from jaxseg.errors import DataError
 
 

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-import toy
+from support import toy
 
 from jaxseg import lookup
-from jaxseg.data import pipeline, sparse
+from jaxseg.data import pipeline, sparse_labels
 from jaxseg.data.samplers import uniform
 from jaxseg.data.supervision import clicks, scribbles
 from jaxseg.errors import ConfigError, DataError
@@ -37,7 +37,9 @@ def split(tmp_path_factory):
 
 
 def drawn(split, **changes):
-    return sparse.draw(split, VIEW, sparse.options(BLOCK | changes, seed=0))
+    return sparse_labels.draw(
+        split, VIEW, sparse_labels.options(BLOCK | changes, seed=0)
+    )
 
 
 DRAWN = [n for n in lookup.names("data/supervision") if n != "stored"]
@@ -162,7 +164,7 @@ def test_every_epoch_and_every_process_sees_the_same_labels(split):
 
 def test_the_budget_is_counted_honestly(split):
     labels = drawn(split, name="clicks", positive=30)
-    told = sparse.describe(labels, split.classes)
+    told = sparse_labels.describe(labels, split.classes)
     masks = np.stack([labels.mask(i) for i in range(len(split))])
     assert told["labelled_pixels"] == np.count_nonzero(masks != IGNORE)
     assert told["per_class"]["square"] == np.count_nonzero(masks == 1) > 0
@@ -171,23 +173,23 @@ def test_the_budget_is_counted_honestly(split):
     asked = np.count_nonzero((masks == 1).sum((1, 2)) < 30)
     assert told["short_images"] == {"background": 0, "square": asked}
     counts = np.bincount(masks[masks != IGNORE], minlength=2)
-    weights = sparse.class_weights(labels, 2)
+    weights = sparse_labels.class_weights(labels, 2)
     assert weights == pytest.approx(counts.sum() / 2 / counts)
 
 
 def test_the_artifact_comes_back_and_another_is_refused(split, tmp_path):
     labels = drawn(split, name="clicks")
-    path = tmp_path / "run" / sparse.FILE
-    sparse.store(path, labels)
-    sparse.store(path, labels)
-    back = sparse.read(path)
+    path = tmp_path / "run" / sparse_labels.FILE
+    sparse_labels.store(path, labels)
+    sparse_labels.store(path, labels)
+    back = sparse_labels.read(path)
     assert back.options == labels.options and back.ids == labels.ids
     np.testing.assert_array_equal(back.mask(3), labels.mask(3))
     with pytest.raises(DataError, match="other labelled pixels"):
-        sparse.store(path, drawn(split, name="clicks", seed=1))
+        sparse_labels.store(path, drawn(split, name="clicks", seed=1))
     path.write_bytes(b"no zip")
     with pytest.raises(DataError, match="holds no labelled pixels"):
-        sparse.read(path)
+        sparse_labels.read(path)
 
 
 def test_two_annotators_unite_and_a_disagreement_is_left_out(split, tmp_path):
@@ -197,11 +199,11 @@ def test_two_annotators_unite_and_a_disagreement_is_left_out(split, tmp_path):
     other = one._replace(label=np.where(one.image == 4, 1 - one.label, one.label))
     paths = tmp_path / "a.npz", tmp_path / "b.npz"
     for path, labels in zip(paths, (one, other), strict=True):
-        sparse.store(path, labels)
+        sparse_labels.store(path, labels)
     found = drawn(split, name="stored", paths=tuple(map(str, paths)))
     np.testing.assert_array_equal(found.mask(3), one.mask(3))
     assert (one.mask(4) != IGNORE).any() and (found.mask(4) == IGNORE).all()
     with pytest.raises(DataError, match="draw them again"):
         view = dataclasses.replace(VIEW, size=(10, 8))
         block = BLOCK | {"name": "stored", "paths": (str(paths[0]),)}
-        sparse.draw(split, view, sparse.options(block, seed=0))
+        sparse_labels.draw(split, view, sparse_labels.options(block, seed=0))

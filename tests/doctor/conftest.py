@@ -1,8 +1,7 @@
 """Healthy runs that the tests of doctor examine, and spoil."""
 
-import doctored
 import pytest
-import runs
+from support import doctored, runs
 
 
 @pytest.fixture(scope="session")

@@ -2,23 +2,24 @@
 
 import logging
 
-import doctored
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import doctored
 
-from jaxseg import checks, errors, lookup
+from jaxseg import errors, lookup
+from jaxseg.config import doctor_checks
 from jaxseg.data import records
 from jaxseg.doctor import audit, model, page
 from jaxseg.losses import dice
 
 
 def test_every_name_is_one_check_and_has_a_place_on_the_page():
-    assert len(set(checks.ALL)) == len(checks.ALL)
+    assert len(set(doctor_checks.ALL)) == len(doctor_checks.ALL)
     placed = [name for names in page._TITLES.values() for name in names]
-    assert sorted(placed) == sorted(checks.ALL)
-    for name in checks.ALL:
+    assert sorted(placed) == sorted(doctor_checks.ALL)
+    for name in doctor_checks.ALL:
         homes = [m for m in audit._FAMILIES if hasattr(m, name)]
         assert len(homes) == 1 and audit.find(name).__doc__
 
@@ -26,7 +27,7 @@ def test_every_name_is_one_check_and_has_a_place_on_the_page():
 @pytest.mark.parametrize("healthy", ["phantoms", "folder"])
 def test_a_healthy_run_passes_every_check(healthy, request):
     case = doctored.small(request.getfixturevalue(healthy))
-    names = checks.FAST + checks.FULL
+    names = doctor_checks.FAST + doctor_checks.FULL
     found = doctored.found(case, *names)
     assert tuple(found) == names
     bad = {n: f for n, f in found.items() if f.level != "ok"}

@@ -5,15 +5,17 @@ import subprocess
 import sys
 
 import cv2
-import doctored
 import numpy as np
 import pytest
-import runs
 from data import real
+from support import doctored, runs
 
-from jaxseg import checks, config_check, errors, rundir, train
+from jaxseg import errors
+from jaxseg.config import check, doctor_checks
 from jaxseg.doctor import audit, page, pictures
 from jaxseg.doctor.case import Finding
+from jaxseg.run_directory import files
+from jaxseg.train import loop
 
 SMOKE = "--config=configs/folder.py:smoke"
 
@@ -39,7 +41,7 @@ def test_the_page_of_a_real_folder(tmp_path):
     end = next(i for i, line in enumerate(lines) if line.startswith("Next: "))
     shown = "\n".join(lines[start:end])
     assert all(len(line) <= 88 for line in lines[start:end])
-    for name in checks.FAST + checks.FULL:
+    for name in doctor_checks.FAST + doctor_checks.FULL:
         assert f" {name} " in shown
     assert "\0" not in done.stdout and "100 % in train" in " ".join(shown.split())
     assert "error" not in shown and "Ready to train, with 2 warning(s)" in shown
@@ -90,7 +92,7 @@ def test_a_mistake_is_answered_before_jax_starts(words, said):
 def test_wrong_settings_are_refused(key, value, said):
     config = runs.config("pneumothorax", **{f"doctor.{key}": value})
     with pytest.raises(errors.ConfigError, match=said):
-        config_check.check(config)
+        check.check(config)
 
 
 def _leaking(tmp_path, **changes):
@@ -104,7 +106,7 @@ def _leaking(tmp_path, **changes):
 def test_an_error_stops_training_unless_it_is_ignored(tmp_path, caplog):
     config = _leaking(tmp_path)
     with pytest.raises(errors.DataError, match="duplicates: 1 image") as raised:
-        train.train_and_evaluate(config, tmp_path / "run")
+        loop.train_and_evaluate(config, tmp_path / "run")
     assert "config.doctor.ignore: ('duplicates',)" in str(raised.value)
     assert not (tmp_path / "run" / "checkpoints").exists()
     config.doctor.ignore = ("duplicates",)
@@ -127,12 +129,12 @@ def test_errors_of_the_data_outrank_those_of_the_config():
 def test_a_run_from_before_doctor_goes_on(phantoms, tmp_path):
     old = phantoms.config.copy_and_resolve_references()
     del old["doctor"]
-    config_check.check(old)
+    check.check(old)
     audit.fast(old, phantoms.made)
-    rundir.check_config(tmp_path, old.to_dict())
+    files.check_config(tmp_path, old.to_dict())
     (tmp_path / "history.csv").write_text("step\n")
     now = phantoms.config.to_dict()
-    assert rundir.check_config(tmp_path, now, allowed=train.FREE) == "resume"
+    assert files.check_config(tmp_path, now, allowed=loop.FREE) == "resume"
 
 
 def test_the_page_says_what_to_do(phantoms):

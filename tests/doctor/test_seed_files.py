@@ -1,9 +1,9 @@
 """Mistakes of the seeds that lie in the files of a folder: caught by name."""
 
 import cv2
-import doctored
 import numpy as np
 import pytest
+from support import doctored
 
 from jaxseg import errors
 

@@ -6,11 +6,11 @@ The seeds are five experiments whose reports looked fine: weak supervision by cl
 
 import functools
 
-import doctored
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import doctored
 
 from jaxseg import errors
 from jaxseg.data import augment, pipeline

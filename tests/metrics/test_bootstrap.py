@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxseg.metrics import bootstrap, counts
+from jaxseg.metrics import bootstrap, overlap
 
 KAGGLE = ["dice_kaggle"]
 
@@ -11,7 +11,7 @@ KAGGLE = ["dice_kaggle"]
 def _terms(n, name="dice_kaggle", seed=0):
     rng = np.random.default_rng(seed)
     tp, fp, fn = rng.integers(1, 50, (3, n))
-    return counts.terms(name, tp=tp, fp=fp, fn=fn, tn=fn)[None]
+    return overlap.terms(name, tp=tp, fp=fp, fn=fn, tn=fn)[None]
 
 
 def test_every_resample_takes_as_many_groups_as_there_are():
@@ -31,7 +31,7 @@ def test_same_seed_same_values_and_another_seed_others():
 
 def test_interval_of_a_mean_agrees_with_theory():
     terms = _terms(400)
-    value = counts.divide(*KAGGLE, terms[0].sum(axis=-1))
+    value = overlap.divide(*KAGGLE, terms[0].sum(axis=-1))
     error = terms[0, 0].std() / np.sqrt(400)
     drawn = bootstrap.resample(KAGGLE, terms, np.arange(400).astype(str))[0]
     low, high = bootstrap.interval(drawn)
@@ -61,7 +61,7 @@ def test_images_of_a_group_move_together():
 
 def test_undefined_resamples_are_left_out():
     tp, none = np.array([5, 0]), np.array([0, 0])
-    terms = counts.terms("dice_pooled", tp=tp, fp=none, fn=none, tn=none)[None]
+    terms = overlap.terms("dice_pooled", tp=tp, fp=none, fn=none, tn=none)[None]
     drawn = bootstrap.resample(["dice_pooled"], terms, ["a", "b"])[0]
     assert np.isnan(drawn).any() and bootstrap.interval(drawn) == (1.0, 1.0)
     assert bootstrap.interval(np.full(9, np.nan)) == (None, None)

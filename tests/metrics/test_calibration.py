@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn import metrics as sklearn
 from sklearn.calibration import calibration_curve
 
-from jaxseg.metrics import bins, calibration, reliability
+from jaxseg.metrics import calibration, histograms, reliability
 
 EDGES = np.arange(1, reliability.ROWS) / reliability.ROWS
 
@@ -32,13 +32,15 @@ def _brute(truth, score):
 
 def _pooled(truth, score, *, look=True):
     """(pooled, seen) as `measure` keeps them."""
-    code = bins.bins(score)
+    code = histograms.bins(score)
     pooled = np.stack(
-        [np.bincount(code[truth == c], minlength=bins.BINS) for c in (0, 1)]
+        [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
     )
-    seen = np.where(pooled.any(axis=0), bins.MIXED, bins.EMPTY).astype(np.int32)
+    seen = np.where(pooled.any(axis=0), histograms.MIXED, histograms.EMPTY).astype(
+        np.int32
+    )
     if look:
-        seen = bins.values(score, code, pooled.sum(axis=0))
+        seen = histograms.values(score, code, pooled.sum(axis=0))
     return pooled, seen
 
 
@@ -103,7 +105,9 @@ def test_the_bounds_hold_and_are_small(kind, look):
 def test_rows_are_the_calibration_curve_of_scikit_learn(kind):
     truth, score = _draw(kind)
     if kind == "smooth":  # scores that no row shares a cell for
-        score = bins.GRID[np.searchsorted(bins.GRID, score) - 1].astype(np.float32)
+        score = histograms.GRID[np.searchsorted(histograms.GRID, score) - 1].astype(
+            np.float32
+        )
     ours = calibration.figures(calibration.pixel_cells(*_pooled(truth, score)))
     kept = [row for row in ours["rows"] if row["count"]]
     edges = np.linspace(0, 1, reliability.ROWS + 1)
@@ -179,8 +183,8 @@ def test_nll_is_the_log_loss_of_scikit_learn():
 
 
 def test_nothing_scored_has_no_value_and_support_zero():
-    pooled = np.zeros((2, bins.BINS), np.int64)
-    seen = np.full(bins.BINS, bins.EMPTY, np.int32)
+    pooled = np.zeros((2, histograms.BINS), np.int64)
+    seen = np.full(histograms.BINS, histograms.EMPTY, np.int32)
     ours = calibration.figures(calibration.pixel_cells(pooled, seen))
     for name in calibration.FIGURES:
         assert ours[name] is None and ours[f"{name}_error_bound"] is None

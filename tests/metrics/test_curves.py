@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from jaxseg.metrics import bins, curves
+from jaxseg.metrics import curves, histograms
 
 FIGURES = ("average_precision", "pr_auc_trapezoid", "roc_auc", "best_f1")
 
@@ -21,11 +21,11 @@ def _scikit_learn(truth, score):
 
 
 def _binned(truth, score):
-    code = bins.bins(score)
+    code = histograms.bins(score)
     counts = np.stack(
-        [np.bincount(code[truth == c], minlength=bins.BINS) for c in (0, 1)]
+        [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
     )
-    seen = bins.values(score, code, counts.sum(axis=0))
+    seen = histograms.values(score, code, counts.sum(axis=0))
     return curves.pixel_curve(counts, seen)
 
 
@@ -139,10 +139,10 @@ def test_figures_survive_more_pixels_than_int32_holds():
 
 def test_rows_are_the_exact_curve():
     truth, score = _draw("smooth", 3000)
-    code = bins.bins(score)
-    counts = [np.bincount(code[truth == c], minlength=bins.BINS) for c in (0, 1)]
-    rows = curves.rows(bins.coarse(np.stack(counts)))
-    assert len(rows) == len(bins.GRID) <= 500
+    code = histograms.bins(score)
+    counts = [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
+    rows = curves.rows(histograms.coarse(np.stack(counts)))
+    assert len(rows) == len(histograms.GRID) <= 500
     for row in rows[::50]:
         guess = score > np.float32(row["threshold"])
         hits = (guess & (truth == 1)).sum()

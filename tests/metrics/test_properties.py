@@ -5,12 +5,11 @@ import dataclasses
 import hypothesis
 import numpy as np
 import pytest
-import scored
 from hypothesis import strategies
+from support import scored
 
-from jaxseg import operating_point, score
-from jaxseg.metrics import table
-from jaxseg.metrics import tally as tallies
+from jaxseg.evaluation import baselines, metric_table, operating_point, result
+from jaxseg.evaluation import tally as tallies
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
 N = 9
@@ -20,9 +19,9 @@ properties = hypothesis.settings(max_examples=12, deadline=None, derandomize=Tru
 def _tallies(k):
     """One tally an image."""
     split, predictions = scored.make(N, k=k, seed=2)
-    whole = score.score(predictions, split, to_native=scored.keep)
+    whole = result.score(predictions, split, to_native=scored.keep)
     parts = [
-        score.score([prediction], split, to_native=scored.keep)
+        result.score([prediction], split, to_native=scored.keep)
         for prediction in predictions
     ]
     return split, whole, parts
@@ -43,10 +42,10 @@ def _found(tally, k):
     """Every number of the table, with intervals, and every baseline."""
     split = MADE[k][0]
     groups = [split.groups[i % N] for i in tally.index]
-    rows = table.rows(_at(tally, k), split.classes, groups, resamples=30)
-    point = operating_point.choose_baseline(tally, **SOURCE)
+    rows = metric_table.rows(_at(tally, k), split.classes, groups, resamples=30)
+    point = baselines.choose(tally, **SOURCE)
     where = {"split": "test", "split_hash": "t1", "classes": split.classes}
-    return rows, operating_point.baselines(tally, point, **where)
+    return rows, baselines.rows(tally, point, **where)
 
 
 def _points(tally):
@@ -76,9 +75,9 @@ def test_images_in_another_order(k, order):
         for i, part in enumerate(parts)
     ]
     other = tallies.merge(moved)
-    assert table.summary(_at(other, k)) == table.summary(_at(whole, k))
+    assert metric_table.summary(_at(other, k)) == metric_table.summary(_at(whole, k))
     for c in range(k):
-        kinds = [table.of_class(_at(t, k), c) for t in (whole, other)]
+        kinds = [metric_table.of_class(_at(t, k), c) for t in (whole, other)]
         assert all(np.array_equal(kinds[0][n], kinds[1][n][order]) for n in kinds[0])
     if k == 2:
         assert list(_points(other)) == list(_points(whole))

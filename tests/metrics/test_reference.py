@@ -4,14 +4,14 @@ import decimal
 
 import numpy as np
 import pytest
-import scored
 from sklearn import metrics as sklearn
+from support import scored
 
-from jaxseg import score
-from jaxseg.metrics import counts, table
-from jaxseg.metrics.measure import measure
-from jaxseg.metrics.tally import merge
-from jaxseg.report import derive
+from jaxseg.evaluation import metric_table, result
+from jaxseg.evaluation.count import measure
+from jaxseg.evaluation.tally import merge
+from jaxseg.metrics import overlap
+from jaxseg.report import derived_numbers
 
 SKLEARN = {
     "dice": sklearn.f1_score,
@@ -79,11 +79,11 @@ def _mean(name, pairs, c=1):
 def _agree(pairs, k=2):
     tally = _counted(pairs, k)
     for c in range(1, k):
-        each = table.of_class(tally, c)
-        for name in counts.METRICS:
-            pooled = name in counts.POOLED
+        each = metric_table.of_class(tally, c)
+        for name in overlap.METRICS:
+            pooled = name in overlap.POOLED
             theirs = _theirs(name[:-7], pairs, c) if pooled else _mean(name, pairs, c)
-            ours = counts.value(name, each)
+            ours = overlap.value(name, each)
             if theirs is None:
                 assert ours is None, (name, ours)
             else:
@@ -151,10 +151,10 @@ def test_matthews_of_huge_counts(case, scale):
     parts = {
         n: np.array([x]) for n, x in zip(("tp", "fp", "fn", "tn"), whole, strict=True)
     }
-    found = counts.value("matthews_pooled", parts)
+    found = overlap.value("matthews_pooled", parts)
     assert found == pytest.approx(exact, rel=1e-15) and -1 <= found <= 1
-    summed = counts.terms("matthews_pooled", **parts)
-    assert counts.divide("matthews_pooled", summed)[0] == pytest.approx(
+    summed = overlap.terms("matthews_pooled", **parts)
+    assert overlap.divide("matthews_pooled", summed)[0] == pytest.approx(
         exact, abs=1e-14
     )
 
@@ -162,7 +162,7 @@ def test_matthews_of_huge_counts(case, scale):
 def _of(tp, fp, fn, tn=0):
     one = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
     parts = {key: np.array([n]) for key, n in one.items()}
-    return {n.removesuffix("_pooled"): counts.value(n, parts) for n in counts.POOLED}
+    return {n.removesuffix("_pooled"): overlap.value(n, parts) for n in overlap.POOLED}
 
 
 def test_second_crack_report():
@@ -207,17 +207,19 @@ def test_all_foreground_of_the_click_report():
 
 def test_an_absent_class_of_the_covid_report_leaves_the_mean():
     dice = [2 * i / (1 + i) for i in (0.9556, 0.6601, 0.5623)]
-    assert counts.mean_of_present(dice) == pytest.approx(0.830795, abs=5e-7)
-    assert counts.mean_of_present([*dice, None]) == counts.mean_of_present(dice)
-    assert counts.mean_of_present([*dice, 0.0]) == pytest.approx(0.623096, abs=5e-7)
+    assert overlap.mean_of_present(dice) == pytest.approx(0.830795, abs=5e-7)
+    assert overlap.mean_of_present([*dice, None]) == overlap.mean_of_present(dice)
+    assert overlap.mean_of_present([*dice, 0.0]) == pytest.approx(0.623096, abs=5e-7)
     half = {n: np.zeros(1166, int) for n in ("tp", "fp")}
     half |= {"fn": np.repeat([0, 3], 583), "tn": np.repeat([9, 6], 583)}
-    assert counts.value("dice_kaggle", half) == 0.5  # always empty, half is empty
+    assert overlap.value("dice_kaggle", half) == 0.5  # always empty, half is empty
 
 
 def test_class_weights_at_a_ratio_of_107_45():
     train = {"pixels": [10745, 100]}
-    rows = derive.class_weights({"splits": {"train": train}, "classes": ["no", "yes"]})
+    rows = derived_numbers.class_weights(
+        {"splits": {"train": train}, "classes": ["no", "yes"]}
+    )
     expected = [row["expected"] for row in rows]
     assert expected == pytest.approx([0.504653, 54.225], rel=1e-6)
     ours = 209_715_200 - 2_083_861, 2_083_861
@@ -230,9 +232,9 @@ def test_a_class_without_value_is_said_to_leave_the_mean():
     split, predictions = scored.make(6, k=3)
     for _, p in predictions:
         p[...] = np.eye(3, dtype=np.float32)[np.minimum(p.argmax(-1), 1)]
-    tally = score.score(predictions, split, to_native=scored.keep)
-    rows = table.rows(tally, split.classes, split.groups, resamples=20)
-    mean = {r["name"]: r for r in rows if r["class"] == table.MEAN}
+    tally = result.score(predictions, split, to_native=scored.keep)
+    rows = metric_table.rows(tally, split.classes, split.groups, resamples=20)
+    mean = {r["name"]: r for r in rows if r["class"] == metric_table.MEAN}
     some = {(r["name"], r["class"]): r for r in rows}
     precision = mean["precision_pooled"]
     assert some["precision_pooled", "other"]["value"] is None

@@ -14,7 +14,7 @@ from flax import traverse_util
 from jaxseg.errors import ConfigError
 from jaxseg.models import _resnet, resnet_unet
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parents[1] / "support" / "golden"
 
 
 @functools.cache

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.models import _hf_names, swin_upernet
+from jaxseg.models import swin_upernet
+from jaxseg.weights import hf_names
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parents[1] / "support" / "golden"
 
 
 @functools.cache
@@ -37,7 +38,7 @@ def golden(name):
     shapes = jax.eval_shape(
         functools.partial(model.init, train=False), jax.random.key(0), image
     )
-    return model, _hf_names.from_hf(published(arrays), shapes), arrays
+    return model, hf_names.from_hf(published(arrays), shapes), arrays
 
 
 def published(arrays):
@@ -92,7 +93,7 @@ def test_training_mode_equals_hugging_face_and_moves_the_same_statistics():
     out, state = apply(variables, nhwc(arrays["image"]))
     assert_equal_to(out["logits"], nhwc(arrays["train_logits"]), "logits")
     after = {k[6:]: v for k, v in arrays.items() if k.startswith("after/")}
-    want = _hf_names.from_hf({**published(arrays), **after}, variables)["batch_stats"]
+    want = hf_names.from_hf({**published(arrays), **after}, variables)["batch_stats"]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5),
         state["batch_stats"],
@@ -139,14 +140,14 @@ def test_a_checkpoint_is_imported_completely_or_not_at_all():
     name = "backbone.encoder.layers.1.blocks.1.attention.self.key.bias"
     without = {k: v for k, v in hf.items() if k != name}
     with pytest.raises(DataError, match=f"lacks 1: {name}"):
-        _hf_names.from_hf(without, variables)
+        hf_names.from_hf(without, variables)
     with pytest.raises(DataError, match="no use of the model, 1: neck.weight"):
-        _hf_names.from_hf({**hf, "neck.weight": np.zeros(1)}, variables)
+        hf_names.from_hf({**hf, "neck.weight": np.zeros(1)}, variables)
     with pytest.raises(
         DataError, match=r"of another shape .*: .*query.bias \(25,\) for \(24,\)"
     ):
         longer = {**hf, name: np.zeros(9), "backbone.swin.layernorm.bias": np.zeros(1)}
-        _hf_names.from_hf(longer, variables)
+        hf_names.from_hf(longer, variables)
 
 
 def test_skipped_names_keep_their_values_and_all_others_are_imported():
@@ -154,7 +155,7 @@ def test_skipped_names_keep_their_values_and_all_others_are_imported():
     five = model.clone(num_classes=5)
     start = jax.tree.map(lambda x: np.full(x.shape, np.nan, x.dtype), shapes_of(five))
     skip = ("decode_head.classifier", "auxiliary_head.classifier")
-    got = _hf_names.from_hf(published(arrays), start, skip=skip)
+    got = hf_names.from_hf(published(arrays), start, skip=skip)
     nan = [
         jax.tree_util.keystr(path, simple=True, separator="/")
         for path, leaf in jax.tree_util.tree_leaves_with_path(got)

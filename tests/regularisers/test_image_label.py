@@ -8,21 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import runs
-import tiny
+from support import runs, tiny
 
-from jaxseg import (
-    assemble,
-    config_check,
-    errors,
-    setup,
-    sharding,
-    state,
-    step,
-    train,
-)
+from jaxseg import errors
+from jaxseg.config import check
+from jaxseg.devices import sharding
 from jaxseg.doctor import audit
+from jaxseg.experiment import build, from_config
 from jaxseg.regularisers import image_label
+from jaxseg.train import loop
+from jaxseg.train_step import state, step
 from jaxseg.types import IGNORE
 
 RANGE = (0.001, 0.3, 1.0, 5.0, 100.0)  # of sharpness
@@ -96,8 +91,8 @@ def test_a_network_learns_where_things_are_from_image_labels_alone():
     config = runs.config("pneumothorax")
     with config.unlocked():
         config.loss = {"image_label": {"weight": 1.0, "sharpness": 5.0}}
-    config_check.check(config)
-    terms = assemble.losses(config, CARD)
+    check.check(config)
+    terms = from_config.losses(config, CARD)
     arguments = tiny.arguments(losses=terms, tx=optax.adam(3e-2))
     mesh = sharding.make_mesh(data=0, fsdp=1)
     init = {k: arguments[k] for k in ("model", "tx")}
@@ -135,7 +130,7 @@ def config():
 
 def supervision(config, labels=None):
     """What doctor says of the labels; `labels` in place of those of the images."""
-    made = setup.load(config, batch_size=8)
+    made = build.load(config, batch_size=8)
     if labels is not None:
         train = made.splits["train"]
         labels = np.resize(labels, len(train))
@@ -147,7 +142,7 @@ def supervision(config, labels=None):
 
 def test_a_run_learns_from_image_labels_and_says_so(config, tmp_path):
     assert supervision(config).level == "ok"
-    record = train.train_and_evaluate(config, tmp_path / "run")
+    record = loop.train_and_evaluate(config, tmp_path / "run")
     assert record["supervision"]["labelled_pixels"] == 0
     rows = runs.history(tmp_path / "run")
     assert float(rows[-1]["loss/image_label"]) > 0 == float(rows[-1]["loss/dice"])
@@ -158,7 +153,7 @@ def test_a_loss_without_its_labels_stops_before_training(config, tmp_path):
     deaf = config.copy_and_resolve_references()
     deaf.loss.image_label.weight = 0.0
     with pytest.raises(errors.ConfigError, match="supervision: no pixels and .*dice;"):
-        train.train_and_evaluate(deaf, tmp_path / "run")
+        loop.train_and_evaluate(deaf, tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()
     assert "no pixels and 0 of" in supervision(config, [-1]).seen
     clicks = deaf.copy_and_resolve_references()

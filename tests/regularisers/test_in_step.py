@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import runs
-import tiny
+from support import runs, tiny
 
-from jaxseg import assemble, config_check, errors, lookup, state, step
+from jaxseg import errors, lookup
+from jaxseg.config import check
+from jaxseg.experiment import from_config
+from jaxseg.train_step import state, step
 from jaxseg.types import IGNORE
 
 CARD = {"classes": ["background", "cell"], "class_weights": [0.5, 1.0]}
@@ -52,7 +54,7 @@ def test_a_step_with_image_and_teacher_trains_and_is_finite():
     terms |= {"neighbourhood": {"radius": 2, "confidence": 0.6}}
     config = config_of(**terms)
     config.optim.ema = 0.8
-    now, run = start(one_device(), losses=assemble.losses(config, CARD), ema=0.8)
+    now, run = start(one_device(), losses=from_config.losses(config, CARD), ema=0.8)
     numbers = []
     for k in range(30):
         now, more = run(now, clicks(k))
@@ -72,7 +74,7 @@ def test_the_term_gets_the_augmented_image_and_the_average_of_parameters():
 
     config = config_of(neighbourhood={"radius": 2, "confidence": 0.5})
     config.optim.ema = 0.9
-    terms = assemble.losses(config, CARD)
+    terms = from_config.losses(config, CARD)
     model = tiny.Model(norm=False)
     changes = {"losses": terms, "model": model, "ema": 0.9, "augment": turned}
     now, run = start(one_device(), tx=optax.sgd(3.0), **changes)
@@ -98,21 +100,21 @@ def test_the_term_gets_the_augmented_image_and_the_average_of_parameters():
 def test_a_term_with_a_teacher_needs_the_average_of_parameters():
     config = config_of(partial_cross_entropy={}, neighbourhood={})
     with pytest.raises(errors.ConfigError, match="loss.neighbourhood .*optim.ema"):
-        assemble.losses(config, CARD)
+        from_config.losses(config, CARD)
     config.optim.ema = 0.99
-    assert set(assemble.losses(config, CARD)) == set(config.loss)
+    assert set(from_config.losses(config, CARD)) == set(config.loss)
     config.optim.ema = 0.0
     config.loss.neighbourhood.weight = 0.0  # off, so nothing is asked for
-    assert set(assemble.losses(config, CARD)) == {"partial_cross_entropy"}
+    assert set(from_config.losses(config, CARD)) == {"partial_cross_entropy"}
 
 
 def test_a_term_is_found_in_either_folder_and_a_wrong_name_lists_both():
-    config_check.check(config_of(dice={}, gated_crf={}))
+    check.check(config_of(dice={}, gated_crf={}))
     for wrong, words in (("gated_cfr", "did you mean 'gated_crf'"), ("x", "choose")):
         config = config_of(dice={}, **{wrong: {}})
-        for check in (config_check.check, lambda c: assemble.losses(c, CARD)):
+        for run in (check.check, lambda c: from_config.losses(c, CARD)):
             with pytest.raises(errors.ConfigError, match=words) as caught:
-                check(config)
+                run(config)
             assert "jaxseg/losses/ and jaxseg/regularisers/" in str(caught.value)
     for name in ("dice", "entropy"):
         assert repr(name) in str(caught.value)

@@ -1,10 +1,11 @@
 """Runs made once and reported once for all tests of the report."""
 
-import fake_run
 import pytest
+from support import fake_run
 
-from jaxseg.report import build, figures
+from jaxseg.report import figures
 from jaxseg.report.read import read
+from jaxseg.report.run import build
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from jaxseg.errors import DataError
-from jaxseg.report import cases, derive, text
+from jaxseg.report import derived_numbers, text
 from jaxseg.report.read import read
+from jaxseg.report.run import cases
 
 
 @pytest.fixture
@@ -78,13 +79,13 @@ def test_not_a_number_becomes_undefined(copy):
 def test_progression_covers_every_epoch_once(run):
     for count in (1, 7, 10, 23, 24):
         part = run | {"history": run["history"][:count]}
-        ranges = derive.progression(part, "validation/dice_positives")
+        ranges = derived_numbers.progression(part, "validation/dice_positives")
         covered = [
             e for r in ranges for e in range(int(r["first"]), int(r["last"]) + 1)
         ]
         assert covered == list(range(1, count + 1)) and len(ranges) == min(10, count)
-    _, values = derive.column(run, "validation/dice_positives")
-    ranges = derive.progression(run, "validation/dice_positives")
+    _, values = derived_numbers.column(run, "validation/dice_positives")
+    ranges = derived_numbers.progression(run, "validation/dice_positives")
     assert max(r["best"] for r in ranges) == values.max()
 
 
@@ -94,7 +95,7 @@ def test_image_curves_agree_with_scikit_learn(run):
         row["max_probability"] = round(row["max_probability"], 1)
     truth = [row["positive"] for row in split["images"]]
     score = [row["max_probability"] for row in split["images"]]
-    curves = derive.image_curves(split)
+    curves = derived_numbers.image_curves(split)
     area = np.trapezoid(curves["recall"], curves["fpr"])
     assert area == pytest.approx(sk.roc_auc_score(truth, score), abs=1e-12)
     steps = np.diff(curves["recall"]) @ curves["precision"][1:]
@@ -106,7 +107,7 @@ def test_realised_share_is_weighted_by_the_images_fed(run):
     rows = [(1, 10, 0.8, 0.9), (2, 40, 0.4, 0.5)]  # 10 then 30 images
     names = ("epoch", "images_seen", "share_target", "share_realised")
     run["history"] = [dict(zip(names, row, strict=True)) for row in rows]
-    seen = derive.shares(run)
+    seen = derived_numbers.shares(run)
     assert seen["realised"] == pytest.approx((10 * 0.9 + 30 * 0.5) / 40)
     assert (seen["first"], seen["last"]) == (0.8, 0.4)
     assert seen["worst_gap"] == pytest.approx(0.1)

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.data import image_files, intensity, staging
-from jaxseg.data._folder_check import raise_all
-from jaxseg.data._folder_files import suggestion, visible
+from jaxseg.data import intensity
+from jaxseg.data.datasets._folder.check import raise_all
+from jaxseg.data.files import images
+from jaxseg.data.files.listing import suggestion, visible
+from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
 from jaxseg.types import Example
 
@@ -41,13 +43,15 @@ def find(source: pathlib.Path, group_pattern: str) -> list[Pair]:
         inner = _folders(source / split, tuple(_SUFFIXES), problems)
         if len(inner) < len(_SUFFIXES):
             continue
-        images, labels = (_stems(source / split / name, problems) for name in inner)
-        problems += _alone(images, labels, "an image without a label")
-        problems += _alone(labels, images, "a label without an image")
-        if not images:
+        image_paths, label_paths = (
+            _stems(source / split / name, problems) for name in inner
+        )
+        problems += _alone(image_paths, label_paths, "an image without a label")
+        problems += _alone(label_paths, image_paths, "a label without an image")
+        if not image_paths:
             problems.append(f"{source / split / 'images'} holds no image.")
-        for stem in sorted(images.keys() & labels.keys()):
-            paths = images[stem], labels[stem]
+        for stem in sorted(image_paths.keys() & label_paths.keys()):
+            paths = image_paths[stem], label_paths[stem]
             files = tuple(path.relative_to(source).as_posix() for path in paths)
             group = _group(paths[0], stem, group_pattern, problems)
             pairs.append(Pair(f"{split}/{stem}", files, f"{split}/{group}"))
@@ -110,23 +114,23 @@ def _group(path: pathlib.Path, stem: str, pattern: str, problems) -> str:
     return stem
 
 
-def job(pair: Pair, *, label_values: str, colour: bool) -> staging.Job:
+def job(pair: Pair, *, label_values: str, colour: bool) -> convert.Job:
     """What `example` converts; `colour` repeats a grey image into three channels."""
     note = json.dumps([pair.group, label_values, colour])
-    return staging.Job(pair.id, pair.files, note)
+    return convert.Job(pair.id, pair.files, note)
 
 
-def example(root: pathlib.Path, job: staging.Job) -> tuple[Example, dict]:
+def example(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
     """The example of a pair, and what is counted in it; Refused for a pair unfit."""
     group, label_values, colour = json.loads(job.note)
     path, label = (root / name for name in job.files)
     try:
-        image = image_files.read_image(path)
-        values = image_files.read_mask(label)
+        image = images.read_image(path)
+        values = images.read_mask(label)
         _same_size(path, image, label, values)
         mask, soft = to_mask(values, label, label_values)
     except DataError as error:
-        raise staging.Refused(str(error)) from error
+        raise convert.Refused(str(error)) from error
     if colour:
         image = np.repeat(image, 3 // image.shape[-1], axis=-1)
     elif (image == image[..., :1]).all():

@@ -11,8 +11,8 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from jaxseg.data import rle
-from jaxseg.data.staging import Job
+from jaxseg.data.files import rle
+from jaxseg.data.preparation.convert import Job
 from jaxseg.errors import DataError
 
 _MISSING = 0.05  # a larger share of lost or unlabelled images is a wrong folder

@@ -21,10 +21,12 @@ from collections.abc import Callable, Mapping
 import tensorflow_datasets as tfds
 from absl import logging
 
-from jaxseg.data import _folder_check as check
-from jaxseg.data import _folder_records as folder_records
-from jaxseg.data import card, image_files, intensity, preparation, splits
-from jaxseg.data._folder_files import fingerprint, suggestion
+from jaxseg.data import intensity
+from jaxseg.data.datasets._folder import check
+from jaxseg.data.datasets._folder import examples as folder_records
+from jaxseg.data.files import images
+from jaxseg.data.files.listing import fingerprint, suggestion
+from jaxseg.data.preparation import build_once, card, splits
 from jaxseg.data.records import features
 from jaxseg.errors import ConfigError, DataError
 
@@ -67,7 +69,7 @@ def prepare(
     progress: bool = True,
     mask_format: str = "auto",
     allow_unlabelled: bool = False,
-    max_pixels: int = image_files.MAX_PIXELS,
+    max_pixels: int = images.MAX_PIXELS,
     validation: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
@@ -126,7 +128,7 @@ def _build(source, part, options, *, progress) -> pathlib.Path:
     builder = Builder(
         shards=shards, channels=plan.channels, dtype=plan.dtype, data_dir=part
     )
-    preparation.download_and_prepare(builder)
+    build_once.download_and_prepare(builder)
     directory = pathlib.Path(builder.data_path)
     columns = [
         [getattr(i, k) for i in items if i.split] for k in ("id", "group", "split")

@@ -20,9 +20,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from jaxseg.data import card, intensity, phc_tree, preparation, splits, staging
-from jaxseg.data._folder_check import raise_all
+from jaxseg.data import intensity
 from jaxseg.data.datasets import _phc_source
+from jaxseg.data.datasets._folder.check import raise_all
+from jaxseg.data.phantoms import phc_tree
+from jaxseg.data.preparation import build_once, card, convert, splits
 from jaxseg.data.records import features
 from jaxseg.errors import ConfigError, DataError
 
@@ -88,7 +90,7 @@ def prepare(
     options = {"label_values": label_values, "validation": validation}
     options |= {"group_pattern": group_pattern, "seed": seed}
     build = functools.partial(_build, pairs, source, options=options, progress=progress)
-    return preparation.once(
+    return build_once.once(
         Builder,
         source=source,
         files=[name for pair in pairs for name in pair.files],
@@ -120,19 +122,19 @@ def _check(label_values: str, validation: float, group_pattern: str) -> None:
 
 def _build(pairs, source, part: pathlib.Path, *, options, progress) -> pathlib.Path:
     cache = part / "cache"
-    convert = functools.partial(_rows, pairs, source, cache, options, progress)
-    rows = convert(colour=False)
+    convert_all = functools.partial(_rows, pairs, source, cache, options, progress)
+    rows = convert_all(colour=False)
     if len({row["channels"] for row in rows}) > 1:  # grey among colour
-        rows = convert(colour=True)
+        rows = convert_all(colour=True)
     rule, warned = _divide(rows, options)
     shutil.rmtree(part / "tfds", ignore_errors=True)  # left by a crash
     shards = {
-        split: staging.shards([r for r in rows if r["split"] == split], cache, "uint8")
+        split: convert.shards([r for r in rows if r["split"] == split], cache, "uint8")
         for split in ("train", "validation", "test")
     }
     channels = rows[0]["channels"]
     builder = Builder(data_dir=part / "tfds", shards=shards, channels=channels)
-    preparation.download_and_prepare(builder)
+    build_once.download_and_prepare(builder)
     directory = pathlib.Path(builder.data_path)
     columns = ([row[key] for row in rows] for key in ("id", "group", "split"))
     text, digest = splits.table(*columns)
@@ -157,7 +159,7 @@ def _build(pairs, source, part: pathlib.Path, *, options, progress) -> pathlib.P
 def _rows(pairs, source, cache, options, progress, *, colour: bool) -> list[dict]:
     """A row for every pair; DataError with all pairs that cannot be used."""
     how = {"label_values": options["label_values"], "colour": colour}
-    rows, refused = staging.convert(
+    rows, refused = convert.convert(
         [_phc_source.job(pair, **how) for pair in pairs],
         functools.partial(_phc_source.example, source),
         source=source,

@@ -17,8 +17,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from jaxseg.data import card, dicom, preparation, rle, siim_tree, splits, staging
 from jaxseg.data.datasets import _siim_source
+from jaxseg.data.files import dicom, rle
+from jaxseg.data.phantoms import siim_tree
+from jaxseg.data.preparation import build_once, card, convert, splits
 from jaxseg.data.records import features
 from jaxseg.errors import DataError
 from jaxseg.types import Example
@@ -88,7 +90,7 @@ def prepare(
     build = functools.partial(
         _build, found, shares=shares, options=options, progress=progress
     )
-    return preparation.once(
+    return build_once.once(
         Builder,
         source=found.root,
         files=found.files,
@@ -100,7 +102,7 @@ def prepare(
 
 def _build(found, part: pathlib.Path, *, shares, options, progress) -> pathlib.Path:
     one = _from_dicom if found.form == "dicom" else _from_png
-    rows, refused = staging.convert(
+    rows, refused = convert.convert(
         found.jobs,
         functools.partial(one, found.root),
         source=found.root,
@@ -121,9 +123,9 @@ def _build(found, part: pathlib.Path, *, shares, options, progress) -> pathlib.P
         for split in shares
     }
     dtype = "uint16" if any(r["dtype"] == "uint16" for r in rows) else "uint8"
-    shards = {s: staging.shards(r, part / "cache", dtype) for s, r in by_split.items()}
+    shards = {s: convert.shards(r, part / "cache", dtype) for s, r in by_split.items()}
     builder = Builder(data_dir=part / "tfds", shards=shards, dtype=dtype)
-    preparation.download_and_prepare(builder)
+    build_once.download_and_prepare(builder)
     directory = pathlib.Path(builder.data_path)
     text, digest = splits.table([row["id"] for row in rows], columns[0], assigned)
     (directory / "splits.csv").write_text(text)
@@ -167,11 +169,11 @@ def _group(rows: list[dict]) -> tuple[str, int]:
     return rule, sum(n - 1 for n in counts.values())
 
 
-def _from_dicom(root: pathlib.Path, job: staging.Job) -> tuple[Example, dict]:
+def _from_dicom(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
     try:
         image, tags = dicom.read(root / job.files[0])
     except DataError as error:
-        raise staging.Refused(str(error)) from error
+        raise convert.Refused(str(error)) from error
     runs = json.loads(job.note)
     try:
         masks = [rle.decode(text, image.shape[:2]) for text in runs or [rle.EMPTY]]
@@ -188,12 +190,12 @@ def _from_dicom(root: pathlib.Path, job: staging.Job) -> tuple[Example, dict]:
     }
 
 
-def _from_png(root: pathlib.Path, job: staging.Job) -> tuple[Example, dict]:
+def _from_png(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
     known = json.loads(job.note)
     try:
         image = _read_png(root / job.files[0])
     except DataError as error:
-        raise staging.Refused(str(error)) from error
+        raise convert.Refused(str(error)) from error
     mask = _read_png(root / job.files[1])[..., 0]
     if mask.shape != image.shape[:2]:
         raise DataError(
@@ -228,9 +230,9 @@ def _read_png(path: pathlib.Path) -> np.ndarray:
         raise DataError(f"{path}: broken or truncated PNG: {error}") from error
 
 
-def _example(job: staging.Job, image, mask, group: str) -> Example:
+def _example(job: convert.Job, image, mask, group: str) -> Example:
     if image.min() == image.max():
-        raise staging.Refused(f"every pixel is {image.min()}: a blank image")
+        raise convert.Refused(f"every pixel is {image.min()}: a blank image")
     return {
         "image": image,
         "mask": mask.astype(np.uint8),

@@ -5,14 +5,14 @@ Several files are united, as if several annotators had looked at the images.
 
 import numpy as np
 
-from jaxseg.data import sparse
+from jaxseg.data import sparse_labels
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.types import IGNORE
 
 SPARSE = True
 
 
-def read(split, view, *, paths: tuple[str, ...], options: dict) -> sparse.Labels:
+def read(split, view, *, paths: tuple[str, ...], options: dict) -> sparse_labels.Labels:
     """The union of the artifacts; a pixel whose labels disagree is left out.
 
     Raises ConfigError without a path, DataError where a file was drawn at another size
@@ -26,7 +26,7 @@ def read(split, view, *, paths: tuple[str, ...], options: dict) -> sparse.Labels
     refused = [np.zeros(view.size, bool) for _ in split.ids]
     place = {name: i for i, name in enumerate(split.ids)}
     for path in paths:
-        found = sparse.read(path)
+        found = sparse_labels.read(path)
         strange = [name for name in found.ids if name not in place]
         if strange or found.size != tuple(view.size):
             raise DataError(
@@ -41,4 +41,4 @@ def read(split, view, *, paths: tuple[str, ...], options: dict) -> sparse.Labels
             masks[at] = np.where(one != IGNORE, one, masks[at])
     for mask, out in zip(masks, refused, strict=True):
         mask[out] = IGNORE
-    return sparse.from_masks(masks, split.ids, options)
+    return sparse_labels.from_masks(masks, split.ids, options)

@@ -1,0 +1,156 @@
+"""A round of clicks where a trained model is wrong: train, click, train again.
+
+The annotator is the full mask. As simulated users of interactive segmentation do (Xu et
+al., Deep Interactive Object Selection, 2016, https://arxiv.org/abs/1603.04042), it
+clicks into the middle of the largest region that is wrong, then of the next; the model
+is asked once a round, not after every click.
+"""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxseg.data import sparse_labels
+from jaxseg.data.supervision import clicks
+from jaxseg.errors import ConfigError, DataError
+from jaxseg.evaluation import score_split
+from jaxseg.experiment import finished_run, training_labels
+from jaxseg.types import IGNORE
+
+NAME = "error_driven"  # of the options of such labels
+Mask = UInt8[np.ndarray, "h w"]
+
+
+class Round(NamedTuple):
+    """What a round found; the counts are by class."""
+
+    labels: sparse_labels.Labels  # those of before and the new ones
+    classes: list[str]
+    before: list[int]  # labelled pixels
+    asked: list[int]  # clicks that could have been spent
+    spent: list[int]
+    wrong: list[int]  # images with such an error
+    full: bool  # the run was trained with full masks: nothing to begin with
+
+
+def click(
+    workdir: pathlib.Path, *, positive: int, negative: int, data_dir: str = ""
+) -> Round:
+    """The labels of a finished run, and clicks where its best weights are wrong.
+
+    A pure function of run and arguments. In every training image up to `positive`
+    clicks on missed pixels of each foreground class and `negative` on background that
+    was taken for foreground, at the size the network sees; its answer is the most
+    probable class. Raises ConfigError for numbers below 0 and a run that is not
+    finished, DataError for other data than it had.
+    """
+    if min(positive, negative) < 0 or positive + negative == 0:
+        raise ConfigError(
+            f"--positive={positive} --negative={negative}: give numbers from 0, one of "
+            "them above."
+        )
+    run = finished_run.load(workdir, "train", data_dir=data_dir)
+    split, seed = run.made.splits["train"], run.config.seed
+    before = _labels_of(workdir, run, split)
+    budget = [negative] + [positive] * (len(split.classes) - 1)
+    masks: list[Any] = [None] * len(split)
+    spent, wrong = np.zeros((2, len(split), len(budget)), int)
+    found = score_split.predictions(run.made.scorer, run.variables, split)
+    for index, probability in found:
+        truth = run.made.parts.view(split, index)["mask"]
+        rng = sparse_labels.generator(seed, 0, split.ids[index])
+        answer = probability.argmax(-1)
+        known = before.mask(index)
+        new = corrections(truth, answer, known, budget=budget, rng=rng)
+        spent[index] = np.bincount(new[new != IGNORE], minlength=len(budget))
+        missed = truth[(truth != answer) & (truth != IGNORE)]
+        wrong[index] = np.bincount(missed, minlength=len(budget)) > 0
+        masks[index] = np.where(new != IGNORE, new, known)
+    options = {"name": NAME, "positive": positive, "negative": negative}
+    options |= {"seed": seed, "step": run.step, "before": before.options}
+    counts = np.bincount(before.label, minlength=len(budget))
+    return Round(
+        labels=sparse_labels.from_masks(masks, split.ids, options),
+        classes=split.classes,
+        before=counts.tolist(),
+        asked=[n * len(split) for n in budget],
+        spent=spent.sum(0).tolist(),
+        wrong=wrong.sum(0).tolist(),
+        full=not before.options,
+    )
+
+
+def _labels_of(workdir, run: finished_run.Finished, split) -> sparse_labels.Labels:
+    """What the run was trained with; none, without options, for full masks."""
+    size = tuple(run.made.parts.view.size)
+    if not training_labels.is_sparse(run.config):
+        nothing = np.zeros(0, np.int32)
+        at, kind = nothing.astype(np.int16), nothing.astype(np.uint8)
+        return sparse_labels.Labels(split.ids, size, nothing, at, at, kind, {})
+    path = workdir / sparse_labels.FILE
+    labels = sparse_labels.read(path)
+    if list(labels.ids) != list(split.ids) or labels.size != size:
+        raise DataError(
+            f"{path} does not hold labels of the training images in {split.directory} "
+            "at the size the network sees; the run directory is mixed up."
+        )
+    return labels
+
+
+def corrections(truth: Mask, answer, known: Mask, *, budget, rng) -> Mask:
+    """IGNORE but for the new clicks, each with its true class.
+
+    `answer` [h, w] holds classes, `known` the labels so far, where no click goes;
+    `budget` is the clicks for each class. A missed pixel of a class above 0 is one that
+    was taken for any other class.
+    """
+    out = np.full_like(truth, IGNORE)
+    for c, most in enumerate(budget):
+        wrong = (truth == c) & (answer != c)
+        for region in _regions(wrong):
+            if np.count_nonzero(out == c) == most:
+                break
+            free = np.where(region & (known == IGNORE), c, IGNORE).astype(np.uint8)
+            one = clicks.label(free, rng=rng, positive=1, negative=1, strategy="centre")
+            out[one != IGNORE] = c
+    return out
+
+
+def _regions(wrong):
+    """The connected components as masks, the largest first, then in reading order."""
+    count, label, stats, _ = cv2.connectedComponentsWithStats(
+        wrong.astype(np.uint8), connectivity=8
+    )
+    area = stats[1:, cv2.CC_STAT_AREA]
+    for k in np.argsort(-area, kind="stable"):
+        yield label == k + 1
+
+
+def describe(found: Round) -> str:
+    """The table a user sees: distinct labelled pixels before and after, by class."""
+    after = np.bincount(found.labels.label, minlength=len(found.classes)).tolist()
+    rows = [("class", "before", "clicks asked", "spent", "after", "images wrong")]
+    columns = (found.before, found.asked, found.spent, after, found.wrong)
+    for name, *numbers in zip(found.classes, *columns, strict=True):
+        rows.append((name, *(f"{n:,}" for n in numbers)))
+    totals = [f"{sum(column):,}" for column in columns[:4]]
+    rows.append(("all", *totals, ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+        for row in rows
+    ]
+    height, width = found.labels.size
+    pixels = len(found.labels.ids) * height * width
+    lines.append(
+        f"labelled pixels are distinct: {sum(after):,} of {pixels:,} "
+        f"({sum(after) / pixels:.3%}) of {len(found.labels.ids)} images"
+    )
+    if found.full:
+        lines.append("the run had full masks: these labels begin with none")
+    if not sum(found.spent):
+        lines.append("nothing is wrong: no click was spent")
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,100 @@
+"""What can be wrong with a config and be said before JAX starts."""
+
+import difflib
+import os
+
+from ml_collections import ConfigDict
+
+from jaxseg import lookup
+from jaxseg.config import doctor_checks
+from jaxseg.data import intensity, resize
+from jaxseg.errors import ConfigError
+from jaxseg.evaluation import operating_point
+from jaxseg.metrics import overlap
+
+_POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "log_every")
+_POSITIVE += ("optim.accumulate", "optim.bad_steps", "eval.bootstrap")
+_POSITIVE += ("checkpoint.keep",)
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ConfigError for no config, a wrong name or a number out of range."""
+    if config is None:
+        raise ConfigError("name a recipe, for example --config=configs/pneumothorax.py")
+    lookup.check("models", config.model.name)
+    lookup.check("data/datasets", config.data.name)
+    lookup.check("data/samplers", config.sampler.name)
+    lookup.check("data/supervision", config.supervision.name)
+    for name in config.loss:
+        lookup.check(lookup.TERMS, name)
+    for key in _POSITIVE:
+        _at_least(config, key, 1)
+    _at_least(config, "batch_size", 0)
+    _at_least(config, "eval.tolerance", 0)
+    if not config.batch_size:
+        _at_least(config, "per_device_batch", 1)
+    _choices(config)
+    doctor_checks.options(config)
+    size = config.data.image_size
+    if len(size) != 2 or min(size) < 1:
+        raise ConfigError(
+            f"config.data.image_size is {size}; give (height, width) in pixels."
+        )
+    if config.data.demo.images and config.data.dir:
+        raise ConfigError(
+            f"config.data.dir is {config.data.dir}, but the recipe {config.recipe!r} "
+            f"{_why(config)}makes its own data: name the recipe for real data (:full)."
+        )
+    if not config.data.demo.images and not config.data.dir:
+        raise ConfigError(
+            f"the recipe {config.recipe!r} needs data: give --config.data.dir=... or "
+            "set $JAXSEG_DATA."
+        )
+
+
+def _choices(config: ConfigDict) -> None:
+    modes = ("auto", *intensity.MODES)
+    for key, allowed in {
+        "eval.metric": overlap.METRICS,
+        "operating_point.objective": operating_point.OBJECTIVES,
+        "operating_point.rule": operating_point.RULES,
+        "data.fit": resize.MODES,
+        "data.intensity.mode": modes,
+    }.items():
+        value = _get(config, key)
+        if value not in allowed:
+            near = difflib.get_close_matches(value, allowed, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose of {[*allowed]}."
+            raise ConfigError(f"config.{key} is {value!r}: {hint}")
+    if not all(0 <= area <= 1 for area in config.operating_point.min_areas):
+        raise ConfigError(
+            f"config.operating_point.min_areas is {config.operating_point.min_areas}; "
+            "give shares of the image, from 0 to 1."
+        )
+
+
+def _get(config: ConfigDict, key: str):
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def _why(config: ConfigDict) -> str:
+    if config.recipe_chosen == "by name":
+        return ""
+    return f"(chosen because no prepared {config.data.name} lies there) "
+
+
+def _at_least(config: ConfigDict, key: str, low: int) -> None:
+    value = _get(config, key)
+    if value < low:
+        raise ConfigError(f"config.{key} is {value}; it must be at least {low}.")
+
+
+def first_line(config: ConfigDict, workdir: os.PathLike) -> str:
+    """Which recipe runs, why, on which data, and where it is written."""
+    data = config.data.dir or "demonstration data that it makes itself"
+    return (
+        f"{config.name}: recipe {config.recipe!r} ({config.recipe_chosen}), data: "
+        f"{data}, run directory: {workdir}"
+    )

@@ -1,0 +1,143 @@
+"""A checked folder as records: who is in which split, and the examples one by one."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+
+from jaxseg.data import intensity, records
+from jaxseg.data.datasets._folder.check import Plan
+from jaxseg.data.datasets._folder.facts import foreground, read_mask, to_classes
+from jaxseg.data.datasets._folder.pairing import Item
+from jaxseg.data.files import images
+from jaxseg.data.files.listing import SPLITS
+from jaxseg.data.preparation import splits
+from jaxseg.types import IGNORE, Example
+
+_SHARD_BYTES = 256 * 2**20  # of pixels, before compression
+
+
+class Division(NamedTuple):
+    """Items with their final split; "" = left out, because of `refused`."""
+
+    items: list[Item]
+    rule: str
+    repeated: int  # images that occur in two splits under two names
+    refused: list[dict]
+
+
+def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
+    """The Division of a folder's images into splits.
+
+    Given splits are kept, and equal images in two of them counted. Made ones keep
+    groups and equal images together. Unlabelled images train, or are left out where
+    their group does not.
+    """
+    items, digests = plan.items, [fact.digest for fact in plan.facts]
+    labelled = [k for k, item in enumerate(items) if item.mask]
+    if all(items[k].split for k in labelled):
+        items = [i._replace(split=i.split or "train") for i in items]
+        seen: dict[str, set[str]] = {}
+        for item, digest in zip(items, digests, strict=True):
+            seen.setdefault(digest, set()).add(item.split)
+        repeated = sum(len(found) > 1 for found in seen.values())
+        if repeated:
+            logging.warning(
+                "%d images occur in two splits, under two names: the scores will look "
+                "better than they are.",
+                repeated,
+            )
+        return Division(items, "as given by the user", repeated, [])
+    groups = splits.join([item.group for item in items], digests)
+    area = [foreground(plan.facts[k], plan.mask_format) for k in labelled]
+    chosen = splits.assign(
+        [groups[k] for k in labelled],
+        [int(a > 0) for a in area],
+        area,
+        shares=shares,
+        seed=seed,
+    )
+    by_group = {groups[k]: name for k, name in zip(labelled, chosen, strict=True)}
+    out, refused = [], []
+    for item, group in zip(items, groups, strict=True):
+        name = by_group.get(group, "train")
+        if item.mask is None and name != "train":
+            why = f"unlabelled, and its group {group!r} is in {name}"
+            refused.append({"file": str(item.image), "reason": why})
+            name = ""
+        out.append(item._replace(split=name, group=group))
+    percent = ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
+    rule = f"{percent}, by group, stratified by foreground, seed {seed}"
+    return Division(out, rule, 0, refused)
+
+
+def shards(
+    plan: Plan, items: list[Item], counts: np.ndarray, *, max_pixels: int
+) -> dict[str, list[Callable[[], Iterator[tuple[str, dict]]]]]:
+    """Per split, generators of (id, record) for TFDS.
+
+    While those of training run, they add the intensities they see to `counts`.
+    """
+    parts: dict[str, list[list[Item]]] = {name: [[]] for name in SPLITS}
+    size = dict.fromkeys(SPLITS, 0)
+    for item, fact in zip(items, plan.facts, strict=True):
+        if not item.split:
+            continue
+        if size[item.split] + fact.nbytes > _SHARD_BYTES and parts[item.split][-1]:
+            parts[item.split].append([])
+            size[item.split] = 0
+        parts[item.split][-1].append(item)
+        size[item.split] += fact.nbytes
+    one = functools.partial(_example, plan, max_pixels)
+
+    def shard(part: list[Item], count: bool):
+        for item in part:
+            example = one(item)
+            if count:
+                counts[...] += intensity.histogram(example["image"])
+            yield item.id, records.encode(example)
+
+    return {
+        name: [functools.partial(shard, p, name == "train") for p in found]
+        for name, found in parts.items()
+    }
+
+
+def objects(plan: Plan, items: list[Item]) -> dict[str, int]:
+    """Numbered objects per split."""
+    total = dict.fromkeys(SPLITS, 0)
+    for item, fact in zip(items, plan.facts, strict=True):
+        if item.split:
+            total[item.split] += int(np.count_nonzero(fact.values))
+    return total
+
+
+def _example(plan: Plan, max_pixels: int, item: Item) -> Example:
+    image = images.read_image(item.image, max_pixels=max_pixels)
+    if image.shape[-1] < plan.channels:  # grey among colour
+        image = np.repeat(image, plan.channels, axis=-1)
+    if item.mask is None:
+        mask, label = np.full(image.shape[:2], IGNORE, np.uint8), -1
+    else:
+        threshold = plan.mask_format == "binary"
+        values = read_mask(item, threshold=threshold, max_pixels=max_pixels)
+        mask = to_classes(values, plan.mask_format)
+        label = _label(mask, len(plan.classes))
+    return {
+        "image": image,
+        "mask": mask,
+        "label": label,
+        "id": item.id,
+        "group": item.group,
+    }
+
+
+def _label(mask: np.ndarray, classes: int) -> int:
+    """1 or 0 where two classes leave no doubt about the whole image, else -1."""
+    if classes > 2:
+        return -1
+    if (mask == 1).any():
+        return 1
+    return -1 if (mask == IGNORE).any() else 0

@@ -1,0 +1,204 @@
+"""Which files of a user's folder belong together, and everything wrong with that."""
+
+import csv
+import pathlib
+import unicodedata
+from typing import NamedTuple
+
+from absl import logging
+
+from jaxseg.data.files import images
+from jaxseg.data.files.listing import SPLITS, UNLABELLED, files, suggestion, visible
+from jaxseg.errors import DataError
+
+_BESIDE = {"", ".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml"}
+_SUGGESTED = 20  # problems that get a suggestion: each compares with every name
+
+
+class Item(NamedTuple):
+    """One image of the folder; `mask` None = unlabelled, `split` "" = to be made."""
+
+    id: str
+    image: pathlib.Path
+    mask: pathlib.Path | None
+    split: str
+    group: str
+
+
+class Layout(NamedTuple):
+    """What a folder holds, and what is wrong with it."""
+
+    items: list[Item]
+    classes: list[str] | None  # None without classes.txt
+    problems: list[str]
+
+
+def find(source: pathlib.Path, *, allow_unlabelled: bool) -> Layout:
+    """The Layout of a folder; DataError when the folders themselves are not there."""
+    if not source.is_dir():
+        raise DataError(f"{source} is no folder.")
+    there = sorted(p.name for p in source.iterdir() if p.is_dir() and visible(p.name))
+    problems: list[str] = []
+    if "images" in there and any(s in there for s in SPLITS):
+        raise DataError(
+            f"{source} has images/ and also {[s for s in SPLITS if s in there]}; keep "
+            "either images/ and masks/, or train/, validation/ and test/."
+        )
+    if "images" in there or not any(s in there for s in SPLITS):
+        _need(source, ("images", "masks"), there)
+        items = _pairs(source, "", problems)
+        items = _split_by_table(source, items, allow_unlabelled, problems)
+    else:
+        _need(source, SPLITS, there)
+        if (source / "splits.csv").exists():
+            problems.append(f"{source}: splits.csv beside train/, validation/, test/.")
+        items = []
+        for split in SPLITS:
+            inner = sorted(p.name for p in (source / split).iterdir() if p.is_dir())
+            _need(source / split, ("images", "masks"), inner)
+            found = _pairs(source / split, f"{split}/", problems)
+            if not found:
+                problems.append(f"{source / split / 'images'} holds no image.")
+            items += [item._replace(split=split) for item in found]
+        problems += _without_mask(items, allow_unlabelled)
+    if not items and not problems:
+        raise DataError(f"{source / 'images'} holds no image.")
+    return Layout(items, _classes(source, problems), problems)
+
+
+def _need(folder: pathlib.Path, names: tuple[str, ...], there: list[str]) -> None:
+    missing = [name for name in names if name not in there]
+    if not missing:
+        return
+    hints = [
+        f"; rename {other}/ to {name}/"
+        for name in missing
+        for other in there
+        if suggestion(other, [name])
+    ]
+    also = "" if names == SPLITS else " (or train/, validation/ and test/ with both)"
+    raise DataError(
+        f"{folder} needs the folders {' and '.join(f'{n}/' for n in names)}{also}, but "
+        f"holds {there or 'no folder'}{hints[0] if hints else ''}."
+    )
+
+
+def _pairs(folder: pathlib.Path, prefix: str, problems: list[str]) -> list[Item]:
+    """Images with the masks of the same relative path without suffix."""
+    image_paths = _stems(folder / "images", problems)
+    mask_paths = _stems(folder / "masks", problems)
+    alone = sorted(set(mask_paths) - set(image_paths))
+    for i, stem in enumerate(alone):
+        hint = suggestion(stem, list(image_paths)) if i < _SUGGESTED else ""
+        problems.append(f"{mask_paths[stem]} is a mask without an image{hint}")
+    return [
+        Item(prefix + stem, path, mask_paths.get(stem), "", prefix + stem)
+        for stem, path in image_paths.items()
+    ]
+
+
+def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
+    stems: dict[str, pathlib.Path] = {}
+    beside = 0
+    for path in files(folder):
+        suffix = path.suffix.lower()
+        if suffix in _BESIDE:
+            beside += 1
+        elif suffix not in images.SUFFIXES:
+            problems.append(f"{path}: {suffix} cannot be read; convert it to PNG.")
+        else:
+            # macOS writes the accents of file names in another way than all others
+            stem = path.relative_to(folder).with_suffix("").as_posix()
+            other = stems.setdefault(unicodedata.normalize("NFC", stem), path)
+            if other != path:
+                problems.append(f"{path} and {other.name} have the same stem.")
+    if beside:
+        logging.info("%s: %d files beside the images are ignored", folder, beside)
+    return stems
+
+
+def _split_by_table(source, items, allow_unlabelled, problems) -> list[Item]:
+    path = source / "splits.csv"
+    if not path.exists():
+        problems += _without_mask(items, allow_unlabelled)
+        return items
+    rows = _read_table(path, problems)
+    if rows is None:
+        return items
+    known = {item.id for item in items}
+    for i, stem in enumerate(s for s in rows if s not in known):
+        hint = suggestion(stem, list(known)) if i < _SUGGESTED else ""
+        problems.append(f"{path} names {stem!r}, but there is no such image{hint}")
+    out, groups = [], {}
+    for item in items:
+        if item.id not in rows:
+            problems.append(f"{path} does not name the image {item.id!r}.")
+            continue
+        split, group = rows[item.id]
+        if split == UNLABELLED:
+            split = "train"
+            if item.mask:
+                problems.append(f"{path}: {item.id!r} is unlabelled, but has a mask.")
+        else:
+            here = [item._replace(split=split)]
+            problems += _without_mask(here, allow_unlabelled)
+        other = groups.setdefault(group or item.id, split)
+        if other != split:
+            problems.append(f"{path}: group {group!r} is in {other} and in {split}.")
+        out.append(item._replace(split=split, group=group or item.id))
+    chosen = {item.split for item in out if item.mask}
+    if "" in chosen and len(chosen) > 1:
+        problems.append(f"{path}: give every image a split, or none of them.")
+    missing = [s for s in SPLITS if s not in chosen]
+    if out and "" not in chosen and missing:
+        problems.append(f"{path} puts no labelled image in {', '.join(missing)}.")
+    return out
+
+
+def _read_table(path: pathlib.Path, problems) -> dict[str, tuple[str, str]] | None:
+    """stem -> (split, group); None when the file cannot be understood at all."""
+    text = path.read_text(encoding="utf-8-sig").splitlines()
+    head = text[0] if text else ""
+    reader = csv.DictReader(text, delimiter=";" if ";" in head else ",")
+    names = [(name or "").strip() for name in reader.fieldnames or []]
+    if "stem" not in names or set(names) - {"stem", "split", "group"}:
+        problems.append(f"{path}: the columns are {names}, not stem, split, group.")
+        return None
+    reader.fieldnames = names
+    rows: dict[str, tuple[str, str]] = {}
+    for row in reader:
+        stem, split, group = (
+            (row.get(k) or "").strip() for k in ("stem", "split", "group")
+        )
+        stem = unicodedata.normalize("NFC", stem)
+        where = f"{path} line {reader.line_num}"
+        if stem in rows:
+            problems.append(f"{where}: {stem!r} is named twice.")
+        if split not in (*SPLITS, UNLABELLED, ""):
+            hint = suggestion(split, [*SPLITS, UNLABELLED])
+            problems.append(f"{where}: {split!r} is no split{hint}")
+        rows[stem] = split, group
+    return rows
+
+
+def _without_mask(items: list[Item], allowed: bool) -> list[str]:
+    return [
+        f"{item.image} has no mask; draw one (all 0 where nothing is there), or "
+        f"declare it {UNLABELLED} (splits.csv, or allow_unlabelled), in train only."
+        for item in items
+        if item.mask is None and not (allowed and item.split in ("train", ""))
+    ]
+
+
+def _classes(source: pathlib.Path, problems: list[str]) -> list[str] | None:
+    path = source / "classes.txt"
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8-sig").rstrip()
+    names = [line.strip() for line in text.splitlines()]
+    if not 2 <= len(names) <= 255 or "" in names or len(set(names)) < len(names):
+        problems.append(
+            f"{path} must hold 2 to 255 different names, one a line, line k for label "
+            f"k - 1 (the first is the background); it holds {names[:10]}."
+        )
+    return names

@@ -1,0 +1,98 @@
+"""The prepared data set a config means, made first where that is possible."""
+
+import hashlib
+import inspect
+import json
+import pathlib
+import types
+from typing import Any
+
+from absl import logging
+
+from jaxseg import lookup
+from jaxseg.data.preparation import build_once
+from jaxseg.errors import ConfigError, DataError
+
+_KIND = "data/datasets"
+
+
+def dataset(
+    name: str,
+    *,
+    directory: str,
+    raw: bool,
+    demo: dict,
+    options: dict,
+    cache: pathlib.Path,
+    progress: bool,
+) -> pathlib.Path:
+    """The directory of the prepared data set `name`.
+
+    With `demo["images"]` above 0 the data set's own `write_demo(folder, **demo)` draws
+    raw files in `cache`, once for each `demo`, and they are prepared there; so are the
+    raw files in `directory` when `raw`. Else `directory` must hold a prepared one.
+    `options` are for the data set's `prepare`. Raises ConfigError for options it does
+    not take, for no directory, and for a data set that draws nothing; DataError when
+    nothing is prepared in `directory`.
+    """
+    module = lookup.find(_KIND, name)
+    _check_options(module, name, options)
+    if demo["images"]:
+        folder = cache / "demo" / f"{name}-{_digest(demo)}"
+        _draw(module, name, folder / "raw", demo)
+        place = folder / _digest(options) if options else folder
+        return module.prepare(folder / "raw", place, progress=progress, **options)
+    if not directory:
+        raise ConfigError(
+            "config.data.dir is empty; name the folder of the data with "
+            "--config.data.dir=... or $JAXSEG_DATA."
+        )
+    if raw:
+        source = [str(pathlib.Path(directory).expanduser().resolve()), options]
+        place = cache / "raw" / _digest(source)
+        return module.prepare(directory, place, progress=progress, **options)
+    found = build_once.locate(name, directory)
+    if found is None:
+        raise DataError(
+            f"{directory} holds no prepared {name}; make it with: "
+            f"python -m jaxseg.prepare --dataset={name} --source=RAW "
+            f"--data_dir={directory}"
+        )
+    return found
+
+
+def _draw(module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict) -> None:
+    if raw.exists():
+        return
+    if not hasattr(module, "write_demo"):
+        able = [n for n in lookup.names(_KIND) if hasattr(_module(n), "write_demo")]
+        raise ConfigError(
+            f"{name} draws no demonstration data, only {able} do; set "
+            "config.data.demo.images=0 and config.data.dir."
+        )
+    logging.info("drawing %d phantom images for %s", demo["images"], name)
+    try:
+        module.write_demo(raw, **demo)
+    except (DataError, OSError):  # another run may have drawn the same ones meanwhile
+        if not raw.exists():
+            raise
+
+
+def _module(name: str) -> types.ModuleType:
+    return lookup.find(_KIND, name)
+
+
+def _check_options(module: types.ModuleType, name: str, options: dict) -> None:
+    parameters = inspect.signature(module.prepare).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    known.remove("progress")
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        raise ConfigError(
+            f"config.data.options holds {', '.join(unknown)}, but {name} takes {known}."
+        )
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,111 @@
+"""Which images a report shows, and their pictures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxseg.evaluation import metric_table
+from jaxseg.evaluation.tally import Tally
+from jaxseg.labels import IGNORE
+from jaxseg.types import Example
+
+
+def choose(
+    tally: Tally, ids: Sequence[str], *, positives: int = 6, negatives: int = 4
+) -> list[dict[str, Any]]:
+    """Images to show: {id, index, role, dice, truth_pixels, predicted_pixels}.
+
+    Of the images with foreground a third each is "best", "median" and "worst" by Dice
+    at the tally's counts; of those without, half has the most false positives
+    ("false_positive") and half has none ("negative"). A role that runs short leaves its
+    places to the others. No image comes twice; ties go to the lower index.
+    """
+    rows = metric_table.per_image(tally, ids, ids)
+    for row, index in zip(rows, tally.index.tolist(), strict=True):
+        row["index"] = index
+    full = sorted((r for r in rows if r["positive"]), key=lambda r: -r["dice"])
+    wrong = [r for r in rows if not r["positive"] and r["predicted_pixels"]]
+    wrong.sort(key=lambda r: -r["predicted_pixels"])
+    clean = [r for r in rows if not r["positive"] and not r["predicted_pixels"]]
+
+    n = min(positives, len(full))
+    ends = (n + 1) // 3  # of each end; the rest from the middle
+    low = min(ends, n - ends)
+    middle = n - ends - low
+    start = min(max((len(full) - middle) // 2, ends), len(full) - low - middle)
+    false = min(len(wrong), max(negatives // 2, negatives - len(clean)))
+    picked = {
+        "best": full[:ends],
+        "median": full[start : start + middle],
+        "worst": full[len(full) - low :],
+        "false_positive": wrong[:false],
+        "negative": clean[: negatives - false],
+    }
+    kept = ("dice", "truth_pixels", "predicted_pixels")
+    return [
+        {"id": row["id"], "index": row["index"], "role": role}
+        | {key: row[key] for key in kept}
+        for role, chosen in picked.items()
+        for row in chosen
+    ]
+
+
+def predict(
+    probability: Float[np.ndarray, "h w k"],
+    mask: UInt8[np.ndarray, "h w"],
+    point: dict[str, Any] | None,
+) -> UInt8[np.ndarray, "h w"]:
+    """Class ids by the rule that was counted (`tally.at_point`), or argmax.
+
+    `probability` may hold the foreground alone. Whether an image becomes empty is
+    decided by its labelled pixels.
+    """
+    if point is None:
+        return probability.argmax(axis=-1).astype(np.uint8)
+    score, labelled = probability[..., -1], mask != IGNORE
+    top, gate = (point.get(key) for key in ("top_threshold", "gate"))
+    top = point["threshold"] if top is None else top
+    area = np.count_nonzero(score[labelled] > np.float32(top))
+    shown = area >= point["min_area"] * np.count_nonzero(labelled)
+    if gate is not None:
+        shown &= float(score[labelled].max(initial=0)) > gate
+    return ((score > np.float32(point["threshold"])) & shown).astype(np.uint8)
+
+
+def draw(
+    example: Example,
+    probability: Float[np.ndarray, "h w k"],
+    point: dict[str, Any] | None,
+) -> dict[str, bytes]:
+    """PNG files of the image, mask, probability of foreground and prediction.
+
+    The image is 8-bit, grey or RGB (the first channel unless there are three; 16-bit
+    images from their 0.5 to their 99.5 percentile); mask and prediction hold class ids;
+    255 of the probability is 1.0.
+    """
+    k = probability.shape[-1]
+    foreground = probability[..., 0] if k == 1 else 1 - probability[..., 0]
+    return {
+        "image": _png(grey_or_rgb(example["image"])),
+        "mask": _png(example["mask"]),
+        "probability": _png(np.rint(foreground.clip(0, 1) * 255).astype(np.uint8)),
+        "prediction": _png(predict(probability, example["mask"], point)),
+    }
+
+
+def grey_or_rgb(image: np.ndarray) -> np.ndarray:
+    image = image if image.shape[-1] == 3 else image[..., 0]
+    if image.dtype == np.uint8:
+        return image
+    low, high = np.percentile(image, [0.5, 99.5])
+    scaled = (image.astype(np.float64) - low) / max(high - low, 1)
+    return np.rint(scaled.clip(0, 1) * 255).astype(np.uint8)
+
+
+def _png(image: np.ndarray) -> bytes:
+    """OpenCV stores colours as blue, green, red."""
+    flipped = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
+    return cv2.imencode(".png", flipped)[1].tobytes()

@@ -1,0 +1,235 @@
+"""From probabilities to the numbers of a report: exact counts on the host.
+
+Every image is scored at its native size: its probabilities are brought back to it
+before anything is counted. Only a compact row stays in memory.
+"""
+
+import collections
+import concurrent.futures
+import csv
+import io
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jaxseg.errors import ConfigError, DataError
+from jaxseg.evaluation import examples, metric_table, temperature
+from jaxseg.evaluation.count import measure
+from jaxseg.evaluation.tally import Applied, Tally, at, check_complete, empty, merge
+from jaxseg.metrics import bootstrap, curves
+
+Resize = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+
+
+def score(
+    predictions: Iterable[tuple[int, np.ndarray]],
+    split: Any,
+    *,
+    to_native: Resize,
+    threads: int = 2,
+) -> Tally:
+    """Tally of the predicted images of `split`, each at its native size.
+
+    `predictions` gives (index in the split, probability f32 [H, W, k]) of real images,
+    without padding; of several processes each gives its own share, and their tallies
+    are merged later. For k = 2 only the foreground channel, [H, W, 1], is resized.
+    `split` has len, [i], `ids` and `classes`; it is read from `threads` threads. Raises
+    DataError for an image that comes twice and for labels or probabilities that are
+    none; ConfigError when k is not the number of classes.
+    """
+    k = len(split.classes)
+
+    def one(item: tuple[int, np.ndarray]) -> Tally:
+        index = int(item[0])
+        example = split[index]
+        mask = example["mask"]
+        native = at_native(item[1], mask.shape, k, to_native)
+        facts = {"index": index, "num_classes": k, "name": split.ids[index]}
+        return measure(native, mask, example["image"], **facts)
+
+    measured = in_threads(one, predictions, threads)
+    return merge(itertools.chain([empty(k)], measured), ids=split.ids)
+
+
+def at_native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
+    """Probability f32 [h, w, k] at native size; [h, w, 1], of foreground, for k = 2."""
+    probability = np.asarray(probability, np.float32)
+    if probability.shape[-1] != k:
+        raise ConfigError(
+            f"The model predicts {probability.shape[-1]} classes, but the data set has "
+            f"{k}: set the model's num_classes to {k}."
+        )
+    if k == 2:
+        probability = np.ascontiguousarray(probability[..., 1:])
+    return np.reshape(to_native(probability, shape), (*shape, probability.shape[-1]))
+
+
+def in_threads(function, items: Iterable, threads: int) -> Iterator:
+    """function(item) of every item in order, at most 2 x threads items in memory."""
+    waiting = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def summary(tally: Tally, threshold: float = 0.5) -> dict[str, float | None]:
+    """Every metric by name at a fixed threshold; None where it is undefined.
+
+    For k > 2 the threshold is not used: argmax, averaged over present classes.
+    """
+    two = tally.truth.shape[1] == 2
+    return metric_table.summary(at(tally, threshold=threshold) if two else tally)
+
+
+def report(
+    applied: Applied,
+    baselines: list[dict[str, Any]],
+    split: Any,
+    *,
+    name: str,
+    step: int,
+    seed: int = 0,
+    resamples: int = bootstrap.RESAMPLES,
+    scaling: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `eval/<split>.json` holds: every image of the split, at the operating point.
+
+    `applied` and `baselines` come from `operating_point`, `scaling` (None: there is
+    none) from `temperature.fit`; it changes `calibration` only. Intervals resample the
+    groups of the split. `curves.pixel` (None for k > 2) has a proven bound on the error
+    of each figure; its best F1 is chosen on these very images. Raises DataError, with
+    the ids, when an image is missing.
+    """
+    tally = applied.tally
+    check_complete(tally, split.ids)
+    area = tally.predicted[:, 1:].sum(axis=1) / np.maximum(tally.pixels, 1)
+    pixel = None
+    if len(split.classes) == 2:
+        pixel = curves.pixel_curve(tally.pooled, tally.seen)
+        pixel["support_pixels"] = pixel.pop("support")
+    image = {"max_probability": tally.max_probability, "predicted_share": area}
+    image = [_image_curve(tally, title, score) for title, score in image.items()]
+    return {
+        "split": name,
+        "split_hash": split.hash,
+        "step": int(step),
+        "images": len(tally.index),
+        "positive_images": int(tally.positive.sum()),
+        "pixels": int(tally.pixels.sum()),
+        "positive_pixels": int(tally.truth[:, 1:].sum()),
+        "ignored_pixels": int(tally.ignored.sum()),
+        "classes": list(split.classes),
+        "operating_point": applied.point,
+        "metrics": metric_table.rows(
+            tally, split.classes, split.groups, seed=seed, resamples=resamples
+        ),
+        "baselines": baselines,
+        "curves": {"pixel": pixel, "image": image[0], "image_area": image[1]},
+        "calibration": temperature.report(
+            tally, scaling, split=name, split_hash=split.hash
+        ),
+    }
+
+
+def _image_curve(tally: Tally, title: str, score: np.ndarray) -> dict[str, Any]:
+    labelled = tally.pixels > 0  # an image without labels is neither kind
+    curve = curves.exact_curve(score[labelled], tally.positive[labelled])
+    wanted = ("average_precision", "roc_auc", "prevalence")
+    support = {"support_images": int(labelled.sum())}
+    return {"score": title} | {key: curve[key] for key in wanted} | support
+
+
+def write_report(folder: str | os.PathLike, found: dict[str, Any]) -> None:
+    """`<folder>/<split>.json`; each file here replaces the old one in one step."""
+    text = json.dumps(found, indent=1, allow_nan=False) + "\n"
+    write(pathlib.Path(folder) / f"{found['split']}.json", text.encode())
+
+
+def write_tables(
+    folder: str | os.PathLike,
+    applied: Applied,
+    split: Any,
+    *,
+    name: str,
+    columns: dict[str, list] | None = None,
+) -> None:
+    """`<name>_per_image.csv` and, for k = 2, `<name>_pr.csv` at every grid threshold.
+
+    `columns` are more of an image, in order. Floats are written so that they read back
+    bit for bit; None is an empty field.
+    """
+    folder = pathlib.Path(folder)
+    rows = metric_table.per_image(applied.tally, split.ids, split.groups)
+    for title, values in (columns or {}).items():
+        for row, value in zip(rows, values, strict=True):
+            row[title] = value
+    write(folder / f"{name}_per_image.csv", _csv(rows))
+    if len(split.classes) == 2:
+        cells = applied.tally.scores.sum(axis=0, dtype=np.int64)
+        write(folder / f"{name}_pr.csv", _csv(curves.rows(cells)))
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0] if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def write(path: pathlib.Path, content: bytes) -> None:
+    """Replaces the file in one step: a reader sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def write_examples(
+    folder: str | os.PathLike,
+    applied: Applied,
+    split: Any,
+    predictions: Iterable[tuple[int, np.ndarray]],
+    *,
+    name: str,
+    to_native: Resize,
+) -> list[dict[str, Any]]:
+    """`<name>_examples.json` and the PNG files it names in `<name>_examples/`.
+
+    `predictions` gives (index, probability) of the images that
+    `examples.choose(applied.tally, split.ids)` names, in any order; others are passed
+    over. Returns what the JSON holds. Raises DataError when one is missing.
+    """
+    folder = pathlib.Path(folder)
+    wanted = {e["index"]: e for e in examples.choose(applied.tally, split.ids)}
+    for index, probability in predictions:
+        if int(index) not in wanted:
+            continue
+        example = split[int(index)]
+        shape, k = example["mask"].shape, len(split.classes)
+        native = at_native(probability, shape, k, to_native)
+        pictures = examples.draw(example, native, applied.point)
+        for kind, content in pictures.items():
+            file = f"{int(index):06d}_{kind}.png"
+            write(folder / f"{name}_examples" / file, content)
+            wanted[int(index)][kind] = file
+    missing = [e["id"] for e in wanted.values() if "image" not in e]
+    if missing:
+        raise DataError(f"No prediction came for the examples {missing}.")
+    found = list(wanted.values())
+    text = json.dumps(found, indent=1, allow_nan=False) + "\n"
+    write(folder / f"{name}_examples.json", text.encode())
+    return found

@@ -1,0 +1,127 @@
+"""Temperature scaling: one number, fitted on validation, that softens probabilities.
+
+Guo et al. 2017, https://arxiv.org/abs/1706.04599: p becomes sigmoid(logit(p) / T) with
+the T of the lowest pixel NLL. That is monotone in p, so no ranking, no curve and no
+decision at a threshold changes with it; only what a probability means does. It is
+therefore reported beside the uncalibrated figures and applied nowhere else.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from absl import logging
+from scipy import optimize
+from scipy.special import expit
+
+from jaxseg.errors import ConfigError
+from jaxseg.evaluation.tally import Tally
+from jaxseg.metrics import calibration
+from jaxseg.metrics.calibration import Cells
+
+LIMITS = (1 / 32, 32.0)  # of T: beyond them the data does not decide
+
+
+def fit(tally: Tally, *, source_split: str, split_hash: str) -> dict[str, Any] | None:
+    """The temperature of the lowest pixel NLL on this tally, to be frozen; k = 2.
+
+    `value` is None, and a warning is logged, unless both classes are present;
+    `at_limit` says that the NLL still falls at an end of LIMITS. None for k > 2, where
+    no probabilities are kept.
+    """
+    if tally.truth.shape[1] != 2:
+        return None
+    known = calibration.pixel_cells(tally.pooled, tally.seen)
+    value = before = after = None
+    positive, count = int(known.positives.sum()), int(known.count.sum())
+    if 0 < positive < count:
+        value = best(known)
+        before, after = (
+            calibration.nll(calibration.scaled(known, t))[0] for t in (1.0, value)
+        )
+    else:
+        logging.warning("%s has one class only: no temperature.", source_split)
+    return {
+        "value": value,
+        "nll_before": before,
+        "nll_after": after,
+        "at_limit": value in LIMITS,
+        "support_pixels": count,
+        "support_positive_pixels": positive,
+        "source_split": source_split,
+        "split_hash": split_hash,
+    }
+
+
+def best(known: Cells) -> float:
+    """The T in LIMITS of the lowest NLL; 1 when no T changes it.
+
+    The NLL is convex in 1 / T, so its slope has one sign change; found by Brent's
+    method in log T. Sums are exact (fsum), so the order of the pixels does not matter.
+    """
+    logit = np.concatenate([known.logit_low, known.logit_high])
+    negatives, positives = (np.tile(n, 2) for n in (known.negatives, known.positives))
+
+    def slope(log_t: float) -> float:  # of the NLL over 1 / T, times the count
+        z = logit * math.exp(-log_t)
+        return math.fsum(logit * (negatives * expit(z) - positives * expit(-z)))
+
+    low, high = (math.log(t) for t in LIMITS)
+    at_low, at_high = slope(low), slope(high)
+    if at_low == at_high == 0:
+        return 1.0
+    if at_low <= 0:  # sharper is still better
+        return LIMITS[0]
+    if at_high >= 0:
+        return LIMITS[1]
+    return math.exp(optimize.brentq(slope, low, high, xtol=1e-10, rtol=1e-12))
+
+
+def check(
+    found: dict[str, Any] | None, *, split: str, split_hash: str
+) -> dict[str, Any] | None:
+    """The frozen temperature with `optimistic`: whether it was fitted on these images.
+
+    None stays None (more than two classes, or a run from before there was one). Raises
+    ConfigError when these are the images it was fitted on, but under another name.
+    """
+    if found is None:
+        return None
+    same = found["split_hash"] == split_hash
+    if same and found["source_split"] != split:
+        raise ConfigError(
+            f"The temperature was fitted on {found['source_split']!r}, and {split!r} "
+            f"has the same images (hash {split_hash}): a result on them would be "
+            f"optimistic. Report it as {found['source_split']!r}, or use other images."
+        )
+    return {**found, "optimistic": same}
+
+
+def report(
+    tally: Tally, found: dict[str, Any] | None, *, split: str, split_hash: str
+) -> dict[str, Any] | None:
+    """The block `calibration` of eval/<split>.json; None for k > 2.
+
+    `pixel` are all labelled pixels; `image` takes the highest probability of an image
+    for that of any foreground in it; `after_temperature` is pixels again with p scaled
+    by the frozen temperature (None without one). Raises ConfigError as `check` does.
+    """
+    if tally.truth.shape[1] != 2:
+        return None
+    frozen = check(found, split=split, split_hash=split_hash)
+    known = calibration.pixel_cells(tally.pooled, tally.seen)
+    labelled = tally.pixels > 0  # an image without labels is neither kind
+    image = calibration.exact_cells(
+        tally.max_probability[labelled], tally.positive[labelled]
+    )
+    pixel, after = calibration.figures(known), None
+    if frozen and frozen["value"] is not None:
+        scaled = calibration.figures(calibration.scaled(known, frozen["value"]))
+        given = {key: pixel[key] for key in ("certain", "certain_wrong")}
+        after = {"pixel": scaled | given}
+    return {
+        "pixel": pixel,
+        "image": {"score": "max_probability"} | calibration.figures(image),
+        "temperature": frozen,
+        "after_temperature": after,
+    }

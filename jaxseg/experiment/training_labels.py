@@ -1,0 +1,48 @@
+"""The block config.supervision, read: which pixels training may know.
+
+Validation and test always have their full masks.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxseg.data import pipeline, prepared, sparse_labels
+
+Drawn = Callable[[], sparse_labels.Labels | None]
+
+
+def drawn(config: ConfigDict, split: prepared.Split, view: pipeline.View) -> Drawn:
+    """A call that draws the labels of training, once; it gives None for full masks.
+
+    Drawing reads every mask, which scoring a run has no need for. Raises ConfigError
+    at once for settings that are no choice.
+    """
+    block = config.supervision.to_dict()
+    chosen = sparse_labels.options(block, seed=config.seed)
+    if not sparse_labels.is_sparse(block["name"]):
+        return _nothing
+    return functools.cache(functools.partial(sparse_labels.draw, split, view, chosen))
+
+
+def _nothing() -> None:
+    return None
+
+
+def is_sparse(config: ConfigDict) -> bool:
+    """Whether training sees masks in which most pixels are unlabelled."""
+    return sparse_labels.is_sparse(config.supervision.name)
+
+
+def known(config: ConfigDict, card: dict[str, Any], labels: Drawn) -> dict[str, Any]:
+    """The data card with class weights from the labelled pixels alone.
+
+    Those of the card were counted on the full masks, which sparse labels hide.
+    """
+    asked = [b.get("class_weights") for b in config.loss.to_dict().values()]
+    if "auto" not in asked or not is_sparse(config):
+        return card
+    weights = sparse_labels.class_weights(labels(), len(card["classes"]))
+    return card | {"class_weights": weights}

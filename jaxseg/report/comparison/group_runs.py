@@ -1,0 +1,156 @@
+"""Which runs are compared: found, named, and grouped where only the seed differs."""
+
+import json
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from jaxseg.errors import ConfigError, DataError
+from jaxseg.report import derived_numbers
+from jaxseg.report.read import Run, Split, pick, read
+
+REPEATS = ("seed", "num_seeds")  # what may differ between members of a group
+_DEPTH = 3  # how far below a given directory runs are looked for
+
+
+class Unit(TypedDict):
+    """What is ranked: one run, or several that differ in their seed alone."""
+
+    name: str
+    runs: list[Run]  # in order of seed
+    names: list[str]  # one a run
+    images: tuple[str, str | None]  # the split it is judged on, and its hash
+
+
+def find(given: Sequence[str | os.PathLike]) -> tuple[list[pathlib.Path], list[str]]:
+    """Finished runs at or below the given directories, and why others are left out.
+
+    Raises ConfigError for a run that is named twice and for fewer than two runs,
+    DataError for a directory without any.
+    """
+    paths: list[pathlib.Path] = []
+    for root in map(pathlib.Path, given):
+        below = _below(root, _DEPTH)
+        if not below:
+            raise DataError(f"{root} holds no run (no run.json in it): give workdirs.")
+        paths += below
+    known: dict[pathlib.Path, pathlib.Path] = {}
+    for path in paths:
+        other = known.setdefault(path.resolve(), path)
+        if other is not path:
+            raise ConfigError(
+                f"{path} is given twice (also as {other}): once is enough."
+            )
+    names, left, kept = labels(paths), [], []
+    for path, name in zip(paths, names, strict=True):
+        status = _status(path)
+        if status == "finished":
+            kept.append(path)
+        else:
+            left.append(f"`{name}` is left out: it is not finished ({status}).")
+    if len(kept) < 2:
+        raise ConfigError(
+            f"a comparison wants two finished runs or more, got {len(kept)}. "
+            + " ".join(left)
+        )
+    return kept, left
+
+
+def _below(root: pathlib.Path, depth: int) -> list[pathlib.Path]:
+    if (root / "run.json").is_file():
+        return [root]
+    if depth == 0 or not root.is_dir():
+        return []
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    return [run for path in folders for run in _below(path, depth - 1)]
+
+
+def _status(path: pathlib.Path) -> str:
+    try:
+        value = json.loads((path / "run.json").read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path / 'run.json'} is not valid JSON: {error}.") from error
+    return str(pick(value, "status") or "status not recorded")
+
+
+def labels(paths: Sequence[str | os.PathLike]) -> list[str]:
+    """The shortest ends of the paths that tell them apart."""
+    parts = [pathlib.Path(os.path.abspath(path)).parts for path in paths]
+    tails: list[str] = []
+    for depth in range(1, max(map(len, parts)) + 1):
+        tails = [str(pathlib.PurePosixPath(*part[-depth:])) for part in parts]
+        if len(set(tails)) == len(tails):
+            break
+    return tails
+
+
+def units(paths: Sequence[pathlib.Path]) -> list[Unit]:
+    """The runs as units, in the order given."""
+    runs = [read(path) for path in paths]
+    names = dict(zip(map(id, runs), labels(paths), strict=True))
+    found: list[Unit] = []
+    for members in group(runs):
+        own = [names[id(run)] for run in members]
+        split = derived_numbers.main_split(members[0])
+        images = (split["name"], split["result"].get("split_hash"))
+        name = own[0] if len(own) == 1 else _common(own)
+        found.append(Unit(name=name, runs=members, names=own, images=images))
+    taken = [unit["name"] for unit in found]
+    for unit in found:
+        if taken.count(unit["name"]) > 1:
+            unit["name"] = f"{unit['names'][0]} and {len(unit['names']) - 1} more"
+    return found
+
+
+def group(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs that differ only in `config.seed`, together and in order of their seeds.
+
+    The seeds of a group are distinct, so its members are independent repeats: a second
+    run of the same seed begins a group of its own. Runs judged on different images are
+    never of one group.
+    """
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        split = derived_numbers.main_split(run)
+        config = {k: v for k, v in run["config"].items() if k not in REPEATS}
+        kind = (json.dumps(config, sort_keys=True), split["name"])
+        kind += (split["result"].get("split_hash"),)
+        repeat = 0
+        while seed(run) in map(seed, groups.get((*kind, repeat), [])):
+            repeat += 1
+        groups.setdefault((*kind, repeat), []).append(run)
+    return [
+        sorted(members, key=lambda run: str(seed(run)).zfill(20))
+        for members in groups.values()
+    ]
+
+
+def seed(run: Run) -> Any:
+    """`config.seed`, which is what members of a group differ in."""
+    return run["config"].get("seed")
+
+
+def _common(names: list[str]) -> str:
+    """What the names of a group begin with, without the seed."""
+    common = os.path.commonprefix(names)
+    if any(name[len(common) : len(common) + 1].isdigit() for name in names):
+        common = common.rstrip("0123456789")
+    common = re.sub(r"([-_/. ]s|[-_/. ]?seed)?[-_/. ]*$", "", common, flags=re.I)
+    return common or f"{names[0]} and {len(names) - 1} more"
+
+
+def split_of(run: Run, unit: Unit) -> Split:
+    """The split that the unit is judged on."""
+    return run["splits"][unit["images"][0]]
+
+
+def several(unit: Unit) -> bool:
+    """Is the unit a group of seeds?"""
+    return len(unit["runs"]) > 1
+
+
+def comparable(first: Unit, second: Unit) -> bool:
+    """Were both judged on the same images, as far as their hashes say?"""
+    return first["images"] == second["images"] and first["images"][1] is not None

@@ -1,0 +1,209 @@
+"""Label budgets among the units of a comparison, and what they are held against."""
+
+import itertools
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+
+from jaxseg.report.comparison import config_differences as configs
+from jaxseg.report.comparison import scores as numbers
+from jaxseg.report.comparison import wording as say
+from jaxseg.report.comparison.group_runs import REPEATS, Unit
+from jaxseg.report.read import Row, pick
+
+_AMOUNT = ("positive", "negative", "length", "annotators", "seed")  # of supervision
+_IDLE = ("name", "recipe", "recipe_chosen", "log_every", "checkpoint", "doctor", "mesh")
+_IDLE += ("per_device_batch", "data.dir", "data.workers", "data.timeout_s")
+_ENUMERATED = 9  # values whose every order is tried: 362,880
+_DRAWN = 99_999
+
+
+class Budget(TypedDict):
+    """One unit that was trained on a part of the labels."""
+
+    unit: Unit
+    label: str  # such as 10+50
+    asked: int | None  # clicks an image; None for labels of another kind
+    ratio: str  # positive to negative
+    pixels: float  # distinct labelled ones an image, mean
+    most: int  # of the image with most
+    total: float  # of all images; mean over seeds
+    share: float  # of all pixels
+    images: int
+    # class -> images with too few, over seeds; None where that was not counted
+    short: dict[str, tuple[int, int]] | None
+    row: Row  # score and interval by the stated metric
+
+
+class Series(TypedDict):
+    """Budgets that differ in the amount of labels alone."""
+
+    words: str  # what tells it from the other series; "" where there is one
+    budgets: list[Budget]  # fewest labels first
+    full: Unit | None  # trained on full masks, and otherwise most alike
+    odd: list[str]  # settings in which that one differs nevertheless
+
+
+def series(block: Sequence[Unit], metric: str) -> list[Series]:
+    """The budgets of units that were judged on the same images, the best first.
+
+    [] with fewer than two of them. Settings that cannot change a result, seeds and the
+    amount of labels may differ within a series.
+    """
+    known = [
+        (u, [pick(r["info"], "supervision") for r in u["runs"]], _fixed(u))
+        for u in block
+    ]
+    full = [(unit, fixed) for unit, labels, fixed in known if not any(labels)]
+    kinds: dict[str, tuple[dict, list[Budget]]] = {}
+    for unit, labels, fixed in known:
+        if all(labels):
+            key = json.dumps(fixed, sort_keys=True)
+            budgets = kinds.setdefault(key, (fixed, []))[1]
+            budgets.append(_budget(unit, labels, metric))
+    if sum(len(budgets) for _, budgets in kinds.values()) < 2:
+        return []
+    telling = configs.differing([fixed for fixed, _ in kinds.values()])
+    found = []
+    for fixed, budgets in kinds.values():
+        words = [f"{key}: {say.setting(fixed[key])}" for key in telling if key in fixed]
+        budgets.sort(key=lambda b: (size(b), b["pixels"], b["label"]))
+        reference, odd = _reference(fixed, full)
+        found.append(
+            Series(words="; ".join(words), budgets=budgets, full=reference, odd=odd)
+        )
+    return found
+
+
+def _fixed(unit: Unit) -> dict[str, Any]:
+    """The dotted config without seeds, amounts of labels and what changes nothing."""
+    flat = configs.flat(unit["runs"][0]["config"])
+    free = (*REPEATS, *_IDLE, *(f"supervision.{name}" for name in _AMOUNT))
+    return {
+        key: value
+        for key, value in flat.items()
+        if not any(key == name or key.startswith(f"{name}.") for name in free)
+    }
+
+
+def _reference(fixed: dict, full: list) -> tuple[Unit | None, list[str]]:
+    """The unit on full masks that differs in fewest settings, and those."""
+
+    def odd(other: dict) -> list[str]:
+        keys = configs.differing([fixed, other])
+        return [key for key in keys if key.split(".")[0] != "supervision"]
+
+    found = [(unit, odd(other)) for unit, other in full]
+    return min(found, key=lambda pair: len(pair[1]), default=(None, []))
+
+
+def _budget(unit: Unit, labels: list[dict[str, Any]], metric: str) -> Budget:
+    first = labels[0]
+    given, classes = first["options"], first["per_class"]
+    counted = [each["short_images"] for each in labels]
+    short = {name: [each.get(name, 0) for each in counted] for name in classes}
+    return Budget(
+        unit=unit,
+        label=label(given),
+        asked=asked(given, len(classes)),
+        ratio=_ratio(given),
+        pixels=_mean(each["per_image"]["mean"] for each in labels),
+        most=max(each["per_image"]["max"] for each in labels),
+        total=_mean(each["labelled_pixels"] for each in labels),
+        share=_mean(each["share"] for each in labels),
+        images=first["images"],
+        short=_ends(short) if all(counted) else None,
+        row=numbers.score(unit, metric),
+    )
+
+
+def _ends(short: dict[str, list[int]]) -> dict[str, tuple[int, int]]:
+    return {name: (min(n), max(n)) for name, n in short.items() if max(n)}
+
+
+def _mean(values) -> float:
+    values = list(values)
+    return math.fsum(values) / len(values)
+
+
+def label(given: dict[str, Any]) -> str:
+    """`10+50` of clicks; labels of another kind begin with their name."""
+    words = [] if given["name"] == "clicks" else [given["name"]]
+    if {"positive", "negative"} <= set(given):
+        words.append(f"{given['positive']}+{given['negative']}")
+    if given.get("annotators", 1) > 1:
+        words.append(f"of {given['annotators']} annotators")
+    return " ".join(words)
+
+
+def asked(given: dict[str, Any], classes: int) -> int | None:
+    """Clicks asked of an image that shows every class."""
+    if given["name"] != "clicks":
+        return None
+    each = given["positive"] * (classes - 1) + given["negative"]
+    return each * given.get("annotators", 1)
+
+
+def _ratio(given: dict[str, Any]) -> str:
+    if not {"positive", "negative"} <= set(given):
+        return given["name"]
+    positive, negative = given["positive"], given["negative"]
+    common = math.gcd(positive, negative) or 1
+    return f"{positive // common}:{negative // common}"
+
+
+def size(budget: Budget) -> float:
+    """What budgets are ordered by: clicks asked of an image, else labelled pixels."""
+    return budget["pixels"] if budget["asked"] is None else budget["asked"]
+
+
+def references(series: list[Series]) -> list[Series]:
+    """The first series of each unit on full masks."""
+    found = {each["full"]["name"]: each for each in reversed(series) if each["full"]}
+    return [each for each in series if each in found.values()]
+
+
+def share(budget: Budget, full: Unit | None, metric: str) -> float | None:
+    """Which part of the score on full masks a budget reaches; None: not to be said."""
+    bar = numbers.score(full, metric)["value"] if full else None
+    value = budget["row"]["value"]
+    if value is None or bar is None or bar <= 0 or not numbers.higher(metric):
+        return None
+    return value / bar
+
+
+def kendall(x: Sequence[float], y: Sequence[float]) -> dict[str, Any] | None:
+    """Rank correlation tau-b of two lists, and how seldom chance reaches it.
+
+    {"tau", "p", "least", "exact"}: the two-sided p is the share of the orders of y
+    whose tau is as far from 0, of all orders for up to 9 values, else of 99,999 drawn
+    ones with the `+ 1` of a Monte Carlo test; `least` is the p of the orders farthest
+    from 0, below which none can be. None where either is constant. Kendall, 1945, The
+    treatment of ties in ranking problems, https://doi.org/10.1093/biomet/33.3.239.
+    """
+    n = len(x)
+    i, j = np.triu_indices(n, 1)
+    ours, theirs = (np.sign(np.subtract.outer(v, v)).astype(np.int64) for v in (x, y))
+    scale = math.sqrt(np.abs(ours[i, j]).sum() * np.abs(theirs[i, j]).sum())
+    if not scale:
+        return None
+    exact = n <= _ENUMERATED
+    if exact:
+        every = itertools.chain.from_iterable(itertools.permutations(range(n)))
+        orders = np.fromiter(every, np.int8).reshape(-1, n)
+    else:
+        base = np.tile(np.arange(n, dtype=np.int64), (_DRAWN, 1))
+        orders = np.random.default_rng(0).permuted(base, axis=1)
+    drawn = np.zeros(len(orders), np.int64)
+    for a, b in zip(i, j, strict=True):
+        drawn += ours[a, b] * theirs[orders[:, a], orders[:, b]]
+    own = int((ours * theirs)[i, j].sum())
+    drawn, more = np.abs(drawn), int(not exact)
+    p, least = (
+        float(np.count_nonzero(drawn >= bar) + more) / (len(drawn) + more)
+        for bar in (abs(own), max(abs(own), drawn.max()))
+    )
+    return {"tau": own / scale, "p": p, "least": least, "exact": exact}

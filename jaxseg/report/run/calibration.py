@@ -1,0 +1,206 @@
+"""Calibration in a report: tables, reliability diagrams, and what was tested of it."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from jaxseg.report import figures, text
+from jaxseg.report.figures import INK, SERIES, Picture
+from jaxseg.report.read import Run, Split, pick
+from jaxseg.report.run import tables
+from jaxseg.report.text import number
+
+_Z = 1.96  # standard deviations of a 95 % interval
+_SCORES = ("ece", "ece_confidence", "maximum_calibration_error", "brier", "nll")
+
+
+def blocks(run: Run) -> list[dict[str, Any] | None]:
+    """Tables and diagrams; [] for a run that was scored without calibration."""
+    splits = [s for s in run["splits"].values() if s["result"].get("calibration")]
+    if not splits:
+        return []
+    drawn = [p for p in (_pixels(splits[0]), _images(splits[0])) if p is not None]
+    pictures = {"kind": "pictures", "pictures": drawn} if drawn else None
+    return [_scores(splits), _temperatures(splits), pictures]
+
+
+def _scores(splits: list[Split]) -> dict[str, Any]:
+    rows, certain = [], []
+    for split in splits:
+        block, name = split["result"]["calibration"], split["name"]
+        pixel, after = block["pixel"], pick(block, "after_temperature", "pixel")
+        rows.append([(name, "pixels"), *_cells(pixel, "pixel")])
+        if after:
+            scaled = f"pixels, temperature {number(block['temperature']['value'])}"
+            scaled += " (optimistic)" * block["temperature"]["optimistic"]
+            rows.append([(name, scaled), *_cells(after, "pixel")])
+        rows += _prevalence(name, pixel)
+        level = "images, by `max_probability`"
+        rows.append([(name, level), *_cells(block["image"], "image")])
+        certain.append(
+            f"on {name} {text.plural(pixel['certain'], 'pixel')} at exactly 0 or 1, "
+            f"{number(pixel['certain_wrong'], 'count')} of them wrong"
+        )
+    low, high = splits[0]["result"]["calibration"]["pixel"]["clip"]
+    note = (
+        "ECE: the gap between mean probability and observed share of foreground, in "
+        f"{len(pixel['rows'])} rows of equal width weighted by their counts; of "
+        "confidence: the same of the probability of the answer. ± bounds the error of "
+        "the histogram. NLL in nats, with probabilities kept "
+        f"{number(low, 'plain')} from 0 and {number(1 - high, 'plain')} from 1: "
+        f"{'; '.join(certain)}. Prevalence alone: "
+        "a constant score that knows the share of foreground of these very images. "
+        "No model is trained to make the highest probability that of any foreground in "
+        "an image: its row says how far it can be read so."
+    )
+    heads = ["Split and level", "ECE", "ECE of confidence", "Worst row", "Brier", "NLL"]
+    title = "How far probabilities can be believed"
+    return tables.table([*heads, "Support"], rows, title=title, note=note)
+
+
+def _cells(found: dict[str, Any], unit: str) -> list[tuple[str, str]]:
+    cells = []
+    for name in _SCORES:
+        bound = found.get(f"{name}_error_bound")
+        small = f"± {number(bound)}" if unit == "pixel" and bound is not None else ""
+        if name == "maximum_calibration_error" and found[name] is not None:
+            small = text.plural(found["maximum_calibration_error_support"], unit)
+        cells.append((number(found[name], "plain"), small))
+    positive = f"{number(found['support_positives'], 'count')} of foreground"
+    return [*cells, (text.plural(found["support"], unit), positive)]
+
+
+def _prevalence(name: str, pixel: dict[str, Any]) -> list[list[Any]]:
+    base = pixel["of_prevalence"]
+    if base is None:
+        return []
+    cells = [number(base[key], "plain") for key in ("brier", "nll")]
+    none = number(0.0, "plain")  # the gaps of a score that is the share itself
+    support = text.plural(pixel["support"], "pixel")
+    return [[(name, "prevalence alone"), none, none, none, *cells, support]]
+
+
+def _temperatures(splits: list[Split]) -> dict[str, Any] | None:
+    found = [s["result"]["calibration"]["temperature"] for s in splits]
+    rows = [
+        [
+            split["name"] + (" (optimistic)" if fitted["optimistic"] else ""),
+            (number(fitted["value"]), "at its limit" if fitted["at_limit"] else ""),
+            fitted["source_split"],
+            number(fitted["nll_before"], "plain"),
+            number(fitted["nll_after"], "plain"),
+            text.plural(fitted["support_pixels"], "pixel"),
+        ]
+        for split, fitted in zip(splits, found, strict=True)
+        if fitted
+    ]
+    heads = ["Applied to", "Temperature", "Fitted on", "NLL there before", "and after"]
+    note = (
+        "p becomes sigmoid(logit(p) / temperature), for the rows that say so and "
+        "nowhere else. It is monotone: no curve, no threshold and no mask changes."
+    )
+    heads.append("Support")
+    return tables.table(heads, rows, title="Temperature", note=note) if rows else None
+
+
+def _pixels(split: Split) -> Picture | None:
+    block = split["result"]["calibration"]
+    after = pick(block, "after_temperature", "pixel")
+    series = [("as predicted", _shown(block["pixel"]))]
+    if after:
+        label = f"temperature {number(block['temperature']['value'])}"
+        series.append((label, _shown(after)))
+    counts = [row["count"] for row in series[0][1]]
+    if not counts:
+        return None
+    caption = (
+        f"On {split['name']}. Dotted: mean probability and observed share agree. "
+        "Below the line the model is too sure of foreground. Markers grow with the "
+        f"logarithm of the pixels in a row: {number(min(counts), 'count')} to "
+        f"{number(max(counts), 'count')} as predicted."
+    )
+    draw = partial(_draw, series=series, what="pixels that are", spans=False)
+    return figures.plot("reliability", "Pixels: reliability", caption, draw)
+
+
+def _images(split: Split) -> Picture | None:
+    rows = _shown(split["result"]["calibration"]["image"])
+    if not rows:
+        return None
+    caption = (
+        f"On {split['name']}; the score of an image is its highest probability. Bars: "
+        "95 % (Wilson) from the images in a row."
+    )
+    draw = partial(_draw, series=[("", rows)], what="images with", spans=True)
+    return figures.plot("image_reliability", "Images: reliability", caption, draw)
+
+
+def _shown(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in found["rows"] if row["count"]]
+
+
+def _draw(axes: Axes, series: list[tuple[str, Any]], what: str, spans: bool) -> None:
+    axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
+    for i, (label, rows) in enumerate(series):
+        x, y, n = (
+            np.array([r[k] for r in rows]) for k in ("mean", "observed", "count")
+        )
+        style = dict(color=SERIES[i], linestyle=figures.DASHES[i], linewidth=1.3)
+        axes.plot(x, y, label=label, **style)
+        axes.scatter(x, y, s=9 * (1 + np.log10(n)), color=SERIES[i], zorder=3)
+        if spans:
+            axes.vlines(x, *_wilson(y, n), color=SERIES[i], linewidth=1)
+    figures.unit_square(axes)
+    axes.set(xlabel="mean probability", ylabel=f"share of {what} foreground")
+
+
+def _wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % interval of a share, Wilson 1927."""
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) * _Z / (1 + _Z**2 / n)
+    return middle - half, middle + half
+
+
+def claims(split: Split) -> Iterator[dict[str, str]]:
+    """Do probabilities say more than the prevalence, and does the temperature help?"""
+    block = split["result"].get("calibration") or {}
+    pixel, after = block.get("pixel"), pick(block, "after_temperature", "pixel")
+    if not pixel or pixel["nll"] is None:
+        return
+    name, nll, bound = split["name"], pixel["nll"], pixel["nll_error_bound"]
+    base = pixel["of_prevalence"]["nll"]
+    answer = _compare(base - nll, bound)
+    words = {"yes": "say more", "no": "do NOT say more", "unclear": "may say more"}
+    yield {
+        "answer": answer,
+        "text": f"Pixel probabilities {words[answer]} than the prevalence alone on "
+        f"{name}: NLL {_pm(nll, bound)} against {number(base, 'plain')}.",
+    }
+    if after:
+        gain, fitted = nll - after["nll"], block["temperature"]
+        answer = _compare(gain, bound + after["nll_error_bound"])
+        words = {"yes": "lowers", "no": "does NOT lower", "unclear": "may lower"}
+        said = (
+            f"The temperature {number(fitted['value'])} {words[answer]} the pixel NLL"
+        )
+        if fitted["optimistic"]:
+            answer, where = "unclear", f"{name}, the images it was fitted on"
+        else:
+            where = f"{name} (it was fitted on {fitted['source_split']})"
+        yield {
+            "answer": answer,
+            "text": f"{said} of {where}: {_pm(nll, bound)} becomes "
+            f"{_pm(after['nll'], after['nll_error_bound'])}, ECE "
+            f"{number(pixel['ece'], 'plain')} becomes {number(after['ece'], 'plain')}.",
+        }
+
+
+def _compare(gain: float, bound: float) -> str:
+    return "yes" if gain > bound else "no" if gain <= 0 else "unclear"
+
+
+def _pm(value: float, bound: float) -> str:
+    return f"{number(value, 'plain')} (± {number(bound)})"

@@ -1,0 +1,239 @@
+"""The sections of a report, each a title and its blocks, in reading order."""
+
+import json
+from typing import Any
+
+from jaxseg.report import derived_numbers, text
+from jaxseg.report.read import Run, pick
+from jaxseg.report.run import (
+    calibration,
+    cases,
+    data_card,
+    plots,
+    surfaces,
+    tables,
+    training_labels,
+)
+from jaxseg.report.text import number, plain
+
+Block = dict[str, Any]
+_CONFIG = {
+    "model": "Model",
+    "optim": "Training",
+    "train": "Training",
+    "loss": "Loss",
+    "losses": "Loss",
+    "sampler": "Sampling",
+    "sampling": "Sampling",
+    "augment": "Augmentation",
+    "augmentation": "Augmentation",
+    "data": "Data",
+}
+
+
+def sections(run: Run, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """[{"id", "title", "blocks"}]; blocks that the run has no numbers for are gone."""
+    found = [
+        ("results", "Results", _results(run)),
+        ("curves", "Precision and recall", _curves(run)),
+        ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
+        ("calibration", "Calibration", calibration.blocks(run)),
+        ("images", "Image level", _images(run)),
+        ("cases", "Cases", _cases(run, examples)),
+        ("training", "Training", _training(run)),
+        ("labels", "Labels", training_labels.blocks(run)),
+        ("data", "Data and class balance", _data(run)),
+        ("config", "Configuration", _config(run)),
+        ("environment", "Environment", _environment(run)),
+    ]
+    kept = [
+        {"id": key, "title": title, "blocks": [b for b in blocks if b is not None]}
+        for key, title, blocks in found
+    ]
+    return [section for section in kept if section["blocks"]]
+
+
+def paragraph(words: str) -> Block:
+    """A block of prose."""
+    return {"kind": "text", "text": words}
+
+
+def pictures(found: list[Any]) -> Block | None:
+    """A grid of those pictures that exist."""
+    found = [p for p in found if p is not None]
+    return {"kind": "pictures", "pictures": found} if found else None
+
+
+def folded(title: str, code: str) -> Block:
+    """Text that is there for who opens it."""
+    return {"kind": "folded", "title": title, "code": code}
+
+
+def _results(run: Run) -> list[Block | None]:
+    blocks = [tables.metrics(run, split) for split in run["splits"].values()]
+    policies = tables.policies(derived_numbers.main_split(run))
+    return [*blocks, policies, tables.operating_point(run)]
+
+
+def _curves(run: Run) -> list[Block | None]:
+    table = tables.precision_recall(run)
+    if table is None:
+        return []
+    split = derived_numbers.main_split(run)
+    return [table, pictures([plots.precision_recall(run), plots.thresholds(split)])]
+
+
+def _images(run: Run) -> list[Block | None]:
+    split = derived_numbers.main_split(run)
+    return [
+        tables.image_level(run),
+        tables.image_curves(run),
+        pictures(plots.images(split)),
+        tables.false_positives(split),
+    ]
+
+
+def _cases(run: Run, examples: list[dict[str, Any]]) -> list[Block | None]:
+    if not examples:
+        return []
+    split = derived_numbers.main_split(run)
+    words = (
+        f"From {split['name']}. Best, median and worst are by Dice "
+        "among images with foreground."
+    )
+    legend = {"kind": "legend", "entries": cases.legend(split)}
+    return [paragraph(words), legend, {"kind": "cases", "cases": examples}]
+
+
+def _training(run: Run) -> list[Block | None]:
+    facts = [
+        ("parameters", number(run["info"].get("params"), "count")),
+        ("images a step", number(run["info"].get("batch_size"), "count")),
+        ("steps an epoch", number(run["info"].get("steps_per_epoch"), "count")),
+        ("steps", number(run["info"].get("total_steps"), "count")),
+        ("epochs", number(len(run["history"]), "count")),
+        ("images seen", number(run["info"].get("images_seen"), "count")),
+    ]
+    best = run["info"].get("best")
+    if best:
+        value = f"`{best.get('metric')}` {number(best.get('value'))}"
+        where = f"epoch {number(best.get('epoch'), 'count')}"
+        facts.append(("best checkpoint", f"{where}: {value}"))
+    drawn = [plots.progression(run), *plots.training(run)]
+    words = tables.pairs("The run", facts)
+    return [words, tables.progression(run), pictures(drawn)]
+
+
+def _data(run: Run) -> list[Block | None]:
+    card = run["info"].get("dataset") or {}
+    sizes = card.get("sizes") or {}
+    smallest, largest = (
+        " x ".join(number(s, "count") for s in sizes.get(key) or []) or text.UNDEFINED
+        for key in ("min", "max")
+    )
+    distinct = number(sizes.get("distinct"), "count")
+    keys = ("name", "version", "created", "source", "classes", "channels", "dtype")
+    facts = [(k, plain(card[k])) for k in keys if k in card]
+    span = f"{smallest} to {largest} (height x width), {distinct} distinct"
+    facts += [("sizes", span), ("split rule", plain(card.get("split_rule")))]
+    facts += text.flat(card["extra"]) if card.get("extra") else []
+    refused = card.get("refused") or []
+    facts.append(("refused files", number(len(refused), "count")))
+    listed = "\n".join(f"{r.get('file')}: {r.get('reason')}" for r in refused)
+    return [
+        tables.pairs("Data card", facts),
+        folded("Refused files", listed) if refused else None,
+        data_card.splits(card),
+        data_card.balance(run),
+        data_card.class_weights(card),
+    ]
+
+
+def _config(run: Run) -> list[Block | None]:
+    """Known groups first, then the rest, then the whole of it as JSON."""
+    config, grouped = run["config"], {}
+    for key in sorted(config, key=lambda k: (list(_CONFIG) + [k]).index(k)):
+        nested = isinstance(config[key], dict)
+        title = _CONFIG.get(key, key.capitalize()) if nested else "General"
+        grouped.setdefault(title, []).extend(text.flat(config[key], key))
+    general = grouped.pop("General", [])
+    blocks = [tables.pairs(title, rows) for title, rows in grouped.items()]
+    if general:
+        blocks.append(tables.pairs("General", general))
+    whole = json.dumps(config, indent=2, ensure_ascii=False)
+    return [
+        {"kind": "columns", "tables": blocks},
+        folded("The whole configuration, as given", whole),
+    ]
+
+
+def _environment(run: Run) -> list[Block | None]:
+    info, history = run["info"], run["history"]
+    seconds, seen = info.get("seconds"), info.get("images_seen")
+    speed = seen / seconds if seconds and seen is not None else None
+    waits = [r["data_wait_share"] for r in history if r.get("data_wait_share")]
+    facts = [(k, plain(info.get(k))) for k in ("recipe", "status", "git", "platform")]
+    facts += [
+        ("created", plain(info.get("created"))),
+        ("finished", plain(info.get("finished"))),
+        ("wall time", number(seconds, "seconds")),
+        ("images per second", number(speed, "plain")),
+        ("waiting for data", number(max(waits, default=None), "percent") + " at worst"),
+        ("resumed", plain(info.get("resumed"))),
+        *text.flat(info.get("devices") or {}, "devices"),
+    ]
+    command = info.get("command")
+    if isinstance(command, list):
+        command = " ".join(str(word) for word in command)
+    versions = [(k, plain(v)) for k, v in (info.get("versions") or {}).items()]
+    return [
+        {
+            "kind": "columns",
+            "tables": [tables.pairs("Run", facts)]
+            + ([tables.pairs("Versions", versions)] if versions else []),
+        },
+        folded("Command", command) if command else None,
+    ]
+
+
+def cards(run: Run) -> list[dict[str, str]]:
+    """The few numbers to remember, each with what it stands against."""
+    split = derived_numbers.main_split(run)
+    found = []
+    for row in derived_numbers.headline(run, split)[:4]:
+        known = {
+            k: v
+            for k, v in derived_numbers.baselines(split, row).items()
+            if v is not None
+        }
+        against = f"{number(row['support_images'], 'count')} images"
+        if known:
+            best = max(known, key=lambda k: known[k])
+            against += f"; {text.label(best)}: {number(known[best])}"
+        many = len(derived_numbers.classes(split)) > 2
+        name = f"{row['class']}: {row['name']}" if many else text.label(row["name"])
+        value, low, high = row["value"], row["low"], row["high"]
+        if None not in (value, low, high):
+            against = f"95 %: {number(low)} to {number(high)}. {against}"
+        found.append(
+            {
+                "name": name,
+                "value": text.scored(row) if value is None else number(value),
+                "sub": against,
+            }
+        )
+    curve = pick(split["result"], "curves", "pixel") or {}
+    if curve.get("average_precision") is not None:
+        sub = f"prevalence: {number(curve.get('prevalence'))}"
+        value = number(curve["average_precision"])
+        found.append({"name": "Average precision", "value": value, "sub": sub})
+    seen = derived_numbers.confusion(split)
+    positive, negative = (
+        seen["hit"] + seen["missed"],
+        seen["false_alarm"] + seen["clean"],
+    )
+    if positive and negative:
+        sub = f"false positives: {seen['false_alarm']} of {negative} empty images"
+        value = f"{seen['hit']} / {positive}"
+        found.append({"name": "Positive images found", "value": value, "sub": sub})
+    return found

@@ -1,0 +1,244 @@
+"""Tables of a report as plain data; the templates turn them into Markdown and HTML."""
+
+from typing import Any
+
+from jaxseg.report import derived_numbers, text
+from jaxseg.report.read import Run, Split, pick
+from jaxseg.report.text import number
+
+Table = dict[str, Any]
+_RULES = {
+    "top threshold": "An image stays empty when fewer pixels than the minimum area are "
+    "above the top threshold.",
+    "gate": "An image stays empty when its highest probability is not above the gate.",
+}
+
+
+def table(
+    heads: list[str],
+    rows: list[list[Any]],
+    *,
+    title: str = "",
+    lead: str = "",
+    note: str = "",
+) -> Table:
+    """A table block: title, words before it, cells, words after it.
+
+    The first column is text, all others align as numbers; a cell given as
+    (main, small) has two lines.
+    """
+    pairs = [[c if isinstance(c, tuple) else (c, "") for c in row] for row in rows]
+    cells = [[{"main": main, "sub": sub} for main, sub in row] for row in pairs]
+    return {
+        "kind": "table",
+        "title": title,
+        "lead": lead,
+        "heads": heads,
+        "rows": cells,
+        "note": note,
+    }
+
+
+def metrics(run: Run, split: Split) -> Table:
+    """Every metric with its interval, baselines beside it, and its support."""
+    rows = derived_numbers.metric_rows(split)
+    names = [b["name"] for b in split["result"].get("baselines") or []]
+    body = []
+    for row in rows:
+        known = derived_numbers.baselines(split, row)
+        support = number(row["support_images"], "count") + " images"
+        pixels = number(row["support_pixels"], "count") + " pixels"
+        body.append(
+            [
+                (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
+                _two_lines(row),
+                *(number(known[name]) for name in names),
+                (support, pixels),
+            ]
+        )
+    heads = ["Metric, class", "Model, 95 %"]
+    reasons = derived_numbers.optimistic(run, split)
+    note = "Intervals: 95 % bootstrap over images. "
+    if reasons:
+        note += f"Optimistic: {' and '.join(reasons)}. "
+    for base in split["result"].get("baselines") or []:
+        if base.get("detail"):
+            note += f"{text.label(base['name']).capitalize()}: {base['detail']}. "
+    columns = [*heads, *(text.label(n) for n in names), "Support"]
+    mark = " (optimistic)" if reasons else ""
+    title = f"{split['name'].capitalize()}{mark}"
+    note = note.replace(".. ", ". ").strip()
+    return table(columns, body, title=title, lead=_scored_on(split), note=note)
+
+
+def policies(split: Split) -> Table:
+    """What every metric is and does with empty masks, as evaluation wrote it."""
+    rows = derived_numbers.metric_rows(split)
+    found = dict.fromkeys((r["name"], r["policy"]) for r in rows)
+    body = [[f"`{name}`", policy] for name, policy in found]
+    return table(["Metric", "Policy"], body, title="What each metric counts")
+
+
+def _two_lines(row: dict[str, Any]) -> tuple[str, str]:
+    if None in (row["value"], row["low"], row["high"]):
+        return text.scored(row), ""
+    return number(row["value"]), f"{number(row['low'])} to {number(row['high'])}"
+
+
+def _scored_on(split: Split) -> str:
+    """How much was scored: images, positives, pixels, checkpoint."""
+    result = split["result"]
+    known, positive = result.get("pixels"), result.get("positive_pixels")
+    words = text.plural(result["images"], "image")
+    if result.get("positive_images") is not None:
+        words += f", {number(result['positive_images'], 'count')} with foreground"
+    if known and positive is not None:
+        share = number(positive / known, "percent")
+        words += f"; foreground is {share} of {text.plural(known, 'pixel')}"
+    if result.get("ignored_pixels"):
+        words += f"; {text.plural(result['ignored_pixels'], 'pixel')} not labelled"
+    step = result.get("step")
+    return words + (f". Checkpoint of step {number(step, 'count')}." if step else ".")
+
+
+def precision_recall(run: Run) -> Table | None:
+    """Average precision, prevalence and best F1 of every split with a pixel curve."""
+    splits = [s for s in run["splits"].values() if pick(s["result"], "curves", "pixel")]
+    if not splits:
+        return None
+    rows = []
+    for split in splits:
+        curve = split["result"]["curves"]["pixel"]
+        best = derived_numbers.nearest(split["pr"], curve.get("best_f1_threshold"))
+        ap, bound = curve.get("average_precision"), "average_precision_error_bound"
+        rows.append(
+            [
+                split["name"],
+                (number(ap), f"± {number(curve.get(bound))}"),
+                number(curve.get("prevalence")),
+                number(curve.get("pr_auc_trapezoid")),
+                number(curve.get("roc_auc")),
+                number(curve.get("best_f1")),
+                number(best.get("precision")),
+                number(best.get("recall")),
+                number(curve.get("best_f1_threshold")),
+                (number(curve.get("support_pixels"), "count"), "pixels"),
+            ]
+        )
+    heads = ["Split", "Average precision", "Prevalence", "PR-AUC (trapezoid)"]
+    heads += ["ROC-AUC", "Best F1", "its precision", "its recall", "its threshold"]
+    note = (
+        "Average precision is the step-wise sum; ± bounds the error of its histogram. "
+        "Prevalence is what a constant score reaches. Best F1 is read off the curve of "
+        "the same split: a limit, not a result."
+    )
+    return table([*heads, "Support"], rows, title="Pixel curves", note=note)
+
+
+def operating_point(run: Run) -> Table | None:
+    """Threshold and minimum area, what they were chosen for, and on which split."""
+    rows = []
+    points = [s["result"].get("operating_point") or {} for s in run["splits"].values()]
+    extra = list(dict.fromkeys(name for point in points for name in text.rule(point)))
+    for split, point in zip(run["splits"].values(), points, strict=True):
+        if point:
+            rows.append(
+                [
+                    split["name"],
+                    number(point.get("threshold")),
+                    *(number(text.rule(point).get(name)) for name in extra),
+                    text.area(point.get("min_area")),
+                    f"`{point.get('objective') or 'not recorded'}`",
+                    number(point.get("value")),
+                    point.get("source_split") or "not recorded",
+                ]
+            )
+    heads = ["Applied to", "Threshold", *(name.capitalize() for name in extra)]
+    heads += ["Minimum area", "Chosen to maximise", "its value there", "Chosen on"]
+    note = " ".join(_RULES[name] for name in extra)
+    return table(heads, rows, title="Operating point", note=note) if rows else None
+
+
+def image_level(run: Run) -> Table:
+    """Images found, missed and wrongly marked at the operating point."""
+    rows = []
+    for split in run["splits"].values():
+        seen = derived_numbers.confusion(split)
+        positive = seen["hit"] + seen["missed"]
+        negative = seen["false_alarm"] + seen["clean"]
+        found = seen["hit"] / positive if positive else None
+        spared = seen["clean"] / negative if negative else None
+        rows.append(
+            [
+                split["name"],
+                (number(found, "percent"), f"{seen['hit']} of {positive}"),
+                (number(spared, "percent"), f"{seen['clean']} of {negative}"),
+                number(seen["false_alarm"], "count"),
+                f"{number(positive + negative, 'count')} images",
+            ]
+        )
+    heads = ["Split", "Positive images found", "Empty images left clean"]
+    heads += ["False positives", "Support"]
+    note = "Any predicted pixel at the operating point marks an image."
+    return table(heads, rows, title="Images found and missed", note=note)
+
+
+def image_curves(run: Run) -> Table | None:
+    """Average precision and ROC-AUC of every score of an image."""
+    rows = []
+    for split in run["splits"].values():
+        for key in ("image", "image_area"):
+            curve = pick(split["result"], "curves", key)
+            if curve:
+                score = f"`{curve.get('score') or key}`"
+                support = f"{number(curve.get('support_images'), 'count')} images"
+                names = ("average_precision", "prevalence", "roc_auc")
+                numbers = [number(curve.get(name)) for name in names]
+                rows.append([(split["name"], score), *numbers, support])
+    heads = ["Split and score", "Average precision", "Prevalence", "ROC-AUC"]
+    title = "Images ranked by a score"
+    return table([*heads, "Support"], rows, title=title) if rows else None
+
+
+def false_positives(split: Split, most: int = 8) -> Table | None:
+    """The empty images with the largest wrong prediction."""
+    rows = [r for r in split["images"] if r["positive"] != 1 and r["predicted_pixels"]]
+    rows.sort(key=lambda r: (-r["predicted_pixels"], r["id"]))
+    if not rows:
+        return None
+    body = [
+        [
+            f"`{r['id']}`",
+            number(r["predicted_pixels"], "count"),
+            number(r.get("max_probability")),
+        ]
+        for r in rows[:most]
+    ]
+    title = f"False positives on {split['name']}"
+    note = f"The {len(body)} largest of {len(rows)}." if len(rows) > most else ""
+    heads = ["Image", "Predicted pixels", "Highest probability"]
+    return table(heads, body, title=title, note=note)
+
+
+def progression(run: Run) -> Table | None:
+    """Best validation value in each tenth of the run."""
+    name = derived_numbers.selection_column(run)
+    if name is None:
+        return None
+    rows = [
+        [
+            f"{r['first']:g} to {r['last']:g}",
+            number(r["best"]),
+            number(r["at"], "count"),
+            number(r["loss"]),
+            number(r["validated"], "count"),
+        ]
+        for r in derived_numbers.progression(run, name)
+    ]
+    heads = ["Epochs", f"Best `{name}`", "in epoch", "Mean training loss"]
+    return table([*heads, "Times validated"], rows, title="Progression")
+
+
+def pairs(title: str, rows: list[tuple[str, str]]) -> Table:
+    """A two-column table of names and values."""
+    return table(["Setting", "Value"], [list(r) for r in rows], title=title)

@@ -1,0 +1,141 @@
+"""The labels of a run that was trained on a part of them: table, claim, pictures."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image
+
+from jaxseg.errors import DataError
+from jaxseg.report import text
+from jaxseg.report.figures import Picture
+from jaxseg.report.read import Run, pick
+from jaxseg.report.run import tables
+from jaxseg.report.run.run_claims import Claim
+from jaxseg.report.text import number
+
+_FOLDER = "supervision_examples"  # as jaxseg.label_pictures writes it
+
+
+def blocks(run: Run) -> list[dict[str, Any] | None]:
+    """What training knew; [] for a run on full masks."""
+    budget = run["info"].get("supervision")
+    if not budget:
+        return []
+    words = (
+        "Training saw the labels of these pixels and of no others. They were drawn "
+        "once, and are the same in every epoch, on every process and after a restart "
+        "(`supervision.npz`). Validation and test have their full masks; the best "
+        "epoch and the operating point were chosen on those of validation."
+    )
+    return [
+        {"kind": "text", "text": words},
+        {"kind": "columns", "tables": [_budget(budget), _classes(run, budget)]},
+        *_pictures(run["workdir"] / _FOLDER),
+    ]
+
+
+def _budget(budget: dict[str, Any]) -> tables.Table:
+    each = budget["per_image"]
+    facts = [("kind", budget["options"]["name"])]
+    options = {k: v for k, v in budget["options"].items() if k != "name"}
+    facts += text.flat(options)
+    spread = f"{number(each['min'], 'count')} to {number(each['max'], 'count')}"
+    facts += [
+        ("training images", number(budget["images"], "count")),
+        ("distinct labelled pixels", number(budget["labelled_pixels"], "count")),
+        ("share of all pixels", number(budget["share"], "percent")),
+        ("labelled pixels an image", f"{number(each['mean'], 'plain')} ({spread})"),
+    ]
+    return tables.pairs("Label budget", facts)
+
+
+def _classes(run: Run, budget: dict[str, Any]) -> tables.Table:
+    """Per class: asked, labelled, and how that differs from the full masks."""
+    found, short = budget["per_class"], budget["short_images"]
+    stored = pick(run["info"], "dataset", "splits", "train", "pixels") or []
+    stored = stored if len(stored) == len(found) else [None] * len(found)
+    whole, labelled = sum(filter(None, stored)), sum(found.values())
+    rows = []
+    for c, (name, pixels) in enumerate(found.items()):
+        asked, full = _asked(budget["options"], c), stored[c]
+        rows.append(
+            [
+                name,
+                text.UNDEFINED if asked is None else number(asked, "count"),
+                number(pixels, "count"),
+                number(pixels / labelled if labelled else None, "percent"),
+                number(full / whole if full is not None and whole else None, "percent"),
+                number(short[name], "count") if name in short else text.UNDEFINED,
+            ]
+        )
+    heads = ["Class", "Clicks asked an image", "Labelled pixels", "Share of them"]
+    heads += ["Share of the full masks", "Images with too few"]
+    note = (
+        "Images with too few have fewer pixels of the class than clicks were asked "
+        "for: all of them are labelled. Training did not see the full masks."
+    )
+    return tables.table(heads, rows, title="Labels by class", note=note)
+
+
+def _asked(options: dict[str, Any], c: int) -> int | None:
+    if options["name"] != "clicks":
+        return None
+    return options["positive" if c else "negative"] * options.get("annotators", 1)
+
+
+def _pictures(folder: pathlib.Path) -> list[dict[str, Any] | None]:
+    """Training images with their labels marked; [] where a run wrote none."""
+    index = folder / "index.json"
+    if not index.is_file():
+        return []
+    try:
+        found = json.loads(index.read_text("utf-8"))
+        shown = [_picture(folder, k, e) for k, e in enumerate(found["examples"])]
+        legend = [
+            {"colour": each["colour"], "words": f"{each['mark']}: {each['class']}"}
+            for each in found["legend"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{index} does not list pictures: {error!r}.") from error
+    legend_block = {"kind": "legend", "entries": legend} if legend else None
+    return [legend_block, {"kind": "pictures", "pictures": shown} if shown else None]
+
+
+def _picture(folder: pathlib.Path, k: int, example: dict[str, Any]) -> Picture:
+    path = folder / example["labels"]
+    pixels = ", ".join(
+        f"{name} {number(n, 'count')}" for name, n in example["pixels"].items()
+    )
+    try:
+        png = path.read_bytes()
+        with Image.open(path) as image:
+            width, height = image.size
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}.") from error
+    return {
+        "name": f"labels_{k}",
+        "png": png,
+        "svg": None,
+        "alt": f"Labelled pixels of {example['id']}",
+        "caption": f"Training image `{example['id']}`, labelled pixels: {pixels}.",
+        "width": width,
+        "height": height,
+    }
+
+
+def claims(run: Run) -> Iterator[Claim]:
+    """Had every training image the labels that were asked for?"""
+    short = pick(run["info"], "supervision", "short_images")
+    if not short:
+        return
+    images = run["info"]["supervision"]["images"]
+    lacking = [f"{name} in {n:,} of {images:,}" for name, n in short.items() if n]
+    if lacking:
+        words = "NOT every training image has as many pixels of a class as clicks were "
+        words += f"asked for: fewer of {', '.join(lacking)}. All it has are labelled."
+        yield {"answer": "no", "text": words}
+    else:
+        words = "Every training image has as many labelled pixels of each class as "
+        yield {"answer": "yes", "text": f"{words}clicks were asked for."}

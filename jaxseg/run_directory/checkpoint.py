@@ -1,0 +1,251 @@
+"""Checkpoints that are whole and verified, or are not used.
+
+Orbax writes a step into a temporary directory and renames it, so a step is there or
+not. But it keeps no digests: one flipped bit in the array data restores wrong numbers
+without a word, and other dtypes are cast silently. So, in the background and just
+before the rename, process 0 writes `manifest.json` into the step: the SHA-256 of every
+file, every array's shape and dtype, the metrics and `meta`. A step without it is bad.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+from jax.experimental import multihost_utils
+
+from jaxseg import errors
+from jaxseg.run_directory import manifest
+
+# Orbax writes these two around the rename, after the manifest; restoring with a
+# given structure reads neither.
+_LATER = ("_CHECKPOINT_METADATA", "commit_success.txt")
+
+
+@dataclasses.dataclass
+class Manager:
+    """The open checkpoints of one run. Made by `open_manager`, given to the rest."""
+
+    orbax: ocp.CheckpointManager
+    directory: pathlib.Path
+    metric: str
+    mode: str
+    read_only: bool
+    values: dict[int, float | None]  # step -> metric, the measure of "best"
+    pending: dict[str, Any]  # the manifest of the step being written
+
+
+@dataclasses.dataclass
+class _KeepBest:
+    """The retention rule that keeps the step with the best value."""
+
+    values: dict[int, float | None]
+    mode: str
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        best = _best(self.values, [info.step for info in checkpoints], self.mode)
+        return [info.step == best for info in checkpoints]
+
+
+def open_manager(
+    directory: str | os.PathLike,
+    *,
+    metric: str = "validation/dice_pooled",
+    mode: str = "max",
+    keep: int = 2,
+    read_only: bool = False,
+) -> Manager:
+    """The checkpoints in `directory`: the newest `keep` steps and the best one.
+
+    With `read_only` nothing is written, moved or deleted, so a run may be looked at
+    while it trains. Raises ConfigError for `keep` below 2 (a damaged newest step
+    would leave nothing to fall back to) and DataError where there is nothing to read.
+    """
+    directory = pathlib.Path(directory).absolute()
+    if keep < 2 or mode not in ("max", "min"):
+        raise errors.ConfigError(
+            f"keep={keep}, mode={mode!r}: keep 2 or more; mode is 'max' or 'min'."
+        )
+    if read_only and not directory.is_dir():
+        raise errors.DataError(f"{directory} does not exist: no checkpoints to read.")
+    logging.get_absl_logger().addFilter(_quiet)
+    values, pending = {}, {}
+    rules = [ocp.checkpoint_managers.LatestN(keep), _KeepBest(values, mode)]
+    options = ocp.CheckpointManagerOptions(
+        create=not read_only,
+        read_only=read_only,
+        cleanup_tmp_directories=not read_only,
+        save_root_metadata=False,
+        lightweight_initialize=True,
+        preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(rules),
+        async_options=ocp.options.AsyncOptions(
+            post_finalization_callback=functools.partial(_seal, directory, pending)
+        ),
+    )
+    orbax = ocp.CheckpointManager(directory, options=options)
+    for step in orbax.all_steps():
+        stored, _ = manifest.read(directory / str(step))
+        values[step] = stored.get("metrics", {}).get(metric)
+    return Manager(orbax, directory, metric, mode, read_only, values, pending)
+
+
+def save(
+    manager: Manager,
+    state: Any,
+    *,
+    step: int,
+    metrics: dict[str, Any] | None = None,
+    meta: dict[str, Any] | None = None,
+) -> None:
+    """Saves `state` as `step` in the background; every process calls it.
+
+    `metrics` (None between evaluations) decides which step is best; `meta` is small,
+    finite and JSON. Raises OSError when this or the save before could not be written,
+    ConfigError when `metrics` lacks the metric, RuntimeError for a step not newer.
+    """
+    _wait(manager)
+    latest = latest_step(manager)
+    if latest is not None and step <= latest:
+        raise RuntimeError(f"cannot save step {step}: step {latest} is there already.")
+    if metrics is not None and manager.metric not in metrics:
+        raise errors.ConfigError(
+            f"the best checkpoint is chosen by {manager.metric!r}, but the metrics "
+            f"are {sorted(metrics)}; choose one of these."
+        )
+    record = manifest.plain(
+        {"step": step, "metrics": _defined(metrics), "meta": meta or {}}
+        | {"tree": manifest.tree(state)}
+    )
+    manager.pending.clear()
+    manager.pending.update(record)
+    manager.values[step] = record["metrics"].get(manager.metric)
+    arguments = ocp.args.Composite(state=ocp.args.StandardSave(state))
+    try:
+        try:
+            started = manager.orbax.save(step, args=arguments, force=True)
+        except Exception:  # the fault of the save before, told again
+            started = manager.orbax.save(step, args=arguments, force=True)
+    except Exception as error:
+        raise _not_written(manager, step, error) from error
+    if not started:
+        raise RuntimeError(f"the checkpoint of step {step} was not written.")
+
+
+def restore(
+    manager: Manager, abstract: Any, *, step: int | None = None
+) -> tuple[Any, dict[str, Any], int]:
+    """(state, meta, step) of the newest good step, or of exactly `step`.
+
+    `abstract` is a tree of jax.ShapeDtypeStruct with the shardings wanted. A damaged
+    newest step is named in a warning, the one before is taken, and (unless
+    read_only) the damaged one moves to `set_aside/`, so that its number can be
+    saved again. Raises ConfigError when the tree, a shape or a dtype differs, and
+    DataError when no good step is there.
+    """
+    _wait(manager)
+    chosen, problem = -1, "process 0 found no good checkpoint"
+    if jax.process_index() == 0:
+        steps = [s for s in manager.orbax.all_steps() if step in (None, s)]
+        chosen, problem = manifest.newest_good(
+            manager.directory, steps, move=step is None and not manager.read_only
+        )
+    if jax.process_count() > 1:
+        chosen = int(multihost_utils.broadcast_one_to_all(np.int32(chosen)))
+    if chosen < 0:
+        name = "" if step is None else f" of step {step}"
+        raise errors.DataError(
+            f"{manager.directory} has no good checkpoint{name}: {problem}."
+        )
+    if step is None and not manager.read_only:
+        manager.orbax.reload()  # process 0 may have moved damaged steps
+    stored, _ = manifest.read(manager.directory / str(chosen))
+    source = f"checkpoint {chosen} of {manager.directory}"
+    manifest.check_tree(stored["tree"], manifest.tree(abstract), source=source)
+    wanted = ocp.args.StandardRestore(jax.tree.map(_with_sharding, abstract))
+    state = manager.orbax.restore(chosen, args=ocp.args.Composite(state=wanted))
+    return state["state"], stored["meta"], chosen
+
+
+def latest_step(manager: Manager) -> int | None:
+    """The newest step, good or not; None when nothing was saved."""
+    return manager.orbax.latest_step()
+
+
+def best_step(manager: Manager) -> int | None:
+    """The step with the best metric, the first of equals; None without metrics."""
+    return _best(manager.values, manager.orbax.all_steps(), manager.mode)
+
+
+def check_errors(manager: Manager) -> None:
+    """Raises OSError if a save has failed in the background; never waits for one."""
+    if not manager.orbax.is_saving_in_progress():
+        _wait(manager)
+
+
+def close(manager: Manager) -> None:
+    """Waits until the last save is whole, then closes; raises OSError if it failed."""
+    try:
+        _wait(manager)
+    finally:
+        manager.orbax.close()
+
+
+def _wait(manager):
+    faults = []
+    for _ in range(4):  # orbax may tell several faults of one save, one at a time
+        try:
+            manager.orbax.wait_until_finished()
+            manager.orbax.check_for_errors()
+            break
+        except Exception as error:  # whatever its writer threads met
+            faults.append(error)
+    if faults:
+        step = manager.pending.get("step")
+        raise _not_written(manager, step, faults[0]) from faults[0]
+
+
+def _not_written(manager, step, error) -> OSError:
+    free = shutil.disk_usage(manager.directory).free
+    return OSError(
+        f"the checkpoint of step {step} could not be written to {manager.directory} "
+        f"({free:,} bytes are free there); the ones before are untouched. "
+        f"Cause: {str(error).splitlines()[0] if str(error) else repr(error)}"
+    )
+
+
+def _best(values, steps, mode) -> int | None:
+    sign = 1 if mode == "max" else -1
+    known = [step for step in steps if values.get(step) is not None]
+    return max(known, key=lambda step: (sign * values[step], -step), default=None)
+
+
+def _seal(directory, pending):
+    """Runs on process 0 when all files of a step are written, before the rename."""
+    step = pending["step"]
+    for folder in [directory / str(step), *directory.glob(f"{step}.orbax*tmp*")]:
+        if folder.is_dir():
+            manifest.seal(folder, pending, skip=_LATER)
+
+
+def _with_sharding(leaf):
+    if getattr(leaf, "sharding", None) is not None or jax.process_count() > 1:
+        return leaf
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here)
+
+
+def _defined(metrics) -> dict[str, float | None]:
+    numbers = {name: v for name, v in (metrics or {}).items() if v is not None}
+    return {name: float(v) if math.isfinite(v) else None for name, v in numbers.items()}
+
+
+def _quiet(record) -> bool:
+    """Keeps orbax's commentary and tracebacks out of the log: we raise what fails."""
+    return f"{os.sep}orbax{os.sep}" not in record.pathname

@@ -1,0 +1,63 @@
+"""Trains the members of a sweep: python -m jaxseg.sweep --config=configs/clicks.py.
+
+The recipe's `get_sweep()` names the members and what each changes; without one,
+`--seeds=3` repeats the config. Members that differ in numbers alone (seed, learning
+rate, weights of the loss, labels) train together in one program. The same command
+again goes on where it stopped; a member that fails is reported and the others go on.
+Each is a run directory of its own, and a report compares them.
+"""
+
+import pathlib
+import sys
+
+from absl import flags, logging
+
+from jaxseg.config import check, command_line, older_configs
+from jaxseg.sweep import members
+
+CONFIG = command_line.define_config()
+WORKDIR = flags.DEFINE_string("workdir", "", "Holds the runs; default runs/<name>.")
+SEEDS = flags.DEFINE_integer("seeds", 0, "Seeds; default those of get_sweep(), or 3.")
+TOGETHER = flags.DEFINE_integer(
+    "together", 9, "Members in one program; 1 = alone.", lower_bound=1
+)
+PARALLEL = flags.DEFINE_integer(
+    "parallel", 1, "Above 1: members at a time, each in a process alone.", lower_bound=1
+)
+COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.")
+
+
+def main(argv) -> int:
+    config = CONFIG.value and older_configs.complete(CONFIG.value)
+    check.check(config)
+    changed = members.changes(
+        config, command_line.config_path(sys.argv), seeds=SEEDS.value
+    )
+    configs = members.members(CONFIG.value, changed)
+    for member in configs.values():
+        check.check(member)
+    workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-sweep")
+    commands = {}
+    if COMMANDS.value or PARALLEL.value > 1:
+        commands = members.commands(sys.argv, CONFIG.value, changed, workdir)
+    if COMMANDS.value:
+        print("\n".join(map(members.text, commands.values())))
+        return 0
+    logging.set_verbosity(logging.INFO)
+    logging.info("%d members in %s", len(configs), workdir)
+    # JAX is imported only now: a typing error is answered without it
+    from jaxseg.experiment import processes
+    from jaxseg.sweep import run_members
+
+    if PARALLEL.value > 1:  # this process leaves the devices to them
+        failed = run_members.in_processes(commands, workdir, at_a_time=PARALLEL.value)
+    else:
+        processes.start()
+        failed = run_members.here(configs, workdir, at_most=TOGETHER.value)
+    code, lines = run_members.conclude(list(configs), workdir, failed)
+    print("\n".join(lines))
+    return code
+
+
+if __name__ == "__main__":
+    command_line.run(main)

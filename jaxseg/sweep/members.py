@@ -1,0 +1,178 @@
+"""The members of a sweep: their configs, and the command that trains each alone."""
+
+import copy
+import importlib.util
+import inspect
+import pathlib
+import re
+import shlex
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxseg.config import older_configs
+from jaxseg.errors import ConfigError
+
+REPORT = "report"  # beside the members: no member may have this name
+_SEEDS = 3
+_NAME = re.compile(r"\w[\w.+=-]*")
+_OWN = re.compile(r"--?(workdir|seeds|together|parallel|(?:no)?commands)(=|$)")
+
+Changes = Mapping[str, Any]  # {"optim.learning_rate": 1e-3}
+
+
+def changes(config: ConfigDict, path: str, *, seeds: int = 0) -> dict[str, Changes]:
+    """{member: what it changes} of the recipe in `path`.
+
+    Its `get_sweep(seeds=...)` says so; a recipe without one is repeated with other
+    seeds. `seeds` 0 leaves their number to the recipe. Raises ConfigError for a number
+    below 0, for names that are no name of a directory, and for what get_sweep raises.
+    """
+    if seeds < 0:
+        raise ConfigError(f"--seeds is {seeds}; it must be at least 1.")
+    spec = importlib.util.spec_from_file_location("recipe", path)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    if not hasattr(recipe, "get_sweep"):
+        return repeats(config, seeds or _SEEDS)
+    found = _called(recipe.get_sweep, path, {"seeds": seeds} if seeds else {})
+    mappings = isinstance(found, Mapping) and found.values()
+    if not mappings or not all(isinstance(values, Mapping) for values in mappings):
+        raise ConfigError(
+            f"get_sweep() in {path} must return {{member: {{key of config: value}}}} "
+            f"with one member or more; it returned {found!r:.80}."
+        )
+    for name in found:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == REPORT:
+            raise ConfigError(
+                f"get_sweep() in {path} names a member {name!r}; use letters, digits "
+                f"and any of . _ + = - after the first, and not {REPORT!r}."
+            )
+    return {
+        name: {key: _plain(value) for key, value in values.items()}
+        for name, values in found.items()
+    }
+
+
+def _called(get_sweep, path: str, options: dict) -> Any:
+    if not options.keys() <= inspect.signature(get_sweep).parameters.keys():
+        raise ConfigError(f"get_sweep() in {path} takes no seeds: leave --seeds out.")
+    try:
+        return get_sweep(**options)
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)]
+        raise ConfigError(
+            f"get_sweep() in {path}, line {lines[-1]}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy as Python's own, which a config takes and a command line too."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def repeats(config: ConfigDict, seeds: int) -> dict[str, Changes]:
+    """The config with `seeds` seeds, counted from its own."""
+    return {f"seed{s}": {"seed": s} for s in range(config.seed, config.seed + seeds)}
+
+
+def members(
+    config: ConfigDict, changed: Mapping[str, Changes]
+) -> dict[str, ConfigDict]:
+    """The config of each member, with all defaults.
+
+    Raises ConfigError for a key that the recipe has not, or a value that it cannot be.
+    """
+    out = {}
+    for name, values in changed.items():
+        own = copy.deepcopy(config)  # with its references, as for the command line
+        for key, value in values.items():
+            block, last = _place(own, key, f"member {name!r}")
+            try:
+                block[last] = value
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"member {name!r}, config.{key}: {error}") from error
+        out[name] = older_configs.complete(own)
+        out[name].num_seeds = 1
+    return out
+
+
+def _place(config: ConfigDict, key: str, who: str) -> tuple[ConfigDict, str]:
+    """The block that holds a key, and the last part of the key."""
+    *path, last = key.split(".")
+    block = config
+    for part in path:
+        block = block.get(part) if isinstance(block, ConfigDict) else None
+    if not isinstance(block, ConfigDict) or last not in block:
+        raise ConfigError(f"{who} sets config.{key}: the recipe has no such key.")
+    return block, last
+
+
+def commands(
+    argv: Sequence[str],
+    config: ConfigDict,
+    changed: Mapping[str, Changes],
+    workdir: pathlib.Path,
+) -> dict[str, list[str]]:
+    """The command that trains each member by itself, for a cluster's array of jobs.
+
+    `argv` is that of the sweep: its own options go, those of the config stay where the
+    member does not set them. Raises ConfigError for a value that no flag can give.
+    """
+    out = {}
+    for name, values in changed.items():
+        if "num_seeds" in config:  # recipes of before have none, and so no flag for it
+            values = {**values, "num_seeds": 1}
+        more = [_flag(config, *item, f"member {name!r}") for item in values.items()]
+        kept = _kept(argv[1:], config, values)
+        out[name] = ["python", "-m", "jaxseg.main", *kept, *filter(None, more)]
+        out[name].append(f"--workdir={workdir / name}")
+    return out
+
+
+def _kept(words: Sequence[str], config: ConfigDict, values: Changes) -> list[str]:
+    """The words without options of the sweep, and without those that `values` replaces.
+
+    A later flag does not always win: those of tuples add up.
+    """
+    kept, words = [], list(words)
+    while words:
+        word = words.pop(0)
+        flag, given, _ = word.partition("=")
+        key = re.sub(r"^--?(no)?config\.", "", flag)
+        if own := _OWN.match(word):
+            alone = own[1].endswith("commands")
+        elif key != flag and any(f"{key}.".startswith(f"{k}.") for k in values):
+            alone = _kind(config, key) in (bool, object)  # such a flag takes no word
+        else:
+            kept.append(word)
+            continue
+        if not given and not alone:
+            words.pop(0)
+    return kept
+
+
+def _kind(config: ConfigDict, key: str) -> type:
+    block, last = _place(config, key, "the command line")
+    return block.get_type(last)
+
+
+def _flag(config: ConfigDict, key: str, value: Any, who: str) -> str | None:
+    block, last = _place(config, key, who)
+    kind = block.get_type(last)
+    if value is None and block[last] is None:
+        return None
+    if (value is None and kind is not object) or kind is list:
+        raise ConfigError(
+            f"{who} sets config.{key} to {value!r}, which no flag can: train it here, "
+            "without --commands and --parallel."
+        )
+    plain = isinstance(value, str) and kind is not object
+    return f"--config.{key}={value if plain else repr(value)}"
+
+
+def text(command: Sequence[str]) -> str:
+    """A command as one line for a shell."""
+    return shlex.join(command)

@@ -1,0 +1,135 @@
+"""Many members in one program: a step of training vmapped over them.
+
+Members differ in numbers only (seed, learning rate, weights of the loss, labels), and
+share model, data, order of examples and every input image.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxseg.errors import ConfigError
+from jaxseg.experiment import build, finetune, from_config, training_labels
+from jaxseg.run_directory import files
+from jaxseg.sweep import vmap_convolution
+from jaxseg.train_step import optimizer, state, step
+
+FREE = ("seed", "optim.learning_rate")
+_LABELS = ("positive", "negative", "strategy", "seed", "annotators", "length", "paths")
+FREE += tuple(f"supervision.{name}" for name in _LABELS)
+
+
+class Hyper(NamedTuple):
+    """What differs between members, each an array [m]."""
+
+    seed: np.ndarray  # u32
+    learning_rate: np.ndarray  # f32
+    weights: dict[str, np.ndarray]  # f32, of the terms of the loss
+
+
+def key(config: ConfigDict) -> tuple:
+    """What must be equal for configs to train together; () for one that cannot.
+
+    Class weights that are counted on the labels of a member are built into its step.
+    """
+    if config.eval.patience or config.num_seeds > 1:
+        return ()
+    auto = any(b.get("class_weights") == "auto" for b in config.loss.to_dict().values())
+    if auto and training_labels.is_sparse(config):
+        return ()
+    free = {*FREE, *(f"loss.{n}.weight" for n, b in config.loss.items() if _plain(b))}
+    free -= set() if config.sampler.seed >= 0 else {"seed"}  # other batches
+    flat = files.flat(config.to_dict())
+    return tuple(sorted((k, v) for k, v in flat.items() if k not in free))
+
+
+def _plain(block) -> bool:
+    return isinstance(block["weight"], (int, float)) and block["weight"] > 0
+
+
+def hyper(configs: Sequence[ConfigDict]) -> Hyper:
+    """The numbers of the members; ConfigError when they differ in anything else."""
+    if len({key(config) or i for i, config in enumerate(configs)}) > 1:
+        raise ConfigError(
+            "these configs cannot train together: only "
+            f"{', '.join(FREE)} and plain weights of the loss may differ, the order of "
+            "images must be one (config.sampler.seed=0), config.eval.patience must be "
+            'off, and class_weights="auto" needs full masks.'
+        )
+    first = configs[0]
+    names = [n for n, b in first.loss.items() if _plain(b)]
+    return Hyper(
+        seed=np.array([c.seed for c in configs], np.uint32),
+        learning_rate=np.array([c.optim.learning_rate for c in configs], np.float32),
+        weights={
+            n: np.array([c.loss[n].weight for c in configs], np.float32) for n in names
+        },
+    )
+
+
+def optimiser(config: ConfigDict, plan: from_config.Plan, rate: jax.Array):
+    """The optimiser of `assemble.optimiser` with a learning rate that is traced."""
+    o = config.optim
+    shape = optimizer.learning_rate_schedule(
+        learning_rate=1.0,
+        warmup_steps=round(o.warmup_epochs * plan.steps_per_epoch),
+        total_steps=plan.total_steps,
+        final_scale=o.final_scale,
+    )
+    return optimizer.make(
+        lambda count: rate * shape(count),
+        weight_decay=o.weight_decay,
+        clip_norm=o.clip_norm,
+        groups=finetune.groups(config),
+        frozen_until=config.transfer.frozen_until,
+    )
+
+
+def make_step(config: ConfigDict, made: build.Setup) -> Callable:
+    """jit-compiled (states, batch, masks u8 [m b h w], hyper) -> (states, numbers).
+
+    States and numbers have a leading axis [m]; images, labels, weights and indices of
+    the batch are shared. Class weights that are counted ("auto") must be too.
+    """
+    fixed = from_config.train_step(
+        config, made.card, made.parts, None, made.plan.total_steps
+    )
+    options = dict(fixed.keywords)
+
+    def one(state, batch, mask, hyper):
+        losses = {
+            name: (fn, hyper.weights[name] if name in hyper.weights else w)
+            for name, (fn, w) in options["losses"].items()
+        }
+        changed = {"seed": hyper.seed, "losses": losses}
+        changed["tx"] = optimiser(config, made.plan, hyper.learning_rate)
+        with nn.intercept_methods(vmap_convolution.in_training):
+            return step.train_step(state, batch | {"mask": mask}, **options | changed)
+
+    many = jax.vmap(one, in_axes=(0, None, 0, 0))
+    return jax.jit(many, donate_argnums=0)
+
+
+def create(seeds: np.ndarray, init: dict) -> Any:
+    """New states [m], each as `state.create` would make it."""
+    one = functools.partial(state.init, **init)
+    make = jax.jit(one, compiler_options=state.COMPILE_FAST)  # as state.create does
+    return stack([make(jax.random.key(int(seed))) for seed in seeds])
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Trees of arrays as one with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@jax.jit
+def take(tree: Any, i: int) -> Any:
+    """Member i of what `stack` made; compiled once for all of them."""
+    index = jax.lax.dynamic_index_in_dim
+    return jax.tree.map(lambda x: index(x, i, keepdims=False), tree)

@@ -1,0 +1,69 @@
+"""What a run would be: its config, parameters, memory and one compiled step."""
+
+import json
+import time
+
+import jax
+from ml_collections import ConfigDict
+
+from jaxseg.devices import sharding
+from jaxseg.experiment import build, from_config
+from jaxseg.train import progress
+from jaxseg.train_step import state
+
+
+def describe(config: ConfigDict) -> str:
+    """A page of text; the data is prepared if it must be, nothing else is written."""
+    made = build.load(config, batch_size=from_config.batch_size(config))
+    plan = made.plan
+    lines = [json.dumps(config.to_dict(), indent=1, default=str), ""]
+    lines += _parameters(made.abstract.params)
+    lines += ["", f"data       {made.directory}"]
+    lines += [f"intensity  {made.parts.intensity}"]
+    lines += [
+        progress.describe(
+            steps_per_epoch=plan.steps_per_epoch,
+            total_steps=plan.total_steps,
+            images_seen=plan.total_steps * plan.batch_size,
+        ),
+        f"batch size {plan.batch_size} on {jax.device_count()} "
+        f"{jax.devices()[0].device_kind} device(s)",
+    ]
+    return "\n".join(lines + _one_step(config, made))
+
+
+def _parameters(params) -> list[str]:
+    def size(tree) -> int:
+        return state.count(tree)
+
+    rows = [("parameters", size(params))]
+    for name, tree in params.items():
+        rows.append((f"  {name}", size(tree)))
+        if isinstance(tree, dict) and len(params) < 4:
+            rows += [(f"    {k}", size(v)) for k, v in tree.items()]
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {count:>13,}" for name, count in rows]
+
+
+def _one_step(config: ConfigDict, made: build.Setup) -> list[str]:
+    batches = build.train_batches(made, steps=1)
+    batch = sharding.put(next(batches), made.mesh)
+    batches.close()
+    began = time.monotonic()
+    compiled = made.train_step.lower(made.abstract, batch).compile()
+    lines = ["", f"compiled in {time.monotonic() - began:.1f} s"]
+    memory = compiled.memory_analysis()
+    if memory is not None:
+        total = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+        lines.append(
+            f"memory per device: {total / 2**30:.2f} GiB "
+            f"(state and batch {memory.argument_size_in_bytes / 2**30:.2f}, "
+            f"work {memory.temp_size_in_bytes / 2**30:.2f})"
+        )
+    now = state.create(config.seed, made.abstract, **made.init)
+    began = time.monotonic()
+    _, numbers = compiled(now, batch)
+    numbers = {k: float(v) for k, v in jax.device_get(numbers).items()}
+    seconds = time.monotonic() - began
+    lines.append(f"one step: {seconds:.2f} s, loss {numbers['loss']:.4f}")
+    return lines

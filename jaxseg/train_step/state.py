@@ -1,0 +1,74 @@
+"""The state of training, born in its shards."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from jaxseg.devices import sharding
+from jaxseg.types import TrainState
+
+# run once, on hundreds of small arrays: compiling well takes longer than running badly
+COMPILE_FAST = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+
+
+def init(
+    key: jax.Array,
+    *,
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    image_shape: tuple[int, int, int],
+    ema: bool,
+) -> TrainState:
+    """A state at step 0; pure, so that `jax.eval_shape` gives its shapes."""
+    variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
+    params = variables["params"]
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(
+        step=zero,
+        params=params,
+        model_state={k: v for k, v in variables.items() if k != "params"},
+        opt_state=tx.init(params),
+        ema_params=jax.tree.map(jnp.copy, params) if ema else None,
+        bad_run=zero,
+        bad_total=zero,
+    )
+
+
+def abstract(mesh: Mesh, **kwargs: Any) -> TrainState:
+    """Shapes, dtypes and shardings of a state; `kwargs` are those of `init`."""
+    shapes = jax.eval_shape(functools.partial(init, **kwargs), jax.random.key(0))
+    return jax.tree.map(
+        lambda s, h: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=h),
+        shapes,
+        sharding.state_sharding(shapes, mesh),
+    )
+
+
+def create(seed: int, shapes: TrainState, **kwargs: Any) -> TrainState:
+    """A new state laid out as `shapes` (from `abstract`) says."""
+    shardings = jax.tree.map(lambda s: s.sharding, shapes)
+    make = jax.jit(
+        functools.partial(init, **kwargs),
+        out_shardings=shardings,
+        compiler_options=COMPILE_FAST,
+    )
+    return make(jax.random.key(seed))
+
+
+def count(params: Any) -> int:
+    """The number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def evaluated(state: TrainState) -> dict:
+    """The variables to evaluate with: the average of parameters where one is kept."""
+    params = state.params if state.ema_params is None else state.ema_params
+    return {"params": params, **state.model_state}

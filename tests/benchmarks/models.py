@@ -1,0 +1,253 @@
+"""Images a second of every model: forward pass and training step, beside PyTorch.
+
+    python tests/benchmarks/models.py --models=unet,swin_upernet --size=128x128
+
+Prints a Markdown table. With the extra [parity] (torch, transformers) two models stand
+beside their equals in PyTorch: `unet` beside a plain one, written here, `swin_upernet`
+beside the UperNetForSemanticSegmentation of Hugging Face. Same weights in number, same
+images, float32, cross-entropy and AdamW, all cores. The two take turns; a ratio is that
+of one turn of each, and the table has the median of the ratios with their quartiles,
+since on a shared machine speeds drift more between minutes than between neighbours.
+Where other programs run, start it under `taskset -c 0`: a library whose threads wait
+for each other suffers more from neighbours than one whose threads do not.
+"""
+
+import argparse
+import contextlib
+import datetime
+import functools
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+import jax
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from jaxseg import lookup
+from jaxseg.train_step import (
+    optimizer,
+    state,
+    step,
+)
+
+with contextlib.suppress(ImportError):  # the extra [parity]
+    import torch
+
+CLASSES, AUX_WEIGHT, RATE = 2, 0.4, 1e-4
+FIELDS = {"swin_upernet": {"size": "tiny"}, "resnet_unet": {"depth": 34}}
+
+
+def ours(name, image, mask):
+    """(parameters, {"forward": call, "step": call}) of a model of jaxseg."""
+    module = lookup.find("models", name)
+    model = module.Model(num_classes=CLASSES, **FIELDS.get(name, {}))
+    tx = optimizer.make(lambda count: RATE, weight_decay=0.05, clip_norm=0.0)
+    init = dict(model=model, tx=tx, image_shape=image.shape[1:], ema=False)
+    now = jax.jit(functools.partial(state.init, **init))(jax.random.key(0))
+    batch = {"image": image, "mask": mask, "weight": np.ones(len(image), np.float32)}
+    batch["label"] = np.zeros(len(image), np.int32)
+    batch = jax.device_put(batch)
+    train = functools.partial(
+        step.train_step,
+        seed=0,
+        model=model,
+        losses={"cross_entropy": (lookup.find("losses", "cross_entropy").loss, 1.0)},
+        aux_weight=AUX_WEIGHT,
+        tx=tx,
+        augment=lambda image, mask, key: (image, mask),
+        normalise=lambda image: image,
+        total_steps=1000,
+        accumulate=1,
+        ema=0.0,
+    )
+    train = jax.jit(train, donate_argnums=0)
+    predict = functools.partial(step.predict, model=model, normalise=lambda x: x)
+    predict = jax.jit(predict)
+    box = [now]
+    variables = jax.tree.map(jax.numpy.copy, state.evaluated(now))
+
+    def advance():
+        box[0], numbers = train(box[0], batch)
+        jax.block_until_ready((box[0], numbers))
+
+    def forward():
+        jax.block_until_ready(predict(variables, batch))
+
+    return state.count(now.params), {"forward": forward, "step": advance}
+
+
+def theirs(name, image, mask):
+    """The same of PyTorch; None where there is no equal or no PyTorch."""
+    if "torch" not in globals() or name not in ("unet", "swin_upernet"):
+        return None
+    device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
+    if device is None or (device == "cuda" and not torch.cuda.is_available()):
+        return None
+    model, losses = _plain(name) if name == "unet" else _hugging_face(image.shape[-1])
+    model = model.to(device)
+    x = torch.tensor(image.transpose(0, 3, 1, 2).copy()).to(device)
+    labels = torch.tensor(mask.astype(np.int64)).to(device)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
+
+    def wait():
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def advance():
+        model.train()
+        optimiser.zero_grad(set_to_none=True)
+        losses(model, x.float() / 255, labels).backward()
+        optimiser.step()
+        wait()
+
+    def forward():
+        model.eval()
+        with torch.inference_mode():
+            out = model(x.float() / 255)
+            getattr(out, "logits", out).softmax(1)
+        wait()
+
+    # Hugging Face's backbone brings a last norm whose result nobody reads
+    used = [p for n, p in model.named_parameters() if "swin.layernorm" not in n]
+    count = sum(p.numel() for p in used)
+    return count, {"forward": forward, "step": advance}
+
+
+def _plain(name):
+    """(U-Net of the widths of jaxseg's, its loss)."""
+    nn = torch.nn
+    widths = lookup.find("models", name).Model(CLASSES).widths
+
+    def block(before, after):
+        layers = []
+        for channels in (before, after):
+            conv = nn.Conv2d(channels, after, 3, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        return nn.Sequential(*layers)
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            before = (3, *widths[:-1])
+            pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+            self.down = nn.ModuleList(map(block, before, widths))
+            self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
+            self.join = nn.ModuleList(block(2 * b, b) for _, b in pairs)
+            self.head = nn.Conv2d(widths[0], CLASSES, 1)
+
+        def forward(self, x):
+            skips = []
+            for i, down in enumerate(self.down):
+                x = down(nn.functional.max_pool2d(x, 2) if i else x)
+                skips.append(x)
+            for up, join, skip in zip(self.up, self.join, skips[-2::-1], strict=True):
+                x = join(torch.cat([up(x), skip], 1))
+            return self.head(x)
+
+    def losses(model, x, labels):
+        return nn.functional.cross_entropy(model(x), labels, ignore_index=255)
+
+    return UNet(), losses
+
+
+def _hugging_face(channels):
+    """(UPerNet-Swin of the same size, its own loss with the auxiliary head)."""
+    from support import make_golden
+
+    from jaxseg.models import swin_upernet
+
+    fields = swin_upernet.SIZES[FIELDS["swin_upernet"]["size"]]
+    swin = dict(
+        depths=list(fields["depths"]),
+        num_heads=list(fields["num_heads"]),
+        window_size=fields["window"],
+    )
+    model = make_golden.build(
+        shape=(1, channels, 32, 32),
+        num_classes=CLASSES,
+        aux=True,
+        swin=swin,
+        embed_dim=fields["embed_dim"],
+        width=512,
+        aux_channels=256,
+    )
+    return model, lambda model, x, labels: model(x, labels=labels).loss
+
+
+def measure(ours, theirs, *, pairs, seconds):
+    """Seconds a call, [pairs] for ours and for theirs (None without), turn by turn."""
+    sides = [call for call in (ours, theirs) if call is not None]
+    counts = []
+    for call in sides:
+        call()  # compiles, or sets up
+        began = time.perf_counter()
+        call()
+        counts.append(max(1, round(seconds / (time.perf_counter() - began))))
+    found = [[] for _ in sides]
+    for turn in range(pairs):
+        order = list(zip(sides, counts, found, strict=True))
+        for call, count, times in order if turn % 2 == 0 else order[::-1]:
+            began = time.perf_counter()
+            for _ in range(count):
+                call()
+            times.append((time.perf_counter() - began) / count)
+    return found[0], found[1] if theirs else None
+
+
+def row(name, image, mask, *, pairs, seconds):
+    """A line of the table."""
+    count, mine = ours(name, image, mask)
+    other = theirs(name, image, mask)
+    if other and other[0] != count:
+        raise SystemExit(f"{name}: {count:,} parameters here, {other[0]:,} in PyTorch.")
+    words = [name, f"{count / 1e6:.1f} M"]
+    for kind in ("forward", "step"):
+        them = other and other[1][kind]
+        a, b = measure(mine[kind], them, pairs=pairs, seconds=seconds)
+        words.append(f"{len(image) / statistics.median(a):.2f}")
+        if b is None:
+            words += ["-", "-"]
+            continue
+        low, middle, high = np.quantile(np.array(b) / np.array(a), (0.25, 0.5, 0.75))
+        words.append(f"{len(image) / statistics.median(b):.2f}")
+        words.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+    return f"| {' | '.join(words)} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", default=",".join(lookup.names("models")))
+    parser.add_argument("--size", default="256x256", help="height x width")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one turn")
+    args = parser.parse_args()
+    height, width = map(int, args.size.split("x"))
+    cores = len(os.sched_getaffinity(0))
+    versions = f"jax {jax.__version__}"
+    if "torch" in globals():
+        torch.manual_seed(0)
+        torch.set_num_threads(cores)
+        versions += f", torch {torch.__version__}"
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (args.batch, height, width, 3), np.uint8)
+    mask = rng.integers(0, CLASSES, (args.batch, height, width), np.uint8)
+    print(
+        f"{args.batch} images of {args.size}x3, float32, {jax.devices()[0].device_kind}"
+        f" with {cores} core(s), {versions}, {datetime.date.today()}; images a second,"
+        f" medians of {args.pairs} turns; ratio: PyTorch's time over ours (quartiles)\n"
+    )
+    print("| model | parameters | forward | PyTorch | ratio | step | PyTorch | ratio |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    for name in args.models.split(","):
+        line = row(name, image, mask, pairs=args.pairs, seconds=args.seconds)
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A config's data: drawn, prepared from raw files, or found; and what cannot be."""
+
+import numpy as np
+import pytest
+
+from jaxseg import lookup
+from jaxseg.data import prepared
+from jaxseg.data.datasets import phc, siim_acr
+from jaxseg.data.phantoms import cells, phc_tree, siim_tree
+from jaxseg.data.preparation import obtain
+from jaxseg.errors import ConfigError, DataError
+
+DRAWN = [
+    name
+    for name in lookup.names("data/datasets")
+    if hasattr(lookup.find("data/datasets", name), "write_demo")
+]
+
+
+def _dataset(name, cache, *, images=0, size=0, directory="", raw=False, **options):
+    return obtain.dataset(
+        name,
+        directory=str(directory),
+        raw=raw,
+        demo={"images": images, "size": size},
+        options=options,
+        cache=cache,
+        progress=False,
+    )
+
+
+def test_both_kinds_of_phantoms_are_drawn():
+    assert {"siim_acr", "phc"} <= set(DRAWN)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_demonstration_data_follows_the_name_and_is_drawn_once(name, tmp_path):
+    found = _dataset(name, tmp_path, images=24, size=64)
+    splits = [prepared.open_split(found, s) for s in ("train", "validation", "test")]
+    assert sum(map(len, splits)) == 24 and splits[0].card["name"] == name
+    assert all(split.positive.any() for split in splits)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.*")}
+    assert _dataset(name, tmp_path, images=24, size=64) == found
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.*")}
+    assert _dataset(name, tmp_path, images=25, size=64) != found
+
+
+def test_phantom_films_keep_their_place_and_bytes(tmp_path):
+    """A cache from before the other data sets could draw is still the right one."""
+    found = _dataset("siim_acr", tmp_path, images=16, size=64)
+    folder = tmp_path / "demo" / "siim_acr-c3b693146f67"
+    assert found == folder / "siim_acr" / "1.0.0"
+    siim_tree.write(tmp_path / "again", images=16, size=64, seed=0)
+    for path in (tmp_path / "again").rglob("*.*"):
+        same = folder / "raw" / path.relative_to(tmp_path / "again")
+        assert path.is_dir() or path.read_bytes() == same.read_bytes()
+
+
+def test_the_cells_of_the_demonstration(tmp_path):
+    found = _dataset("phc", tmp_path, images=8, size=48)
+    test = prepared.open_split(found, "test")
+    assert test.ids == ["test/00003", "test/00007"]
+    for k, index in enumerate((3, 7)):
+        mask = cells.draw(index, size=48, seed=0)[1]
+        np.testing.assert_array_equal(test[k]["mask"], mask)
+
+
+def test_other_options_use_the_same_drawings(tmp_path):
+    plain = _dataset("phc", tmp_path, images=16, size=40)
+    wide = _dataset("phc", tmp_path, images=16, size=40, validation=0.5)
+    sizes = [len(prepared.open_split(d, "validation")) for d in (plain, wide)]
+    assert sizes == [2, 6] and len(list(tmp_path.rglob("raw"))) == 1
+
+
+def test_raw_folders_have_a_place_each(tmp_path):
+    found = []
+    for name, seed in (("a", 0), ("b", 1)):
+        phc_tree.write(tmp_path / name, images=8, size=40, seed=seed)
+        options = {"directory": tmp_path / name, "raw": True}
+        found.append(_dataset("phc", tmp_path / "cache", **options))
+        again = _dataset("phc", tmp_path / "cache", **options, seed=3)
+        assert again != found[-1]
+        assert _dataset("phc", tmp_path / "cache", **options) == found[-1]
+    assert found[0] != found[1]
+
+
+def test_a_prepared_one_is_found(tmp_path):
+    phc_tree.write(tmp_path / "raw", images=8, size=40)
+    made = phc.prepare(tmp_path / "raw", tmp_path / "data", progress=False)
+    assert _dataset("phc", tmp_path, directory=tmp_path / "data") == made
+    with pytest.raises(DataError, match="holds no prepared siim_acr; make it with"):
+        _dataset("siim_acr", tmp_path, directory=tmp_path / "data")
+
+
+def test_what_cannot_be_had_is_said(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="image_folder draws no .*'phc', 'siim_acr'"):
+        _dataset("image_folder", tmp_path, images=4, size=40)
+    with pytest.raises(ConfigError, match="config.data.dir is empty"):
+        _dataset("phc", tmp_path)
+    with pytest.raises(ConfigError, match="holds mask_format, but phc takes .*label_v"):
+        _dataset("phc", tmp_path, images=4, size=40, mask_format="auto")
+
+    def full(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(siim_acr.siim_tree, "write", full)
+    with pytest.raises(OSError, match="disk full"):
+        _dataset("siim_acr", tmp_path, images=8, size=64)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,122 @@
+"""Claims turn when their numbers turn, and carry them."""
+
+import pytest
+
+from jaxseg.report import derived_numbers
+from jaxseg.report.run import build, claims, run_claims
+
+
+def _one(found):
+    (claim,) = list(found)
+    return claim
+
+
+def _metric(run, name, split="test"):
+    rows = run["splits"][split]["result"]["metrics"]
+    return next(r for r in rows if r["name"] == name)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "answer", "words"),
+    [
+        (0.71, 0.65, "yes", "is above every trivial baseline"),
+        (0.71, 0.05, "unclear", "not by its whole interval"),
+        (0.03, 0.01, "no", "is NOT above every trivial baseline"),
+    ],
+)
+def test_the_verdict_turns_with_the_numbers(run, undrawn, value, low, answer, words):
+    _metric(run, "dice_positives").update(value=value, low=low, high=0.77)
+    for base in run["splits"]["test"]["result"]["baselines"]:
+        base["metrics"]["dice_positives"] = 0.0
+    bases = run["splits"]["test"]["result"]["baselines"]
+    bases[2]["metrics"]["dice_positives"] = 0.08
+    claim = claims.verdict(run)
+    assert claim["answer"] == answer and words in claim["text"]
+    assert f"{value:.3f} [{low:.3f}, 0.770]" in claim["text"]
+    assert "against 0.080 (best grey threshold)" in claim["text"]
+    page = build.page(run)
+    assert claim["text"] in build.render("report.md.j2", page)
+
+
+def test_without_baselines_nothing_is_claimed(run):
+    run["splits"]["test"]["result"]["baselines"] = []
+    assert claims.verdict(run)["answer"] == "unclear"
+    assert list(claims.above_baselines(run, run["splits"]["test"])) == []
+
+
+def test_average_precision_must_pass_prevalence_by_more_than_its_error(run):
+    split = run["splits"]["test"]
+    curve = split["result"]["curves"]["pixel"]
+    curve.update(average_precision=0.3, prevalence=0.1)
+    assert _one(claims.above_prevalence(split))["answer"] == "yes"
+    curve.update(average_precision_error_bound=0.25)
+    claim = _one(claims.above_prevalence(split))
+    assert claim["answer"] == "no" and "NOT better" in claim["text"]
+
+
+def test_detection_counts_images(run):
+    split = run["splits"]["test"]
+    seen = derived_numbers.confusion(split)
+    claim = _one(claims.detection(split))
+    assert claim["answer"] == "yes"
+    assert f"in {seen['hit']} of {seen['hit'] + seen['missed']}" in claim["text"]
+    for row in split["images"]:
+        row["predicted_pixels"] = 1.0
+    assert _one(claims.detection(split))["answer"] == "no"
+
+
+def test_an_operating_point_from_the_same_images_is_optimistic(run, undrawn):
+    split = run["splits"]["test"]
+    assert _one(claims.operating_point(run, split))["answer"] == "yes"
+    point = split["result"]["operating_point"]
+    point["split_hash"] = split["result"]["split_hash"]
+    assert _one(claims.operating_point(run, split))["answer"] == "no"
+    assert "**Test (optimistic)**" in build.render("report.md.j2", build.page(run))
+    point["split_hash"] = None
+    assert _one(claims.operating_point(run, split))["answer"] == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("high", "answer"), [(0.9, "yes"), (0.65, "unclear"), (0.5, "no")]
+)
+def test_transfer_compares_intervals(run, high, answer):
+    _metric(run, "dice_positives", "validation").update(value=0.7, low=0.6, high=0.8)
+    _metric(run, "dice_positives").update(value=0.45, low=0.4, high=high)
+    assert _one(claims.transfer(run))["answer"] == answer
+
+
+def test_convergence_and_overfitting_follow_the_history(run):
+    rows = run["history"]
+    for row in rows:
+        row["validation/dice_positives"] = 0.5
+        row["dice_positives"] = 0.52
+    rows[4]["validation/dice_positives"] = 0.6
+    assert _one(run_claims.convergence(run))["answer"] == "yes"
+    assert _one(run_claims.overfitting(run))["answer"] == "yes"
+    rows[4]["dice_positives"] = 0.7
+    assert "IS ahead" in _one(run_claims.overfitting(run))["text"]
+    rows[-1]["validation/dice_positives"] = 0.61
+    claim = _one(run_claims.convergence(run))
+    assert claim["answer"] == "no" and "0.610 in epoch 24 of 24" in claim["text"]
+
+
+def test_sampling_fails_when_one_epoch_is_off(run):
+    assert _one(run_claims.sampling(run))["answer"] == "yes"
+    run["history"][3]["share_realised"] += 0.05
+    claim = _one(run_claims.sampling(run))
+    assert claim["answer"] == "no" and "did NOT" in claim["text"]
+
+
+def test_weights_fail_when_pixels_change(run):
+    assert _one(run_claims.weights(run))["answer"] == "yes"
+    run["info"]["dataset"]["splits"]["train"]["pixels"][1] *= 2
+    assert _one(run_claims.weights(run))["answer"] == "no"
+
+
+def test_integrity_sees_lost_steps_and_other_splits(run):
+    assert {c["answer"] for c in run_claims.integrity(run)} == {"yes"}
+    run["info"]["skipped_steps"] = 3
+    run["info"]["dataset"]["split_hash"]["test"] = "another"
+    found = [c["text"] for c in run_claims.integrity(run) if c["answer"] == "no"]
+    assert any("3 steps" in words for words in found)
+    assert any("is NOT the one" in words for words in found)

@@ -1,0 +1,199 @@
+"""The written report: whole, self-contained, honest about what it lacks."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import jinja2
+import pytest
+
+from jaxseg.report import __main__ as door
+from jaxseg.report.read import read
+from jaxseg.report.run import build
+
+_VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class _Page(html.parser.HTMLParser):
+    """Fails on a tag that is not closed in order; keeps text, tables and links."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.open, self.text, self.rows, self.links, self.ids = [], [], [], [], []
+        self.feed(source)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self._attributes(attrs)
+        if tag not in _VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self._attributes(attrs)
+
+    def _attributes(self, attrs):
+        found = dict(attrs)
+        keys = ("src", "href", "xlink:href")
+        self.links += [found[k] for k in keys if k in found]
+        self.ids += [found["id"]] if "id" in found else []
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+            if "tr" in self.open:
+                self.rows[-1] += data + " "
+
+
+def _assert_says_nothing_undefined(words):
+    found = re.findall(r".{0,30}\b(?:None|nan|NaN|null|inf|Undefined)\b.{0,30}", words)
+    assert not found, found
+
+
+@pytest.fixture(params=["binary", "several"])
+def built(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_html_is_balanced_and_needs_nothing_else(built):
+    source = (built / "report.html").read_text()
+    page = _Page(source)
+    for link in page.links:
+        inside = link.startswith("#") and link[1:] in page.ids
+        assert link.startswith("data:image/png;base64,") or inside, link[:80]
+    assert len(page.ids) == len(set(page.ids))
+    outside = re.findall(r"https?://[^\s\"')]+", source)
+    assert set(outside) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert 'name="viewport"' in source and "prefers-color-scheme: dark" in source
+
+
+def test_markdown_links_are_relative_and_stand_there(built):
+    links = re.findall(r"!\[[^]]*\]\(([^)]*)\)", (built / "report.md").read_text())
+    assert len(links) > 10
+    for link in links:
+        assert (built / link).read_bytes().startswith(b"\x89PNG"), link
+
+
+def test_markdown_tables_have_one_width_each(built):
+    block = 0
+    for line in (built / "report.md").read_text().splitlines():
+        if line.startswith("|"):
+            width = len(re.findall(r"(?<!\\)\|", line))
+            block = block or width
+            assert width == block, line
+        else:
+            block = 0
+
+
+def test_nothing_undefined_is_printed(built):
+    page = _Page((built / "report.html").read_text())
+    folded = [t for t in page.text if t.lstrip().startswith("{")]  # JSON says null
+    assert len(folded) == 1
+    _assert_says_nothing_undefined(" ".join(t for t in page.text if t not in folded))
+    words = re.sub(
+        r"````text\n\{.*?````", "", (built / "report.md").read_text(), flags=16
+    )
+    _assert_says_nothing_undefined(words)
+
+
+def test_every_metric_row_shows_policy_interval_and_support(built):
+    rows = _Page((built / "report.html").read_text()).rows
+    for name, split in read(built)["splits"].items():
+        for metric in split["result"]["metrics"]:
+            assert f"{metric['name']} {metric['policy']} " in rows
+            shown = [r for r in rows if f" {metric['name']} , {metric['class']} " in r]
+            support = f"{metric['support_images']:,} images"
+            pixels = f"{metric['support_pixels']:,} pixels"
+            assert any(support in r and pixels in r for r in shown), (name, metric)
+            if metric["value"] is None:
+                assert any("n/a (support 0)" in r for r in shown)
+            else:
+                assert any(
+                    f"{metric['low']:.3f} to {metric['high']:.3f}" in r for r in shown
+                )
+
+
+def test_baselines_stand_beside_the_model(binary):
+    rows = _Page((binary / "report.html").read_text()).rows
+    result = json.loads((binary / "eval/test.json").read_text())
+    row = next(r for r in rows if " dice_kaggle " in r)
+    assert "all empty all foreground best grey threshold" in " ".join(rows)
+    for base in result["baselines"]:
+        assert f" {base['metrics']['dice_kaggle']:.3f} " in row
+
+
+def test_validation_is_marked_optimistic_and_test_is_not(binary):
+    words = (binary / "report.md").read_text()
+    assert "**Validation (optimistic)**" in words and "**Test**" in words
+
+
+def test_a_run_that_lacks_all_that_is_optional_still_reports(binary, tmp_path):
+    root = tmp_path / "bare"
+    shutil.copytree(binary, root, ignore=shutil.ignore_patterns("report*", "figures"))
+    for name in ("test", "validation"):
+        path = root / f"eval/{name}.json"
+        result = json.loads(path.read_text())
+        metrics = [{"name": m["name"]} for m in result["metrics"]]
+        path.write_text(json.dumps({"images": result["images"], "metrics": metrics}))
+        (root / f"eval/{name}_examples.json").write_text("[]")
+    (root / "run.json").write_text("{}")
+    (root / "config.json").write_text('{"model": null}')
+    (root / "history.csv").write_text("epoch,loss\n1,\n2,nan\n")
+    build.build(root)
+    page = _Page((root / "report.html").read_text())
+    _assert_says_nothing_undefined(" ".join(page.text).replace('"model": null', ""))
+    assert "n/a (support 0)" in " ".join(page.text)
+    assert "nothing is claimed" in (root / "report.md").read_text()
+
+
+def test_two_builds_are_equal_in_every_byte(binary, tmp_path, capsys):
+    root = tmp_path / "elsewhere" / binary.name
+    shutil.copytree(binary, root, ignore=shutil.ignore_patterns("report*", "figures"))
+    assert door.main(["jaxseg.report", str(root)]) == 0
+    assert str(root / "report.html") in capsys.readouterr().out
+    ours = {
+        p.relative_to(root): p.read_bytes() for p in root.rglob("*.*") if p.is_file()
+    }
+    theirs = {p.relative_to(binary) for p in binary.rglob("*.*") if p.is_file()}
+    assert set(ours) == theirs
+    assert [p for p in sorted(ours) if (binary / p).read_bytes() != ours[p]] == []
+
+
+@pytest.mark.parametrize("template", ["report.html.j2", "report.md.j2"])
+def test_an_unfilled_placeholder_is_an_error(run, undrawn, template):
+    context = build.page(run)
+    assert build.render(template, context)
+    for key in context:
+        lacking = {k: v for k, v in context.items() if k != key}
+        with pytest.raises(jinja2.UndefinedError):
+            build.render(template, lacking)
+    with pytest.raises(jinja2.UndefinedError, match="filled with nothing"):
+        build.render(template, context | {"title": None})
+
+
+def test_names_from_outside_cannot_open_a_tag(run, undrawn):
+    run["info"]["name"] = "<script>alert(1)</script>"
+    assert "<script" not in build.render("report.html.j2", build.page(run))
+
+
+def test_the_door_says_what_is_wrong_without_jax(tmp_path):
+    code = (
+        "import sys; from jaxseg.report import __main__ as door;"
+        "first = door.main(['report']); second = door.main(['report', sys.argv[1]]);"
+        "sys.exit(0 if (first, second, 'jax' in sys.modules) == (2, 3, False) else 9)"
+    )
+    call = [sys.executable, "-c", code, str(tmp_path / "nowhere")]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nowhere is no directory" in done.stderr and "one run" in done.stderr

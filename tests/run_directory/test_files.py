@@ -1,0 +1,195 @@
+"""One writer a workdir; files are whole; a resumed history equals an unbroken one."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxseg import errors
+from jaxseg.run_directory import environment, files
+
+ROOT = pathlib.Path(__file__).parents[2]
+HOLD = """
+import sys
+from jaxseg import rundir
+with rundir.lock(sys.argv[1]):
+    sys.stdout.write("held\\n"); sys.stdout.flush()
+    sys.stdin.read()
+"""
+
+
+def _holder(workdir):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(workdir)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_second_run_is_told_who_holds_the_workdir(tmp_path):
+    with _holder(tmp_path) as process:
+        who = json.loads((tmp_path / "run.lock").read_text())
+        with pytest.raises(errors.ConfigError) as caught, files.lock(tmp_path):
+            pass
+        process.kill()
+    assert who["pid"] == process.pid
+    for word in (who["host"], str(process.pid), who["since"], str(tmp_path)):
+        assert word in str(caught.value)
+
+
+def test_the_lock_of_a_killed_run_is_taken_over(tmp_path):
+    with _holder(tmp_path) as process:
+        process.kill()
+    assert json.loads((tmp_path / "run.lock").read_text())["pid"] == process.pid
+    with files.lock(tmp_path):
+        assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+        with pytest.raises(errors.ConfigError), files.lock(tmp_path):
+            pass
+    with files.lock(tmp_path):
+        pass
+
+
+def test_json_is_replaced_whole_and_refuses_nan(tmp_path):
+    path = tmp_path / "deep" / "run.json"
+    obj = {"a": np.float32(0.5), "b": jnp.arange(2), "p": tmp_path, "s": {3, 1}}
+    files.write_json(path, obj)
+    before = {"a": 0.5, "b": [0, 1], "p": str(tmp_path), "s": [1, 3]}
+    assert files.read_json(path) == before
+    for bad, name in [(float("nan"), "x.y"), (np.float32("-inf"), "x.y")]:
+        with pytest.raises(ValueError, match=name):
+            files.write_json(path, {"x": {"y": bad}})
+    with pytest.raises(ValueError, match="the value is not finite"):
+        files.write_json(path, float("nan"))
+    with pytest.raises(TypeError, match="object"):
+        files.write_json(path, {"x": object()})
+    assert files.read_json(path) == before
+    assert [p.name for p in path.parent.iterdir()] == ["run.json"]
+    undefined = {"x": [np.nan, 1.5, (jnp.inf,)], "n": 10**20}
+    assert files.finite(undefined) == {"x": [None, 1.5, [None]], "n": 10**20}
+
+
+def test_unreadable_json_is_a_data_error(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": ')
+    for name, words in [("a.json", "not readable"), ("b.json", "does not exist")]:
+        with pytest.raises(errors.DataError, match=words):
+            files.read_json(tmp_path / name)
+
+
+def test_config_diff_names_every_leaf():
+    old = {"optim": {"rate": 1e-4, "name": "adamw"}, "steps": 3, "size": [8, 8]}
+    new = {"optim": {"rate": 3e-4, "name": "adamw"}, "seed": 0, "size": (8, 8)}
+    assert files.config_diff(old, old) == []
+    lines = ["optim.rate: 0.0001 -> 0.0003", "seed: absent -> 0", "steps: 3 -> absent"]
+    assert files.config_diff(old, new) == lines
+    assert files.config_diff({"loss": {}}, {"loss": {"dice": 1}}) == [
+        "loss: {} -> absent",
+        "loss.dice: absent -> 1",
+    ]
+    assert files.config_diff({"n": 1}, {"n": 1.0}) == ["n: 1 -> 1.0"]
+
+
+def test_a_changed_config_is_refused_once_something_was_saved(tmp_path):
+    config = {"optim": {"rate": 1e-4}, "eval": {"batch": 2}, "size": (8, 8)}
+    changed = {**config, "optim": {"rate": 3e-4}}
+    assert files.check_config(tmp_path, changed) == "new"
+    assert files.check_config(tmp_path, config) == "new"  # nothing was saved yet
+    assert files.check_config(tmp_path, config) == "resume"
+    (tmp_path / "checkpoints" / "10").mkdir(parents=True)
+    assert files.check_config(tmp_path, config) == "resume"
+    with pytest.raises(errors.ConfigError, match="optim.rate: 0.0001 -> 0.0003"):
+        files.check_config(tmp_path, changed, allowed=("eval", "opt"))
+    other = {**config, "eval": {"batch": 9}}
+    assert files.check_config(tmp_path, other, allowed=("eval",)) == "resume"
+    assert files.read_json(tmp_path / "config.json")["eval"]["batch"] == 9
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(errors.ConfigError, match="no config.json"):
+        files.check_config(tmp_path, config)
+
+
+def _epoch(epoch):
+    row = {"epoch": epoch, "step": 10 * epoch, "loss": np.float32(1) / (epoch + 3)}
+    return row | ({"validation/dice": 0.1 * epoch} if epoch % 2 == 0 else {})
+
+
+def test_a_resumed_history_equals_an_unbroken_one(tmp_path):
+    whole, resumed = (files.History(tmp_path / name) for name in "ab")
+    for epoch in range(1, 7):
+        whole.append(_epoch(epoch))
+    for epoch in (1, 2, 3):
+        resumed.append(_epoch(epoch))
+    for step, epochs in [(20, (3, 4)), (0, (1, 2, 3)), (30, (4, 5, 6))]:
+        resumed.truncate(step)
+        for epoch in epochs:
+            resumed.append(_epoch(epoch))
+    assert resumed.path.read_bytes() == whole.path.read_bytes()
+    assert resumed.path.read_text().splitlines()[:3] == [
+        "epoch,step,loss,validation/dice",
+        "1,10,0.25,",
+        "2,20,0.20000000298023224,0.2",
+    ]
+
+
+def test_history_writes_what_it_was_given(tmp_path):
+    history = files.History(tmp_path)
+    history.truncate(3)
+    assert history.rows() == [] and not history.path.exists()
+    history.append({"step": 1, "a": None, "b": jnp.int32(4), "c": float("nan")})
+    history.append({"step": 2, "name": "x,y", "a": True})
+    assert history.rows() == [
+        {"step": "1", "a": "", "b": "4", "c": "nan", "name": ""},
+        {"step": "2", "a": "True", "b": "", "c": "", "name": "x,y"},
+    ]
+    with pytest.raises(ValueError, match="step"):
+        history.append({"epoch": 3})
+    with history.path.open("a") as file:
+        file.write("3,1\n")
+    with pytest.raises(errors.DataError, match=r"history.csv, line 4"):
+        history.rows()
+
+
+def test_environment_names_versions_and_hides_secrets():
+    found = environment.environment()
+    assert json.loads(json.dumps(found)) == found
+    assert found["versions"]["jax"] and found["versions"]["numpy"] == np.__version__
+    hidden = environment.command_line(
+        ["/usr/bin/python3", "-m", "jaxseg.main", "--config=configs/folder.py"]
+        + [
+            "--api_key=abc",
+            "--TOKEN",
+            "abc",
+            "--workdir",
+            "runs/a",
+            "x://me:abc@host/p",
+        ]
+    )
+    assert hidden == (
+        "python3 -m jaxseg.main --config=configs/folder.py --api_key=*** --TOKEN *** "
+        "--workdir runs/a x://***@host/p"
+    )
+
+
+def test_git_state_follows_the_file(tmp_path):
+    def git(*arguments):
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True)
+
+    file = tmp_path / "a.py"
+    file.write_text("1")
+    assert environment.git_state(file) is None
+    git("init", "-q")
+    assert environment.git_state(file) is None  # not tracked
+    git("add", "a.py")
+    git("commit", "-q", "-m", "m")
+    clean = environment.git_state(file)
+    assert len(clean["revision"]) == 40 and clean["dirty"] is False
+    file.write_text("2")
+    assert environment.git_state(file) == {**clean, "dirty": True}

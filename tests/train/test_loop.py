@@ -1,0 +1,121 @@
+"""A run stopped anywhere and started again equals one that was never stopped."""
+
+import json
+import shutil
+
+import jax
+import pytest
+from support import runs, tiny
+
+from jaxseg import errors
+from jaxseg.experiment import finished_run
+from jaxseg.train import loop, stop
+
+
+@pytest.fixture(scope="module")
+def config():
+    changes = {"epochs": 3, "optim.ema": 0.9}
+    changes["sampler.balanced.negative_keep"] = 0.2
+    return runs.config("pneumothorax", **changes)
+
+
+@pytest.fixture(scope="module")
+def straight(config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("straight") / "run"
+    loop.train_and_evaluate(config, workdir)
+    return workdir
+
+
+def test_a_run_leaves_what_the_readme_says(straight):
+    names = {str(p.relative_to(straight)) for p in straight.rglob("*")}
+    wanted = {"config.json", "run.json", "history.csv", "checkpoints", "tb"}
+    wanted |= {"checkpoints/operating_point.json"}
+    for split in ("validation", "test"):
+        wanted |= {f"eval/{split}.json", f"eval/{split}_per_image.csv"}
+        wanted |= {f"eval/{split}_pr.csv", f"eval/{split}_examples.json"}
+    assert wanted <= names
+    record = json.loads((straight / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["images_seen"] == record["total_steps"] * record["batch_size"]
+    assert record["best"]["metric"] == "validation/dice_pooled"
+
+
+def test_the_realised_share_is_the_target(straight):
+    for row in runs.history(straight):
+        size = int(row["images_seen"]) // int(row["epoch"])
+        off = float(row["share_realised"]) - float(row["share_target"])
+        assert abs(off) <= 1 / size
+
+
+@pytest.mark.parametrize("at", [2, 3, 5])
+def test_stopping_and_going_on_changes_no_bit(
+    at, config, straight, tmp_path, monkeypatch
+):
+    total = json.loads((straight / "run.json").read_text())["total_steps"]
+    assert total > 5, "the run is too short to be stopped in all these places"
+    with monkeypatch.context() as patch:
+        patch.setattr(stop.Stop, "by", lambda self, manager, step: step == at)
+        with pytest.raises(errors.Preempted, match=f"saving step {at} of {total}"):
+            loop.train_and_evaluate(config, tmp_path / "run")
+    changed = config.copy_and_resolve_references()
+    changed.data.workers = 0 if at == 2 else 1  # workers are free to change
+    record = loop.train_and_evaluate(changed, tmp_path / "run")
+    assert record["resumed"] == 1
+    assert runs.history(tmp_path / "run") == runs.history(straight)
+    assert runs.scores(tmp_path / "run") == runs.scores(straight)
+    assert runs.point(tmp_path / "run") == runs.point(straight)
+    assert tiny.leaves_equal(
+        runs.last_state(tmp_path / "run", config), runs.last_state(straight, config)
+    )
+
+
+def test_a_kill_while_scoring_only_repeats_the_scores(
+    config, straight, tmp_path, monkeypatch
+):
+    shutil.copytree(straight, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(
+        json.dumps({**record, "status": "running", "finished": None})
+    )
+    shutil.rmtree(tmp_path / "run" / "eval")
+    loop.train_and_evaluate(config, tmp_path / "run")
+    assert runs.scores(tmp_path / "run") == runs.scores(straight)
+
+
+def test_a_finished_run_is_not_trained_again(config, straight, monkeypatch):
+    monkeypatch.setattr(loop, "_fit", None)
+    assert loop.train_and_evaluate(config, straight)["status"] == "finished"
+
+
+def test_another_config_is_refused_with_the_difference(config, straight):
+    changed = config.copy_and_resolve_references()
+    changed.optim.learning_rate = 0.5
+    with pytest.raises(errors.ConfigError, match=r"optim.learning_rate: .* -> 0\.5"):
+        loop.train_and_evaluate(changed, straight)
+
+
+def test_scoring_again_gives_the_same_bytes_on_any_number_of_devices(
+    straight, monkeypatch
+):
+    before = runs.scores(straight)
+    assert jax.device_count() == 4
+    _, same = finished_run.score_again(straight, "test")
+    assert same == "yes" and runs.scores(straight) == before
+
+
+def test_other_data_than_the_run_began_with_is_refused(config, straight, tmp_path):
+    shutil.copytree(straight, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text()) | {"status": "running"}
+    record["dataset"]["split_hash"]["test"] = "0" * 64
+    path.write_text(json.dumps(record))
+    with pytest.raises(errors.DataError, match="splits of test .* another workdir"):
+        loop.train_and_evaluate(config, tmp_path / "run")
+
+
+def test_steps_that_are_not_finite_stop_the_run_with_the_ids(config, tmp_path):
+    poisoned = config.copy_and_resolve_references()
+    poisoned.loss.dice_batch.weight = 1e38  # the gradient overflows
+    poisoned.optim.bad_steps = 5  # more than the steps of an epoch
+    with pytest.raises(errors.NotFinite, match=r"5 steps in a row .* \[1\.2\.826\."):
+        loop.train_and_evaluate(poisoned, tmp_path / "run")
