@@ -15,6 +15,7 @@ from absl import flags, logging
 
 from jaxseg.config import command_line
 from jaxseg.errors import ConfigError
+from jaxseg.weights import save
 
 RUN = flags.DEFINE_string("run", "", "Run directory of a finished run.")
 POSITIVE = flags.DEFINE_integer(
@@ -37,10 +38,10 @@ def main(argv) -> int:
 
     from jaxseg.click import rounds
     from jaxseg.data import sparse_labels
-    from jaxseg.experiment import processes, trained
+    from jaxseg.experiment import processes
 
     path = pathlib.Path(OUTPUT.value)
-    trained.check_free(path)
+    save.check_free(path)
     processes.start()
     if jax.process_count() > 1:
         raise ConfigError("click looks at every image itself: start it in one process.")

@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 from jaxseg.data import sparse_labels
 from jaxseg.data.supervision import clicks
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.evaluation import score_split
 from jaxseg.experiment import finished_run, training_labels
+from jaxseg.inference import whole_split
 from jaxseg.types import IGNORE
 
 NAME = "error_driven"  # of the options of such labels
@@ -58,7 +58,7 @@ def click(
     budget = [negative] + [positive] * (len(split.classes) - 1)
     masks: list[Any] = [None] * len(split)
     spent, wrong = np.zeros((2, len(split), len(budget)), int)
-    found = score_split.predictions(run.made.scorer, run.variables, split)
+    found = whole_split.predictions(run.made.scorer, run.variables, split)
     for index, probability in found:
         truth = run.made.parts.view(split, index)["mask"]
         rng = sparse_labels.generator(seed, 0, split.ids[index])

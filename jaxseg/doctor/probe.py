@@ -16,7 +16,7 @@ import optax
 from jaxseg.data import pipeline
 from jaxseg.devices import sharding
 from jaxseg.experiment import build
-from jaxseg.train_step import step
+from jaxseg.inference import forward
 from jaxseg.types import TrainState
 
 IMAGES = 32  # looked at, or a little more: whole batches
@@ -138,7 +138,7 @@ def evaluated(made: build.Setup, batch) -> np.ndarray:
     model = types.SimpleNamespace(apply=apply)
 
     def run(batch):
-        step.predict({}, batch, model=model, normalise=made.parts.normalise)
+        forward.predict({}, batch, model=model, normalise=made.parts.normalise)
         return seen["image"]
 
     return np.asarray(jax.jit(run)(dict(batch)))

@@ -12,9 +12,9 @@ from ml_collections import ConfigDict
 from jaxseg.data import pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
-from jaxseg.evaluation import score_split
 from jaxseg.experiment import from_config, training_labels
-from jaxseg.train_step import state, step
+from jaxseg.inference import forward, whole_split
+from jaxseg.train_step import state
 from jaxseg.types import Batch
 
 
@@ -31,7 +31,7 @@ class Setup(NamedTuple):
     init: dict  # arguments of state.init
     abstract: Any  # the state as shapes with shardings
     train_step: Any  # jit-compiled: (state, batch) -> (state, numbers)
-    scorer: score_split.Scorer
+    scorer: whole_split.Scorer
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
 
 
@@ -71,8 +71,8 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
         init=init,
         abstract=abstract,
         train_step=jax.jit(train, donate_argnums=0, out_shardings=(shardings, None)),
-        scorer=score_split.Scorer(
-            predict=step.make_predict(
+        scorer=whole_split.Scorer(
+            predict=forward.make_predict(
                 mesh, model=parts.model, normalise=parts.normalise
             ),
             mesh=mesh,

@@ -12,7 +12,6 @@ from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build
 from jaxseg.run_directory import checkpoint, files
-from jaxseg.train import validation
 
 
 class Finished(NamedTuple):
@@ -33,9 +32,7 @@ def score_again(
     Raises ConfigError for a run that is not finished, and DataError when the data is
     not what the run was trained and scored on.
     """
-    files.read_json(
-        workdir / validation.RUN
-    )  # no run: said before a lock makes a folder
+    files.read_json(workdir / files.RUN)  # no run: said before a lock makes a folder
     with files.lock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
         return _score_again(workdir, name, data_dir)
 
@@ -64,7 +61,7 @@ def load(workdir: pathlib.Path, name: str, *, data_dir: str = "") -> Finished:
     Raises ConfigError for a run that is not finished and a split that is none,
     DataError when the data is not what the run was trained and scored on.
     """
-    known = files.read_json(workdir / validation.RUN)
+    known = files.read_json(workdir / files.RUN)
     if known["status"] != "finished":
         raise ConfigError(
             f"{workdir} is not finished ({known['status']}); start its command again."
@@ -91,7 +88,71 @@ def load(workdir: pathlib.Path, name: str, *, data_dir: str = "") -> Finished:
         keep=config.checkpoint.keep,
         read_only=True,
     )
-    point = files.read_json(workdir / score_split.POINT)
+    point = files.read_json(workdir / files.OPERATING_POINT)
     restored, _, best = checkpoint.restore(manager, made.abstract, step=point["step"])
     checkpoint.close(manager)
     return Finished(config, made, build.variables(made, restored), point, best)
+
+
+def load_model(workdir: str | os.PathLike) -> save.Trained:
+    """The best checkpoint of the run in `workdir`, which may have moved.
+
+    Raises ConfigError for a run that is not finished, DataError for what is not there
+    or damaged.
+    """
+    workdir = pathlib.Path(workdir)
+    record = files.read_json(workdir / "run.json")
+    if record["status"] != "finished":
+        raise ConfigError(
+            f"{workdir} is not finished ({record['status']}); start its command again."
+        )
+    config = ConfigDict(files.read_json(workdir / "config.json"))
+    config = older_configs.complete(config)
+    parts, abstract = expected(config, record)
+    manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
+    point = files.read_json(workdir / files.OPERATING_POINT)
+    restored, _, step = checkpoint.restore(manager, abstract, step=point["step"])
+    checkpoint.close(manager)
+    name, card = config.model.name, record["dataset"]
+    facts = {
+        "model": name,
+        "fields": config.model[name].to_dict() if name in config.model else {},
+        "classes": card["classes"],
+        "channels": card["channels"],
+        "image_size": list(config.data.image_size),
+        "intensity": parts.intensity,
+        "mean": parts.normalise.keywords["mean"],
+        "std": parts.normalise.keywords["std"],
+        "step": step,
+    }
+    variables = jax.tree.map(np.asarray, state.evaluated(restored))
+    return save.Trained(variables, name, facts)
+
+
+def read_weights(path: str) -> dict[str, np.ndarray]:
+    """{name: array} of config.pretrained.path: a run directory, or `weights.read_weights`.
+
+    Raises what `load_model` and `weights.read_weights` do.
+    """
+    if os.path.isfile(os.path.join(path, "run.json")):
+        return save.arrays(load_model(path), format="jaxseg")[0]
+    return weight_files.read_weights(path)
+
+
+def expected(config: ConfigDict, record: dict) -> tuple[from_config.Parts, Any]:
+    """(parts, the state as shapes) of the run with this config.json and run.json."""
+    window = {**config.data.intensity, "mode": record["intensity"]}  # not "auto"
+    config = config.copy_and_resolve_references()
+    config.data.intensity = window
+    parts = from_config.parts(config, record["dataset"])
+    length = record["steps_per_epoch"], record["total_steps"]
+    plan = from_config.Plan(record["batch_size"], 0, *length, order=None, shares=())
+    tx, _ = from_config.optimiser(config, plan)
+    abstract = state.abstract(
+        sharding.make_mesh(data=0, fsdp=1),
+        model=parts.model,
+        tx=tx,
+        image_shape=parts.image_shape,
+        ema=config.optim.ema > 0,
+    )
+    return parts, abstract

@@ -1,7 +1,6 @@
 """From a config to parts: the only place, with the loops above it, that reads one."""
 
 import functools
-import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -15,13 +14,8 @@ from jaxseg.data import augment, intensity, pipeline, prepared
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finetune, training_labels
+from jaxseg.inference import forward
 from jaxseg.train_step import optimizer, step
-
-
-def cache_dir() -> pathlib.Path:
-    """Where demonstration data and compiled programs are kept: $JAXSEG_CACHE."""
-    default = pathlib.Path.home() / ".cache" / "jaxseg"
-    return pathlib.Path(os.environ.get("JAXSEG_CACHE", default)).absolute()
 
 
 def dataset(config: ConfigDict) -> pathlib.Path:
@@ -56,7 +50,7 @@ class Parts(NamedTuple):
 
     view: pipeline.View
     model: Any  # a Linen module
-    normalise: step.Normalise
+    normalise: types.Normalise
     image_shape: tuple[int, int, int]
     intensity: str  # the mode that "auto" became
 
@@ -71,7 +65,7 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     return Parts(
         view=pipeline.View(size, config.data.fit, mode, low, high),
         model=model(config, len(card["classes"])),
-        normalise=functools.partial(step.scale, mean=mean, std=std),
+        normalise=functools.partial(forward.scale, mean=mean, std=std),
         image_shape=(*size, card["channels"]),
         intensity=mode,
     )

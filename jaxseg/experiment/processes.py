@@ -42,3 +42,9 @@ def start(*, coordinator: str = "", processes: int = 0, process: int = -1) -> No
 def is_main() -> bool:
     """Whether this process writes and prints."""
     return jax.process_index() == 0
+
+
+def cache_dir() -> pathlib.Path:
+    """Where demonstration data and compiled programs are kept: $JAXSEG_CACHE."""
+    default = pathlib.Path.home() / ".cache" / "jaxseg"
+    return pathlib.Path(os.environ.get("JAXSEG_CACHE", default)).absolute()

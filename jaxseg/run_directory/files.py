@@ -239,3 +239,9 @@ def _field(value) -> str:
     return (
         "" if value is None else repr(value) if isinstance(value, float) else str(value)
     )
+
+
+OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
+
+
+RUN = "run.json"

@@ -19,7 +19,7 @@ from jaxseg.report.run import build as run_build
 from jaxseg.run_directory import files
 from jaxseg.sweep import members, vmap_loop
 from jaxseg.sweep import vmap_step as numbers
-from jaxseg.train import loop
+from jaxseg.train import loop, open_run
 
 _STOPPED = Preempted.exit_code
 
@@ -62,7 +62,7 @@ def check_place(workdir: pathlib.Path) -> None:
 def _finished(config: ConfigDict, place: pathlib.Path) -> bool:
     """Whether a member is; ConfigError where another run lies in its place."""
     with contextlib.ExitStack() as stack:
-        known = loop.claim(stack, place, config)
+        known = open_run.claim(stack, place, config)
     if known.get("status") != "finished":
         return False
     if not (place / "report.html").exists():

@@ -16,7 +16,15 @@ from jaxseg.errors import ConfigError, Preempted
 from jaxseg.experiment import build, finetune, from_config
 from jaxseg.run_directory import checkpoint, files
 from jaxseg.sweep import vmap_step
-from jaxseg.train import epoch_sums, loop, progress, stop, validation
+from jaxseg.train import (
+    epoch_sums,
+    loop,
+    open_run,
+    progress,
+    run_record,
+    stop,
+    validation,
+)
 from jaxseg.train_step import parameter_groups
 
 
@@ -75,7 +83,7 @@ def _open_all(stack: contextlib.ExitStack, runs) -> list[Member]:
     group: list[Member] = []
     for config, workdir in runs:
         workdir = pathlib.Path(workdir).absolute()
-        known = loop.claim(stack, workdir, config)
+        known = open_run.claim(stack, workdir, config)
         if known.get("status") == "finished":
             continue
         if group:
@@ -85,7 +93,7 @@ def _open_all(stack: contextlib.ExitStack, runs) -> list[Member]:
             made = build.load(config, batch_size=size)
         build.check_same_data(made, known)
         audit.fast(config, made)
-        info = validation.begin(workdir, config, made, known)
+        info = run_record.begin(workdir, config, made, known)
         manager = checkpoint.open_manager(
             workdir / "checkpoints",
             metric=f"validation/{config.eval.metric}",

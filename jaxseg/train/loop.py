@@ -10,19 +10,17 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxseg.devices import prefetch, sharding
+from jaxseg.devices import prefetch
 from jaxseg.doctor import audit
-from jaxseg.errors import ConfigError, Preempted
+from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
-from jaxseg.experiment import build, finetune, from_config, trained
+from jaxseg.experiment import build, finetune, finished_run, from_config
 from jaxseg.run_directory import checkpoint, files
-from jaxseg.train import epoch_sums, progress, stop, validation
+from jaxseg.train import epoch_sums, open_run, progress, run_record, stop, validation
 from jaxseg.train_step import parameter_groups, state
 from jaxseg.weights import into_model
 
-# what may differ when a run goes on: it changes speed, not results
-FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
-FREE += ("mesh", "doctor")
+open_run.FREE += ("mesh", "doctor")
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
@@ -33,14 +31,14 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
     """
     workdir = pathlib.Path(workdir).absolute()
     with contextlib.ExitStack() as stack:
-        known = claim(stack, workdir, config)
+        known = open_run.claim(stack, workdir, config)
         if known.get("status") == "finished":
             return known
         size = from_config.batch_size(config, known.get("batch_size", 0))
         made = build.load(config, batch_size=size)
         build.check_same_data(made, known)
         audit.fast(config, made)
-        info = validation.begin(workdir, config, made, known)
+        info = run_record.begin(workdir, config, made, known)
         manager = checkpoint.open_manager(
             workdir / "checkpoints",
             metric=f"validation/{config.eval.metric}",
@@ -50,28 +48,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike) -> dict:
         asked = stack.enter_context(stop.Stop())
         _fit(config, workdir, made, manager, asked)
         return finish(config, workdir, made, manager, asked, info)
-
-
-def claim(stack: contextlib.ExitStack, workdir, config: ConfigDict) -> dict:
-    """The run's record so far ({} for a new one), with the workdir ours alone.
-
-    Process 0 holds the lock; when it refuses, every process does.
-    """
-    refusal, begun = None, False
-    if jax.process_index() == 0:
-        try:
-            stack.enter_context(files.lock(workdir))
-            found = files.check_config(workdir, config.to_dict(), allowed=FREE)
-            begun = found == "resume" and (workdir / validation.RUN).exists()
-        except OSError as error:
-            refusal = ConfigError(f"{workdir} cannot be written: {error}.")
-        except ValueError as error:
-            refusal = error
-    if sharding.any_process(refusal is not None):
-        raise refusal or ConfigError("process 0 refused to start and says why.")
-    return (
-        files.read_json(workdir / validation.RUN) if sharding.any_process(begun) else {}
-    )
 
 
 def _fit(config, workdir, made, manager, asked: stop.Stop) -> None:
@@ -144,7 +120,7 @@ def new_state(config, made):
         return now
     now, report = into_model.into_state(
         now,
-        trained.read(config.pretrained.path),
+        finished_run.read_weights(config.pretrained.path),
         model_name=config.model.name,
         source=config.pretrained.path,
         allow_missing=tuple(config.pretrained.allow_missing),
@@ -212,10 +188,10 @@ def finish(config, workdir, made, manager, asked, info: dict) -> dict:
         rule=config.operating_point.rule,
     )
     if jax.process_index() == 0:
-        files.write_json(workdir / score_split.POINT, point)
+        files.write_json(workdir / files.OPERATING_POINT, point)
     scored = (workdir, made.scorer, variables)
     score_split.score_split(
         *scored, validation_split, point, counted=counted, **options
     )
     score_split.score_split(*scored, made.splits["test"], point, **options)
-    return validation.end(workdir, config, made, info, meta)
+    return run_record.end(workdir, config, made, info, meta)

@@ -1,6 +1,5 @@
 """What happens around the steps of an epoch: scores, notes, the run's record."""
 
-import datetime
 import pathlib
 from typing import Any
 
@@ -10,16 +9,16 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg import pictures
-from jaxseg.data import resize, sparse_labels
+from jaxseg.data import resize
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import examples, result, score_split
+from jaxseg.evaluation import result, score_split
 from jaxseg.evaluation.tally import Tally
 from jaxseg.experiment import build, finetune
 from jaxseg.metrics import histograms
-from jaxseg.run_directory import environment, files
-from jaxseg.train import label_pictures, progress, tensorboard
+from jaxseg.postprocess import decision
+from jaxseg.run_directory import files
+from jaxseg.train import progress, tensorboard
 
-RUN = "run.json"
 _SHOWN = 6  # validation images in TensorBoard, the same ones all along
 
 
@@ -97,8 +96,8 @@ def _shown(split) -> list[int]:
 
 def _picture(example, probability, fit: str) -> np.ndarray:
     native = resize.unfit(probability, example["mask"].shape, fit)
-    found = examples.predict(native, example["mask"], None)
-    image = examples.grey_or_rgb(example["image"])
+    found = decision.decide(native, example["mask"], None)
+    image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
     return pictures.small(pictures.triptych(image, example["mask"], found))
 
@@ -122,56 +121,3 @@ def notes(
     patience = config.eval.patience
     stopped = bool(patience) and since >= patience
     return {"best": best, "since_best": since, "stopped": stopped, "meter": None}
-
-
-def begin(
-    workdir: pathlib.Path, config: ConfigDict, made: build.Setup, known: dict
-) -> dict:
-    """run.json at the start: what is fixed now, and how often it was begun."""
-    info = {
-        "name": config.name,
-        "recipe": config.recipe,
-        "created": known.get("created", _now()),
-        "finished": None,
-        "status": "running",
-        "resumed": known.get("resumed", -1) + 1,
-        "epochs": config.epochs,
-        **environment.environment(),
-        **build.describe(made),
-    }
-    if jax.process_index() == 0:
-        if (labels := made.labels()) is not None:
-            sparse_labels.store(workdir / sparse_labels.FILE, labels)
-            train, view = made.splits["train"], made.parts.view
-            label_pictures.write(workdir, train, view, labels)
-        files.write_json(workdir / RUN, info)
-    return info
-
-
-def end(workdir, config, made, info: dict, meta: dict) -> dict:
-    """run.json at the end."""
-    rows = files.History(workdir).rows() if jax.process_index() == 0 else []
-    seconds = sum(float(row["seconds"]) for row in rows)
-    realised = [float(row["share_realised"]) for row in rows]
-    shares = made.plan.shares
-    info |= {
-        "finished": _now(),
-        "status": "finished",
-        "best": meta["best"],
-        "images_seen": int(rows[-1]["images_seen"]) if rows else 0,
-        "seconds": seconds,
-        "skipped_steps": sum(int(row["skipped_steps"]) for row in rows),
-        "sampler": {
-            "name": config.sampler.name,
-            "share_first": shares[0],
-            "share_last": shares[-1],
-            "share_realised": float(np.mean(realised)) if realised else None,
-        },
-    }
-    if jax.process_index() == 0:
-        files.write_json(workdir / RUN, info)
-    return info
-
-
-def _now() -> str:
-    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")

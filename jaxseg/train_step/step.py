@@ -1,4 +1,4 @@
-"""One step of training and one of evaluation: pure functions of state and batch."""
+"""One step of training: a pure function of state, batch and settings."""
 
 import functools
 import inspect
@@ -8,21 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
 from jaxseg import schedule
-from jaxseg.types import IGNORE, Batch, TrainState
+from jaxseg.types import IGNORE, Batch, Normalise, TrainState
 
 Loss = Callable[..., jax.Array]  # (logits, mask) and what `asks_for` names
-Normalise = Callable[[jax.Array], jax.Array]
-
-
-def scale(image: jax.Array, *, mean, std) -> jax.Array:
-    """f32 image in [0, 1], standardised by channel: what every model gets."""
-    return (image - jnp.asarray(mean, image.dtype).reshape(1, 1, 1, -1)) / jnp.asarray(
-        std, image.dtype
-    ).reshape(1, 1, 1, -1)
 
 
 def train_step(
@@ -217,25 +207,3 @@ def _agreement(logits, mask) -> dict[str, jax.Array]:
     truth, labelled = mask == 1, mask != IGNORE
     sums = {"tp": found & truth, "fp": found & ~truth & labelled, "fn": ~found & truth}
     return {f"count/{k}": jnp.sum(v, dtype=jnp.int32) for k, v in sums.items()}
-
-
-def predict(variables, batch: Batch, *, model: Any, normalise: Normalise):
-    """f32 [b, h, w, k]: probabilities of the classes."""
-    image = batch["image"].astype(jnp.float32) / 255
-    outputs = model.apply(variables, normalise(image), train=False)
-    return jax.nn.softmax(outputs["logits"].astype(jnp.float32), axis=-1)
-
-
-def make_predict(mesh: Mesh, *, model: Any, normalise: Normalise):
-    """A jit-compiled `predict(variables, batch)` over the mesh.
-
-    Every device runs one and the same program on a block of the same size, whatever
-    the number of devices: that is what makes the counts equal bit for bit.
-    """
-    rows = P(("data", "fsdp"))
-    fn = functools.partial(predict, model=model, normalise=normalise)
-    return jax.jit(
-        jax.shard_map(
-            fn, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False
-        )
-    )

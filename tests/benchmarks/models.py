@@ -29,6 +29,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from jaxseg import lookup
+from jaxseg.inference import forward
 from jaxseg.train_step import (
     optimizer,
     state,
@@ -66,7 +67,7 @@ def ours(name, image, mask):
         ema=0.0,
     )
     train = jax.jit(train, donate_argnums=0)
-    predict = functools.partial(step.predict, model=model, normalise=lambda x: x)
+    predict = functools.partial(forward.predict, model=model, normalise=lambda x: x)
     predict = jax.jit(predict)
     box = [now]
     variables = jax.tree.map(jax.numpy.copy, state.evaluated(now))

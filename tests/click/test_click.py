@@ -14,7 +14,7 @@ from support import runs
 from jaxseg.click import rounds
 from jaxseg.data import sparse_labels
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.experiment import build, from_config, trained
+from jaxseg.experiment import build, finished_run, from_config
 from jaxseg.train import loop
 from jaxseg.types import IGNORE
 
@@ -95,7 +95,9 @@ def test_new_labels_hold_the_old_ones_and_are_true_where_the_model_is_wrong(
 ):
     made = build.load(config, batch_size=8)
     split, view = made.splits["train"], made.parts.view
-    learned = trained.load(run)  # another way to the answer than that of `rounds`
+    learned = finished_run.load_model(
+        run
+    )  # another way to the answer than that of `rounds`
     model = from_config.model(config, 2)
     images = np.stack([view(split, i)["image"] for i in range(len(split))])
     seen = made.parts.normalise(images.astype(np.float32) / 255)

@@ -15,7 +15,7 @@ from jaxseg.config import check, doctor_checks
 from jaxseg.doctor import audit, page, pictures
 from jaxseg.doctor.case import Finding
 from jaxseg.run_directory import files
-from jaxseg.train import loop
+from jaxseg.train import loop, open_run
 
 SMOKE = "--config=configs/folder.py:smoke"
 
@@ -134,7 +134,7 @@ def test_a_run_from_before_doctor_goes_on(phantoms, tmp_path):
     files.check_config(tmp_path, old.to_dict())
     (tmp_path / "history.csv").write_text("step\n")
     now = phantoms.config.to_dict()
-    assert files.check_config(tmp_path, now, allowed=loop.FREE) == "resume"
+    assert files.check_config(tmp_path, now, allowed=open_run.FREE) == "resume"
 
 
 def test_the_page_says_what_to_do(phantoms):

@@ -15,6 +15,7 @@ from jaxseg.config import check
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.experiment import build, from_config
+from jaxseg.inference import forward
 from jaxseg.regularisers import image_label
 from jaxseg.train import loop
 from jaxseg.train_step import state, step
@@ -106,7 +107,7 @@ def test_a_network_learns_where_things_are_from_image_labels_alone():
         numbers = jax.device_get(numbers)  # not 60 steps under way at once
     assert numbers["loss/image_label"] < 0.2
     batch = tiny.batch(99)
-    p = step.predict(
+    p = forward.predict(
         state.evaluated(now), batch, model=tiny.Model(), normalise=tiny.normalise
     )[..., 1]
     inside, outside = p[batch["mask"] == 1], p[batch["mask"] == 0]

@@ -12,6 +12,7 @@ from support import tiny
 from jaxseg import errors
 from jaxseg.data import augment
 from jaxseg.devices import sharding
+from jaxseg.inference import forward
 from jaxseg.train_step import state, step
 
 
@@ -183,7 +184,7 @@ def test_predictions_are_equal_bit_for_bit_on_any_number_of_devices(devices):
     out = {}
     for count in (1, devices):
         mesh = _mesh(count)
-        run = step.make_predict(mesh, model=tiny.Model(), normalise=tiny.normalise)
+        run = forward.make_predict(mesh, model=tiny.Model(), normalise=tiny.normalise)
         size = 2 * count
         parts = [
             np.asarray(run(variables, sharding.put(_rows(batch, k, size), mesh)))
