@@ -44,6 +44,7 @@ class Outputs(TypedDict):
 
     logits: Float[Array, "b h w k"]
     aux: NotRequired[Float[Array, "b h w k"]]  # only models with an auxiliary head
+    image_logits: NotRequired[Float[Array, "b k_image"]]  # only with an image head
 
 
 @flax.struct.dataclass
