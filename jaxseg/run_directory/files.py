@@ -141,8 +141,8 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
-    known = path.exists()
-    lines = config_diff(read_json(path), config) if known else []
+    present = path.exists()
+    lines = config_diff(read_json(path), config) if present else []
     refused = [line for line in lines if not _covered(line, allowed)]
     if refused and started:
         raise errors.ConfigError(
@@ -151,9 +151,9 @@ def check_config(
         )
     for line in lines:
         logging.info("config changed on resume: %s", line)
-    if lines or not known:
+    if lines or not present:
         write_json(path, config)
-    return "new" if refused or not known else "resume"
+    return "new" if refused or not present else "resume"
 
 
 class History:
