@@ -22,9 +22,10 @@ class Finding(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A run to be examined; the last four are costly, so they are computed when first asked for.
+    """A run to be examined.
 
-    In the fast part they are None.
+    The last four are costly: they are computed when first asked for, and None in the
+    fast part.
     """
 
     config: ConfigDict

@@ -73,7 +73,8 @@ def _taught(case: Case, observed: str) -> Finding:
         return Finding(
             ERROR,
             f"{'some' if pixels else 'no'} pixels and {len(labelled):,} of "
-            f"{len(images):,} images are labelled, but the terms of the loss are {few(terms)}",
+            f"{len(images):,} images are labelled, but the terms of the loss are "
+            f"{few(terms)}",
             "none of them learns from a label that is there, so training runs and "
             "teaches nothing",
             "config.loss.image_label.weight=1.0 for labels of images; for labelled "
