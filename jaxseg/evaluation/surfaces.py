@@ -29,7 +29,7 @@ def measure(
     *,
     point: dict[str, Any] | None,
     tolerance: float,
-    to_native: result.Resize,
+    to_native: count.Resize,
     threads: int = 2,
 ) -> Measured:
     """What `report` and `columns` need of the predicted images of `split`.

@@ -35,7 +35,7 @@ class Images(TypedDict):
 
     id: list[str]
     group: list[str]
-    overlap: dict[str, np.ndarray]  # tp, fp, fn and tn, int64 [n]
+    counts: dict[str, np.ndarray]  # tp, fp, fn and tn, int64 [n]
 
 
 class Drawn(TypedDict):

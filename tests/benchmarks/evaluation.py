@@ -87,17 +87,17 @@ class Split:
 
 
 def drawing(split, threads):
-    for i, _ in whole_split.predictions():
+    for i, _ in split.predictions():
         split[i]
     return {}
 
 
 def jaxseg(split, threads, whole=False):
-    from jaxseg.evaluation import operating_point, result, temperature
+    from jaxseg.evaluation import baselines, count, operating_point, result, temperature
     from jaxseg.metrics import curves
 
     tally = count.count_split(
-        whole_split.predictions(), split, to_native=lambda p, size: p, threads=threads
+        split.predictions(), split, to_native=lambda p, size: p, threads=threads
     )
     source = {"source_split": "validation", "split_hash": "other"}
     point = operating_point.choose(tally, **source)
@@ -122,7 +122,7 @@ def scikit_learn(split, threads):
 
     n = split.size**2
     truth, p = np.empty(len(split) * n, bool), np.empty(len(split) * n, np.float32)
-    for i, probability in whole_split.predictions():
+    for i, probability in split.predictions():
         part = slice(i * n, (i + 1) * n)
         truth[part], p[part] = split[i]["mask"].ravel(), probability[..., 1].ravel()
     found, seconds, start = {}, {}, time.perf_counter()
@@ -153,9 +153,7 @@ def measured(kind: str, images: int, size: int, threads: int) -> dict:
     if kind == "scikit_learn":
         import sklearn.metrics  # noqa: F401
     else:
-        import jaxseg.metrics.temperature
-        import jaxseg.operating_point
-        import jaxseg.score  # noqa: F401
+        import jaxseg.evaluation.result  # noqa: F401
     before = _memory("VmRSS")
     wall, cpu = time.perf_counter(), time.process_time()
     found = globals()[kind](Split(images, size), threads)
