@@ -18,7 +18,7 @@ _CHUNK = 100  # resamples at a time: bounds the memory
 def draws(
     groups: int, *, seed: int, resamples: int = RESAMPLES
 ) -> Iterator[Int[np.ndarray, "r groups"]]:
-    """How often each resample takes each group, in chunks; the same for one seed."""
+    """Yields, in chunks, how often each resample takes each group; fixed by the seed."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
@@ -47,7 +47,7 @@ def resample(
 ) -> Float[np.ndarray, "m resamples"]:
     """Each of m metrics on each resample of the groups; NaN where it is undefined.
 
-    `terms` come from `counts.terms` of each of the `names`, so a pooled metric is
+    `terms` come from `overlap.terms` of each of the `names`, so a pooled metric is
     pooled again and a mean over images is averaged again.
     """
     summed = by_group(terms, groups)
@@ -63,12 +63,12 @@ def resample(
 def interval(
     values: Float[np.ndarray, "resamples"], *, level: float = 0.95
 ) -> tuple[float | None, float | None]:
-    """Low and high end of the percentile interval; undefined resamples are left out.
+    """Returns the ends of the percentile interval; undefined resamples are left out.
 
     (None, None) when no resample is defined.
     """
-    known = values[~np.isnan(values)]
-    if not len(known):
+    defined = values[~np.isnan(values)]
+    if not len(defined):
         return None, None
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -117,9 +117,8 @@ def resample(
         check(runs[0], other)
     each = [(run["counts"], name) for run in runs for name in names]
     shape = (len(runs), len(names))
-    known = [overlap.value(name, found) for found, name in each]
-    value = np.array([math.nan if v is None else v for v in known]).reshape(shape)
-    terms = np.stack([overlap.terms(name, **found) for found, name in each])
+    value = np.array([overlap.value(name, counts) for counts, name in each], float)
+    terms = np.stack([overlap.terms(name, **counts) for counts, name in each])
     samples = bootstrap.resample(
         [name for _, name in each],
         terms,
@@ -128,7 +127,9 @@ def resample(
         resamples=resamples,
     )
     groups = len(set(runs[0]["group"]))
-    return Drawn(value=value, samples=samples.reshape(*shape, -1), groups=groups)
+    return Drawn(
+        value=value.reshape(shape), samples=samples.reshape(*shape, -1), groups=groups
+    )
 
 
 def difference(
@@ -183,9 +184,9 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     Undefined ones stay undefined and are not counted. Holm, 1979, A simple sequentially
     rejective multiple test procedure, https://www.jstor.org/stable/4615733.
     """
-    known = sorted((value, i) for i, value in enumerate(p) if value is not None)
-    found, highest = [None] * len(p), 0.0
-    for rank, (value, i) in enumerate(known):
-        highest = max(highest, min(1.0, (len(known) - rank) * value))
-        found[i] = highest
-    return found
+    defined = sorted((value, i) for i, value in enumerate(p) if value is not None)
+    adjusted, highest = [None] * len(p), 0.0
+    for rank, (value, i) in enumerate(defined):
+        highest = max(highest, min(1.0, (len(defined) - rank) * value))
+        adjusted[i] = highest
+    return adjusted
