@@ -1,14 +1,13 @@
-"""What needs no model: the baselines that a model has to beat, on the same images."""
+"""Scores what needs no model: the baselines to beat, on the same images."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxseg.evaluation import image_threshold, metric_table, operating_point
-from jaxseg.evaluation.tally import Tally
+from jaxseg.evaluation.tally import Tally, with_foreground
 from jaxseg.metrics import overlap
 
 
@@ -20,7 +19,7 @@ def choose(
     Threshold and polarity ("bright" or "dark" is foreground) with the highest pooled
     Dice on this tally, to be frozen like an operating point.
     """
-    if tally.truth.shape[1] != 2:
+    if tally.num_classes != 2:
         return None
     threshold, polarity, value = image_threshold.best(tally.levels)
     return {
@@ -49,13 +48,15 @@ def rows(
     {class name: {metric: value}}, with the names in `classes`. Raises ConfigError as
     `operating_point.apply` does.
     """
-    k = tally.truth.shape[1]
+    k = tally.num_classes
     classes = classes or [f"class {c}" for c in range(k)]
     empty = all_of(tally, 0, "all_empty", "background", classes)
     frequent = majority(tally, classes)
     if not operating_point.needs_point(tally, point):
         return [empty, frequent, one_class(tally, classes)]
-    optimistic = operating_point.same_images(point, split, split_hash)
+    optimistic = operating_point.is_optimistic(
+        point, split=split, split_hash=split_hash
+    )
     rule = "at or above" if point["polarity"] == "bright" else "below"
     detail = (
         f"foreground is {rule} level {point['threshold']} of 256 "
@@ -65,13 +66,12 @@ def rows(
     wrong, right = image_threshold.predicted(
         tally.levels, threshold=point["threshold"], polarity=point["polarity"]
     ).T
-    predicted = np.stack([tally.pixels - wrong - right, wrong + right], axis=1)
-    hits = np.stack([tally.truth[:, 0] - wrong, right], axis=1)
+    by_intensity = with_foreground(tally, wrong, right)
     return [
         empty,
         all_of(tally, 1, "all_foreground", "foreground", classes),
         frequent,
-        row(tally, predicted, hits, "best_global_threshold", detail, classes),
+        row(by_intensity, "best_global_threshold", detail, classes),
     ]
 
 
@@ -79,9 +79,10 @@ def all_of(
     tally: Tally, c: int, name: str, why: str, classes: Sequence[str]
 ) -> dict[str, Any]:
     """Row of the rule that every pixel is of class c."""
-    predicted, hits = np.zeros_like(tally.truth), np.zeros_like(tally.truth)
-    predicted[:, c], hits[:, c] = tally.pixels, tally.truth[:, c]
-    return row(tally, predicted, hits, name, f"every pixel is {why}", classes)
+    confusion = np.zeros_like(tally.confusion)
+    confusion[:, :, c] = tally.truth
+    constant = dataclasses.replace(tally, confusion=confusion)
+    return row(constant, name, f"every pixel is {why}", classes)
 
 
 def majority(tally: Tally, classes: Sequence[str]) -> dict[str, Any]:
@@ -96,7 +97,9 @@ def one_class(tally: Tally, classes: Sequence[str]) -> dict[str, Any]:
     return all_of(tally, c, "all_one_class", why, classes)
 
 
-def _most(tally: Tally, first: int, classes, kind: str) -> tuple[int, str]:
+def _most(
+    tally: Tally, first: int, classes: Sequence[str], kind: str
+) -> tuple[int, str]:
     total = tally.truth.sum(axis=0)
     c = first + int(np.argmax(total[first:]))
     share = total[c] / max(total.sum(), 1)
@@ -104,27 +107,19 @@ def _most(tally: Tally, first: int, classes, kind: str) -> tuple[int, str]:
     return c, f"{why} ({share:.2%} of their pixels)"
 
 
-def row(
-    tally: Tally,
-    predicted: Int[np.ndarray, "n k"],
-    hits: Int[np.ndarray, "n k"],
-    name: str,
-    detail: str,
-    classes: Sequence[str],
-) -> dict[str, Any]:
+def row(tally: Tally, name: str, detail: str, classes: Sequence[str]) -> dict[str, Any]:
     """{name, detail, metrics} of a rule with these counts; for k > 2 also {classes}.
 
     `metrics` are of the foreground, averaged over its present classes; `classes` holds
     those of each class by its name, of background the pooled ones.
     """
-    guess = dataclasses.replace(tally, predicted=predicted, hits=hits)
-    found = {"name": name, "detail": detail, "metrics": metric_table.summary(guess)}
-    if len(classes) == 2:
-        return found
-    return found | {"classes": {t: _each(guess, c) for c, t in enumerate(classes)}}
+    out = {"name": name, "detail": detail, "metrics": metric_table.summary(tally)}
+    if tally.num_classes == 2:
+        return out
+    return out | {"classes": {t: _each(tally, c) for c, t in enumerate(classes)}}
 
 
-def _each(guess: Tally, c: int) -> dict[str, float | None]:
-    each = metric_table.of_class(guess, c)
+def _each(tally: Tally, c: int) -> dict[str, float | None]:
+    counts = metric_table.of_class(tally, c)
     names = overlap.METRICS if c else overlap.POOLED
-    return {name: overlap.value(name, each) for name in names}
+    return {name: overlap.value(name, counts) for name in names}

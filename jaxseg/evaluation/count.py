@@ -127,7 +127,9 @@ def count_image(
 
 
 def _check(probability: np.ndarray, name: str) -> None:
-    low, high = probability.min(initial=0), probability.max(initial=0)
+    low, high = 0, 0
+    if probability.size:
+        low, high = probability.min(), probability.max()
     if not (low >= -1e-3 and high <= 1.001):  # also NaN
         raise NotFinite(
             f"The predictions for {name!r} range from {low} to {high}; probabilities "

@@ -32,9 +32,8 @@ def histogram(
     def encode(part):
         return value[part] + (label[part] > 0) * np.int32(depth)
 
-    by_truth = histograms.count_codes(encode, value.size, 2 * depth)[0].reshape(
-        2, depth
-    )
+    counts, _ = histograms.count_codes(encode, value.size, 2 * depth)
+    by_truth = counts.reshape(2, depth)
     if depth > LEVELS:
         level = _stretch(by_truth.sum(axis=0))
         by_truth = [np.bincount(level, row, minlength=LEVELS) for row in by_truth]

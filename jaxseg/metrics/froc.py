@@ -98,10 +98,10 @@ def row(
 ) -> dict[str, Any]:
     """Row of one class in eval/<split>.json: sensitivity at RATES and their mean.
 
-    `detected` and `false` are (image, score) of every truth component and false positive;
-    `groups` names the group of every image. `low` and `high` end the 95 % bootstrap
-    interval of the mean over groups; None for fewer than two. `false_positives` is the
-    rate at the operating point, where the curve ends.
+    `detected` and `false` are (image, score) of every truth component and every false
+    positive; `groups` names the group of every image. `low` and `high` end the 95 %
+    bootstrap interval of the mean over groups; None for fewer than two.
+    `false_positives` is the rate at the operating point, where the curve ends.
     """
     names, code = np.unique(np.asarray(groups, str), return_inverse=True)
     size = np.bincount(code, minlength=len(names))

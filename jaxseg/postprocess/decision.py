@@ -34,7 +34,8 @@ def _thresholds() -> Float[np.ndarray, "417"]:
 
 
 THRESHOLDS = _thresholds()  # f64 [417]
-COARSE = THRESHOLDS[::4]  # f64 [105], the top thresholds and gates that are tried
+STEP = 4
+COARSE = THRESHOLDS[::STEP]  # f64 [105], the top thresholds and gates that are tried
 # Shares of the image, so that a point fits images of other sizes: at 1024 x 1024 these
 # are 0, 105, 262, 524, 1049, 2097 and 4194 pixels.
 MIN_AREAS = (0.0, 0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004)
