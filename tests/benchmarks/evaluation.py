@@ -101,14 +101,14 @@ def jaxseg(split, threads, whole=False):
     )
     source = {"source_split": "validation", "split_hash": "other"}
     point = operating_point.choose(tally, **source)
-    curve = curves.pixel_curve(tally.pooled, tally.seen)
+    curve = curves.pixel_curve(tally.pooled, tally.only_value)
     if whole:
         where = {"split": split.name, "split_hash": split.hash}
         base = baselines.choose(tally, **source)
         rows = baselines.rows(tally, base, classes=split.classes, **where)
-        applied = operating_point.apply(tally, point, **where)
+        decided = operating_point.apply(tally, point, **where)
         scaling = temperature.fit(tally, **source)
-        result.report(applied, rows, split, name="test", step=1, scaling=scaling)
+        result.assemble(decided, rows, split, step=1, scaling=scaling)
     return curve | {"point": point}
 
 

@@ -60,8 +60,8 @@ def test_the_majority_may_be_foreground():
 def test_per_class_values_make_the_mean():
     """An absent class is n/a by itself and is not in the mean."""
     split, tally, rows = _rows(4)
-    tally.truth[:, 0] += tally.truth[:, 2]
-    tally.truth[:, 2] = 0
+    tally.confusion[:, 0] += tally.confusion[:, 2]
+    tally.confusion[:, 2] = 0
     rows = baselines.rows(tally, None, classes=split.classes, **WHERE)
     for row in rows:
         for name, value in row["metrics"].items():

@@ -10,10 +10,11 @@ from support import scored
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import baselines, count, metric_table, operating_point
 from jaxseg.evaluation import tally as tallies
-from jaxseg.metrics import histograms, overlap
+from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
+AREAS = np.array([0.0, 0.08, 0.2])
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,11 @@ def test_choice_is_the_best_of_all(tally, objective):
     point = operating_point.choose(
         tally, **SOURCE, objective=objective, min_areas=areas
     )
-    metric = objective.replace("f1_", "dice_")
     found = {}
     for area in areas:
-        for threshold in histograms.GRID[::4].tolist() + [point["threshold"]]:
+        for threshold in decision.THRESHOLDS[::4].tolist() + [point["threshold"]]:
             at = tallies.at(tally, threshold=threshold, min_area=area)
-            there = overlap.value(metric, metric_table.of_class(at, 1))
+            there = overlap.value(objective, metric_table.of_class(at, 1))
             found[threshold, area] = -1.0 if there is None else there
     value = found[point["threshold"], point["min_area"]]
     assert value == pytest.approx(point["value"], abs=1e-14)
@@ -115,10 +115,10 @@ def test_the_images_it_was_chosen_on_are_refused_under_another_name(tally):
 
 def test_applying_counts_at_the_point(tally):
     point = operating_point.choose(tally, **SOURCE, min_areas=(0.05,))
-    applied = operating_point.apply(tally, point, split="test", split_hash="t1")
+    decided = operating_point.apply(tally, point, split="test", split_hash="t1")
     at = tallies.at(tally, threshold=point["threshold"], min_area=0.05)
-    np.testing.assert_array_equal(applied.tally.hits, at.hits)
-    np.testing.assert_array_equal(applied.tally.predicted, at.predicted)
+    np.testing.assert_array_equal(decided.tally.hits, at.hits)
+    np.testing.assert_array_equal(decided.tally.predicted, at.predicted)
 
 
 def test_baselines(tally):
@@ -175,3 +175,110 @@ def test_a_stored_point_comes_back_bit_for_bit(tally, rule):
     itself = {"split": "validation", "split_hash": "v1"}
     found = metric_table.summary(operating_point.apply(tally, point, **itself).tally)
     assert found["dice_kaggle"] == pytest.approx(point["value"], abs=1e-14)
+
+
+@pytest.mark.parametrize("metric", decision.OBJECTIVES)
+def test_every_searched_value_is_that_of_the_point(tally, metric):
+    rng = np.random.default_rng(0)
+    by = {"triplet": operating_point.by_triplet, "gate": operating_point.by_gate}
+    key = {"triplet": "top_threshold", "gate": "gate"}
+    for rule, function in by.items():
+        value = function(tally, metric, AREAS)
+        assert value.shape == (
+            1 + len(decision.COARSE),
+            len(AREAS),
+            len(decision.THRESHOLDS),
+        )
+        np.testing.assert_allclose(
+            value[0], operating_point.by_threshold(tally, metric, AREAS), atol=1e-9
+        )
+        drawn = [rng.integers(0, n, 60) for n in value.shape]
+        drawn[2][:9] = 4 * (drawn[0][:9] - 1)  # a top that is the threshold
+        for layer, area, place in zip(*drawn, strict=True):
+            point = {
+                "threshold": float(decision.THRESHOLDS[place]),
+                "min_area": AREAS[area],
+            }
+            if layer:
+                point[key[rule]] = float(decision.COARSE[layer - 1])
+            if rule == "triplet" and layer and point[key[rule]] < point["threshold"]:
+                assert np.isnan(value[layer, area, place])
+                continue
+            at = tallies.at(tally, **decision.settings(point))
+            expected = overlap.value(metric, metric_table.of_class(at, 1))
+            found = value[layer, area, place]
+            assert np.isnan(found) if expected is None else abs(found - expected) < 1e-9
+
+
+@pytest.mark.parametrize("rule", ["triplet", "gate"])
+@pytest.mark.parametrize("objective", ["dice_kaggle", "dice_pooled"])
+def test_a_richer_rule_is_never_worse(tally, rule, objective):
+    choice = {"objective": objective, "min_areas": (0.0, 0.08), **SOURCE}
+    plain = operating_point.choose(tally, **choice)
+    rich = operating_point.choose(tally, rule=rule, **choice)
+    assert rich["value"] >= plain["value"] - 1e-9
+    assert rich["rule"] == rule and list(rich) == list(plain)
+    at = tallies.at(tally, **decision.settings(rich))
+    assert overlap.value(objective, metric_table.of_class(at, 1)) == rich["value"]
+
+
+def _scene(positives, negatives):
+    """10 x 10 images as [value, pixels] lists; the first entry is the object."""
+    split, predictions = scored.make(
+        len(positives + negatives), ignore=False, sizes=((10, 10),)
+    )
+    for i, values in enumerate(positives + negatives):
+        p = np.concatenate([np.full(n, v, np.float32) for v, n in values])
+        p = np.pad(p, (0, 100 - len(p)))
+        predictions[i][1][...] = np.stack([1 - p, p], axis=-1).reshape(10, 10, 2)
+        mask = (p > 0) if i < len(positives) else p < 0
+        split[i]["mask"][:] = mask.reshape(10, 10)
+    return count.count_split(predictions, split, to_native=scored.keep)
+
+
+CHOICE = {"objective": "dice_kaggle", "min_areas": (0.0, 0.05), **SOURCE}
+
+
+def test_a_triplet_keeps_the_rim_and_drops_images_without_a_core():
+    """A sure core with a doubtful rim; elsewhere doubt alone, or a sure speck."""
+    positives = [[(0.9, 8), (0.4, 30)]] * 2
+    tally = _scene(positives, [[(0.4, 38)], [(0.9, 2), (0.4, 36)]])
+    plain = operating_point.choose(tally, **CHOICE)
+    point = operating_point.choose(tally, rule="triplet", **CHOICE)
+    assert plain["value"] < 1 and point["value"] == 1.0
+    assert point["min_area"] == 0.05 and point["gate"] is None
+    assert point["threshold"] < 0.4 <= point["top_threshold"] < 0.9
+
+
+def test_a_gate_empties_images_without_a_sure_pixel():
+    positives = [[(0.9, 1), (0.4, 37)]] * 2
+    tally = _scene(positives, [[(0.4, 38)], [(0.625, 2), (0.4, 36)]])
+    plain = operating_point.choose(tally, **CHOICE)
+    point = operating_point.choose(tally, rule="gate", **CHOICE)
+    assert plain["value"] < 1 and point["value"] == 1.0
+    assert 0.625 in decision.COARSE and point["gate"] == 0.625  # not above it: empty
+    assert point["threshold"] < 0.4
+    assert point["top_threshold"] == point["threshold"] and point["min_area"] == 0
+
+
+@pytest.mark.parametrize("rule", decision.RULES)
+def test_without_need_the_simplest_rule_is_stored(rule):
+    tally = _scene([[(1.0, 20)]], [[(0.0, 1)]])
+    point = operating_point.choose(tally, rule=rule, **CHOICE)
+    assert (point["threshold"], point["min_area"], point["gate"]) == (0.5, 0.0, None)
+    assert point["top_threshold"] == 0.5 and point["value"] == 1.0
+
+
+def test_more_images_than_one_chunk(tally, monkeypatch):
+    searches = (operating_point.by_triplet, operating_point.by_gate)
+    whole = [search(tally, "iou_kaggle", AREAS) for search in searches]
+    monkeypatch.setattr(operating_point, "_IMAGES", 5)
+    parts = [search(tally, "iou_kaggle", AREAS) for search in searches]
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_points_that_mean_nothing_are_refused(tally):
+    with pytest.raises(ConfigError, match="top threshold 0.25 is below .* 0.5"):
+        tallies.at(tally, threshold=0.5, top_threshold=0.25)
+    with pytest.raises(ConfigError, match="nearest that is: 0.80078125"):
+        tallies.at(tally, threshold=0.5, top_threshold=0.8)

@@ -17,7 +17,6 @@ from jaxseg.evaluation import (
     count,
     operating_point,
     score_split,
-    surface_rows,
     surfaces,
 )
 from jaxseg.inference import whole_split
@@ -68,7 +67,7 @@ def test_any_order_threads_and_processes_give_the_same_bits(k):
         assert array.dtype == many[name].dtype
         np.testing.assert_array_equal(array, many[name], name)
     options = {"tolerance": 2.0, "resamples": 30}
-    reports = [json.dumps(surfaces.report(m, split, **options)) for m in (one, many)]
+    reports = [json.dumps(surfaces.assemble(m, split, **options)) for m in (one, many)]
     assert reports[0] == reports[1]
 
 
@@ -87,9 +86,9 @@ def test_pixels_without_a_label_are_background_in_both():
     assert hidden > 0
     split.examples[1]["mask"][:] = 255  # one of the images with an object
     options = {"tolerance": 2.0, "resamples": 10}
-    found = surfaces.report(_measure(split, predictions, point), split, **options)
+    found = surfaces.assemble(_measure(split, predictions, point), split, **options)
     assert found["froc"]["classes"][0]["support_images"] == 7
-    known = surfaces.report(before, split, **options)
+    known = surfaces.assemble(before, split, **options)
     supports = [f["surface"][0]["support_images"] for f in (found, known)]
     assert supports[0] == supports[1] - 1
 
@@ -98,12 +97,12 @@ def test_pixels_without_a_label_are_background_in_both():
 def test_report_has_the_documented_keys(k):
     split, predictions = scored.make(12, k=k)
     measured = _measure(split, predictions, _applied(split, predictions).point)
-    found = surfaces.report(measured, split, tolerance=2.0, resamples=30)
+    found = surfaces.assemble(measured, split, tolerance=2.0, resamples=30)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     keys = "name class value median low high support_images missed invented policy"
     names = [(row["class"], row["name"]) for row in found["surface"]]
     foreground = split.classes[1:]
-    assert names == [(c, n) for c in foreground for n in surface_rows.METRICS]
+    assert names == [(c, n) for c in foreground for n in surfaces.METRICS]
     assert all(set(row) == set(keys.split()) for row in found["surface"])
     assert found["froc"]["false_positives_per_image"] == list(froc.RATES)
     assert [row["class"] for row in found["froc"]["classes"]] == list(foreground)
@@ -144,12 +143,14 @@ def _scorer(per_device_batch):
 
 def _score(workdir, split, *, per_device_batch=1, tolerance):
     scorer = _scorer(per_device_batch)
-    counted = score_split.tally(scorer, None, split)
-    point = score_split.choose_point(
-        counted, split, step=3, objective="dice_pooled", min_areas=(0.0,)
+    tally = score_split.tally_split(scorer, None, split)
+    frozen = score_split.choose_point(
+        tally, split, step=3, objective="dice_pooled", min_areas=(0.0,)
     )
-    options = {"step": 3, "seed": 0, "resamples": 40, "tolerance": tolerance}
-    found = score_split.score_split(workdir, scorer, None, split, point, **options)
+    scoring = score_split.Scoring(
+        workdir, scorer, None, step=3, seed=0, resamples=40, tolerance=tolerance
+    )
+    found = score_split.score_split(scoring, split, frozen)
     return found, runs.scores(workdir)
 
 

@@ -21,7 +21,7 @@ def _known(truth, p):
     p = np.asarray(p, np.float32)
     code = histograms.bins(p)
     pooled = [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
-    seen = histograms.values(p, code, sum(pooled))
+    seen = histograms.only_values(p, code, sum(pooled))
     return calibration.pixel_cells(np.stack(pooled), seen)
 
 
@@ -91,7 +91,7 @@ def test_where_the_data_does_not_decide(truth, p, value):
 
 def test_the_fit_lowers_the_nll_it_says_and_is_frozen(tally):
     found = temperature.fit(tally, **SOURCE)
-    report = temperature.report(tally, found, **WHERE)
+    report = temperature.assemble(tally, found, **WHERE)
     assert found["nll_before"] == pytest.approx(report["pixel"]["nll"], rel=1e-12)
     assert found["nll_after"] == report["after_temperature"]["pixel"]["nll"]
     assert found["nll_after"] < found["nll_before"]
@@ -111,7 +111,7 @@ def test_images_and_pixels_without_labels_count_nowhere():
     split, predictions = scored.make(5)
     split[2]["mask"][:] = 255
     tally = count.count_split(predictions, split, to_native=scored.keep)
-    report = temperature.report(tally, None, **WHERE)
+    report = temperature.assemble(tally, None, **WHERE)
     assert report["image"]["support"] == 4
     masks = np.concatenate([e["mask"].ravel() for e in split.examples])
     scores = np.concatenate([p[..., 1].ravel() for _, p in predictions])
@@ -125,8 +125,8 @@ def test_images_and_pixels_without_labels_count_nowhere():
 def test_the_images_it_was_fitted_on_are_refused_under_another_name(tally):
     found = temperature.fit(tally, **SOURCE)
     with pytest.raises(ConfigError, match="'test' has the same images .*optimistic"):
-        temperature.report(tally, found, split="test", split_hash="v1")
-    itself = temperature.report(tally, found, split="validation", split_hash="v1")
+        temperature.assemble(tally, found, split="test", split_hash="v1")
+    itself = temperature.assemble(tally, found, split="validation", split_hash="v1")
     assert itself["temperature"]["optimistic"]
 
 
@@ -138,32 +138,35 @@ def test_without_foreground_there_is_no_temperature(caplog):
     assert "one class only" in caplog.text
     assert found["value"] is found["nll_after"] is None
     assert found["support_positive_pixels"] == 0
-    report = temperature.report(tally, found, **WHERE)
+    report = temperature.assemble(tally, found, **WHERE)
     assert report["after_temperature"] is None
     assert report["pixel"]["brier"] > 0 and report["pixel"]["support_positives"] == 0
 
 
 def test_runs_from_before_and_more_classes_have_none(tally):
-    report = temperature.report(tally, None, **WHERE)
+    report = temperature.assemble(tally, None, **WHERE)
     assert report["temperature"] is report["after_temperature"] is None
     assert report["pixel"]["nll"] > 0
     split, predictions = scored.make(6, k=3)
     three = count.count_split(predictions, split, to_native=scored.keep)
     assert temperature.fit(three, **SOURCE) is None
-    assert temperature.report(three, None, **WHERE) is None
+    assert temperature.assemble(three, None, **WHERE) is None
 
 
 def test_evaluation_freezes_it_and_reads_runs_without_it(tally):
     split, _ = scored.make(12, seed=1)
-    split.name, options = "validation", {"step": 3, "seed": 0, "resamples": 20}
+    split.name = "validation"
+    scoring = score_split.Scoring(
+        None, None, None, step=3, seed=0, resamples=20, tolerance=None
+    )
     point = score_split.choose_point(
         tally, split, step=3, objective="dice_pooled", min_areas=(0.0,)
     )
     assert point["temperature"]["split_hash"] == split.hash
-    found, _ = score_split.judge(tally, split, point, **options)
+    found, _ = score_split.judge(scoring, split, point, tally)
     block = found["calibration"]
     assert block["temperature"]["optimistic"]
     del point["temperature"]
-    old, _ = score_split.judge(tally, split, point, **options)
+    old, _ = score_split.judge(scoring, split, point, tally)
     assert old["calibration"]["temperature"] is None
     assert old["calibration"]["pixel"] == block["pixel"]

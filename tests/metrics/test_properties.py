@@ -1,4 +1,4 @@
-"""What must change nothing: order, merging, padding, images without labels."""
+"""What must change nothing: order, merging, images without labels."""
 
 import dataclasses
 
@@ -61,7 +61,8 @@ def _points(tally):
 def test_merge_order(k, order, cut):
     _, whole, parts = MADE[k]
     mixed = [parts[i] for i in order]
-    halves = [tallies.merge(mixed[cut:]), tallies.merge(mixed[:cut])]
+    shares = [mixed[cut:], [tallies.empty(k)], mixed[:cut]]
+    halves = [tallies.merge(share) for share in shares]
     assert _found(tallies.merge(halves), k) == _found(whole, k)
 
 
@@ -86,20 +87,6 @@ def test_images_in_another_order(k, order):
 
 @pytest.mark.parametrize("k", [2, 3])
 @properties
-@hypothesis.given(strategies.integers(1, 4))
-def test_padding_of_processes(k, extra):
-    """Rows that only make the shares of processes equal are dropped again."""
-    _, whole, parts = MADE[k]
-    shares = [tallies.merge(parts[:2]), tallies.empty(k), tallies.merge(parts[2:])]
-    rows = N - 2 + extra
-    sent = [tallies.to_arrays(share, rows=rows) for share in shares]
-    joined = {key: np.concatenate([s[key] for s in sent]) for key in sent[0]}
-    found = tallies.from_arrays(joined, num_classes=k)
-    assert len(found.index) == N and _found(found, k) == _found(whole, k)
-
-
-@pytest.mark.parametrize("k", [2, 3])
-@properties
 @hypothesis.given(strategies.integers(1, 3))
 def test_images_without_any_label(k, extra):
     """They add no pixel and no image to any value, support or choice."""
@@ -109,7 +96,7 @@ def test_images_without_any_label(k, extra):
             parts[i],
             index=np.array([N + i]),
             **{name: 0 * getattr(parts[i], name) for name in _COUNTED},
-            seen=tallies.empty(k).seen,
+            only_value=tallies.empty(k).only_value,
         )
         for i in range(extra)
     ]

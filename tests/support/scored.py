@@ -9,6 +9,7 @@ import numpy as np
 class Split:
     examples: list
     classes: tuple = ("background", "object")
+    name: str = "test"
     hash: str = "f00d"
 
     @property

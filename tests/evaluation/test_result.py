@@ -1,15 +1,14 @@
-"""Scoring a split end to end: native size, completeness, files, and same bits."""
+"""The result of a split and its files: documented, complete, read back bit for bit."""
 
 import csv
 import json
-import threading
 
 import cv2
 import numpy as np
 import pytest
 from support import scored
 
-from jaxseg.errors import ConfigError, DataError, NotFinite
+from jaxseg.errors import DataError
 from jaxseg.evaluation import (
     baselines,
     count,
@@ -18,11 +17,10 @@ from jaxseg.evaluation import (
     operating_point,
     result,
 )
-from jaxseg.evaluation import tally as tallies
 from jaxseg.metrics import overlap
 
 
-def _applied(split, predictions):
+def _decided(split, predictions):
     tally = count.count_split(predictions, split, to_native=scored.keep)
     source = {"source_split": "validation", "split_hash": "v1"}
     where = {"split": "test", "split_hash": split.hash}
@@ -32,77 +30,6 @@ def _applied(split, predictions):
         base = baselines.choose(tally, **source)
     rows = baselines.rows(tally, base, **where)
     return operating_point.apply(tally, point, **where), rows
-
-
-def test_probabilities_are_counted_at_native_size():
-    split, predictions = scored.make(6)
-    sizes = []
-
-    def to_native(probability, size):
-        sizes.append(tuple(size))
-        return cv2.resize(probability, size[::-1], interpolation=cv2.INTER_LINEAR)
-
-    small = [(i, cv2.resize(p, (8, 8))) for i, p in predictions]
-    tally = count.count_split(small, split, to_native=to_native)
-    assert sorted(sizes) == sorted(e["mask"].shape for e in split.examples)
-    for row, (index, probability) in enumerate(small):
-        mask = split[index]["mask"]
-        grown = cv2.resize(probability, mask.shape[::-1])[..., 1]
-        guess = (grown > 0.5) & (mask != 255)
-        assert tally.predicted[row, 1] == guess.sum()
-        assert tally.hits[row, 1] == (guess & (mask == 1)).sum()
-
-
-@pytest.mark.parametrize("k", [2, 3])
-def test_any_order_threads_and_processes_give_the_same_bits(k):
-    split, predictions = scored.make(9, k=k)
-    one = count.count_split(predictions, split, to_native=scored.keep, threads=1)
-    shares = [predictions[5:][::-1], [], predictions[:5]]
-    parts = [
-        count.count_split(s, split, to_native=scored.keep, threads=3) for s in shares
-    ]
-    arrays = [tallies.to_arrays(t) for t in parts]
-    joined = {key: np.concatenate([a[key] for a in arrays]) for key in arrays[0]}
-    many = tallies.from_arrays(joined, num_classes=k)
-    for key, value in tallies.to_arrays(one).items():
-        np.testing.assert_array_equal(value, tallies.to_arrays(many)[key], key)
-    assert result.summary(one) == result.summary(many)
-
-
-def test_memory_is_bounded():
-    """The iterator is never more than a few images ahead of the counting."""
-    split, predictions = scored.make(40)
-    lock, seen, ahead = threading.Lock(), {"out": 0, "in": 0}, []
-
-    def stream():
-        for item in predictions:
-            seen["out"] += 1
-            ahead.append(seen["out"] - seen["in"])
-            yield item
-
-    def to_native(probability, size):
-        with lock:
-            seen["in"] += 1
-        return probability
-
-    count.count_split(stream(), split, to_native=to_native, threads=2)
-    assert seen["in"] == 40 and max(ahead) <= 5
-
-
-def test_what_is_wrong_is_named():
-    split, predictions = scored.make(6)
-    keep = {"to_native": scored.keep}
-    with pytest.raises(DataError, match="more than once: 'scan03'"):
-        count.count_split([*predictions, predictions[3]], split, **keep)
-    with pytest.raises(ConfigError, match="predicts 3 classes, .* num_classes to 2"):
-        count.count_split(scored.make(1, k=3)[1], split, **keep)
-    predictions[4][1][:] = np.nan
-    with pytest.raises(NotFinite, match="'scan04' range from nan"):
-        count.count_split(predictions, split, **keep)
-    applied, rows = _applied(*scored.make(6))
-    other = scored.make(8)[0]
-    with pytest.raises(DataError, match="not scored: 'scan06', 'scan07'"):
-        result.report(applied, rows, other, name="test", step=1)
 
 
 def test_summary_names_every_metric():
@@ -116,12 +43,37 @@ def test_summary_names_every_metric():
     assert result.summary(empty)["dice_pooled"] is None
 
 
+def test_an_image_that_is_missing_is_named():
+    decided, rows = _decided(*scored.make(6))
+    other = scored.make(8)[0]
+    with pytest.raises(DataError, match="not scored: 'scan06', 'scan07'"):
+        result.assemble(decided, rows, other, step=1)
+
+
+def test_the_confusion_matrix_of_several_classes_is_a_loop_over_pixels():
+    split, predictions = scored.make(9, k=4)
+    matrix = np.zeros((4, 4), int)
+    for index, probability in predictions:
+        mask, answer = split[index]["mask"], probability.argmax(axis=-1)
+        for truth, predicted in zip(mask.flat, answer.flat, strict=True):
+            if truth != 255:
+                matrix[truth, predicted] += 1
+    scores = result.assemble(*_decided(split, predictions), split, step=1, resamples=2)
+    assert scores["confusion"]["pixels"] == matrix.tolist()
+    assert scores["confusion"]["classes"] == list(split.classes)
+    rows = {(row["name"], row["class"]): row["value"] for row in scores["metrics"]}
+    for c, title in enumerate(split.classes):
+        assert rows["recall_pooled", title] == matrix[c, c] / matrix[c].sum()
+        assert rows["precision_pooled", title] == matrix[c, c] / matrix[:, c].sum()
+    two = scored.make(6)
+    assert "confusion" not in result.assemble(*_decided(*two), two[0], step=1)
+
+
 @pytest.mark.parametrize("k", [2, 4])
-def test_report_has_the_documented_keys(k, tmp_path):
+def test_a_result_has_the_documented_keys(k, tmp_path):
     split, predictions = scored.make(12, k=k)
-    applied, rows = _applied(split, predictions)
-    found = result.report(applied, rows, split, name="test", step=7, resamples=50)
-    result.write_report(tmp_path, found)
+    found = result.assemble(*_decided(split, predictions), split, step=7, resamples=50)
+    result.write(tmp_path, found)
     assert json.loads((tmp_path / "test.json").read_text()) == found
     masks = np.concatenate([e["mask"].ravel() for e in split.examples])
     assert found["images"] == 12 and found["positive_images"] == 9
@@ -152,9 +104,9 @@ def test_report_has_the_documented_keys(k, tmp_path):
 
 def test_tables_read_back_bit_for_bit(tmp_path):
     split, predictions = scored.make(8)
-    applied, _ = _applied(split, predictions)
+    decided, _ = _decided(split, predictions)
     for _ in range(2):  # the second replaces the first
-        result.write_tables(tmp_path, applied, split, name="test")
+        result.write_tables(tmp_path, decided, split)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "test_per_image.csv",
         "test_pr.csv",
@@ -163,7 +115,7 @@ def test_tables_read_back_bit_for_bit(tmp_path):
         rows = list(csv.DictReader(file))
     keys = "id group positive truth_pixels predicted_pixels tp fp fn tn dice iou"
     assert list(rows[0]) == [*keys.split(), "kaggle_dice", "max_probability"]
-    known = metric_table.per_image(applied.tally, split.ids, split.groups)
+    known = metric_table.per_image(decided.tally, split.ids, split.groups)
     for row, expected in zip(rows, known, strict=True):
         assert row["id"] == expected["id"]
         for key in ("dice", "iou", "kaggle_dice", "max_probability"):
@@ -173,17 +125,18 @@ def test_tables_read_back_bit_for_bit(tmp_path):
     assert list(rows[0]) == ["threshold", "precision", "recall", "fpr"]
     assert len(rows) <= 500
     at = [r for r in rows if float(r["threshold"]) == 0.5][0]
-    assert float(at["recall"]) == result.summary(applied.tally)["recall_pooled"]
+    assert float(at["recall"]) == result.summary(decided.tally)["recall_pooled"]
 
 
 def test_examples_are_written(tmp_path):
     split, predictions = scored.make(20)
-    applied, _ = _applied(split, predictions)
-    write = {"name": "test", "to_native": scored.keep}
-    found = result.write_examples(tmp_path, applied, split, predictions, **write)
+    decided, _ = _decided(split, predictions)
+    found = result.write_examples(
+        tmp_path, decided, split, predictions, to_native=scored.keep
+    )
     assert json.loads((tmp_path / "test_examples.json").read_text()) == found
     assert len(found) >= 7
-    chosen = examples.choose(applied.tally, split.ids)
+    chosen = examples.choose(decided.tally, split.ids)
     assert [e["id"] for e in found] == [e["id"] for e in chosen]
     for e in found:
         mask = split[e["index"]]["mask"]
@@ -193,4 +146,4 @@ def test_examples_are_written(tmp_path):
             assert picture.shape == mask.shape
         assert (picture[mask != 255] == 1).sum() == e["predicted_pixels"]
     with pytest.raises(DataError, match=f"examples .*{found[0]['id']}"):
-        result.write_examples(tmp_path, applied, split, [], **write)
+        result.write_examples(tmp_path, decided, split, [], to_native=scored.keep)
