@@ -184,14 +184,10 @@ def test_every_searched_value_is_that_of_the_point(tally, metric):
     key = {"triplet": "top_threshold", "gate": "gate"}
     for rule, function in by.items():
         value = function(tally, metric, AREAS)
-        assert value.shape == (
-            1 + len(decision.COARSE),
-            len(AREAS),
-            len(decision.THRESHOLDS),
-        )
-        np.testing.assert_allclose(
-            value[0], operating_point.by_threshold(tally, metric, AREAS), atol=1e-9
-        )
+        plain = operating_point.by_threshold(tally, metric, AREAS)
+        assert plain.shape == (1, len(AREAS), len(decision.THRESHOLDS))
+        assert value.shape == (1 + len(decision.COARSE), *plain.shape[1:])
+        np.testing.assert_allclose(value[:1], plain, atol=1e-9)
         drawn = [rng.integers(0, n, 60) for n in value.shape]
         drawn[2][:9] = 4 * (drawn[0][:9] - 1)  # a top that is the threshold
         for layer, area, place in zip(*drawn, strict=True):
