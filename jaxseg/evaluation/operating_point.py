@@ -30,14 +30,13 @@ _UNIT = 2.0**32
 
 def choose(
     tally: Tally,
+    split: Any,
     *,
-    source_split: str,
-    split_hash: str,
     objective: str = "dice_pooled",
     min_areas: Sequence[float] = decision.MIN_AREAS,
     rule: str = "threshold",
 ) -> dict[str, Any]:
-    """The settings of a rule with the highest objective on this tally, to be frozen.
+    """The settings of a rule with the highest objective on `split`, to be frozen.
 
     A pixel is foreground when p > threshold. When an image becomes empty is what the
     rules differ in:
@@ -64,7 +63,7 @@ def choose(
             "%s is undefined on %s (no foreground in its truth?): the operating "
             "point stays at 0.5.",
             objective,
-            source_split,
+            split.name,
         )
     else:
         best = float(np.nanmax(value))
@@ -82,8 +81,7 @@ def choose(
         "rule": rule,
         "objective": objective,
         "value": best,
-        "source_split": source_split,
-        "split_hash": split_hash,
+        **source(split),
     }
     if rule != "threshold" and best is not None:  # their search rounds to 1e-9
         counts = metric_table.of_class(at(tally, **decision.settings(point)), 1)
@@ -109,9 +107,7 @@ def _check(tally: Tally, objective: str, min_areas: Sequence[float], rule: str) 
         )
 
 
-def apply(
-    tally: Tally, point: dict[str, Any] | None, *, split: str, split_hash: str
-) -> Decided:
+def apply(tally: Tally, point: dict[str, Any] | None, split: Any) -> Decided:
     """The counts of `split` at a frozen point; `point` is None for k > 2 (argmax).
 
     The point comes back with `optimistic`: whether it was chosen on these very images.
@@ -119,9 +115,8 @@ def apply(
     """
     if not needs_point(tally, point):
         return Decided(tally, None)
-    optimistic = is_optimistic(point, split=split, split_hash=split_hash)
-    decided = at(tally, **decision.settings(point))
-    return Decided(decided, {**point, "optimistic": optimistic})
+    point = {**point, "optimistic": is_optimistic(point, split)}
+    return Decided(at(tally, **decision.settings(point)), point)
 
 
 def needs_point(tally: Tally, point: Mapping[str, Any] | None) -> bool:
@@ -135,23 +130,24 @@ def needs_point(tally: Tally, point: Mapping[str, Any] | None) -> bool:
     return two
 
 
+def source(split: Any) -> dict[str, str]:
+    """Names the images that something was chosen on."""
+    return {"source_split": split.name, "split_hash": split.hash}
+
+
 def is_optimistic(
-    frozen: Mapping[str, Any],
-    *,
-    split: str,
-    split_hash: str,
-    what: str = "threshold was chosen",
+    frozen: Mapping[str, Any], split: Any, what: str = "threshold was chosen"
 ) -> bool:
     """Returns whether a frozen number was chosen on these very images.
 
     Raises ConfigError when it was, but under another name than its `source_split`.
     """
-    same = frozen["split_hash"] == split_hash
-    if same and frozen["source_split"] != split:
+    same = frozen["split_hash"] == split.hash
+    if same and frozen["source_split"] != split.name:
         raise ConfigError(
-            f"The {what} on {frozen['source_split']!r}, and {split!r} has the same "
-            f"images (hash {split_hash}): a result on them would be optimistic. Report "
-            f"it as {frozen['source_split']!r}, or use other images."
+            f"The {what} on {frozen['source_split']!r}, and {split.name!r} has the "
+            f"same images (hash {split.hash}): a result on them would be optimistic. "
+            f"Report it as {frozen['source_split']!r}, or use other images."
         )
     return same
 

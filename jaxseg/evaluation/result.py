@@ -69,9 +69,7 @@ def assemble(
         ),
         "baselines": baselines,
         "curves": {"pixel": pixel, "image": image[0], "image_area": image[1]},
-        "calibration": temperature.assemble(
-            tally, scaling, split=split.name, split_hash=split.hash
-        ),
+        "calibration": temperature.assemble(tally, scaling, split),
     }
     if not two:
         scores["confusion"] = metric_table.confusion(tally, split.classes)

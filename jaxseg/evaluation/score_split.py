@@ -77,17 +77,16 @@ def choose_point(
     rule: str = "threshold",
 ) -> dict[str, Any]:
     """Chooses what is frozen on validation: operating point, baseline, temperature."""
-    source = {"source_split": split.name, "split_hash": split.hash}
     point = None
     if len(split.classes) == 2:
         point = operating_point.choose(
-            validation, objective=objective, min_areas=min_areas, rule=rule, **source
+            validation, split, objective=objective, min_areas=min_areas, rule=rule
         )
     return {
         "step": step,
         "operating_point": point,
-        "baseline": baselines.choose(validation, **source),
-        "temperature": temperature.fit(validation, **source),
+        "baseline": baselines.choose(validation, split),
+        "temperature": temperature.fit(validation, split),
     }
 
 
@@ -100,9 +99,8 @@ def judge(
             f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
             " finish the run (start its command again) before scoring it."
         )
-    where = {"split": split.name, "split_hash": split.hash}
-    decided = operating_point.apply(tally, frozen["operating_point"], **where)
-    rows = baselines.rows(tally, frozen["baseline"], classes=split.classes, **where)
+    decided = operating_point.apply(tally, frozen["operating_point"], split)
+    rows = baselines.rows(tally, frozen["baseline"], split)
     scores = result.assemble(
         decided,
         rows,

@@ -22,7 +22,7 @@ from jaxseg.metrics.calibration import Cells
 LIMITS = (1 / 32, 32.0)  # of T: beyond them the data does not decide
 
 
-def fit(tally: Tally, *, source_split: str, split_hash: str) -> dict[str, Any] | None:
+def fit(tally: Tally, split: Any) -> dict[str, Any] | None:
     """The temperature of the lowest pixel NLL on this tally, to be frozen; k = 2.
 
     `value` is None, and a warning is logged, unless both classes are present;
@@ -40,7 +40,7 @@ def fit(tally: Tally, *, source_split: str, split_hash: str) -> dict[str, Any] |
             calibration.nll(calibration.scaled(cells, t))[0] for t in (1.0, value)
         )
     else:
-        logging.warning("%s has one class only: no temperature.", source_split)
+        logging.warning("%s has one class only: no temperature.", split.name)
     return {
         "value": value,
         "nll_before": before,
@@ -48,8 +48,7 @@ def fit(tally: Tally, *, source_split: str, split_hash: str) -> dict[str, Any] |
         "at_limit": value in LIMITS,
         "support_pixels": count,
         "support_positive_pixels": positive,
-        "source_split": source_split,
-        "split_hash": split_hash,
+        **operating_point.source(split),
     }
 
 
@@ -78,7 +77,7 @@ def best(cells: Cells) -> float:
 
 
 def assemble(
-    tally: Tally, frozen: dict[str, Any] | None, *, split: str, split_hash: str
+    tally: Tally, frozen: dict[str, Any] | None, split: Any
 ) -> dict[str, Any] | None:
     """The block `calibration` of eval/<split>.json; None for k > 2.
 
@@ -91,7 +90,7 @@ def assemble(
         return None
     if frozen is not None:
         optimistic = operating_point.is_optimistic(
-            frozen, split=split, split_hash=split_hash, what="temperature was fitted"
+            frozen, split, "temperature was fitted"
         )
         frozen = {**frozen, "optimistic": optimistic}
     cells = calibration.pixel_cells(tally.pooled, tally.only_value)

@@ -160,24 +160,6 @@ def difference(
     )
 
 
-def compare(
-    names: Sequence[str],
-    first: Images,
-    second: Images,
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> dict[str, Difference]:
-    """Each metric of two runs on the same images: first minus second, tested."""
-    drawn = resample(names, [first, second], seed=seed, resamples=resamples)
-    found = {}
-    for i, name in enumerate(names):
-        value, samples = drawn["value"][:, i], drawn["samples"][:, i]
-        pair = (value[0], value[1]), (samples[0], samples[1])
-        found[name] = difference(*pair, drawn["groups"])
-    return found
-
-
 def holm(p: Sequence[float | None]) -> list[float | None]:
     """p-values of one family, adjusted so that all together err as seldom as one.
 

@@ -99,15 +99,15 @@ def jaxseg(split, threads, whole=False):
     tally = count.count_split(
         split.predictions(), split, to_native=lambda p, size: p, threads=threads
     )
-    source = {"source_split": "validation", "split_hash": "other"}
-    point = operating_point.choose(tally, **source)
+    validation = Split(0, split.size)
+    validation.name, validation.hash = "validation", "other"
+    point = operating_point.choose(tally, validation)
     curve = curves.pixel_curve(tally.pooled, tally.only_value)
     if whole:
-        where = {"split": split.name, "split_hash": split.hash}
-        base = baselines.choose(tally, **source)
-        rows = baselines.rows(tally, base, classes=split.classes, **where)
-        decided = operating_point.apply(tally, point, **where)
-        scaling = temperature.fit(tally, **source)
+        base = baselines.choose(tally, validation)
+        rows = baselines.rows(tally, base, split)
+        decided = operating_point.apply(tally, point, split)
+        scaling = temperature.fit(tally, validation)
         result.assemble(decided, rows, split, step=1, scaling=scaling)
     return curve | {"point": point}
 

@@ -22,14 +22,12 @@ from jaxseg.metrics import overlap
 
 def _decided(split, predictions):
     tally = count.count_split(predictions, split, to_native=scored.keep)
-    source = {"source_split": "validation", "split_hash": "v1"}
-    where = {"split": "test", "split_hash": split.hash}
     point = base = None
     if len(split.classes) == 2:
-        point = operating_point.choose(tally, **source)
-        base = baselines.choose(tally, **source)
-    rows = baselines.rows(tally, base, **where)
-    return operating_point.apply(tally, point, **where), rows
+        point = operating_point.choose(tally, scored.VALIDATION)
+        base = baselines.choose(tally, scored.VALIDATION)
+    rows = baselines.rows(tally, base, split)
+    return operating_point.apply(tally, point, split), rows
 
 
 def test_summary_names_every_metric():

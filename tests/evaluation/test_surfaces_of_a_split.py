@@ -25,14 +25,12 @@ from jaxseg.metrics import froc, surface_distance
 FIELD = {name: i for i, name in enumerate(surface_distance.FIELDS)}
 
 
-def _applied(split, predictions, **options):
+def _decided(split, predictions, **options):
     tally = count.count_split(predictions, split, to_native=scored.keep)
     point = None
     if len(split.classes) == 2:
-        source = {"source_split": "validation", "split_hash": "v1"}
-        point = operating_point.choose(tally, **source, **options)
-    where = {"split": "test", "split_hash": split.hash}
-    return operating_point.apply(tally, point, **where)
+        point = operating_point.choose(tally, scored.VALIDATION, **options)
+    return operating_point.apply(tally, point, split)
 
 
 def _measure(split, predictions, point, **options):
@@ -45,10 +43,10 @@ def _measure(split, predictions, point, **options):
 def test_the_masks_are_those_that_were_counted(k, rule):
     """At a point that empties images: its rule is that of the counts and pictures."""
     split, predictions = scored.make(12, k=k)
-    applied = _applied(split, predictions, rule=rule, min_areas=(0.2,))
-    found = _measure(split, predictions, applied.point)["surface"]
+    decided = _decided(split, predictions, rule=rule, min_areas=(0.2,))
+    found = _measure(split, predictions, decided.point)["surface"]
     for name in ("truth", "predicted"):
-        counted = getattr(applied.tally, name)[:, 1:]
+        counted = getattr(decided.tally, name)[:, 1:]
         np.testing.assert_array_equal(found[..., FIELD[name]], counted)
     if k == 2:
         assert 0 < (found[..., FIELD["predicted"]] == 0).sum() < 12
@@ -57,7 +55,7 @@ def test_the_masks_are_those_that_were_counted(k, rule):
 @pytest.mark.parametrize("k", [2, 3])
 def test_any_order_threads_and_processes_give_the_same_bits(k):
     split, predictions = scored.make(9, k=k)
-    point = _applied(split, predictions).point
+    point = _decided(split, predictions).point
     one = _measure(split, predictions, point, threads=1)
     shares = [predictions[5:][::-1], [], predictions[:5]]
     parts = [_measure(split, share, point, threads=3) for share in shares]
@@ -73,7 +71,7 @@ def test_any_order_threads_and_processes_give_the_same_bits(k):
 
 def test_pixels_without_a_label_are_background_in_both():
     split, predictions = scored.make(8)
-    point = _applied(split, predictions).point
+    point = _decided(split, predictions).point
     before = _measure(split, predictions, point)
     hidden = 0
     for (_, probability), example in zip(predictions, split.examples, strict=True):
@@ -96,7 +94,7 @@ def test_pixels_without_a_label_are_background_in_both():
 @pytest.mark.parametrize("k", [2, 4])
 def test_report_has_the_documented_keys(k):
     split, predictions = scored.make(12, k=k)
-    measured = _measure(split, predictions, _applied(split, predictions).point)
+    measured = _measure(split, predictions, _decided(split, predictions).point)
     found = surfaces.assemble(measured, split, tolerance=2.0, resamples=30)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     keys = "name class value median low high support_images missed invented policy"

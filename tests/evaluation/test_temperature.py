@@ -13,9 +13,6 @@ from jaxseg.errors import ConfigError
 from jaxseg.evaluation import count, score_split, temperature
 from jaxseg.metrics import calibration, histograms
 
-SOURCE = {"source_split": "validation", "split_hash": "v1"}
-WHERE = {"split": "test", "split_hash": "t1"}
-
 
 def _known(truth, p):
     p = np.asarray(p, np.float32)
@@ -90,8 +87,8 @@ def test_where_the_data_does_not_decide(truth, p, value):
 
 
 def test_the_fit_lowers_the_nll_it_says_and_is_frozen(tally):
-    found = temperature.fit(tally, **SOURCE)
-    report = temperature.assemble(tally, found, **WHERE)
+    found = temperature.fit(tally, scored.VALIDATION)
+    report = temperature.assemble(tally, found, scored.TEST)
     assert found["nll_before"] == pytest.approx(report["pixel"]["nll"], rel=1e-12)
     assert found["nll_after"] == report["after_temperature"]["pixel"]["nll"]
     assert found["nll_after"] < found["nll_before"]
@@ -111,7 +108,7 @@ def test_images_and_pixels_without_labels_count_nowhere():
     split, predictions = scored.make(5)
     split[2]["mask"][:] = 255
     tally = count.count_split(predictions, split, to_native=scored.keep)
-    report = temperature.assemble(tally, None, **WHERE)
+    report = temperature.assemble(tally, None, scored.TEST)
     assert report["image"]["support"] == 4
     masks = np.concatenate([e["mask"].ravel() for e in split.examples])
     scores = np.concatenate([p[..., 1].ravel() for _, p in predictions])
@@ -123,10 +120,10 @@ def test_images_and_pixels_without_labels_count_nowhere():
 
 
 def test_the_images_it_was_fitted_on_are_refused_under_another_name(tally):
-    found = temperature.fit(tally, **SOURCE)
+    found = temperature.fit(tally, scored.VALIDATION)
     with pytest.raises(ConfigError, match="'test' has the same images .*optimistic"):
-        temperature.assemble(tally, found, split="test", split_hash="v1")
-    itself = temperature.assemble(tally, found, split="validation", split_hash="v1")
+        temperature.assemble(tally, found, scored.Split([], hash="v1"))
+    itself = temperature.assemble(tally, found, scored.VALIDATION)
     assert itself["temperature"]["optimistic"]
 
 
@@ -134,23 +131,23 @@ def test_without_foreground_there_is_no_temperature(caplog):
     split, predictions = scored.make(1)
     tally = count.count_split(predictions, split, to_native=scored.keep)
     with caplog.at_level(logging.WARNING):
-        found = temperature.fit(tally, **SOURCE)
+        found = temperature.fit(tally, scored.VALIDATION)
     assert "one class only" in caplog.text
     assert found["value"] is found["nll_after"] is None
     assert found["support_positive_pixels"] == 0
-    report = temperature.assemble(tally, found, **WHERE)
+    report = temperature.assemble(tally, found, scored.TEST)
     assert report["after_temperature"] is None
     assert report["pixel"]["brier"] > 0 and report["pixel"]["support_positives"] == 0
 
 
 def test_runs_from_before_and_more_classes_have_none(tally):
-    report = temperature.assemble(tally, None, **WHERE)
+    report = temperature.assemble(tally, None, scored.TEST)
     assert report["temperature"] is report["after_temperature"] is None
     assert report["pixel"]["nll"] > 0
     split, predictions = scored.make(6, k=3)
     three = count.count_split(predictions, split, to_native=scored.keep)
-    assert temperature.fit(three, **SOURCE) is None
-    assert temperature.assemble(three, None, **WHERE) is None
+    assert temperature.fit(three, scored.VALIDATION) is None
+    assert temperature.assemble(three, None, scored.TEST) is None
 
 
 def test_evaluation_freezes_it_and_reads_runs_without_it(tally):

@@ -12,7 +12,6 @@ from jaxseg.evaluation import baselines, count, metric_table, operating_point
 from jaxseg.evaluation import tally as tallies
 from jaxseg.postprocess import decision
 
-SOURCE = {"source_split": "validation", "split_hash": "v1"}
 N = 9
 properties = hypothesis.settings(max_examples=12, deadline=None, derandomize=True)
 
@@ -44,15 +43,14 @@ def _found(tally, k):
     split = MADE[k][0]
     groups = [split.groups[i % N] for i in tally.index]
     rows = metric_table.rows(_at(tally, k), split.classes, groups, resamples=30)
-    point = baselines.choose(tally, **SOURCE)
-    where = {"split": "test", "split_hash": "t1", "classes": split.classes}
-    return rows, baselines.rows(tally, point, **where)
+    point = baselines.choose(tally, scored.VALIDATION)
+    return rows, baselines.rows(tally, point, split)
 
 
 def _points(tally):
     for rule in decision.RULES[1:]:
         choice = {"objective": "dice_kaggle", "min_areas": (0.0, 0.05), "rule": rule}
-        yield operating_point.choose(tally, **choice, **SOURCE)
+        yield operating_point.choose(tally, scored.VALIDATION, **choice)
 
 
 @pytest.mark.parametrize("k", [2, 3])
