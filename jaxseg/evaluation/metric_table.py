@@ -121,16 +121,6 @@ def summary(tally: Tally) -> dict[str, float | None]:
     }
 
 
-def confusion(tally: Tally, classes: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix of all images, with the meaning of its rows and columns."""
-    return {
-        "classes": list(classes),
-        "pixels": tally.confusion.sum(axis=0).tolist(),
-        "policy": "pixels of all images, a row for each true class and a column for "
-        "each predicted one; not labelled pixels count nowhere",
-    }
-
-
 def per_image(
     tally: Tally, ids: Sequence[str], groups: Sequence[str]
 ) -> list[dict[str, Any]]:

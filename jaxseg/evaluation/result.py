@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import pathlib
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from jaxseg.evaluation import count, examples, metric_table, temperature
 from jaxseg.evaluation.tally import Decided, Tally, above, at, check_complete
 from jaxseg.metrics import bootstrap, curves
 from jaxseg.postprocess import decision
+from jaxseg.run_directory import files
 
 
 def summary(tally: Tally, threshold: float = 0.5) -> dict[str, float | None]:
@@ -41,8 +41,9 @@ def assemble(
     `baselines` are `baselines.rows`; `scaling` (None: there is none) comes from
     `temperature.fit` and changes `calibration` only. Intervals resample the groups of
     the split. `curves.pixel` (None for k > 2) has a proven bound on the error of each
-    figure; its best F1 is chosen on these very images. `confusion` is there for k > 2.
-    Raises DataError, with the ids, when an image is missing.
+    figure; its best F1 is chosen on these very images. `confusion` (k > 2 only) has a
+    row for each true and a column for each predicted class. Raises DataError, with the
+    ids, when an image is missing.
     """
     tally, two = decided.tally, len(split.classes) == 2
     check_complete(tally, split.ids)
@@ -72,7 +73,7 @@ def assemble(
         "calibration": temperature.assemble(tally, scaling, split),
     }
     if not two:
-        scores["confusion"] = metric_table.confusion(tally, split.classes)
+        scores["confusion"] = tally.confusion.sum(axis=0).tolist()
     return scores
 
 
@@ -82,16 +83,6 @@ def _image_curve(tally: Tally, title: str, score: np.ndarray) -> dict[str, Any]:
     wanted = ("average_precision", "roc_auc", "prevalence")
     support = {"support_images": int(labelled.sum())}
     return {"score": title} | {key: curve[key] for key in wanted} | support
-
-
-def write(folder: str | os.PathLike, scores: dict[str, Any]) -> None:
-    """Writes `<folder>/<split>.json`."""
-    _write_json(pathlib.Path(folder) / f"{scores['split']}.json", scores)
-
-
-def _write_json(path: pathlib.Path, content: Any) -> None:
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    _replace(path, text.encode())
 
 
 def write_tables(
@@ -165,5 +156,5 @@ def write_examples(
     if missing:
         raise DataError(f"No prediction came for the examples {missing}.")
     shown = list(wanted.values())
-    _write_json(folder / f"{split.name}_examples.json", shown)
+    files.write_json(folder / f"{split.name}_examples.json", shown)
     return shown

@@ -23,6 +23,7 @@ from jaxseg.evaluation import (
 )
 from jaxseg.evaluation.tally import Decided, Tally, merge
 from jaxseg.inference import whole_split
+from jaxseg.run_directory import files
 
 
 class Scoring(NamedTuple):
@@ -90,10 +91,10 @@ def choose_point(
     }
 
 
-def judge(
+def score_tally(
     scoring: Scoring, split: prepared.Split, frozen: dict[str, Any], tally: Tally
 ) -> tuple[dict[str, Any], Decided]:
-    """The part of eval/<split>.json that needs the counts alone, and those counts."""
+    """(the part of eval/<split>.json that needs counts alone, the counts it is of)."""
     if frozen["step"] != scoring.step:
         raise ConfigError(
             f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
@@ -113,7 +114,7 @@ def judge(
     return scores, decided
 
 
-def look_again(
+def second_pass(
     scoring: Scoring, split: prepared.Split, decided: Decided
 ) -> tuple[list[tuple[int, np.ndarray]], surfaces.Measured | None]:
     """(predictions of the images to show, what `surfaces` measures on all images).
@@ -160,8 +161,8 @@ def score_split(
     """
     if tally is None:
         tally = tally_split(scoring.scorer, scoring.variables, split)
-    scores, decided = judge(scoring, split, frozen, tally)
-    shown, measured = look_again(scoring, split, decided)
+    scores, decided = score_tally(scoring, split, frozen, tally)
+    shown, measured = second_pass(scoring, split, decided)
     columns = {}
     if measured is not None:
         scores |= surfaces.assemble(
@@ -174,7 +175,7 @@ def score_split(
         columns = surfaces.columns(measured)
     if jax.process_index() == 0:
         folder, to_native = scoring.workdir / "eval", scoring.scorer.to_native()
-        result.write(folder, scores)
+        files.write_json(folder / f"{split.name}.json", scores)
         result.write_tables(folder, decided, split, columns=columns)
         result.write_examples(folder, decided, split, shown, to_native=to_native)
     logging.info("scored %d images of %s", scores["images"], split.name)

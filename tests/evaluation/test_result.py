@@ -57,8 +57,7 @@ def test_the_confusion_matrix_of_several_classes_is_a_loop_over_pixels():
             if truth != 255:
                 matrix[truth, predicted] += 1
     scores = result.assemble(*_decided(split, predictions), split, step=1, resamples=2)
-    assert scores["confusion"]["pixels"] == matrix.tolist()
-    assert scores["confusion"]["classes"] == list(split.classes)
+    assert scores["confusion"] == matrix.tolist()
     rows = {(row["name"], row["class"]): row["value"] for row in scores["metrics"]}
     for c, title in enumerate(split.classes):
         assert rows["recall_pooled", title] == matrix[c, c] / matrix[c].sum()
@@ -68,11 +67,10 @@ def test_the_confusion_matrix_of_several_classes_is_a_loop_over_pixels():
 
 
 @pytest.mark.parametrize("k", [2, 4])
-def test_a_result_has_the_documented_keys(k, tmp_path):
+def test_a_result_has_the_documented_keys(k):
     split, predictions = scored.make(12, k=k)
     found = result.assemble(*_decided(split, predictions), split, step=7, resamples=50)
-    result.write(tmp_path, found)
-    assert json.loads((tmp_path / "test.json").read_text()) == found
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     masks = np.concatenate([e["mask"].ravel() for e in split.examples])
     assert found["images"] == 12 and found["positive_images"] == 9
     assert found["pixels"] == (masks != 255).sum()

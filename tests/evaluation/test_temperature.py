@@ -160,10 +160,10 @@ def test_evaluation_freezes_it_and_reads_runs_without_it(tally):
         tally, split, step=3, objective="dice_pooled", min_areas=(0.0,)
     )
     assert point["temperature"]["split_hash"] == split.hash
-    found, _ = score_split.judge(scoring, split, point, tally)
+    found, _ = score_split.score_tally(scoring, split, point, tally)
     block = found["calibration"]
     assert block["temperature"]["optimistic"]
     del point["temperature"]
-    old, _ = score_split.judge(scoring, split, point, tally)
+    old, _ = score_split.score_tally(scoring, split, point, tally)
     assert old["calibration"]["temperature"] is None
     assert old["calibration"]["pixel"] == block["pixel"]
