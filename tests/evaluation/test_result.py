@@ -111,8 +111,8 @@ def test_tables_read_back_bit_for_bit(tmp_path):
         rows = list(csv.DictReader(file))
     keys = "id group positive truth_pixels predicted_pixels tp fp fn tn dice iou"
     assert list(rows[0]) == [*keys.split(), "kaggle_dice", "max_probability"]
-    known = metric_table.per_image(decided.tally, split.ids, split.groups)
-    for row, expected in zip(rows, known, strict=True):
+    table = metric_table.per_image(decided.tally, split.ids, split.groups)
+    for row, expected in zip(rows, table, strict=True):
         assert row["id"] == expected["id"]
         for key in ("dice", "iou", "kaggle_dice", "max_probability"):
             assert (float(row[key]) if row[key] else None) == expected[key]

@@ -86,8 +86,8 @@ def test_pixels_without_a_label_are_background_in_both():
     options = {"tolerance": 2.0, "resamples": 10}
     found = surfaces.assemble(_measure(split, predictions, point), split, **options)
     assert found["froc"]["classes"][0]["support_images"] == 7
-    known = surfaces.assemble(before, split, **options)
-    supports = [f["surface"][0]["support_images"] for f in (found, known)]
+    whole = surfaces.assemble(before, split, **options)
+    supports = [f["surface"][0]["support_images"] for f in (found, whole)]
     assert supports[0] == supports[1] - 1
 
 

@@ -25,7 +25,7 @@ def scorer():
         return jnp.asarray(batch["image"], jnp.float32) + variables
 
     axes = (jax.sharding.AxisType.Auto,) * 2
-    made = whole_split.Scorer(
+    scorer = whole_split.Scorer(
         predict=predict,
         mesh=jax.make_mesh((4, 1), ("data", "fsdp"), axis_types=axes),
         view=pipeline.View((20, 16), "stretch", "none", 0, 0),
@@ -33,7 +33,7 @@ def scorer():
         workers=0,
         timeout=60.0,
     )
-    return made, calls
+    return scorer, calls
 
 
 def test_every_image_comes_once_and_padding_never(split, scorer):

@@ -25,8 +25,8 @@ def _binned(truth, score):
     counts = np.stack(
         [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
     )
-    seen = histograms.only_values(score, code, counts.sum(axis=0))
-    return curves.pixel_curve(counts, seen)
+    only_value = histograms.only_values(score, code, counts.sum(axis=0))
+    return curves.pixel_curve(counts, only_value)
 
 
 def _draw(kind, n=60_000):

@@ -129,7 +129,7 @@ def _changed(rows, **new):
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, message",
     [
         (lambda rows: rows[1:], "1 are in one run only, 'i000'"),
         (lambda rows: _changed(rows, id="x"), "2 are in one run only"),
@@ -137,10 +137,10 @@ def _changed(rows, **new):
         (lambda rows: _changed(rows, fn=9e3), "same masks, but image 'i000'"),
     ],
 )
-def test_other_images_are_refused(change, said):
+def test_other_images_are_refused(change, message):
     rows = _rows(np.random.default_rng(7), np.arange(100, 110), 0.5)
     pair = paired_test.images(rows), paired_test.images(change(rows))
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         _compare(["dice_pooled"], *pair)
 
 

@@ -54,8 +54,8 @@ def test_counts_pictures_and_brute_force_agree(seed):
             rule = {"threshold": low, "top": high, "area": area, "gate": gate}
             tp, fp = _brute(probability, mask, **rule)
             assert (counts["tp"][row], counts["fp"][row]) == (tp, fp), (point, index)
-            for given in (probability, probability[..., 1:]):
-                answer = decision.apply(given, labelled=mask != 255, **settings)
+            for channels in (probability, probability[..., 1:]):
+                answer = decision.apply(channels, labelled=mask != 255, **settings)
                 assert answer[mask != 255].sum() == tp + fp
             emptied += (tp + fp == 0) and bool((probability[..., 1] > low).any())
     assert emptied > 40  # the rules had work to do
