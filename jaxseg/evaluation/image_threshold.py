@@ -1,4 +1,4 @@
-"""The best global threshold on the image itself: the baseline a model has to beat."""
+"""Finds the best threshold on the intensity of the image: a baseline to beat."""
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8

@@ -1,4 +1,4 @@
-"""The content of `eval/<split>.json`, and the tables and pictures beside it."""
+"""Assembles `eval/<split>.json`, and writes the tables and pictures beside it."""
 
 import csv
 import io

@@ -1,7 +1,7 @@
-"""What is kept of each scored image: a compact row of exact counts.
+"""The tally: exact counts of scored images, a compact row of each.
 
-A tally holds rows, one per image, and one pooled histogram of the scores. Merging
-tallies is addition: any number of processes, any order, the same result.
+Beside the rows it holds one pooled histogram of all scores. Merging tallies is
+addition: any number of processes, any order, the same result.
 """
 
 import dataclasses
@@ -37,6 +37,7 @@ class Tally:
 
     @property
     def num_classes(self) -> int:
+        """Classes of the truth and of the prediction, background included."""
         return self.confusion.shape[-1]
 
     @property
@@ -65,8 +66,9 @@ class Tally:
         return self.truth[:, 1:].any(axis=1)
 
 
-WHOLE = ("pooled", "only_value")
+WHOLE = ("pooled", "only_value")  # of all images together; ROWS are of each
 ROWS = [f.name for f in dataclasses.fields(Tally) if f.name not in WHOLE]
+_STARTS = np.append(0, np.searchsorted(histograms.LOWER, decision.THRESHOLDS))
 
 
 def empty(num_classes: int) -> Tally:
@@ -88,9 +90,6 @@ def empty(num_classes: int) -> Tally:
 def cells(pooled: Int[np.ndarray, "2 bins"]) -> Int[np.ndarray, "2 cells"]:
     """Sums a histogram over bins into the CELLS that decision.THRESHOLDS cut."""
     return np.add.reduceat(pooled, _STARTS, axis=-1)
-
-
-_STARTS = np.append(0, np.searchsorted(histograms.LOWER, decision.THRESHOLDS))
 
 
 def above(cells: Int[np.ndarray, "*n cells"]) -> Int[np.ndarray, "*n thresholds"]:

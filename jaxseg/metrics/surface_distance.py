@@ -1,4 +1,4 @@
-"""How far the border of a predicted object lies from that of the true one, in pixels.
+"""Measures how far a predicted border lies from the true one, in pixels.
 
 Tools differ on all of this (Podobnik and Vrtovec, 2024,
 https://arxiv.org/abs/2410.02630), so it is defined here, once. A border pixel is
