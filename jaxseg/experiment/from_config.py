@@ -222,6 +222,15 @@ def check_outputs(settings: step.Settings, state: TrainState, image_shape) -> No
         )
 
 
+def scoring_options(config: ConfigDict) -> dict[str, Any]:
+    """How a split is scored: fields of `score_split.Scoring`."""
+    return {
+        "seed": config.seed,
+        "resamples": config.eval.bootstrap,
+        "tolerance": config.eval.tolerance if config.eval.surface else None,
+    }
+
+
 def batch_size(config: ConfigDict, fixed: int = 0) -> int:
     """Examples a step over all devices; ConfigError when it cannot be shared out.
 

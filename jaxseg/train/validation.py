@@ -54,7 +54,7 @@ def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float 
     """Metrics of validation at threshold 0.5; pictures and a curve for TensorBoard."""
     split, scorer = run.experiment.splits["validation"], run.experiment.scorer
     probabilities = dict.fromkeys(_shown(split))
-    counted = score_split.tally(scorer, variables, split, keep=probabilities)
+    counted = score_split.tally_split(scorer, variables, split, keep=probabilities)
     metrics = result.summary(counted)
     metric = run.config.eval.metric
     if metric not in metrics:
@@ -93,7 +93,7 @@ def _shown(split) -> list[int]:
 
 def _picture(example, probability, fit: str) -> np.ndarray:
     native = resize.unfit(probability, example["mask"].shape, fit)
-    prediction = decision.decide(native, example["mask"], None)
+    prediction = decision.apply(native)
     image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
     return pictures.small(pictures.triptych(image, example["mask"], prediction))
