@@ -26,7 +26,8 @@ supervision.name (supervision.fields). The command line takes such keys too:
 --config.loss.my_term.weight=1.0`. jaxseg/lookup.py says what the module must define.
 """
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -96,6 +97,23 @@ def variant(
     config.recipe, config.recipe_chosen = chosen, "by name" if arg else why
     config.update(variants[chosen])
     return config
+
+
+def keys(config: ConfigDict) -> list[str]:
+    """Every key, dotted, blocks as well: "optim", "optim.learning_rate"."""
+    out = []
+    for key in config:
+        value = config[key]
+        below = keys(value) if isinstance(value, ConfigDict) else []
+        out += [key, *(f"{key}.{other}" for other in below)]
+    return out
+
+
+def no_key(key: str, choices: Iterable[str]) -> str:
+    """The sentence for a key that is none, with the nearest of `choices`."""
+    near = difflib.get_close_matches(key, list(choices), n=1)
+    use = f"use config.{near[0]}" if near else "jaxseg/config/base.py lists them all"
+    return f"the config has no key config.{key}; {use}."
 
 
 def _any(value: Any) -> config_dict.FieldReference:

@@ -1,12 +1,11 @@
 """What can be wrong with a config and be said before JAX starts."""
 
-import difflib
 import os
 
 from ml_collections import ConfigDict
 
 from jaxseg import lookup
-from jaxseg.config import doctor_checks
+from jaxseg.config import base, doctor_checks
 from jaxseg.data import intensity, resize
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
@@ -18,15 +17,18 @@ _POSITIVE += ("checkpoint.keep",)
 
 
 def check(config: ConfigDict) -> None:
-    """Raises ConfigError for no config, a wrong name or a number out of range."""
+    """Raises ConfigError for no config, a wrong key, name, or number out of range."""
     if config is None:
         raise ConfigError("name a recipe, for example --config=configs/pneumothorax.py")
+    _keys(config)
     lookup.check("models", config.model.name)
     lookup.check("data/datasets", config.data.name)
     lookup.check("data/samplers", config.sampler.name)
     lookup.check("data/supervision", config.supervision.name)
-    for name in config.loss:
-        lookup.check(lookup.TERMS, name)
+    for name, block in config.loss.items():
+        lookup.check(lookup.TERMS, lookup.term(name, block))
+        if "weight" not in block:
+            raise ConfigError(f"config.loss.{name} has no weight; give it one.")
     for key in _POSITIVE:
         _at_least(config, key, 1)
     _at_least(config, "batch_size", 0)
@@ -52,6 +54,29 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def _keys(config: ConfigDict) -> None:
+    """ConfigError for a key of the recipe that nothing reads, and for words in tuples.
+
+    The command line makes a tuple of anything: "8,x" is ("8,x",).
+    """
+    default = base.base()
+    known = base.keys(default)
+    own = {f"loss.{name}" for name, block in config.loss.items() if "module" in block}
+    for key in base.keys(config):
+        inside = any(f"{key}.".startswith(f"{block}.") for block in (*base.OPEN, *own))
+        if key not in known and not inside:
+            raise ConfigError(base.no_key(key, known))
+        numbers = _get(default, key) if key in known else None
+        if not isinstance(numbers, tuple) or not numbers:
+            continue
+        value = _get(config, key)
+        if not all(isinstance(x, (int, float)) for x in value):
+            example = ",".join(map(str, numbers))
+            raise ConfigError(
+                f"config.{key} is {value}; give numbers, such as {example}."
+            )
+
+
 def _choices(config: ConfigDict) -> None:
     modes = ("auto", *intensity.MODES)
     for key, allowed in {
@@ -63,9 +88,9 @@ def _choices(config: ConfigDict) -> None:
     }.items():
         value = _get(config, key)
         if value not in allowed:
-            near = difflib.get_close_matches(value, allowed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose of {[*allowed]}."
-            raise ConfigError(f"config.{key} is {value!r}: {hint}")
+            raise ConfigError(
+                f"config.{key} is {value!r}: {lookup.hint(value, allowed)}"
+            )
     if not all(0 <= area <= 1 for area in config.operating_point.min_areas):
         raise ConfigError(
             f"config.operating_point.min_areas is {config.operating_point.min_areas}; "

@@ -5,11 +5,10 @@ the same command again), 1 anything else. Nothing here imports JAX, so a typing 
 is answered at once.
 """
 
-import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
@@ -59,23 +58,6 @@ def config_value(argv: Sequence[str]) -> str | None:
     return _value(argv, "config")
 
 
-def keys(config: ConfigDict) -> list[str]:
-    """Every key, dotted, blocks as well: "optim", "optim.learning_rate"."""
-    out = []
-    for key in config:
-        value = config[key]
-        below = keys(value) if isinstance(value, ConfigDict) else []
-        out += [key, *(f"{key}.{other}" for other in below)]
-    return out
-
-
-def no_key(key: str, choices: Iterable[str]) -> str:
-    """The sentence for a key that is none, with the nearest of `choices`."""
-    near = difflib.get_close_matches(key, list(choices), n=1)
-    use = f"use config.{near[0]}" if near else "jaxseg/config/base.py lists them all"
-    return f"the config has no key config.{key}; {use}."
-
-
 class _RecipeParser(flags.ArgumentParser):
     """The config of a recipe, with the keys that the command line may add to it."""
 
@@ -112,7 +94,7 @@ def _open(config: ConfigDict, key: str, overrides: Sequence[str]) -> None:
     else:
         addable = parent in base.OPEN
     if block is None or (last not in block and not addable):
-        raise ConfigError(no_key(key, keys(config)))
+        raise ConfigError(base.no_key(key, base.keys(config)))
     if last not in block:
         block[last] = config_dict.FieldReference(None, field_type=object)
 

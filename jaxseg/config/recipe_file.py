@@ -1,4 +1,4 @@
-"""Finds the file of a recipe, by its path or by the name of a packaged one, and runs it.
+"""Finds the file of a recipe, by its path or as a packaged one by name, and runs it.
 
 `pneumothorax` is `configs/pneumothorax.py` of the repository, from anywhere; a wheel
 holds the files of `configs/` as `jaxseg/recipes/`.
@@ -46,8 +46,8 @@ def find(text: str) -> pathlib.Path:
         return path
     if path.suffix != ".py":
         raise ConfigError(
-            f"there is no recipe {name!r}: {lookup.hint(name, names())} Give its name, "
-            "or the path of a file that ends in .py."
+            f"there is no recipe {name!r} (a path ends in .py): "
+            f"{lookup.hint(name, names())}"
         )
     there = [str(p) for p in path.parent.glob("*.py")]
     near = difflib.get_close_matches(str(path), there, n=1)
@@ -100,6 +100,4 @@ def call(function: Callable, path: str | os.PathLike, *args: Any, **kwargs: Any)
         lines = [f.lineno for f in frames if f.filename == str(path)]
         where = f"line {lines[-1]}" if lines else function.__name__
         text = " ".join(str(error).split())
-        raise ConfigError(
-            f"{path}, {where}: {type(error).__name__}: {text}"
-        ) from error
+        raise ConfigError(f"{path}, {where}: {type(error).__name__}: {text}") from error
