@@ -20,7 +20,6 @@ def check(config: ConfigDict) -> None:
     """Raises ConfigError for no config, a wrong key, name, or number out of range."""
     if config is None:
         raise ConfigError("name a recipe, for example --config=configs/pneumothorax.py")
-    _keys(config)
     lookup.check("models", config.model.name)
     lookup.check("data/datasets", config.data.name)
     lookup.check("data/samplers", config.sampler.name)
@@ -29,6 +28,7 @@ def check(config: ConfigDict) -> None:
         lookup.check(lookup.TERMS, lookup.term(name, block))
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
+    _keys(config)
     for key in _POSITIVE:
         _at_least(config, key, 1)
     _at_least(config, "batch_size", 0)

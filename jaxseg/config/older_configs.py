@@ -140,9 +140,12 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     out = complete(ConfigDict(config)).to_dict()
     for kind in ("model", "sampler"):
-        unused = [name for name, value in out[kind].items() if isinstance(value, dict)]
-        unused.remove("fields")
-        for name in {*unused} - {out[kind]["name"]}:
-            del out[kind][name]
+        block = out[kind]
+        used = "fields" if "." in block["name"] else block["name"]
+        out[kind] = {
+            key: value
+            for key, value in block.items()
+            if key == used or not isinstance(value, dict)
+        }
     out["loss"] = {k: term for k, term in out["loss"].items() if term["weight"] != 0}
     return out
