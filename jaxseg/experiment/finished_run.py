@@ -7,6 +7,7 @@ the data of the run as well, to score it again or to see where it is wrong.
 import functools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, from_config
 from jaxseg.inference import forward, image
-from jaxseg.run_directory import checkpoint, files
+from jaxseg.run_directory import checkpoint, files, schemas
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
 from jaxseg.weights import save, weight_files
@@ -29,11 +30,12 @@ class FinishedRun(NamedTuple):
 
     workdir: pathlib.Path
     config: ConfigDict
-    record: dict[str, Any]  # the content of run.json
-    operating_point: dict[str, Any]  # the content of operating_point.json
+    record: schemas.Record
+    operating_point: schemas.OperatingPoint
     step: int  # of the best checkpoint
     parts: from_config.Parts
     variables: dict[str, Any]  # arrays of the host, those that were scored
+    forward: Callable  # compiled: (variables, batch) -> probability f32 [b, h, w, k]
 
     @property
     def classes(self) -> list[str]:
@@ -47,29 +49,20 @@ class FinishedRun(NamedTuple):
         Raises DataError for channels or a type of numbers the run was not trained on.
         """
         card = self.record["dataset"]
-        stored = image.as_stored(pixels, channels=card["channels"], dtype=card["dtype"])
         return image.predict(
-            stored,
+            image.as_stored(pixels, channels=card["channels"], dtype=card["dtype"]),
             view=self.parts.view,
-            probabilities=_compiled(self.parts.model, self.parts.mean, self.parts.std)(
-                self.variables
-            ),
+            probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
             operating_point=self.operating_point["operating_point"],
         )
 
 
-@functools.lru_cache(maxsize=8)
-def _compiled(model: Any, mean: tuple, std: tuple) -> Any:
-    """variables -> (u8 [1, h, w, c] -> probabilities), compiled once a model."""
-    normalise = functools.partial(forward.scale, mean=mean, std=std)
-    run = jax.jit(functools.partial(forward.predict, model=model, normalise=normalise))
-    return lambda variables: lambda batch: run(variables, {"image": batch})
-
-
-def _open(workdir: str | os.PathLike) -> tuple[pathlib.Path, ConfigDict, dict]:
+def _open(
+    workdir: str | os.PathLike,
+) -> tuple[pathlib.Path, ConfigDict, schemas.Record]:
     """(workdir, its config, its record); ConfigError for a run that is not finished."""
     workdir = pathlib.Path(workdir)
-    record = files.read_json(workdir / files.RUN)
+    record = files.read(workdir / files.RUN, schemas.Record)
     if record["status"] != "finished":
         raise ConfigError(
             f"{workdir} is not finished ({record['status']}); start its command again."
@@ -88,20 +81,33 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     parts, abstract = expected(config, record)
     best, operating_point, step = _best(workdir, abstract)
     variables = jax.tree.map(np.asarray, state.evaluated(best))
-    return FinishedRun(workdir, config, record, operating_point, step, parts, variables)
+    predict = functools.partial(
+        forward.predict, model=parts.model, normalise=parts.normalise
+    )
+    return FinishedRun(
+        workdir=workdir,
+        config=config,
+        record=record,
+        operating_point=operating_point,
+        step=step,
+        parts=parts,
+        variables=variables,
+        forward=jax.jit(predict),
+    )
 
 
 def _best(workdir: pathlib.Path, abstract: TrainState) -> tuple[TrainState, dict, int]:
     """(state, content of operating_point.json, step) of the scored checkpoint."""
     manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
-    operating_point = files.read_json(workdir / files.OPERATING_POINT)
+    path = workdir / files.OPERATING_POINT
+    operating_point = files.read(path, schemas.OperatingPoint)
     best, _, step = checkpoint.restore(manager, abstract, step=operating_point["step"])
     checkpoint.close(manager)
     return best, operating_point, step
 
 
 def expected(
-    config: ConfigDict, record: dict[str, Any]
+    config: ConfigDict, record: schemas.Record
 ) -> tuple[from_config.Parts, TrainState]:
     """(parts, the state as shapes) of the run with this config and record."""
     window = {**config.data.intensity, "mode": record["intensity"]}  # not "auto"
@@ -155,7 +161,7 @@ class RunWithData(NamedTuple):
     config: ConfigDict
     experiment: build.Experiment
     variables: dict[str, Any]  # of the best step, whole on every device
-    operating_point: dict[str, Any]  # the content of operating_point.json
+    operating_point: schemas.OperatingPoint
     step: int
 
 

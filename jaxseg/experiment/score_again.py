@@ -8,7 +8,7 @@ import jax
 
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import finished_run
-from jaxseg.run_directory import files
+from jaxseg.run_directory import files, schemas
 
 
 def score_again(
@@ -20,7 +20,9 @@ def score_again(
     that is not finished, and DataError when the data is not what the run was trained
     and scored on.
     """
-    files.read_json(workdir / files.RUN)  # no run: said before a lock makes a folder
+    files.read(
+        workdir / files.RUN, schemas.Record
+    )  # no run: said before a lock makes a folder
     main = jax.process_index() == 0
     with files.lock(workdir) if main else contextlib.nullcontext():
         run = finished_run.with_data(workdir, split, data_dir=data_dir)

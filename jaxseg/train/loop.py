@@ -14,7 +14,7 @@ from jaxseg.devices import prefetch
 from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finetune
-from jaxseg.run_directory import checkpoint, files
+from jaxseg.run_directory import checkpoint, files, schemas
 from jaxseg.train import open_run, progress, run_record, stop, validation
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
@@ -158,7 +158,8 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         rule=config.operating_point.rule,
     )
     if jax.process_index() == 0:
-        files.write_json(workdir / files.OPERATING_POINT, point)
+        path = workdir / files.OPERATING_POINT
+        files.write(path, point, schemas.OperatingPoint)
     scored = (workdir, experiment.scorer, variables)
     score_split.score_split(*scored, split, point, counted=counted, **options)
     score_split.score_split(*scored, experiment.splits["test"], point, **options)

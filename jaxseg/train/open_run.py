@@ -13,7 +13,7 @@ from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import build, finished_run, from_config
-from jaxseg.run_directory import checkpoint, files
+from jaxseg.run_directory import checkpoint, files, schemas
 from jaxseg.train import run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
@@ -61,7 +61,9 @@ def claim(
             refusal = error
     if sharding.any_process(refusal is not None):
         raise refusal or ConfigError("process 0 refused to start and says why.")
-    return files.read_json(workdir / files.RUN) if sharding.any_process(begun) else {}
+    if not sharding.any_process(begun):
+        return {}
+    return files.read(workdir / files.RUN, schemas.Record)
 
 
 def is_finished(record: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import sparse_labels
 from jaxseg.experiment import build
-from jaxseg.run_directory import environment, files
+from jaxseg.run_directory import environment, files, schemas
 from jaxseg.train import label_pictures
 
 
@@ -41,7 +41,7 @@ def begin(
             sparse_labels.store(workdir / sparse_labels.FILE, labels)
             train, view = experiment.splits["train"], experiment.parts.view
             label_pictures.write(workdir, train, view, labels)
-        files.write_json(workdir / files.RUN, record)
+        files.write(workdir / files.RUN, record, schemas.Record)
     return record
 
 
@@ -71,7 +71,7 @@ def end(
         },
     }
     if jax.process_index() == 0:
-        files.write_json(workdir / files.RUN, record)
+        files.write(workdir / files.RUN, record, schemas.Record)
     return record
 
 

@@ -220,7 +220,8 @@ def test_the_command_writes_a_file_says_what_it_spent_and_replaces_none(
 
 
 def test_the_paths_of_stored_labels_are_typed_as_one_word_or_as_a_tuple():
-    code = "import sys; from jaxseg import cli; config = cli.define_config(); "
+    code = "import sys; from jaxseg.config import command_line as cli; "
+    code += "config = cli.define_config(); "
     code += "cli.run(lambda argv: print(config.value.supervision.paths))"
     for typed, want in {
         "a/clicks.npz": ("a/clicks.npz",),
