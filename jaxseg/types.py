@@ -51,7 +51,7 @@ class Outputs(TypedDict):
 class TrainState:
     """Everything training changes, and nothing but arrays."""
 
-    step: Any  # i32: optimiser steps done = position in the data
+    step: Any  # i32: optimizer steps done = position in the data
     params: Any
     model_state: Any  # batch statistics; {} when the model has none
     opt_state: Any

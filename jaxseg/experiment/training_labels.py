@@ -1,4 +1,4 @@
-"""The block config.supervision, read: which pixels training may know.
+"""Which pixels of the training masks are labelled, from the block config.supervision.
 
 Validation and test always have their full masks.
 """

@@ -146,9 +146,9 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
-    known = path.exists()
+    present = path.exists()
     lines = []
-    if known:
+    if present:
         lines = config_diff(effective(read_json(path)), effective(config))
     refused = [line for line in lines if not _covered(line, allowed)]
     if refused and started:
@@ -158,9 +158,9 @@ def check_config(
         )
     for line in lines:
         logging.info("config changed on resume: %s", line)
-    if lines or not known:
+    if lines or not present:
         write_json(path, config)
-    return "new" if refused or not known else "resume"
+    return "new" if refused or not present else "resume"
 
 
 class History:
