@@ -93,7 +93,9 @@ def variant(
     """
     chosen = arg or default
     if chosen not in variants:
-        raise ConfigError(f"no recipe {arg!r}: {lookup.hint(arg, variants)}")
+        raise ConfigError(
+            f"the recipe has no variant {arg!r}: {lookup.hint(arg, variants)}"
+        )
     config.recipe, config.recipe_chosen = chosen, "by name" if arg else why
     config.update(variants[chosen])
     return config

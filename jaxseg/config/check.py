@@ -29,6 +29,7 @@ def check(config: ConfigDict) -> None:
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
     _keys(config)
+    _numbers(config)
     for key in _POSITIVE:
         _at_least(config, key, 1)
     _at_least(config, "batch_size", 0)
@@ -55,26 +56,26 @@ def check(config: ConfigDict) -> None:
 
 
 def _keys(config: ConfigDict) -> None:
-    """ConfigError for a key of the recipe that nothing reads, and for words in tuples.
-
-    The command line makes a tuple of anything: "8,x" is ("8,x",).
-    """
-    default = base.base()
-    known = base.keys(default)
+    """ConfigError for a key of the recipe that nothing reads."""
+    known = {*base.keys(base.base())}
     own = {f"loss.{name}" for name, block in config.loss.items() if "module" in block}
     for key in base.keys(config):
-        inside = any(f"{key}.".startswith(f"{block}.") for block in (*base.OPEN, *own))
-        if key not in known and not inside:
+        inside = any(key.startswith(f"{block}.") for block in (*base.OPEN, *own))
+        if key not in known | own and not inside:
             raise ConfigError(base.no_key(key, known))
-        numbers = _get(default, key) if key in known else None
-        if not isinstance(numbers, tuple) or not numbers:
-            continue
-        value = _get(config, key)
-        if not all(isinstance(x, (int, float)) for x in value):
-            example = ",".join(map(str, numbers))
-            raise ConfigError(
-                f"config.{key} is {value}; give numbers, such as {example}."
-            )
+
+
+def _numbers(config: ConfigDict) -> None:
+    """ConfigError for a word among numbers: the command line reads "8,x" as a word."""
+    default = base.base()
+    for key in {*base.keys(default)} & {*base.keys(config)}:
+        example, value = _get(default, key), _get(config, key)
+        if isinstance(example, tuple) and example:
+            if not all(isinstance(x, (int, float)) for x in value):
+                raise ConfigError(
+                    f"config.{key} is {value}; give numbers, such as "
+                    f"{','.join(map(str, example))}."
+                )
 
 
 def _choices(config: ConfigDict) -> None:

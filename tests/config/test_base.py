@@ -141,7 +141,7 @@ def test_a_variant_is_chosen_by_name_or_by_default():
     assert config.recipe_chosen == "by name"
     config = base.variant(base.base(), "", variants, why="because")
     assert (config.recipe, config.recipe_chosen) == ("full", "because")
-    with pytest.raises(errors.ConfigError, match="no recipe 'smke': did you mean 'sm"):
+    with pytest.raises(errors.ConfigError, match="no variant 'smke': did you mean 'sm"):
         base.variant(base.base(), "smke", variants)
 
 

@@ -58,8 +58,8 @@ def test_a_path_is_found_where_it_points(tmp_path, monkeypatch):
         ("configs/pneumotorax.py", "no config file .*mean configs/pneumothorax.py?"),
         ("nowhere/clicks.py", "mean the packaged recipe, --config=clicks?"),
         ("nowhere/qqq.py", "Packaged recipes: clicks, folder"),
-        ("pneumothorax:dmo", "no recipe 'dmo': did you mean 'demo'?"),
-        ("clicks:5x5", "no recipe '5x5': did you mean '5"),
+        ("pneumothorax:dmo", "no variant 'dmo': did you mean 'demo'?"),
+        ("clicks:5x5", "no variant '5x5': did you mean '5"),
     ],
 )
 def test_a_wrong_name_gets_the_nearest_right_one(text, message, monkeypatch):
