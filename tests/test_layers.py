@@ -21,7 +21,7 @@ LAYERS = (
     {"doctor", "click", "export"},
     {"train"},
     {"sweep"},
-    {"main", "prepare", "evaluate", "model_table"},
+    {"main", "prepare", "evaluate", "model_table", "recipes"},
 )
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 GROUND = ("labels", "errors", "types", "lookup", "schedule")  # each may use those left
