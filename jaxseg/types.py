@@ -24,6 +24,7 @@ class Example(TypedDict):
     label: int  # image-level class, -1 = not labelled
     id: str
     group: str  # the unit (patient, slide) that may not straddle two splits
+    instances: NotRequired[np.ndarray]  # u16 or u32 [h, w], object ids; 0 = no object
 
 
 class Batch(TypedDict):
@@ -47,7 +48,7 @@ class Outputs(TypedDict):
 class TrainState:
     """Everything training changes, and nothing but arrays."""
 
-    step: Any  # i32: optimiser steps done = position in the data
+    step: Any  # i32: optimizer steps done = position in the data
     params: Any
     model_state: Any  # batch statistics; {} when the model has none
     opt_state: Any

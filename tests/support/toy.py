@@ -25,6 +25,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """The toy data set."""
 
     name = "toy"
+    code_path = None
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, **kwargs):
