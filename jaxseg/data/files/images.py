@@ -19,7 +19,7 @@ def read_image(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> np.
 
     EXIF orientation is applied; palettes become colours; an opaque alpha channel is
     dropped. Raises DataError, naming the file, when it is unreadable, truncated,
-    transparent, larger than `max_pixels` (seen in the header), or holds anything but
+    transparent, larger than `max_pixels` (by its header), or holds anything but
     whole numbers from 0 to 65535.
     """
     path = pathlib.Path(path)

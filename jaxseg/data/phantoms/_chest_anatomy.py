@@ -1,4 +1,4 @@
-"""The anatomy of a phantom chest film: lungs, heart, bones, vessels, air pockets."""
+"""Draws the anatomy of a phantom chest: lungs, heart, bones, vessels, air pockets."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What lies on or over a phantom chest: folds, tubes, leads, letters, shading."""
+"""Draws what lies on or over a phantom chest: folds, tubes, leads, letters, shading."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""A square film, how the body lies on it, and how to draw there.
+"""Draws on a square film, in the frame of the body that lies on it.
 
 Every part of a phantom is drawn in the body's frame (see `phantoms`) and put on the
 film by one affine map, so all parts of a film move together.

@@ -1,9 +1,10 @@
-"""A set share of positives in every stretch of an epoch, constant or scheduled.
+"""Samples a set share of positives in every stretch of an epoch.
 
-The published recipe keeps a share of the negatives and weights the positives; here the
-negatives kept are others in each epoch, so that all are seen in the long run. Positives
-and negatives are two endless streams of permutations: every positive is seen equally
-often, every negative too. The share is exact to one example an epoch.
+The share is constant or follows a schedule. The published recipe keeps a share of the
+negatives and weights the positives; here the negatives kept are others in each epoch,
+so that all take their turn in the long run. Positives and negatives are two endless
+streams of permutations: every positive comes equally often, every negative too. The
+share is exact to one example an epoch.
 """
 
 import functools
