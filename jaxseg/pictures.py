@@ -1,4 +1,4 @@
-"""Pictures that show at a glance what a model did: image, truth, prediction."""
+"""Draws what a model did as pictures: image, truth, prediction."""
 
 import cv2
 import numpy as np
@@ -16,9 +16,10 @@ def triptych(image: np.ndarray, mask: np.ndarray, prediction: np.ndarray) -> np.
     """
     grey = image if image.shape[-1] == 3 else image[..., :1].repeat(3, axis=-1)
     truth = (mask > 0) & (mask != 255)
-    found = prediction > 0
-    right = found & truth & (prediction == mask)
-    errors = {"tp": right, "fp": found & ~right & (mask != 255), "fn": truth & ~found}
+    positive = prediction > 0
+    right = positive & truth & (prediction == mask)
+    wrong = positive & ~right & (mask != 255)
+    errors = {"tp": right, "fp": wrong, "fn": truth & ~positive}
     return np.concatenate(
         [grey, paint(grey, {"tp": truth}), paint(grey, errors)], axis=1
     )

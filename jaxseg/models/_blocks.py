@@ -1,4 +1,4 @@
-"""Parts of the encoder-decoder models: fast forms of pooling, resampling, convolution.
+"""Builds encoder-decoder models from fast forms of pooling, resampling, convolution.
 
 XLA compiles the usual forms of these to slow gradients, above all on CPU: on two cores
 the weight gradient of a 2x2 transposed convolution is 97 times as fast as a matrix

@@ -1,4 +1,4 @@
-"""The two halves of U-Nets: maps that shrink and widen, and the way back up.
+"""Builds the two halves of U-Nets: maps that shrink and widen, and the way back up.
 
 Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597. Convolutions keep the size
 of a map, where the paper trims it.

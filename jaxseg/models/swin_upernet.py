@@ -1,7 +1,8 @@
-"""UPerNet on a Swin backbone: pyramid pooling and feature pyramid over four stages.
+"""Segments by UPerNet on a Swin backbone.
 
-Xiao et al., 2018, https://arxiv.org/abs/1807.10221 (UPerNet); Liu et al., 2021,
-https://arxiv.org/abs/2103.14030 (Swin). Given the same weights it is numerically equal
+Pyramid pooling and a feature pyramid over four stages of the backbone: Xiao et al.,
+2018, https://arxiv.org/abs/1807.10221 (UPerNet); Liu et al., 2021,
+https://arxiv.org/abs/2103.14030 (Swin). With the same weights it is numerically equal
 to `UperNetForSemanticSegmentation` of Hugging Face transformers.
 """
 
@@ -129,11 +130,11 @@ def _classifier(num_classes, name):
 
 
 def _backbone_fields(model):
-    """The four fields of the backbone: those given, else those of `size`."""
+    """The four fields of the backbone: those of the model, else those of `size`."""
     fields = {}
     for name, value in SIZES[model.size].items():
-        given = getattr(model, name)
-        value = value if given is None else given
+        own = getattr(model, name)
+        value = value if own is None else own
         fields[name] = value if isinstance(value, int) else tuple(value)
     return fields
 

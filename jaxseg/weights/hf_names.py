@@ -37,7 +37,7 @@ _RULES = (  # our module, theirs; {stage} counts from 0 there and from 1 here
     (r"aux_classifier", "auxiliary_head.classifier"),
 )
 _PARTS = {"conv": "conv", "norm": "batch_norm"}  # of a module that ends in "/"
-_LEAVES = {
+LEAVES = {  # ours, PyTorch's
     "kernel": "weight",
     "scale": "weight",
     "bias": "bias",
@@ -61,7 +61,7 @@ def hf_names(path: str) -> tuple[str, ...]:
     if qkv:
         start = _HF_BLOCK.format(**_from_zero(qkv)) + "attention.self."
         parts = ("query", "key", "value")
-        return tuple(f"{start}{part}.{_LEAVES[leaf]}" for part in parts)
+        return tuple(f"{start}{part}.{LEAVES[leaf]}" for part in parts)
     for ours, theirs in _RULES:
         part = ""
         name = module
@@ -70,7 +70,7 @@ def hf_names(path: str) -> tuple[str, ...]:
             name, part = f"{name}/", _PARTS.get(part, "")
         match = re.fullmatch(ours, name)
         if match:
-            return (f"{theirs.format(**_from_zero(match))}{part}.{_LEAVES[leaf]}",)
+            return (f"{theirs.format(**_from_zero(match))}{part}.{LEAVES[leaf]}",)
     raise DataError(f"no Hugging Face name is known for {path!r}.")
 
 
