@@ -38,3 +38,18 @@ def small(picture: np.ndarray, side: int = 256) -> np.ndarray:
     scale = min(1.0, side / picture.shape[0])
     size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def grey_or_rgb(image: np.ndarray) -> np.ndarray:
+    image = image if image.shape[-1] == 3 else image[..., 0]
+    if image.dtype == np.uint8:
+        return image
+    low, high = np.percentile(image, [0.5, 99.5])
+    scaled = (image.astype(np.float64) - low) / max(high - low, 1)
+    return np.rint(scaled.clip(0, 1) * 255).astype(np.uint8)
+
+
+def png(image: np.ndarray) -> bytes:
+    """OpenCV stores colours as blue, green, red."""
+    flipped = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
+    return cv2.imencode(".png", flipped)[1].tobytes()

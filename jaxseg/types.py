@@ -5,15 +5,18 @@ counts nowhere. Full masks, clicks, scribbles and image-level labels are all thi
 one record, so any model works with any loss and any supervision.
 """
 
+from collections.abc import Callable
 from typing import Any, NotRequired, TypedDict
 
 import flax.struct
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxseg import labels
 
 IGNORE = labels.IGNORE
+Normalise = Callable[[jax.Array], jax.Array]  # image f32 in [0, 1] -> what a model gets
 
 
 class Example(TypedDict):
@@ -42,6 +45,7 @@ class Outputs(TypedDict):
 
     logits: Float[Array, "b h w k"]
     aux: NotRequired[Float[Array, "b h w k"]]  # only models with an auxiliary head
+    image_logits: NotRequired[Float[Array, "b k_image"]]  # only with an image head
 
 
 @flax.struct.dataclass

@@ -9,8 +9,8 @@ from jaxseg import lookup
 from jaxseg.config import doctor_checks
 from jaxseg.data import intensity, resize
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import operating_point
 from jaxseg.metrics import overlap
+from jaxseg.postprocess import decision
 
 _POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "log_every")
 _POSITIVE += ("optim.accumulate", "optim.bad_steps", "eval.bootstrap")
@@ -56,8 +56,8 @@ def _choices(config: ConfigDict) -> None:
     modes = ("auto", *intensity.MODES)
     for key, allowed in {
         "eval.metric": overlap.METRICS,
-        "operating_point.objective": operating_point.OBJECTIVES,
-        "operating_point.rule": operating_point.RULES,
+        "operating_point.objective": decision.OBJECTIVES,
+        "operating_point.rule": decision.RULES,
         "data.fit": resize.MODES,
         "data.intensity.mode": modes,
     }.items():

@@ -21,19 +21,21 @@ def find(name: str):
     return next(getattr(m, name) for m in _FAMILIES if hasattr(m, name))
 
 
-def quick_case(config: ConfigDict, made: build.Setup) -> Case:
+def quick_case(config: ConfigDict, experiment: build.Experiment) -> Case:
     """The case of the fast part: nothing costly in it."""
-    return Case(config, made, doctor_checks.options(config))
+    return Case(config, experiment, doctor_checks.options(config))
 
 
-def full_case(config: ConfigDict, made: build.Setup, *, show: bool = True) -> Case:
+def full_case(
+    config: ConfigDict, experiment: build.Experiment, *, show: bool = True
+) -> Case:
     """A case whose costly parts are made when first asked for, and kept."""
     cache = functools.cache
-    return quick_case(config, made)._replace(
-        scan=cache(functools.partial(images.scan, made, show=show)),
-        stages=cache(functools.partial(probe.stages, made)),
-        trained=cache(functools.partial(model.first_steps, config, made)),
-        example=cache(functools.partial(model.example, made)),
+    return quick_case(config, experiment)._replace(
+        scan=cache(functools.partial(images.scan, experiment, show=show)),
+        stages=cache(functools.partial(probe.stages, experiment)),
+        trained=cache(functools.partial(model.first_steps, config, experiment)),
+        example=cache(functools.partial(model.example, experiment)),
     )
 
 
@@ -67,13 +69,13 @@ def exit_code(errors: Sequence[Finding]) -> int:
     return ConfigError.exit_code if errors else 0
 
 
-def fast(config: ConfigDict, made: build.Setup) -> None:
+def fast(config: ConfigDict, experiment: build.Experiment) -> None:
     """The fast part, at the start of a training: logs warnings, raises for errors.
 
     DataError when one error is of the data, else ConfigError; on every process when
     on one.
     """
-    case = quick_case(config, made)
+    case = quick_case(config, experiment)
     findings = run(case, doctor_checks.FAST)
     errors = stopping(case, findings)
     for found in findings:

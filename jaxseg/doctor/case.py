@@ -28,7 +28,7 @@ class Case(NamedTuple):
     """
 
     config: ConfigDict
-    made: build.Setup
+    experiment: build.Experiment
     options: dict  # checks.options(config)
     scan: Callable[[], list] | None = None  # images.scan
     stages: Callable[[], Any] | None = None  # probe.stages

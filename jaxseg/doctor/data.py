@@ -14,7 +14,7 @@ _ROWS = 4  # classes that are listed
 
 def class_support(case: Case) -> Finding:
     """Every class has pixels in every split."""
-    splits = case.made.splits
+    splits = case.experiment.splits
     images = {name: (s.pixels > 0).sum(0) for name, s in splits.items()}
     classes = splits["train"].classes
     missing = {
@@ -56,7 +56,7 @@ def class_support(case: Case) -> Finding:
 
 def prevalence(case: Case) -> Finding:
     """The share of positives is that of the real world in what is scored."""
-    splits, known = case.made.splits, case.options["prevalence"]
+    splits, known = case.experiment.splits, case.options["prevalence"]
     counts = {n: (int(s.positive.sum()), len(s)) for n, s in splits.items()}
     seen = "positive images: " + ", ".join(
         f"{share(p, n)} in {name}" for name, (p, n) in counts.items()
@@ -98,7 +98,7 @@ def _differs(count: int, of: int, wanted: float) -> bool:
 
 def label_values(case: Case) -> Finding:
     """Masks hold class ids: not 0 and 255, not two ids for one class, not one only."""
-    splits, wrong = case.made.splits, []
+    splits, wrong = case.experiment.splits, []
     classes = splits["train"].classes
     used = [
         k
@@ -159,8 +159,10 @@ def _scanned(case: Case, classes: int) -> list[str]:
 
 def unlabelled(case: Case) -> Finding:
     """What is scored is labelled, and most of what trains."""
-    lost = {n: int((s.pixels.sum(1) == 0).sum()) for n, s in case.made.splits.items()}
-    sizes = {name: len(split) for name, split in case.made.splits.items()}
+    lost = {
+        n: int((s.pixels.sum(1) == 0).sum()) for n, s in case.experiment.splits.items()
+    }
+    sizes = {name: len(split) for name, split in case.experiment.splits.items()}
     seen = "images without any label: " + ", ".join(
         f"{n} of {sizes[name]} in {name}" for name, n in lost.items()
     )
@@ -181,7 +183,7 @@ def unlabelled(case: Case) -> Finding:
 
 def group_leak(case: Case) -> Finding:
     """No image and no group (patient, slide) is in two splits."""
-    splits = case.made.splits
+    splits = case.experiment.splits
     shared = {}
     for what, column in (("image", "ids"), ("group", "groups")):
         homes: dict[str, set[str]] = {}

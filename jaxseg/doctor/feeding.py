@@ -26,15 +26,15 @@ _SIZE = 0.6  # of the letter, in sides of the image
 
 def supervision(case: Case) -> Finding:
     """The labelled pixels of an image are the same ones in every epoch."""
-    train, plan = case.made.splits["train"], case.made.plan
+    train, plan = case.experiment.splits["train"], case.experiment.plan
     count = min(_EACH, len(train)) * jax.process_count()
     chosen = np.argsort(~train.positive, kind="stable")[:count] % len(train)
     chosen = np.resize(chosen, count)
     plan = plan._replace(
         order=functools.partial(_again, chosen), epoch_size=count, batch_size=count
     )
-    made = case.made._replace(plan=plan)
-    first, second = (b["mask"] for b in build.train_batches(made, steps=2))
+    experiment = case.experiment._replace(plan=plan)
+    first, second = (b["mask"] for b in build.train_batches(experiment, steps=2))
     labelled = first != IGNORE, second != IGNORE
     area = labelled[0].shape[1] * labelled[0].shape[2]
     each = labelled[0].sum((1, 2))
@@ -65,9 +65,9 @@ def _taught(case: Case, seen: str) -> Finding:
     by_pixel = [name for name, folder in places.items() if folder == "losses"]
     fns = {name: lookup.find(lookup.TERMS, name).loss for name in terms}
     by_image = [name for name, fn in fns.items() if "label" in step.asks_for(fn)]
-    drawn = case.made.labels()
+    drawn = case.experiment.labels()
     pixels = drawn is None or len(drawn.label) > 0
-    images = case.made.splits["train"].labels
+    images = case.experiment.splits["train"].labels
     known = images[images >= 0] > 0
     if not ((pixels and by_pixel) or (len(known) and by_image)):
         return Finding(
@@ -159,8 +159,8 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def co_transform(case: Case) -> Finding:
     """A known pattern moves the same way in the image and in its mask."""
-    batch, fitted = pattern(case.made)
-    catch = probe.catcher(case.made, tones=False)
+    batch, fitted = pattern(case.experiment)
+    catch = probe.catcher(case.experiment, tones=False)
     parts = [catch(batch, k)[::2] for k in range(max(1, 8 // len(batch["mask"])))]
     image, mask = (np.concatenate(x) for x in zip(*parts, strict=True))
     before = np.concatenate([batch["mask"]] * len(parts))
@@ -205,19 +205,19 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return both / np.maximum(either, 1)
 
 
-def pattern(made: build.Setup) -> tuple[dict[str, np.ndarray], float]:
+def pattern(experiment: build.Experiment) -> tuple[dict[str, np.ndarray], float]:
     """(a batch that shows its own masks, their IoU after resizing).
 
     Each holds a letter F, which no flip or turn leaves as it is, off the centre and in
     another place in each, and has gone through the view as if it had been stored.
     """
-    split = made.splits["train"]
-    top = np.iinfo(np.dtype(made.card["dtype"])).max
-    label, channels = len(split.classes) - 1, made.card["channels"]
+    split = experiment.splits["train"]
+    top = np.iinfo(np.dtype(experiment.card["dtype"])).max
+    label, channels = len(split.classes) - 1, experiment.card["channels"]
     letter = np.array([[c == "#" for c in row] for row in _GLYPH])
     places = itertools.product((0.05, 0.3, 0.18), (0.04, 0.34, 0.22, 0.12))
     views = []
-    for k, (y, x) in zip(range(made.plan.batch_size), itertools.cycle(places)):
+    for k, (y, x) in zip(range(experiment.plan.batch_size), itertools.cycle(places)):
         height, width = split.sizes[k % len(split)]
         mask = np.zeros((height, width), np.uint8)
         rows = (np.arange(height) / height - y) / _SIZE * letter.shape[0]
@@ -230,9 +230,9 @@ def pattern(made: build.Setup) -> tuple[dict[str, np.ndarray], float]:
             rows[inside[0][:, 0]].astype(int), columns[inside[1][0]].astype(int)
         )
         mask[inside] = letter[at] * label
-        image = np.where(mask[..., None] > 0, top, 0).astype(made.card["dtype"])
+        image = np.where(mask[..., None] > 0, top, 0).astype(experiment.card["dtype"])
         example = {"image": np.repeat(image, channels, -1), "mask": mask, "label": 1}
-        views.append(made.parts.view([example], 0))
+        views.append(experiment.parts.view([example], 0))
     batch = {key: np.stack([v[key] for v in views]) for key in views[0]}
     middle = (batch["image"].max() + batch["image"].min().astype(int)) / 2
     white = batch["image"].mean(-1) > middle

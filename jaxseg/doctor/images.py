@@ -37,10 +37,10 @@ class Look(NamedTuple):
     thumb: np.ndarray | None = None  # f32 [_SIDE ** 2], standardised
 
 
-def scan(made: build.Setup, *, show: bool = True) -> list[Look]:
+def scan(experiment: build.Experiment, *, show: bool = True) -> list[Look]:
     """A Look at every image of every split, in order."""
-    jobs = [(s, i) for s in made.splits.values() for i in range(len(s))]
-    one = functools.partial(_look, view=made.parts.view)
+    jobs = [(s, i) for s in experiment.splits.values() for i in range(len(s))]
+    one = functools.partial(_look, view=experiment.parts.view)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the GIL
         looks = pool.map(one, *zip(*jobs, strict=True))
         return list(convert.track(looks, total=len(jobs), what="Reading", show=show))
@@ -121,7 +121,7 @@ def duplicates(case: Case) -> Finding:
 
 def _known_duplicates(case: Case) -> Finding:
     """What preparation counted, where it did."""
-    extra = case.made.card["extra"]
+    extra = case.experiment.card["extra"]
     known = extra.get("equal_images_in_two_splits")
     if known:
         return _repeated(known, "python -m jaxseg.doctor names them")

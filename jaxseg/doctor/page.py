@@ -18,7 +18,7 @@ _TITLES = {
 
 def header(case: Case) -> str:
     """What was examined."""
-    card, splits = case.made.card, case.made.splits
+    card, splits = case.experiment.card, case.experiment.splits
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
     return (
         f"{case.config.name} ({case.config.recipe}) on {card['name']} "

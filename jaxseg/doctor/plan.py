@@ -18,7 +18,7 @@ _STEPS_PER_EPOCH, _STEPS, _TOO_FEW = 10, 300, 100
 
 def total_steps(case: Case) -> Finding:
     """Enough steps to learn anything; an epoch of a small set is short."""
-    plan, train = case.made.plan, case.made.splits["train"]
+    plan, train = case.experiment.plan, case.experiment.splits["train"]
     images = plan.total_steps * plan.batch_size
     seen = (
         f"{plan.steps_per_epoch:,} steps per epoch, {plan.total_steps:,} in all; "
@@ -40,7 +40,7 @@ def total_steps(case: Case) -> Finding:
 
 def batch_size(case: Case) -> Finding:
     """The batch is smaller than the set, and not too small for batch norm."""
-    size, images = case.made.plan.batch_size, len(case.made.splits["train"])
+    size, images = case.experiment.plan.batch_size, len(case.experiment.splits["train"])
     part = size // case.config.optim.accumulate
     seen = f"{size} images a step, {part} at a time, of {images:,}"
     if size > images:
@@ -50,7 +50,7 @@ def batch_size(case: Case) -> Finding:
             "every step holds some images twice, so it costs more and tells no more",
             f"config.batch_size={images} or less",
         )
-    if part == 1 and "batch_stats" in case.made.abstract.model_state:
+    if part == 1 and "batch_stats" in case.experiment.abstract.model_state:
         return Finding(
             WARNING,
             seen,
@@ -63,13 +63,13 @@ def batch_size(case: Case) -> Finding:
 
 def learning_rate(case: Case) -> Finding:
     """The rate rises, and comes down, within training."""
-    peak, total = case.config.optim.learning_rate, case.made.plan.total_steps
-    warm = round(case.config.optim.warmup_epochs * case.made.plan.steps_per_epoch)
+    peak, total = case.config.optim.learning_rate, case.experiment.plan.total_steps
+    warm = round(case.config.optim.warmup_epochs * case.experiment.plan.steps_per_epoch)
     seen = f"{peak:.3g} after {warm:,} of {total:,} steps"
     drawing = ""
     if case.scan:  # the real function compiles a little
         at = np.linspace(0, total - 1, min(total, draw.WIDTH)).round().astype(np.int32)
-        rates = np.asarray(case.made.rate(at), float)
+        rates = np.asarray(case.experiment.rate(at), float)
         drawing = draw.curve(rates, below=f"step 1 to {total:,}")
         if not rates.max() > 0:
             return Finding(
@@ -101,7 +101,7 @@ def loss_weights(case: Case) -> Finding:
     seen = ", ".join(
         f"{name} {_knots(values)}" for name, values in knots.items() if values.any()
     )
-    params = case.made.abstract.params
+    params = case.experiment.abstract.params
     heads = [p for p in parameter_groups.paths(params) if p.startswith("aux")]
     if heads:
         seen += f"; auxiliary head x {case.config.aux_weight:g}"
@@ -135,8 +135,8 @@ def _knots(values: np.ndarray) -> str:
 
 def sampling_share(case: Case) -> Finding:
     """The sampler gives the share it promises, however many processes read."""
-    made, plan = case.made, case.made.plan
-    positive = made.splits["train"].positive
+    experiment, plan = case.experiment, case.experiment.plan
+    positive = experiment.splits["train"].positive
     epochs = min(_EPOCHS, case.config.epochs)
     target = float(np.mean(plan.shares[:epochs]))
     fed = np.concatenate([positive[plan.order(epoch=e)] for e in range(epochs)])
@@ -154,11 +154,11 @@ def sampling_share(case: Case) -> Finding:
             "look at config.sampler and at the sampler's order()",
         )
     steps = max(1, min(_CUT // plan.batch_size, plan.steps_per_epoch * epochs))
-    whole = _cut(made, steps, 1)
+    whole = _cut(experiment, steps, 1)
     counts = sorted({*_PROCESSES, jax.process_count()})
     counts = [n for n in counts if plan.batch_size % n == 0]
     for processes in counts:
-        cut = _cut(made, steps, processes)
+        cut = _cut(experiment, steps, processes)
         if not np.array_equal(np.sort(cut), np.sort(whole)):
             return Finding(
                 ERROR,
@@ -172,12 +172,12 @@ def sampling_share(case: Case) -> Finding:
     return Finding(OK, f"{seen}; the same batches for {few(counts)} processes")
 
 
-def _cut(made, steps: int, processes: int) -> np.ndarray:
+def _cut(experiment, steps: int, processes: int) -> np.ndarray:
     """i64 [steps, batch]: the examples of each step, as all processes read them."""
-    plan = made.plan
+    plan = experiment.plan
     parts = [
         pipeline.train_batches(
-            made.splits["train"],
+            experiment.splits["train"],
             _index_only,
             plan.order,
             epoch_size=plan.epoch_size,

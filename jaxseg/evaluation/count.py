@@ -1,17 +1,88 @@
-"""One image and its probabilities become a row of exact counts."""
+"""Exact counts of images and their probabilities, each at its native size.
+
+Its probabilities are brought back to that size before anything is counted, and only a
+compact row stays in memory.
+"""
+
+import collections
+import concurrent.futures
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxseg.errors import DataError, NotFinite
+from jaxseg.errors import ConfigError, DataError, NotFinite
 from jaxseg.evaluation import image_threshold
-from jaxseg.evaluation.tally import WHOLE, Tally
+from jaxseg.evaluation.tally import WHOLE, Tally, empty, merge
 from jaxseg.labels import IGNORE
 from jaxseg.metrics import histograms
 from jaxseg.metrics.histogram import joint
 
+Resize = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
-def measure(
+
+def count_split(
+    predictions: Iterable[tuple[int, np.ndarray]],
+    split: Any,
+    *,
+    to_native: Resize,
+    threads: int = 2,
+) -> Tally:
+    """Tally of the predicted images of `split`, each at its native size.
+
+    `predictions` gives (index in the split, probability f32 [H, W, k]) of real images,
+    without padding; of several processes each gives its own share, and their tallies
+    are merged later. For k = 2 only the foreground channel, [H, W, 1], is resized.
+    `split` has len, [i], `ids` and `classes`; it is read from `threads` threads. Raises
+    DataError for an image that comes twice and for labels or probabilities that are
+    none; ConfigError when k is not the number of classes.
+    """
+    k = len(split.classes)
+
+    def one(item: tuple[int, np.ndarray]) -> Tally:
+        index = int(item[0])
+        example = split[index]
+        mask = example["mask"]
+        native = at_native(item[1], mask.shape, k, to_native)
+        facts = {"index": index, "num_classes": k, "name": split.ids[index]}
+        return count_image(native, mask, example["image"], **facts)
+
+    rows = in_threads(one, predictions, threads)
+    return merge(itertools.chain([empty(k)], rows), ids=split.ids)
+
+
+def at_native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
+    """Probability f32 [h, w, k] at native size; [h, w, 1], of foreground, for k = 2."""
+    probability = np.asarray(probability, np.float32)
+    if probability.shape[-1] != k:
+        raise ConfigError(
+            f"The model predicts {probability.shape[-1]} classes, but the data set has "
+            f"{k}: set the model's num_classes to {k}."
+        )
+    if k == 2:
+        probability = np.ascontiguousarray(probability[..., 1:])
+    return np.reshape(to_native(probability, shape), (*shape, probability.shape[-1]))
+
+
+def in_threads(function, items: Iterable, threads: int) -> Iterator:
+    """function(item) of every item in order, at most 2 x threads items in memory."""
+    waiting = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def count_image(
     probability: Float[np.ndarray, "h w k"],
     mask: UInt8[np.ndarray, "h w"],
     image: np.ndarray,

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
+from jaxseg import pictures
 from jaxseg.evaluation import metric_table
 from jaxseg.evaluation.tally import Tally
-from jaxseg.labels import IGNORE
+from jaxseg.postprocess import decision
 from jaxseg.types import Example
 
 
@@ -53,28 +53,6 @@ def choose(
     ]
 
 
-def predict(
-    probability: Float[np.ndarray, "h w k"],
-    mask: UInt8[np.ndarray, "h w"],
-    point: dict[str, Any] | None,
-) -> UInt8[np.ndarray, "h w"]:
-    """Class ids by the rule that was counted (`tally.at_point`), or argmax.
-
-    `probability` may hold the foreground alone. Whether an image becomes empty is
-    decided by its labelled pixels.
-    """
-    if point is None:
-        return probability.argmax(axis=-1).astype(np.uint8)
-    score, labelled = probability[..., -1], mask != IGNORE
-    top, gate = (point.get(key) for key in ("top_threshold", "gate"))
-    top = point["threshold"] if top is None else top
-    area = np.count_nonzero(score[labelled] > np.float32(top))
-    shown = area >= point["min_area"] * np.count_nonzero(labelled)
-    if gate is not None:
-        shown &= float(score[labelled].max(initial=0)) > gate
-    return ((score > np.float32(point["threshold"])) & shown).astype(np.uint8)
-
-
 def draw(
     example: Example,
     probability: Float[np.ndarray, "h w k"],
@@ -89,23 +67,12 @@ def draw(
     k = probability.shape[-1]
     foreground = probability[..., 0] if k == 1 else 1 - probability[..., 0]
     return {
-        "image": _png(grey_or_rgb(example["image"])),
-        "mask": _png(example["mask"]),
-        "probability": _png(np.rint(foreground.clip(0, 1) * 255).astype(np.uint8)),
-        "prediction": _png(predict(probability, example["mask"], point)),
+        "image": pictures.png(pictures.grey_or_rgb(example["image"])),
+        "mask": pictures.png(example["mask"]),
+        "probability": pictures.png(
+            np.rint(foreground.clip(0, 1) * 255).astype(np.uint8)
+        ),
+        "prediction": pictures.png(
+            decision.decide(probability, example["mask"], point)
+        ),
     }
-
-
-def grey_or_rgb(image: np.ndarray) -> np.ndarray:
-    image = image if image.shape[-1] == 3 else image[..., 0]
-    if image.dtype == np.uint8:
-        return image
-    low, high = np.percentile(image, [0.5, 99.5])
-    scaled = (image.astype(np.float64) - low) / max(high - low, 1)
-    return np.rint(scaled.clip(0, 1) * 255).astype(np.uint8)
-
-
-def _png(image: np.ndarray) -> bytes:
-    """OpenCV stores colours as blue, green, red."""
-    flipped = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
-    return cv2.imencode(".png", flipped)[1].tobytes()

@@ -16,22 +16,7 @@ from jaxseg.errors import ConfigError
 from jaxseg.evaluation import metric_table, search
 from jaxseg.evaluation.tally import Applied, Tally, at_point
 from jaxseg.metrics import histograms, overlap
-
-OBJECTIVES = (
-    "dice_pooled",
-    "iou_pooled",
-    "dice_image_skip_empty",
-    "iou_image_skip_empty",
-    "dice_positives",
-    "iou_positives",
-    "dice_kaggle",
-    "iou_kaggle",
-    "matthews_pooled",
-)
-RULES = ("threshold", "triplet", "gate")
-# Shares of the image, so that a point fits images of other sizes: at 1024 x 1024 these
-# are 0, 105, 262, 524, 1049, 2097 and 4194 pixels.
-MIN_AREAS = (0.0, 0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004)
+from jaxseg.postprocess import decision
 
 
 def choose(
@@ -40,7 +25,7 @@ def choose(
     source_split: str,
     split_hash: str,
     objective: str = "dice_pooled",
-    min_areas: Sequence[float] = MIN_AREAS,
+    min_areas: Sequence[float] = decision.MIN_AREAS,
     rule: str = "threshold",
 ) -> dict[str, Any]:
     """The settings of a rule with the highest objective on this tally (k = 2).
@@ -99,8 +84,8 @@ def choose(
 
 def _check(tally: Tally, objective: str, min_areas: Sequence[float], rule: str) -> None:
     for name, given, known in (
-        ("objective", objective, OBJECTIVES),
-        ("rule", rule, RULES),
+        ("objective", objective, decision.OBJECTIVES),
+        ("rule", rule, decision.RULES),
     ):
         if given not in known:
             raise ConfigError(f"{name} {given!r}: choose one of {list(known)}.")

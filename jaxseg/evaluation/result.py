@@ -1,88 +1,19 @@
-"""From probabilities to the numbers of a report: exact counts on the host.
+"""The content of `eval/<split>.json`, and the tables and pictures beside it."""
 
-Every image is scored at its native size: its probabilities are brought back to it
-before anything is counted. Only a compact row stays in memory.
-"""
-
-import collections
-import concurrent.futures
 import csv
 import io
-import itertools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from jaxseg.errors import ConfigError, DataError
-from jaxseg.evaluation import examples, metric_table, temperature
-from jaxseg.evaluation.count import measure
-from jaxseg.evaluation.tally import Applied, Tally, at, check_complete, empty, merge
+from jaxseg.errors import DataError
+from jaxseg.evaluation import count, examples, metric_table, temperature
+from jaxseg.evaluation.tally import Applied, Tally, at, check_complete
 from jaxseg.metrics import bootstrap, curves
-
-Resize = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
-
-
-def score(
-    predictions: Iterable[tuple[int, np.ndarray]],
-    split: Any,
-    *,
-    to_native: Resize,
-    threads: int = 2,
-) -> Tally:
-    """Tally of the predicted images of `split`, each at its native size.
-
-    `predictions` gives (index in the split, probability f32 [H, W, k]) of real images,
-    without padding; of several processes each gives its own share, and their tallies
-    are merged later. For k = 2 only the foreground channel, [H, W, 1], is resized.
-    `split` has len, [i], `ids` and `classes`; it is read from `threads` threads. Raises
-    DataError for an image that comes twice and for labels or probabilities that are
-    none; ConfigError when k is not the number of classes.
-    """
-    k = len(split.classes)
-
-    def one(item: tuple[int, np.ndarray]) -> Tally:
-        index = int(item[0])
-        example = split[index]
-        mask = example["mask"]
-        native = at_native(item[1], mask.shape, k, to_native)
-        facts = {"index": index, "num_classes": k, "name": split.ids[index]}
-        return measure(native, mask, example["image"], **facts)
-
-    measured = in_threads(one, predictions, threads)
-    return merge(itertools.chain([empty(k)], measured), ids=split.ids)
-
-
-def at_native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
-    """Probability f32 [h, w, k] at native size; [h, w, 1], of foreground, for k = 2."""
-    probability = np.asarray(probability, np.float32)
-    if probability.shape[-1] != k:
-        raise ConfigError(
-            f"The model predicts {probability.shape[-1]} classes, but the data set has "
-            f"{k}: set the model's num_classes to {k}."
-        )
-    if k == 2:
-        probability = np.ascontiguousarray(probability[..., 1:])
-    return np.reshape(to_native(probability, shape), (*shape, probability.shape[-1]))
-
-
-def in_threads(function, items: Iterable, threads: int) -> Iterator:
-    """function(item) of every item in order, at most 2 x threads items in memory."""
-    waiting = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def summary(tally: Tally, threshold: float = 0.5) -> dict[str, float | None]:
@@ -205,7 +136,7 @@ def write_examples(
     predictions: Iterable[tuple[int, np.ndarray]],
     *,
     name: str,
-    to_native: Resize,
+    to_native: count.Resize,
 ) -> list[dict[str, Any]]:
     """`<name>_examples.json` and the PNG files it names in `<name>_examples/`.
 
@@ -220,7 +151,7 @@ def write_examples(
             continue
         example = split[int(index)]
         shape, k = example["mask"].shape, len(split.classes)
-        native = at_native(probability, shape, k, to_native)
+        native = count.at_native(probability, shape, k, to_native)
         pictures = examples.draw(example, native, applied.point)
         for kind, content in pictures.items():
             file = f"{int(index):06d}_{kind}.png"

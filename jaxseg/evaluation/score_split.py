@@ -1,21 +1,19 @@
 """Scoring a split with a model: every image once, counted over all processes."""
 
 import collections
-import functools
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
-from jax.sharding import Mesh
 
-from jaxseg.data import pipeline, prepared, resize
-from jaxseg.devices import prefetch, sharding
+from jaxseg.data import prepared
+from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import (
     baselines,
+    count,
     examples,
     operating_point,
     result,
@@ -23,78 +21,11 @@ from jaxseg.evaluation import (
     temperature,
 )
 from jaxseg.evaluation.tally import Applied, Tally, from_arrays, merge, to_arrays
-
-POINT = pathlib.Path("checkpoints") / "operating_point.json"
-
-
-class Scorer(NamedTuple):
-    """What scoring needs besides the parameters and the split."""
-
-    predict: Callable  # (variables, batch) -> probability f32 [b, h, w, k]
-    mesh: Mesh
-    view: pipeline.View
-    per_device_batch: int
-    workers: int
-    timeout: float
-
-    def to_native(self) -> Callable:
-        """(probability, native size) -> probability at that size."""
-        return functools.partial(resize.unfit, mode=self.view.fit)
-
-
-def predictions(
-    scorer: Scorer,
-    variables: Any,
-    split: prepared.Split,
-    only: set[int] | None = None,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, probability f32 [H, W, k]) of this process's images, without padding.
-
-    Every device gets the same number of images at a time whatever the number of
-    devices, and the same ones side by side: so the results are equal bit for bit.
-    `only` names the indices wanted; batches without one of them are not computed.
-    """
-    batch_size = scorer.per_device_batch * jax.device_count()
-    batches = pipeline.eval_batches(
-        split,
-        scorer.view,
-        batch_size=batch_size,
-        process=jax.process_index(),
-        processes=jax.process_count(),
-        workers=scorer.workers,
-    )
-    stream = prefetch.ahead(
-        batches,
-        scorer.mesh,
-        timeout=scorer.timeout,
-        name=lambda k: f"batch {k} of {split.name}",
-    )
-    waiting = None
-    for number, (batch, _) in enumerate(stream):
-        first = number * batch_size
-        skip = only is not None and not any(
-            i in only for i in range(first, first + batch_size)
-        )
-        probability = None if skip else scorer.predict(variables, batch)
-        if waiting is not None:  # the device works on this batch meanwhile
-            yield from _rows(*waiting, only)
-        waiting = None if skip else (batch["index"], probability)
-    if waiting is not None:
-        yield from _rows(*waiting, only)
-
-
-def _rows(index, probability, only) -> Iterator[tuple[int, np.ndarray]]:
-    parts = zip(
-        sharding.local_rows(index), sharding.local_rows(probability), strict=True
-    )
-    for indices, rows in parts:
-        for i, row in zip(indices, rows, strict=True):
-            if i >= 0 and (only is None or int(i) in only):
-                yield int(i), row
+from jaxseg.inference import whole_split
 
 
 def tally(
-    scorer: Scorer,
+    scorer: whole_split.Scorer,
     variables: Any,
     split: prepared.Split,
     *,
@@ -106,12 +37,12 @@ def tally(
     """
 
     def watched():
-        for index, probability in predictions(scorer, variables, split):
+        for index, probability in whole_split.predictions(scorer, variables, split):
             if keep is not None and index in keep:
                 keep[index] = probability
             yield index, probability
 
-    mine = result.score(watched(), split, to_native=scorer.to_native())
+    mine = count.count_split(watched(), split, to_native=scorer.to_native())
     k = len(split.classes)
     parts = sharding.gather(to_arrays(mine))
     return merge([from_arrays(part, num_classes=k) for part in parts], ids=split.ids)
@@ -175,14 +106,14 @@ def judge(
 
 
 def look_again(
-    scorer: Scorer,
+    scorer: whole_split.Scorer,
     variables: Any,
     split: prepared.Split,
     applied: Applied,
     *,
     tolerance: float | None,
 ) -> tuple[list[tuple[int, np.ndarray]], surfaces.Measured | None]:
-    """(predictions of the images to show, what `boundaries` measures on all images).
+    """(predictions of the images to show, what `surfaces` measures on all images).
 
     One pass over the split, and every process gets the results of all. Without a
     tolerance nothing is measured, and only batches with an image to show are computed.
@@ -192,7 +123,9 @@ def look_again(
     only = chosen if tolerance is None else None
 
     def watched():
-        for index, probability in predictions(scorer, variables, split, only):
+        for index, probability in whole_split.predictions(
+            scorer, variables, split, only
+        ):
             if index in chosen:
                 shown[index] = probability
             yield index, probability
@@ -214,7 +147,7 @@ def look_again(
 
 def score_split(
     workdir: pathlib.Path,
-    scorer: Scorer,
+    scorer: whole_split.Scorer,
     variables: Any,
     split: prepared.Split,
     point: dict[str, Any],

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.evaluation import examples, result, surface_rows
+from jaxseg.evaluation import count, surface_rows
 from jaxseg.labels import IGNORE
 from jaxseg.metrics import bootstrap, froc, surface_distance
+from jaxseg.postprocess import decision
 
 Measured = dict[str, np.ndarray]
 # of every image: index, labelled pixels, surface.FIELDS of each foreground class; of
@@ -28,7 +29,7 @@ def measure(
     *,
     point: dict[str, Any] | None,
     tolerance: float,
-    to_native: result.Resize,
+    to_native: count.Resize,
     threads: int = 2,
 ) -> Measured:
     """What `report` and `columns` need of the predicted images of `split`.
@@ -41,11 +42,11 @@ def measure(
 
     def one(item: tuple[int, np.ndarray]) -> Measured:
         index, mask = int(item[0]), split[int(item[0])]["mask"]
-        native = result.at_native(item[1], mask.shape, k, to_native)
-        guess = examples.predict(native, mask, point)
+        native = count.at_native(item[1], mask.shape, k, to_native)
+        guess = decision.decide(native, mask, point)
         return _image(index, mask, guess, native, k, tolerance)
 
-    return join([_empty(k), *result.in_threads(one, predictions, threads)])
+    return join([_empty(k), *count.in_threads(one, predictions, threads)])
 
 
 def _image(index, mask, guess, probability, k: int, tolerance: float) -> Measured:

@@ -36,7 +36,9 @@ def is_sparse(config: ConfigDict) -> bool:
     return sparse_labels.is_sparse(config.supervision.name)
 
 
-def known(config: ConfigDict, card: dict[str, Any], labels: Drawn) -> dict[str, Any]:
+def weighted_card(
+    config: ConfigDict, card: dict[str, Any], labels: Drawn
+) -> dict[str, Any]:
     """The data card with class weights from the labelled pixels alone.
 
     Those of the card were counted on the full masks, which sparse labels hide.

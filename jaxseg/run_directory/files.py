@@ -19,8 +19,10 @@ from typing import Any
 from absl import logging
 
 from jaxseg import errors
+from jaxseg.run_directory import schemas
 
-LOCK, CONFIG, HISTORY = "run.lock", "config.json", "history.csv"
+LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json"
+OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
 
 
 @contextlib.contextmanager
@@ -76,6 +78,23 @@ def read_json(path: str | os.PathLike) -> Any:
         raise errors.DataError(f"{path} does not exist.") from None
     except ValueError as error:
         raise errors.DataError(f"{path} is not readable as JSON: {error}.") from None
+
+
+def write(path: str | os.PathLike, value: Any, schema: Any) -> None:
+    """Writes JSON of the shape `schema`, one of `schemas`; see `write_json`.
+
+    Raises DataError, and writes nothing, where `value` has another shape.
+    """
+    plain = json.loads(json.dumps(value, default=_plain))
+    schemas.check(plain, schema, str(path))
+    write_json(path, plain)
+
+
+def read(path: str | os.PathLike, schema: Any) -> Any:
+    """The content of a JSON file of the shape `schema`; DataError for another one."""
+    value = finite(read_json(path))
+    schemas.check(value, schema, str(path))
+    return value
 
 
 def finite(obj: Any) -> Any:

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from jaxseg import pictures
 from jaxseg.data import sparse_labels
 from jaxseg.data.pipeline import View
 from jaxseg.data.prepared import Split
-from jaxseg.evaluation import examples
 from jaxseg.run_directory import files
 from jaxseg.types import IGNORE
 
@@ -52,7 +52,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     shown, marks = [], dict.fromkeys(range(len(split.classes)), "")
     for k, index in enumerate(choose(labels, len(split.classes), most)):
-        image = examples.grey_or_rgb(view(split, index)["image"])
+        image = pictures.grey_or_rgb(view(split, index)["image"])
         mask = labels.mask(index)
         drawn, used = draw(image, mask)
         names = {"image": f"{k}_image.png", "labels": f"{k}_labels.png"}

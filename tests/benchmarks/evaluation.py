@@ -87,7 +87,7 @@ class Split:
 
 
 def drawing(split, threads):
-    for i, _ in split.predictions():
+    for i, _ in whole_split.predictions():
         split[i]
     return {}
 
@@ -96,8 +96,8 @@ def jaxseg(split, threads, whole=False):
     from jaxseg.evaluation import operating_point, result, temperature
     from jaxseg.metrics import curves
 
-    tally = result.score(
-        split.predictions(), split, to_native=lambda p, size: p, threads=threads
+    tally = count.count_split(
+        whole_split.predictions(), split, to_native=lambda p, size: p, threads=threads
     )
     source = {"source_split": "validation", "split_hash": "other"}
     point = operating_point.choose(tally, **source)
@@ -122,7 +122,7 @@ def scikit_learn(split, threads):
 
     n = split.size**2
     truth, p = np.empty(len(split) * n, bool), np.empty(len(split) * n, np.float32)
-    for i, probability in split.predictions():
+    for i, probability in whole_split.predictions():
         part = slice(i * n, (i + 1) * n)
         truth[part], p[part] = split[i]["mask"].ravel(), probability[..., 1].ravel()
     found, seconds, start = {}, {}, time.perf_counter()

@@ -45,9 +45,9 @@ def test_the_quick_part_reads_hardly_an_image_and_compiles_nothing(
     )
     jax.clear_caches()
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        audit.fast(phantoms.config, phantoms.made)
+        audit.fast(phantoms.config, phantoms.experiment)
         assert not [r for r in caplog.records if r.name.startswith("jax")]
-        phantoms.made.rate(np.arange(3))
+        phantoms.experiment.rate(np.arange(3))
         assert [r for r in caplog.records if r.name.startswith("jax")]
     assert len(reads) == 16  # four images and their masks, in two epochs
 
@@ -88,9 +88,9 @@ def test_images_with_nothing_in_them(tmp_path):
 
 
 def test_a_class_that_one_split_lacks(folder):
-    card = folder.made.card | {"classes": ["background", "square", "rare"]}
+    card = folder.experiment.card | {"classes": ["background", "square", "rare"]}
     splits = {}
-    for name, one in folder.made.splits.items():
+    for name, one in folder.experiment.splits.items():
         three = doctored.picked(one, range(len(one)))
         more = np.ones((len(one), 1), int) * (name != "validation")
         three.__dict__.update(
@@ -107,7 +107,7 @@ def test_a_class_that_one_split_lacks(folder):
 
 
 def test_images_without_labels_in_what_is_scored(folder):
-    split = doctored.picked(folder.made.splits["test"], range(6))
+    split = doctored.picked(folder.experiment.splits["test"], range(6))
     split.pixels[2] = 0
     twin = doctored.splitting(folder, test=split)
     assert doctored.levels(twin, "unlabelled") == {"unlabelled": "warning"}
@@ -127,7 +127,7 @@ def test_settings_that_do_not_go_together(folder, changes, name, level, said):
     config = folder.config.copy_and_resolve_references()
     changes = {"batch_size": 4, "optim.accumulate": 1} | changes
     config.update_from_flattened_dict(changes)
-    plan = folder.made.plan._replace(
+    plan = folder.experiment.plan._replace(
         batch_size=config.batch_size, steps_per_epoch=5, total_steps=500
     )
     twin = doctored.spoiled(folder, plan=plan)._replace(config=config)
@@ -173,7 +173,7 @@ def test_every_loss_there_is_passes(folder, name):
 
 def test_a_scale_that_evaluation_does_not_share(folder):
     def darker(image):
-        return folder.made.parts.normalise(image / 255)
+        return folder.experiment.parts.normalise(image / 255)
 
     twin = doctored.stepping(folder, normalise=darker)
     assert doctored.levels(twin, "value_range") == {"value_range": "error"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support import scored
 
-from jaxseg.evaluation import baselines, metric_table, result
+from jaxseg.evaluation import baselines, count, metric_table
 from jaxseg.metrics import overlap
 
 WHERE = {"split": "test", "split_hash": "t1"}
@@ -16,7 +16,7 @@ def _rows(k, *, swap=(), classes=None):
     for example in split.examples:
         if swap:
             example["mask"][:] = np.repeat(range(k), swap).reshape(10, 10)
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     point = baselines.choose(tally, source_split="v", split_hash="v1")
     rows = baselines.rows(tally, point, classes=classes, **WHERE)
     return split, tally, {row["name"]: row for row in rows}
@@ -78,5 +78,5 @@ def test_all_empty_is_scored_as_a_model_would_be(k):
         (i, np.eye(k, dtype=np.float32)[np.zeros((10, 10), int)])
         for i in range(len(split))
     ]
-    model = result.score(blank, split, to_native=scored.keep)
+    model = count.count_split(blank, split, to_native=scored.keep)
     assert rows["all_empty"]["metrics"] == metric_table.summary(model)

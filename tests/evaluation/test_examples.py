@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support import scored
 
-from jaxseg.evaluation import examples, metric_table, result
+from jaxseg.evaluation import count, examples, metric_table
 from jaxseg.evaluation import tally as tallies
 
 
@@ -15,7 +15,11 @@ def _read(content):
 
 def _tally(n, **kwargs):
     split, predictions = scored.make(n, **kwargs)
-    return split, predictions, result.score(predictions, split, to_native=scored.keep)
+    return (
+        split,
+        predictions,
+        count.count_split(predictions, split, to_native=scored.keep),
+    )
 
 
 def test_best_median_and_worst_by_dice():

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from support import scored
 
-from jaxseg.evaluation import metric_table, result
+from jaxseg.evaluation import count, metric_table
 from jaxseg.metrics import bootstrap, overlap
 
 
 def _rows(k, n=8, **kwargs):
     split, predictions = scored.make(n, k=k)
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     return split, tally, metric_table.rows(tally, split.classes, split.groups, **kwargs)
 
 

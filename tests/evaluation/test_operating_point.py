@@ -8,9 +8,10 @@ import pytest
 from support import scored
 
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import baselines, metric_table, operating_point, result
+from jaxseg.evaluation import baselines, count, metric_table, operating_point
 from jaxseg.evaluation import tally as tallies
 from jaxseg.metrics import histograms, overlap
+from jaxseg.postprocess import decision
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
 
@@ -18,10 +19,10 @@ SOURCE = {"source_split": "validation", "split_hash": "v1"}
 @pytest.fixture(scope="module")
 def tally():
     split, predictions = scored.make(12, seed=1)
-    return result.score(predictions, split, to_native=scored.keep)
+    return count.count_split(predictions, split, to_native=scored.keep)
 
 
-@pytest.mark.parametrize("objective", operating_point.OBJECTIVES)
+@pytest.mark.parametrize("objective", decision.OBJECTIVES)
 def test_choice_is_the_best_of_all(tally, objective):
     areas = (0.0, 0.08, 0.2)
     point = operating_point.choose(
@@ -47,7 +48,7 @@ def test_a_minimum_area_helps_when_small_detections_are_false():
         foreground = (split[index]["mask"] == 1).astype(np.float32)
         foreground[0, 0] = index % 4 == 0  # one wrong pixel in every empty image
         probability[...] = np.stack([1 - foreground, foreground], axis=-1)
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     point = operating_point.choose(
         tally, **SOURCE, objective="dice_kaggle", min_areas=(0.0, 0.01)
     )
@@ -72,7 +73,7 @@ def test_ties_go_to_the_smallest_area(tally):
 
 def test_without_foreground_the_point_stays_at_one_half(caplog):
     split, predictions = scored.make(1)
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     with caplog.at_level(logging.WARNING):
         point = operating_point.choose(tally, **SOURCE)
     assert (point["threshold"], point["min_area"], point["value"]) == (0.5, 0.0, None)
@@ -140,7 +141,7 @@ def test_baselines(tally):
 
 def test_more_than_two_classes_take_the_most_probable():
     split, predictions = scored.make(6, k=3)
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     where = {"split": "test", "split_hash": "t1"}
     assert operating_point.apply(tally, None, **where).point is None
     assert baselines.choose(tally, **SOURCE) is None
@@ -164,7 +165,7 @@ def test_a_point_of_before_still_applies(tally):
     assert old.point == before | {"optimistic": False}
 
 
-@pytest.mark.parametrize("rule", operating_point.RULES)
+@pytest.mark.parametrize("rule", decision.RULES)
 def test_a_stored_point_comes_back_bit_for_bit(tally, rule):
     areas = {"min_areas": (0.05,), "objective": "dice_kaggle"}
     point = operating_point.choose(tally, **SOURCE, rule=rule, **areas)

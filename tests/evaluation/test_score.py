@@ -10,13 +10,20 @@ import pytest
 from support import scored
 
 from jaxseg.errors import ConfigError, DataError, NotFinite
-from jaxseg.evaluation import baselines, examples, metric_table, operating_point, result
+from jaxseg.evaluation import (
+    baselines,
+    count,
+    examples,
+    metric_table,
+    operating_point,
+    result,
+)
 from jaxseg.evaluation import tally as tallies
 from jaxseg.metrics import overlap
 
 
 def _applied(split, predictions):
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     source = {"source_split": "validation", "split_hash": "v1"}
     where = {"split": "test", "split_hash": split.hash}
     point = base = None
@@ -36,7 +43,7 @@ def test_probabilities_are_counted_at_native_size():
         return cv2.resize(probability, size[::-1], interpolation=cv2.INTER_LINEAR)
 
     small = [(i, cv2.resize(p, (8, 8))) for i, p in predictions]
-    tally = result.score(small, split, to_native=to_native)
+    tally = count.count_split(small, split, to_native=to_native)
     assert sorted(sizes) == sorted(e["mask"].shape for e in split.examples)
     for row, (index, probability) in enumerate(small):
         mask = split[index]["mask"]
@@ -49,9 +56,11 @@ def test_probabilities_are_counted_at_native_size():
 @pytest.mark.parametrize("k", [2, 3])
 def test_any_order_threads_and_processes_give_the_same_bits(k):
     split, predictions = scored.make(9, k=k)
-    one = result.score(predictions, split, to_native=scored.keep, threads=1)
+    one = count.count_split(predictions, split, to_native=scored.keep, threads=1)
     shares = [predictions[5:][::-1], [], predictions[:5]]
-    parts = [result.score(s, split, to_native=scored.keep, threads=3) for s in shares]
+    parts = [
+        count.count_split(s, split, to_native=scored.keep, threads=3) for s in shares
+    ]
     arrays = [tallies.to_arrays(t) for t in parts]
     joined = {key: np.concatenate([a[key] for a in arrays]) for key in arrays[0]}
     many = tallies.from_arrays(joined, num_classes=k)
@@ -76,7 +85,7 @@ def test_memory_is_bounded():
             seen["in"] += 1
         return probability
 
-    result.score(stream(), split, to_native=to_native, threads=2)
+    count.count_split(stream(), split, to_native=to_native, threads=2)
     assert seen["in"] == 40 and max(ahead) <= 5
 
 
@@ -84,12 +93,12 @@ def test_what_is_wrong_is_named():
     split, predictions = scored.make(6)
     keep = {"to_native": scored.keep}
     with pytest.raises(DataError, match="more than once: 'scan03'"):
-        result.score([*predictions, predictions[3]], split, **keep)
+        count.count_split([*predictions, predictions[3]], split, **keep)
     with pytest.raises(ConfigError, match="predicts 3 classes, .* num_classes to 2"):
-        result.score(scored.make(1, k=3)[1], split, **keep)
+        count.count_split(scored.make(1, k=3)[1], split, **keep)
     predictions[4][1][:] = np.nan
     with pytest.raises(NotFinite, match="'scan04' range from nan"):
-        result.score(predictions, split, **keep)
+        count.count_split(predictions, split, **keep)
     applied, rows = _applied(*scored.make(6))
     other = scored.make(8)[0]
     with pytest.raises(DataError, match="not scored: 'scan06', 'scan07'"):
@@ -98,12 +107,12 @@ def test_what_is_wrong_is_named():
 
 def test_summary_names_every_metric():
     split, predictions = scored.make(8)
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     found = result.summary(tally)
     assert tuple(found) == overlap.METRICS
     higher = result.summary(tally, threshold=0.75)
     assert higher["recall_pooled"] < found["recall_pooled"]
-    empty = result.score(predictions[:1], split, to_native=scored.keep)
+    empty = count.count_split(predictions[:1], split, to_native=scored.keep)
     assert result.summary(empty)["dice_pooled"] is None
 
 

@@ -7,9 +7,10 @@ import pytest
 from support import scored
 
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import examples, metric_table, operating_point, result, search
+from jaxseg.evaluation import count, metric_table, operating_point, search
 from jaxseg.evaluation import tally as tallies
 from jaxseg.metrics import histograms, overlap
+from jaxseg.postprocess import decision
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
 AREAS = np.array([0.0, 0.08, 0.2])
@@ -18,7 +19,11 @@ AREAS = np.array([0.0, 0.08, 0.2])
 @pytest.fixture(scope="module")
 def made():
     split, predictions = scored.make(12, seed=1)
-    return split, predictions, result.score(predictions, split, to_native=scored.keep)
+    return (
+        split,
+        predictions,
+        count.count_split(predictions, split, to_native=scored.keep),
+    )
 
 
 def _brute(probability, mask, *, threshold, top, area, gate):
@@ -47,7 +52,7 @@ def test_counts_pictures_and_brute_force_agree(seed):
         p[..., 0] = 1 - p[..., 1]
     predictions[3][1][...] = np.array([1, 0])  # no score above any threshold
     split[6]["mask"][:] = 255
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     emptied = 0
     for _ in range(40):
         low, high = sorted(rng.choice(histograms.GRID, 2).tolist())
@@ -63,13 +68,13 @@ def test_counts_pictures_and_brute_force_agree(seed):
             tp, fp = _brute(probability, mask, **rule)
             assert (one["tp"][row], one["fp"][row]) == (tp, fp), (point, index)
             for given in (probability, probability[..., 1:]):
-                shown = examples.predict(given, mask, point)[mask != 255].sum()
+                shown = decision.decide(given, mask, point)[mask != 255].sum()
                 assert shown == tp + fp
             emptied += (tp + fp == 0) and bool((probability[..., 1] > low).any())
     assert emptied > 40  # the rules had work to do
 
 
-@pytest.mark.parametrize("metric", operating_point.OBJECTIVES)
+@pytest.mark.parametrize("metric", decision.OBJECTIVES)
 def test_every_searched_value_is_that_of_the_point(made, metric):
     tally, rng = made[2], np.random.default_rng(0)
     by = {"triplet": search.by_triplet, "gate": search.by_gate}
@@ -121,7 +126,7 @@ def _scene(positives, negatives):
         predictions[i][1][...] = np.stack([1 - p, p], axis=-1).reshape(10, 10, 2)
         mask = (p > 0) if i < len(positives) else p < 0
         split[i]["mask"][:] = mask.reshape(10, 10)
-    return result.score(predictions, split, to_native=scored.keep)
+    return count.count_split(predictions, split, to_native=scored.keep)
 
 
 CHOICE = {"objective": "dice_kaggle", "min_areas": (0.0, 0.05), **SOURCE}
@@ -149,7 +154,7 @@ def test_a_gate_empties_images_without_a_sure_pixel():
     assert point["top_threshold"] == point["threshold"] and point["min_area"] == 0
 
 
-@pytest.mark.parametrize("rule", operating_point.RULES)
+@pytest.mark.parametrize("rule", decision.RULES)
 def test_without_need_the_simplest_rule_is_stored(rule):
     tally = _scene([[(1.0, 20)]], [[(0.0, 1)]])
     point = operating_point.choose(tally, rule=rule, **CHOICE)

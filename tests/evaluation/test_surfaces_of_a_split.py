@@ -14,19 +14,20 @@ from jaxseg.config import check
 from jaxseg.data import pipeline
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import (
+    count,
     operating_point,
-    result,
     score_split,
     surface_rows,
     surfaces,
 )
+from jaxseg.inference import whole_split
 from jaxseg.metrics import froc, surface_distance
 
 FIELD = {name: i for i, name in enumerate(surface_distance.FIELDS)}
 
 
 def _applied(split, predictions, **options):
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     point = None
     if len(split.classes) == 2:
         source = {"source_split": "validation", "split_hash": "v1"}
@@ -129,7 +130,7 @@ def split(tmp_path_factory):
 
 
 def _scorer(per_device_batch):
-    return score_split.Scorer(
+    return whole_split.Scorer(
         predict=jax.jit(_predict),
         mesh=jax.make_mesh(
             (4, 1), ("data", "fsdp"), axis_types=(jax.sharding.AxisType.Auto,) * 2

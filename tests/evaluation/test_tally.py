@@ -11,17 +11,18 @@ from sklearn import metrics as sklearn
 from support import scored
 
 from jaxseg.errors import ConfigError, DataError, NotFinite
-from jaxseg.evaluation import examples, metric_table
+from jaxseg.evaluation import metric_table
 from jaxseg.evaluation import tally as tallies
-from jaxseg.evaluation.count import measure
+from jaxseg.evaluation.count import count_image
 from jaxseg.metrics import histograms
+from jaxseg.postprocess import decision
 
 
 def _measure(split, prediction):
     index, probability = prediction
     example = split[index]
     facts = {"index": index, "num_classes": len(split.classes), "name": example["id"]}
-    return measure(probability, example["mask"], example["image"], **facts)
+    return count_image(probability, example["mask"], example["image"], **facts)
 
 
 def _same(a, b):
@@ -77,12 +78,12 @@ def test_an_area_of_just_the_minimum_stays():
     probability = np.zeros((8, 8, 1), np.float32)
     probability[:4, :4] = 0.9
     mask, image = np.zeros((8, 8), np.uint8), np.zeros((8, 8, 1), np.uint8)
-    found = measure(probability, mask, image, index=0, num_classes=2, name="a")
+    found = count_image(probability, mask, image, index=0, num_classes=2, name="a")
     for area, left in ((0.25, 16), (0.2501, 0)):
         at = tallies.at(found, threshold=0.5, min_area=area)
         assert at.predicted.tolist() == [[64 - left, left]]
         point = {"threshold": 0.5, "min_area": area}
-        assert examples.predict(probability, mask, point).sum() == left
+        assert decision.decide(probability, mask, point).sum() == left
 
 
 def test_a_threshold_off_the_grid_is_refused_with_the_nearest():
@@ -111,11 +112,11 @@ def test_unlabelled_pixels_count_nowhere(k, seed):
     probability = rng.dirichlet(np.ones(k), example["mask"].shape).astype(np.float32)
     image = example["image"].astype(np.uint8 if seed % 2 else np.uint16)
     facts = {"index": 0, "num_classes": k, "name": "a"}
-    plain = measure(probability, example["mask"], image, **facts)
+    plain = count_image(probability, example["mask"], image, **facts)
     pad = ((2, 1), (0, 3))
     mask = np.pad(example["mask"], pad, constant_values=255)
     wide = np.pad(probability, (*pad, (0, 0)), constant_values=0.9)
-    padded = measure(wide, mask, np.pad(image, (*pad, (0, 0))), **facts)
+    padded = count_image(wide, mask, np.pad(image, (*pad, (0, 0))), **facts)
     assert padded.ignored == mask.size - example["mask"].size
     _same(dataclasses.replace(padded, ignored=plain.ignored), plain)
 
@@ -127,11 +128,11 @@ def test_the_order_of_pixels_changes_nothing(seed):
     example, probability = split[1], predictions[1][1]
     order = np.random.default_rng(seed).permutation(example["mask"].size)
     facts = {"index": 0, "num_classes": 2, "name": "a"}
-    one = measure(probability, example["mask"], example["image"], **facts)
+    one = count_image(probability, example["mask"], example["image"], **facts)
     mixed = (x.reshape(-1, 1, x.shape[-1])[order] for x in (probability,))
     mask, image = example["mask"].reshape(-1, 1)[order], example["image"]
     image = image.reshape(-1, 1, 1)[order]
-    _same(one, measure(next(mixed), mask, image, **facts))
+    _same(one, count_image(next(mixed), mask, image, **facts))
 
 
 def test_an_image_twice_or_not_at_all_is_named():

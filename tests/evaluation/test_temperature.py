@@ -10,7 +10,7 @@ from scipy.special import expit, logit
 from support import scored
 
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import result, score_split, temperature
+from jaxseg.evaluation import count, score_split, temperature
 from jaxseg.metrics import calibration, histograms
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
@@ -33,7 +33,7 @@ def _nll(truth, p, t):
 @pytest.fixture(scope="module")
 def tally():
     split, predictions = scored.make(12, seed=1)
-    return result.score(predictions, split, to_native=scored.keep)
+    return count.count_split(predictions, split, to_native=scored.keep)
 
 
 @pytest.mark.parametrize("known", [0.5, 1.0, 1.7, 4.0])
@@ -110,7 +110,7 @@ def test_the_fit_lowers_the_nll_it_says_and_is_frozen(tally):
 def test_images_and_pixels_without_labels_count_nowhere():
     split, predictions = scored.make(5)
     split[2]["mask"][:] = 255
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     report = temperature.report(tally, None, **WHERE)
     assert report["image"]["support"] == 4
     masks = np.concatenate([e["mask"].ravel() for e in split.examples])
@@ -132,7 +132,7 @@ def test_the_images_it_was_fitted_on_are_refused_under_another_name(tally):
 
 def test_without_foreground_there_is_no_temperature(caplog):
     split, predictions = scored.make(1)
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     with caplog.at_level(logging.WARNING):
         found = temperature.fit(tally, **SOURCE)
     assert "one class only" in caplog.text
@@ -148,7 +148,7 @@ def test_runs_from_before_and_more_classes_have_none(tally):
     assert report["temperature"] is report["after_temperature"] is None
     assert report["pixel"]["nll"] > 0
     split, predictions = scored.make(6, k=3)
-    three = result.score(predictions, split, to_native=scored.keep)
+    three = count.count_split(predictions, split, to_native=scored.keep)
     assert temperature.fit(three, **SOURCE) is None
     assert temperature.report(three, None, **WHERE) is None
 

@@ -16,11 +16,10 @@ from support import runs, tiny
 
 from jaxseg import lookup
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import score_split
-from jaxseg.experiment import trained
+from jaxseg.experiment import finished_run
 from jaxseg.run_directory import checkpoint, files
 from jaxseg.train_step import state
-from jaxseg.weights import into_model, published_names
+from jaxseg.weights import into_model, published_names, save
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "support" / "golden"
 
@@ -134,7 +133,7 @@ def run(tmp_path_factory):
     }
     files.write_json(workdir / "config.json", config.to_dict())
     files.write_json(workdir / "run.json", record)
-    _, abstract = trained.expected(config, record)
+    _, abstract = finished_run.expected(config, record)
     manager = checkpoint.open_manager(workdir / "checkpoints")
     for step, value in ((2, 0.5), (4, 0.25)):
         saved = filled(abstract, step)
@@ -142,7 +141,7 @@ def run(tmp_path_factory):
         checkpoint.save(manager, saved, step=step, metrics=metrics)
         checkpoint.check_errors(manager)
     checkpoint.close(manager)
-    files.write_json(workdir / score_split.POINT, {"step": 2})
+    files.write_json(workdir / files.OPERATING_POINT, {"step": 2})
     return workdir, state.evaluated(filled(abstract, 2))
 
 
@@ -189,29 +188,29 @@ def test_the_best_step_is_exported_by_the_command_and_over_no_file(run, tmp_path
 
 def test_a_run_is_exported_whole_under_its_own_names(run):
     workdir, want = run
-    found = trained.load(workdir)
-    assert tiny.leaves_equal(found.variables, want)
-    named, title = trained.arrays(found, format="jaxseg")
+    weights = finished_run.weights(finished_run.load(workdir))
+    assert tiny.leaves_equal(weights.variables, want)
+    named, title = save.arrays(weights, format="jaxseg")
     assert title == "jaxseg"
     got, _ = back(named, want, "swin_upernet")
     assert tiny.leaves_equal(got, want)
-    assert tiny.leaves_equal(trained.read(str(workdir)), named)
+    assert tiny.leaves_equal(finished_run.read_weights(str(workdir)), named)
     with pytest.raises(ConfigError, match=r"'onnx': choose one of \['safetensors'"):
-        trained.arrays(found, format="onnx")
+        save.arrays(weights, format="onnx")
 
 
 def test_a_run_that_is_not_finished_is_refused(run, tmp_path):
     record = json.loads((run[0] / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps({**record, "status": "running"}))
     with pytest.raises(ConfigError, match="not finished .running."):
-        trained.load(tmp_path)
+        finished_run.load(tmp_path)
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced_either(tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_text("mine")
     with pytest.raises(ConfigError, match="is not replaced"):
-        trained.write(path, {"a": np.ones(1)}, {})
+        save.write(path, {"a": np.ones(1)}, {})
     assert path.read_text() == "mine"
     with pytest.raises(ConfigError, match="there is no folder"):
-        trained.check_free(tmp_path / "none" / "a.safetensors")
+        save.check_free(tmp_path / "none" / "a.safetensors")

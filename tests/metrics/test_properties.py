@@ -8,8 +8,9 @@ import pytest
 from hypothesis import strategies
 from support import scored
 
-from jaxseg.evaluation import baselines, metric_table, operating_point, result
+from jaxseg.evaluation import baselines, count, metric_table, operating_point
 from jaxseg.evaluation import tally as tallies
+from jaxseg.postprocess import decision
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
 N = 9
@@ -19,9 +20,9 @@ properties = hypothesis.settings(max_examples=12, deadline=None, derandomize=Tru
 def _tallies(k):
     """One tally an image."""
     split, predictions = scored.make(N, k=k, seed=2)
-    whole = result.score(predictions, split, to_native=scored.keep)
+    whole = count.count_split(predictions, split, to_native=scored.keep)
     parts = [
-        result.score([prediction], split, to_native=scored.keep)
+        count.count_split([prediction], split, to_native=scored.keep)
         for prediction in predictions
     ]
     return split, whole, parts
@@ -49,7 +50,7 @@ def _found(tally, k):
 
 
 def _points(tally):
-    for rule in operating_point.RULES[1:]:
+    for rule in decision.RULES[1:]:
         choice = {"objective": "dice_kaggle", "min_areas": (0.0, 0.05), "rule": rule}
         yield operating_point.choose(tally, **choice, **SOURCE)
 

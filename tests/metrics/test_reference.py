@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics as sklearn
 from support import scored
 
-from jaxseg.evaluation import metric_table, result
-from jaxseg.evaluation.count import measure
+from jaxseg.evaluation import count, metric_table
+from jaxseg.evaluation.count import count_image
 from jaxseg.evaluation.tally import merge
 from jaxseg.metrics import overlap
 from jaxseg.report import derived_numbers
@@ -34,7 +34,7 @@ def _counted(pairs, k=2):
         probability = np.eye(k, dtype=np.float32)[guess]
         image = np.zeros((*mask.shape, 1), np.uint8)
         facts = {"index": i, "num_classes": k, "name": str(i)}
-        rows.append(measure(probability, mask.astype(np.uint8), image, **facts))
+        rows.append(count_image(probability, mask.astype(np.uint8), image, **facts))
     return merge(rows)
 
 
@@ -232,7 +232,7 @@ def test_a_class_without_value_is_said_to_leave_the_mean():
     split, predictions = scored.make(6, k=3)
     for _, p in predictions:
         p[...] = np.eye(3, dtype=np.float32)[np.minimum(p.argmax(-1), 1)]
-    tally = result.score(predictions, split, to_native=scored.keep)
+    tally = count.count_split(predictions, split, to_native=scored.keep)
     rows = metric_table.rows(tally, split.classes, split.groups, resamples=20)
     mean = {r["name"]: r for r in rows if r["class"] == metric_table.MEAN}
     some = {(r["name"], r["class"]): r for r in rows}

@@ -15,6 +15,7 @@ from jaxseg.config import check
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.experiment import build, from_config
+from jaxseg.inference import forward
 from jaxseg.regularisers import image_label
 from jaxseg.train import loop
 from jaxseg.train_step import state, step
@@ -93,12 +94,12 @@ def test_a_network_learns_where_things_are_from_image_labels_alone():
         config.loss = {"image_label": {"weight": 1.0, "sharpness": 5.0}}
     check.check(config)
     terms = from_config.losses(config, CARD)
-    arguments = tiny.arguments(losses=terms, tx=optax.adam(3e-2))
+    settings = tiny.settings(losses=terms, tx=optax.adam(3e-2))
     mesh = sharding.make_mesh(data=0, fsdp=1)
-    init = {k: arguments[k] for k in ("model", "tx")}
+    init = {"model": settings.model, "tx": settings.tx}
     init |= {"image_shape": (16, 16, 1), "ema": False}
     now = state.create(0, state.abstract(mesh, **init), **init)
-    run = jax.jit(functools.partial(step.train_step, **arguments))
+    run = jax.jit(functools.partial(step.train_step, settings=settings))
     for k in range(60):
         batch = tiny.batch(k)
         batch["mask"] = np.full_like(batch["mask"], IGNORE)
@@ -106,7 +107,7 @@ def test_a_network_learns_where_things_are_from_image_labels_alone():
         numbers = jax.device_get(numbers)  # not 60 steps under way at once
     assert numbers["loss/image_label"] < 0.2
     batch = tiny.batch(99)
-    p = step.predict(
+    p = forward.predict(
         state.evaluated(now), batch, model=tiny.Model(), normalise=tiny.normalise
     )[..., 1]
     inside, outside = p[batch["mask"] == 1], p[batch["mask"] == 0]

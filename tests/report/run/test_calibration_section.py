@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import scored
 
-from jaxseg.evaluation import result, temperature
+from jaxseg.evaluation import count, temperature
 from jaxseg.report.run import build, calibration
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
@@ -16,7 +16,7 @@ SOURCE = {"source_split": "validation", "split_hash": "v1"}
 @pytest.fixture(scope="module")
 def tally():
     split, predictions = scored.make(12, seed=1)
-    return result.score(predictions, split, to_native=scored.keep)
+    return count.count_split(predictions, split, to_native=scored.keep)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_what_a_run_does_not_have_is_not_guessed(run, undrawn, tally, lacking):
         split, predictions = scored.make(1)
         if lacking == "everything":
             split[0]["mask"][:] = 255
-        empty = result.score(predictions, split, to_native=scored.keep)
+        empty = count.count_split(predictions, split, to_native=scored.keep)
         found = temperature.fit(empty, **SOURCE)
         block = temperature.report(empty, found, split="test", split_hash="t1")
     _split(run, block)

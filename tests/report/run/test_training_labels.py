@@ -18,7 +18,7 @@ from jaxseg.report import derived_numbers, figures
 from jaxseg.report.read import read
 from jaxseg.report.run import build as run_build
 from jaxseg.report.run import claims, plots, sections, tables, training_labels
-from jaxseg.train import label_pictures, validation
+from jaxseg.train import label_pictures, run_record
 
 CLASSES = ("background", "cell", "debris")
 
@@ -95,7 +95,7 @@ def test_dense_labels_tint_their_pixels_and_large_images_shrink():
 def test_a_run_that_begins_writes_them(tmp_path, name, there):
     config = runs.config("clicks", "smoke", **{"supervision.name": name})
     made = build.load(config, batch_size=8)
-    validation.begin(tmp_path, config, made, {})
+    run_record.begin(tmp_path, config, made, {})
     assert (tmp_path / label_pictures.FOLDER / label_pictures.INDEX).exists() == there
     assert (tmp_path / sparse_labels.FILE).exists() == there
 

@@ -1,0 +1,78 @@
+"""Probabilities of every image of a split, batch by batch over the mesh."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxseg.data import pipeline, prepared, resize
+from jaxseg.devices import prefetch, sharding
+
+
+class Scorer(NamedTuple):
+    """What scoring needs besides the parameters and the split."""
+
+    predict: Callable  # (variables, batch) -> probability f32 [b, h, w, k]
+    mesh: Mesh
+    view: pipeline.View
+    per_device_batch: int
+    workers: int
+    timeout: float
+
+    def to_native(self) -> Callable:
+        """(probability, native size) -> probability at that size."""
+        return functools.partial(resize.unfit, mode=self.view.fit)
+
+
+def predictions(
+    scorer: Scorer,
+    variables: Any,
+    split: prepared.Split,
+    only: set[int] | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, probability f32 [H, W, k]) of this process's images, without padding.
+
+    Every device gets the same number of images at a time whatever the number of
+    devices, and the same ones side by side: so the results are equal bit for bit.
+    `only` names the indices wanted; batches without one of them are not computed.
+    """
+    batch_size = scorer.per_device_batch * jax.device_count()
+    batches = pipeline.eval_batches(
+        split,
+        scorer.view,
+        batch_size=batch_size,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+        workers=scorer.workers,
+    )
+    stream = prefetch.ahead(
+        batches,
+        scorer.mesh,
+        timeout=scorer.timeout,
+        name=lambda k: f"batch {k} of {split.name}",
+    )
+    waiting = None
+    for number, (batch, _) in enumerate(stream):
+        first = number * batch_size
+        skip = only is not None and not any(
+            i in only for i in range(first, first + batch_size)
+        )
+        probability = None if skip else scorer.predict(variables, batch)
+        if waiting is not None:  # the device works on this batch meanwhile
+            yield from _rows(*waiting, only)
+        waiting = None if skip else (batch["index"], probability)
+    if waiting is not None:
+        yield from _rows(*waiting, only)
+
+
+def _rows(index, probability, only) -> Iterator[tuple[int, np.ndarray]]:
+    parts = zip(
+        sharding.local_rows(index), sharding.local_rows(probability), strict=True
+    )
+    for indices, rows in parts:
+        for i, row in zip(indices, rows, strict=True):
+            if i >= 0 and (only is None or int(i) in only):
+                yield int(i), row
