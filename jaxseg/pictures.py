@@ -41,6 +41,7 @@ def small(picture: np.ndarray, side: int = 256) -> np.ndarray:
 
 
 def grey_or_rgb(image: np.ndarray) -> np.ndarray:
+    """u8 [h, w] or [h, w, 3] of an image [h, w, c]; 16 bits are stretched to 8."""
     image = image if image.shape[-1] == 3 else image[..., 0]
     if image.dtype == np.uint8:
         return image
@@ -50,6 +51,7 @@ def grey_or_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def png(image: np.ndarray) -> bytes:
-    """OpenCV stores colours as blue, green, red."""
+    """The PNG bytes of an image u8 [h, w] or [h, w, 3]."""
+    # OpenCV stores colours as blue, green, red
     flipped = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
     return cv2.imencode(".png", flipped)[1].tobytes()

@@ -5,12 +5,12 @@ import dataclasses
 
 import cv2
 import numpy as np
-from support import runs, tiny
 
 from jaxseg.doctor import audit
 from jaxseg.doctor.case import Case
 from jaxseg.experiment import build, from_config
 from jaxseg.train_step import state, step
+from support import runs, tiny
 
 SPLITS = ("train", "validation", "test")
 

@@ -5,9 +5,9 @@ import functools
 import flax.linen as nn
 import jax
 import numpy as np
-from support import tiny
 
 from jaxseg.train_step import optimizer, parameter_groups, state, step
+from support import tiny
 
 
 class Level(nn.Module):

@@ -13,7 +13,7 @@ A film is a sum of attenuations, so ribs, vessels and lines show through each ot
 The frame is the body's: x and y about -1 to 1, y downward, the spine at x = 0.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -39,7 +39,7 @@ class Layers(NamedTuple):
     over: np.ndarray  # folds, tubes, leads, letters
 
 
-def body(rng: np.random.Generator) -> dict[str, Any]:
+def body(rng: np.random.Generator) -> films.Body:
     """Return the anatomy of one patient, which all films of the patient share."""
     return {
         "wall": rng.normal(0, 0.018, (2, 8, 2)) * _WALL_FREEDOM,
@@ -66,7 +66,7 @@ def radiograph(
     *,
     size: int,
     positive: bool,
-    patient: dict[str, Any] | None = None,
+    patient: films.Body | None = None,
     bits: int = 8,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (image [size, size], mask bool [size, size]): a film and its pneumothorax.

@@ -8,6 +8,7 @@ share is exact to one example an epoch.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,13 @@ def share(
 
 
 def order(
-    positive: np.ndarray, *, seed: int, epoch: int, epochs: int, size: int, **options
+    positive: np.ndarray,
+    *,
+    seed: int,
+    epoch: int,
+    epochs: int,
+    size: int,
+    **options: Any,
 ) -> np.ndarray:
     """i64 [size]: the examples of `epoch`, positives spread evenly over it.
 
