@@ -193,7 +193,7 @@ def classifier(
     x: Float[Array, "b h w c"], num_classes: int, *, name: str = "head"
 ) -> Float[Array, "b h w k"]:
     """Float32 logits of each pixel, within the caller's @nn.compact."""
-    # Normal of 0.01: the first predictions are nearly uniform.
+    # Normal of 0.01, as mmsegmentation: the first predictions are nearly uniform.
     init = nn.initializers.normal(0.01)
     return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=init, name=name)(x)
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxseg.errors import ConfigError
-from jaxseg.models import _layers, _swin
+from jaxseg.models import _blocks, _layers, _swin
 from jaxseg.types import Outputs
 
 SIZES = {
@@ -83,12 +83,12 @@ class Model(nn.Module):
         features = backbone(image.astype(dtype), train=train)
         head = UPerHead(self.width, tuple(self.pool_scales), dtype, name="decode_head")
         x = head(features, train=train)
-        logits = _classifier(self.num_classes, "classifier")(x)
+        logits = _blocks.classifier(x, self.num_classes, name="classifier")
         outputs: Outputs = {"logits": _layers.resize(logits, shape)}
         if self.aux:
             conv = _layers.ConvBnRelu(self.aux_channels, dtype=dtype, name="aux_conv")
             x = conv(features[2], train=train)
-            logits = _classifier(self.num_classes, "aux_classifier")(x)
+            logits = _blocks.classifier(x, self.num_classes, name="aux_classifier")
             outputs["aux"] = _layers.resize(logits, shape)
         return outputs
 
@@ -121,12 +121,6 @@ class UPerHead(nn.Module):
         finest = levels[-1].shape[1:3]
         levels = [_layers.resize(x, finest) for x in reversed(levels)]
         return conv(jnp.concatenate(levels, -1), 3, "fpn_bottleneck")
-
-
-def _classifier(num_classes, name):
-    # Normal of 0.01, as mmsegmentation: the first predictions are nearly uniform.
-    init = nn.initializers.normal(0.01)
-    return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=init, name=name)
 
 
 def _backbone_fields(model):
