@@ -1,4 +1,4 @@
-"""Pictures that show at a glance what a model did: image, truth, prediction."""
+"""Draws what a model did as pictures: image, truth, prediction."""
 
 import cv2
 import numpy as np
@@ -16,9 +16,10 @@ def triptych(image: np.ndarray, mask: np.ndarray, prediction: np.ndarray) -> np.
     """
     grey = image if image.shape[-1] == 3 else image[..., :1].repeat(3, axis=-1)
     truth = (mask > 0) & (mask != 255)
-    found = prediction > 0
-    right = found & truth & (prediction == mask)
-    errors = {"tp": right, "fp": found & ~right & (mask != 255), "fn": truth & ~found}
+    positive = prediction > 0
+    right = positive & truth & (prediction == mask)
+    wrong = positive & ~right & (mask != 255)
+    errors = {"tp": right, "fp": wrong, "fn": truth & ~positive}
     return np.concatenate(
         [grey, paint(grey, {"tp": truth}), paint(grey, errors)], axis=1
     )
@@ -40,6 +41,7 @@ def small(picture: np.ndarray, side: int = 256) -> np.ndarray:
 
 
 def grey_or_rgb(image: np.ndarray) -> np.ndarray:
+    """u8 [h, w] or [h, w, 3] of an image [h, w, c]; 16 bits are stretched to 8."""
     image = image if image.shape[-1] == 3 else image[..., 0]
     if image.dtype == np.uint8:
         return image
@@ -49,6 +51,7 @@ def grey_or_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def png(image: np.ndarray) -> bytes:
-    """OpenCV stores colours as blue, green, red."""
+    """The PNG bytes of an image u8 [h, w] or [h, w, 3]."""
+    # OpenCV stores colours as blue, green, red
     flipped = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
     return cv2.imencode(".png", flipped)[1].tobytes()

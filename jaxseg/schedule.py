@@ -1,6 +1,8 @@
-"""A setting that may change over training: a number, or knots to interpolate."""
+"""Evaluates a setting that may change over training: a number, or knots."""
 
+import types
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,20 +20,20 @@ def check(schedule: Schedule, *, name: str) -> None:
         return
     try:
         knots = np.asarray([tuple(knot) for knot in schedule], float)
-        fine = knots.ndim == 2 and knots.shape[1] == 2 and len(knots) > 0
+        valid = knots.ndim == 2 and knots.shape[1] == 2 and len(knots) > 0
     except (TypeError, ValueError):
-        fine = False
-    if fine:
+        valid = False
+    if valid:
         progress = knots[:, 0]
-        fine = np.all(np.diff(progress) > 0) and progress[0] >= 0 and progress[-1] <= 1
-    if not fine:
+        valid = np.all(np.diff(progress) > 0) and progress[0] >= 0 and progress[-1] <= 1
+    if not valid:
         raise ConfigError(
             f"config.{name} is {schedule!r}; give a number, or knots such as "
             "((0.0, 0.8), (1.0, 0.4)) with progress rising from 0 to 1."
         )
 
 
-def at(schedule: Schedule, progress, *, xp=np):
+def at(schedule: Schedule, progress: Any, *, xp: types.ModuleType = np) -> Any:
     """The value at `progress` in [0, 1]; `xp` is numpy, or jax.numpy inside jit.
 
     Inside jit the schedule may also be one number that is traced.

@@ -27,6 +27,7 @@ class Example(TypedDict):
     label: int  # image-level class, -1 = not labelled
     id: str
     group: str  # the unit (patient, slide) that may not straddle two splits
+    instances: NotRequired[np.ndarray]  # u16 or u32 [h, w], object ids; 0 = no object
 
 
 class Batch(TypedDict):

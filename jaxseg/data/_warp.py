@@ -1,4 +1,4 @@
-"""One warp for an image and its mask: where every pixel comes from, and fetching it.
+"""Warps an image and its mask alike: says where every pixel comes from, and fetches it.
 
 Positions are in pixels with the origin at the centre of the image, y before x, so a
 flip or a rotation needs no shift and a flip is exact to the last bit.

@@ -1,4 +1,4 @@
-"""Augmentation of a batch inside jit: one warp and four changes of tone.
+"""Augments a batch inside jit: one warp and four changes of tone.
 
 Every setting is a plain number that is fixed while tracing, and its default changes
 nothing: what is off costs nothing. All settings are magnitudes of a uniform draw, or
@@ -97,8 +97,8 @@ def augment(
     ConfigError while tracing for a setting that is unknown or out of its range, and
     for a bend so strong that it would fold the image over itself.
     """
-    given = dict(locals())  # first, while there is nothing but the arguments
-    _check(given, image.shape)
+    settings = dict(locals())  # first, while there is nothing but the arguments
+    _check(settings, image.shape)
     slots = jnp.arange(image.shape[0])
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
 
@@ -114,7 +114,7 @@ def augment(
         power = jnp.exp(math.log1p(gamma) * u)
         # exp(p log x) is 4 times faster than x ** p on a CPU; 0 stays 0.
         image = _where(on, jnp.exp(_wide(power) * jnp.log(image)), image)
-    image, mask = _geometry(image, mask, keys, given)
+    image, mask = _geometry(image, mask, keys, settings)
     if noise:
         on, u = _draw(keys, _NOISE, noise_probability)
         white = jax.vmap(lambda k: jax.random.normal(k, image.shape[1:]))
@@ -124,23 +124,23 @@ def augment(
     return image, mask
 
 
-def _geometry(image, mask, keys, given):
+def _geometry(image, mask, keys, settings):
     """Flip, affine and elastic as one warp; only what is switched on is traced."""
     batch, height, width, _ = image.shape
-    flips = (given["flip_vertical"], given["flip_horizontal"])
-    low, high = given["scale"]
-    turn = math.radians(given["rotate_degrees"])
-    slant = math.tan(math.radians(given["shear_degrees"]))
-    affine = bool(turn or slant or given["shift"] or (low, high) != (1, 1))
-    if not (any(flips) or affine or given["elastic_pixels"]):
+    flips = (settings["flip_vertical"], settings["flip_horizontal"])
+    low, high = settings["scale"]
+    turn = math.radians(settings["rotate_degrees"])
+    slant = math.tan(math.radians(settings["shear_degrees"]))
+    affine = bool(turn or slant or settings["shift"] or (low, high) != (1, 1))
+    if not (any(flips) or affine or settings["elastic_pixels"]):
         return image, mask
 
     chance = jax.vmap(lambda k: jax.random.uniform(k, (2,)))(_operation(keys, _FLIP))
     flipped = chance < jnp.asarray(flips)[None]
-    if not (affine or given["elastic_pixels"]):
+    if not (affine or settings["elastic_pixels"]):
         return _flip(image, mask, flipped)
 
-    on, u = _draw(keys, _AFFINE, given["affine_probability"], 5)
+    on, u = _draw(keys, _AFFINE, settings["affine_probability"], 5)
     u = jnp.where(on[:, None], u, 0.0)
     middle, half = math.log(high * low) / 2, math.log(high / low) / 2
     matrix = _warp.matrices(
@@ -149,15 +149,19 @@ def _geometry(image, mask, keys, given):
         slant * u[:, 2],
         jnp.where(flipped, -1.0, 1.0),
     )
-    shift = given["shift"] * u[:, 3:] * jnp.asarray([[height, width]])
+    shift = settings["shift"] * u[:, 3:] * jnp.asarray([[height, width]])
     place = jnp.broadcast_to(_warp.grid(height, width), (batch, 2, height, width))
-    if given["elastic_pixels"]:
-        points = (2, given["elastic_cells"] + 3, given["elastic_cells"] + 3)
-        on, u = _draw(keys, _ELASTIC, given["elastic_probability"], math.prod(points))
-        control = _where(on, u.reshape(batch, *points), 0.0) * given["elastic_pixels"]
+    if settings["elastic_pixels"]:
+        points = (2, settings["elastic_cells"] + 3, settings["elastic_cells"] + 3)
+        on, u = _draw(
+            keys, _ELASTIC, settings["elastic_probability"], math.prod(points)
+        )
+        control = (
+            _where(on, u.reshape(batch, *points), 0.0) * settings["elastic_pixels"]
+        )
         place = place + _warp.elastic_field(control, height, width)
     place = _warp.source(place, matrix, shift)
-    return _warp.sample(image, mask, place, sparse=given["sparse"])
+    return _warp.sample(image, mask, place, sparse=settings["sparse"])
 
 
 def _flip(image, mask, flipped):
@@ -194,25 +198,27 @@ def _where(on, changed, image):
     return jnp.where(_wide(on), changed, image)
 
 
-def _check(given, shape):
-    for name in given["unknown"]:
+def _check(settings, shape):
+    for name in settings["unknown"]:
         choices = [*_LIMITS, "scale", "elastic_cells"]
         near = difflib.get_close_matches(name, choices, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose from {choices}."
         raise ConfigError(f"augment has no setting {name!r}: {hint}")
     for name, high in _LIMITS.items():
-        if not (isinstance(given[name], int | float) and 0 <= given[name] <= high):
+        if not (
+            isinstance(settings[name], int | float) and 0 <= settings[name] <= high
+        ):
             raise ConfigError(
-                f"augment.{name} is {given[name]!r}, but must be a number from 0 to "
+                f"augment.{name} is {settings[name]!r}, but must be a number from 0 to "
                 f"{high:g}."
             )
-    scale = given["scale"]
+    scale = settings["scale"]
     if len(scale) != 2 or not 0.1 <= scale[0] <= scale[1] <= 10:
         raise ConfigError(
             f"augment.scale is {tuple(scale)}, but must be (low, high) with "
             "0.1 <= low <= high <= 10; (1, 1) changes nothing."
         )
-    cells, bend = given["elastic_cells"], given["elastic_pixels"]
+    cells, bend = settings["elastic_cells"], settings["elastic_pixels"]
     if not (isinstance(cells, int) and cells >= 1):
         raise ConfigError(f"augment.elastic_cells is {cells!r}, but must be 1 or more.")
     limit = _warp.FOLD_FREE * min(shape[1:3]) / cells

@@ -1,7 +1,7 @@
-"""Stored intensities (8 or 16 bits, any offset) as the 8 bits of a batch.
+"""Turns stored intensities (8 or 16 bits, any offset) into the 8 bits of a batch.
 
 The choice is made once for a data set and stored with the run, so that training,
-evaluation and prediction see the same numbers:
+evaluation and prediction work on the same numbers:
 
     percentile      per image and channel, `low` to `high` percentile -> 0 to 255
     zscore          per image and channel, mean + low * sd to mean + high * sd
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
+from numpy.typing import DTypeLike
 
 from jaxseg.errors import ConfigError
 
@@ -132,13 +133,13 @@ def histogram(image: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(channel, minlength=levels) for channel in flat.T])
 
 
-def no_counts(channels: int, dtype) -> np.ndarray:
-    """Zeros to add `histogram` to."""
+def no_counts(channels: int, dtype: DTypeLike) -> np.ndarray:
+    """Zeros i64 [channels, levels] to add `histogram` to."""
     return np.zeros((channels, np.iinfo(dtype).max + 1), np.int64)
 
 
 def check(
-    mode: str, dtype, low: float | None, high: float | None
+    mode: str, dtype: DTypeLike | None, low: float | None, high: float | None
 ) -> tuple[float | None, float | None]:
     """The window in use, defaults filled in; ConfigError as `to_uint8` says."""
     if mode not in MODES:
@@ -170,7 +171,7 @@ def _unknown(mode: str) -> None:
     )
 
 
-def _check_bits(mode: str, dtype) -> None:
+def _check_bits(mode: str, dtype: DTypeLike) -> None:
     if mode in ("none", "imagenet") and np.dtype(dtype) != np.uint8:
         raise ConfigError(
             f"intensity {mode!r} takes 8-bit images as they are, but these are {dtype};"
@@ -197,7 +198,7 @@ def _core_moments(count: np.ndarray) -> tuple[float, float]:
     return mean, float(np.average((values - mean) ** 2, weights=weight)) ** 0.5
 
 
-def _table(low: float, high: float, dtype) -> np.ndarray:
+def _table(low: float, high: float, dtype: DTypeLike) -> np.ndarray:
     """Every intensity of `dtype` -> u8; a window without width gives 0."""
     levels = np.arange(np.iinfo(dtype).max + 1, dtype=np.float64)
     if not low < high:

@@ -1,7 +1,7 @@
-"""From a prepared split to host batches: decode, fit to one size, batch.
+"""Reads host batches from a prepared split: decodes, fits to one size, batches.
 
 The stream is a pure function of (order, step): examples are numbered, batched, and
-only then cut per process, so any number of processes and workers sees the same global
+only then cut per process, so any number of processes and workers gets the same global
 batches, and a start in the middle costs nothing.
 """
 
@@ -24,7 +24,7 @@ class View:
     """How examples become arrays of one shape: u8 [height, width, channels]."""
 
     size: tuple[int, int]  # height, width
-    fit: str  # see geometry.fit
+    fit: str  # see resize.fit
     intensity: str  # see intensity.to_uint8
     low: float
     high: float
@@ -62,10 +62,10 @@ class _Train:
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         epoch, position = divmod(int(number), self.epoch_size)
         index = int(_order(self.order, epoch)[position])
-        found = self.view(self.split, index)
+        record = self.view(self.split, index)
         if self.labels is not None:
-            found["mask"] = self.labels.mask(index)
-        return found
+            record["mask"] = self.labels.mask(index)
+        return record
 
 
 @functools.lru_cache(maxsize=4)

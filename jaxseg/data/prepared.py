@@ -1,8 +1,8 @@
-"""A prepared data set on disk: a TFDS directory of ArrayRecord files and two sidecars.
+"""Opens a prepared data set: a TFDS directory of ArrayRecord files and two sidecars.
 
 `index.csv` names every example with its group, size and pixels per class, so that
-samplers and splits never decode an image; `card.json` is the data card (`card.py`
-writes both).
+samplers and splits never decode an image; `card.json` is the data card
+(`preparation/card.py` writes both).
 """
 
 import csv
@@ -39,23 +39,31 @@ class Split:
     def __getitem__(self, index: int) -> Example:
         record = source(self.directory, self.name)[int(index)]
         what = f"{self.directory}: {self.name} example {self.ids[index]!r}"
-        found = record["id"].decode()
-        if found != self.ids[index]:
-            raise DataError(f"{what} holds {found!r}; prepare the data set again.")
-        return {
+        name = record["id"].decode()
+        if name != self.ids[index]:
+            raise DataError(f"{what} holds {name!r}; prepare the data set again.")
+        example: Example = {
             "image": records.from_png(record["image"], self.card["channels"], what),
             "mask": records.from_png(record["mask"], 1, what)[..., 0],
             "label": int(record["label"]),
-            "id": found,
+            "id": name,
             "group": record["group"].decode(),
         }
+        if "instances" in record:
+            height = len(example["mask"])
+            example["instances"] = records.instances_from_png(
+                record["instances"], height, what
+            )
+        return example
 
     @property
     def classes(self) -> list[str]:
+        """The name of each class, background first."""
         return self.card["classes"]
 
     @property
     def hash(self) -> str:
+        """The SHA-256 of everything the data card counts of this split."""
         return self.card["split_hash"][self.name]
 
     @property
@@ -65,14 +73,20 @@ class Split:
 
 
 @functools.lru_cache(maxsize=16)
-def source(directory: str, split: str):
+def source(directory: str, split: str) -> Sequence[dict]:
     """Random access to the stored records of one split, PNG bytes undecoded."""
     builder = tfds.builder_from_directory(directory)
-    return builder.as_data_source(split=split, decoders=records.RAW)
+    images = [
+        name
+        for name, feature in builder.info.features.items()
+        if isinstance(feature, tfds.features.Image)
+    ]
+    undecoded = dict.fromkeys(images, tfds.decode.SkipDecoding())
+    return builder.as_data_source(split=split, decoders=undecoded)
 
 
 def open_split(directory: str | pathlib.Path, split: str) -> Split:
-    """The split `split` of the prepared data set in `directory`; else DataError."""
+    """A split of the prepared data set in `directory`; DataError where it has none."""
     card = read_card(directory)
     if split not in card["splits"]:
         raise DataError(

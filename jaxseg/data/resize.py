@@ -1,4 +1,4 @@
-"""Images and masks at the size of the batch, and probabilities back at native size.
+"""Resizes images and masks to the size of the batch, and probabilities back again.
 
 All resizing follows the pixel-centre convention (align_corners=False): the centre of
 pixel i of n lies at (i + 0.5) / n, so nothing shifts on the way there and back.

@@ -1,10 +1,10 @@
-"""Which pixels of the training images are labelled: drawn once, kept with the run.
+"""Draws which pixels of the training images are labelled, once, and stores them.
 
-A pure function of (seed, id of the image, options, mask), at the size the model sees:
-the same every epoch, on every process and after a restart. It is stored as an artifact,
-so that a label budget can be counted and another run can use the very same labels. A
-file of data/supervision/ has `label`, which draws for one mask, or `read`, which brings
-labels that exist.
+The draw is a pure function of (seed, id of the image, options, mask), at the size the
+model sees: the same every epoch, on every process and after a restart. It is stored as
+an artifact, so that a label budget can be counted and another run can use the very same
+labels. A file of data/supervision/ has `label`, which draws for one mask, or `read`,
+which brings labels that exist.
 """
 
 import functools
@@ -49,25 +49,25 @@ class Labels(NamedTuple):
 
 
 def options(block: dict[str, Any], *, seed: int) -> dict[str, Any]:
-    """What of config.supervision the supervision it names uses; `seed` where it has -1.
+    """The settings in `block` (config.supervision) that the supervision it names takes.
 
-    Raises ConfigError for a name that is none.
+    `seed` stands in for a seed of -1. Raises ConfigError for an unknown name, and for
+    less than one annotator.
     """
     module = lookup.find(KIND, block["name"])
-    makes = getattr(module, "label", None) or module.read
-    taken = [n for n in inspect.signature(makes).parameters if n in block]
-    chosen = {name: block[name] for name in taken}
-    own = block["seed"] if block["seed"] >= 0 else seed
-    return {"name": block["name"], "seed": own} | chosen | _annotators(block)
-
-
-def _annotators(block):
     if block["annotators"] < 1:
         raise ConfigError(
             f"config.supervision.annotators is {block['annotators']}; it must be at "
             "least 1."
         )
-    return {"annotators": block["annotators"]}
+    function = getattr(module, "label", None) or module.read
+    names = [n for n in inspect.signature(function).parameters if n in block]
+    return {
+        "name": block["name"],
+        "seed": block["seed"] if block["seed"] >= 0 else seed,
+        **{name: block[name] for name in names},
+        "annotators": block["annotators"],
+    }
 
 
 def is_sparse(name: str) -> bool:
@@ -76,7 +76,7 @@ def is_sparse(name: str) -> bool:
 
 
 def draw(split: Split, view: Any, chosen: dict[str, Any]) -> Labels:
-    """The labels of all images of `split`, as `view` (size and fit) shows them.
+    """The labels of all images of `split`, at the size and fit of `view`.
 
     `chosen` comes from `options`.
     """
@@ -103,8 +103,12 @@ def generator(seed: int, annotator: int, name: str) -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(digest, np.uint32))
 
 
-def from_masks(masks, ids: Sequence[str], chosen: dict[str, Any]) -> Labels:
-    """`Labels` of one mask an image, all of one size."""
+def from_masks(
+    masks: Sequence[UInt8[np.ndarray, "h w"]],
+    ids: Sequence[str],
+    chosen: dict[str, Any],
+) -> Labels:
+    """The Labels in one mask an image, all of one size."""
     places = [np.nonzero(mask != IGNORE) for mask in masks]
     counts = [len(y) for y, _ in places]
     join = functools.partial(np.concatenate, dtype=np.int16, casting="same_kind")
@@ -155,12 +159,12 @@ def read(path: str | os.PathLike) -> Labels:
     """The artifact at `path`; raises DataError when it is none."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
         return Labels(
-            ids=found["ids"].tolist(),
-            size=tuple(found["size"].tolist()),
-            **{n: found[n] for n in ("image", "y", "x", "label")},
-            options=json.loads(str(found["options"])),
+            ids=arrays["ids"].tolist(),
+            size=tuple(arrays["size"].tolist()),
+            **{n: arrays[n] for n in ("image", "y", "x", "label")},
+            options=json.loads(str(arrays["options"])),
         )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} holds no labelled pixels: {error}.") from error
@@ -193,14 +197,14 @@ def short(labels: Labels, classes: Sequence[str]) -> dict[str, int]:
         return {}
     k, n = len(classes), len(labels.ids)
     cell = labels.image.astype(np.int64) * k + labels.label
-    found = np.bincount(cell, minlength=n * k).reshape(n, k)
+    counts = np.bincount(cell, minlength=n * k).reshape(n, k)
     asked = [wanted["negative"]] + [wanted["positive"]] * (k - 1)
-    missing = (found < np.array(asked)).sum(0)
+    missing = (counts < np.array(asked)).sum(0)
     return dict(zip(classes, missing.tolist(), strict=True))
 
 
 def class_weights(labels: Labels, num_classes: int) -> tuple[float, ...]:
     """N / (k n_c) on the labelled pixels; a class without any weighs 1."""
-    found = np.bincount(labels.label, minlength=num_classes)
-    total = found.sum()
-    return tuple(float(total / (num_classes * n)) if n else 1.0 for n in found)
+    counts = np.bincount(labels.label, minlength=num_classes)
+    total = counts.sum()
+    return tuple(float(total / (num_classes * n)) if n else 1.0 for n in counts)

@@ -1,4 +1,4 @@
-"""Batches on the device, one ahead of the step that needs them, under a watchdog."""
+"""Puts batches on the devices one ahead of the step, under a watchdog."""
 
 import queue
 import threading

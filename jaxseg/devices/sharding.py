@@ -1,4 +1,4 @@
-"""One mesh ("data", "fsdp"), made once; how arrays lie on it follows from shapes.
+"""Makes the mesh ("data", "fsdp"), and shards arrays over it by their shapes.
 
 Batches are split over both axes. A parameter is split over "fsdp" along its largest
 divisible axis, when it is large enough to be worth it (ZeRO-3; Rajbhandari et al.,
@@ -6,6 +6,7 @@ divisible axis, when it is large enough to be worth it (ZeRO-3; Rajbhandari et a
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
@@ -34,16 +35,16 @@ def make_mesh(*, data: int, fsdp: int) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Examples are spread over every device."""
+    """The sharding of a batch: examples are spread over every device."""
     return NamedSharding(mesh, P(("data", "fsdp")))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same array on every device."""
+    """The sharding of an array that is the same on every device."""
     return NamedSharding(mesh, P())
 
 
-def state_sharding(shapes, mesh: Mesh):
+def state_sharding(shapes: Any, mesh: Mesh) -> Any:
     """A sharding for every array of a tree of shapes (from `jax.eval_shape`)."""
     fsdp = mesh.shape["fsdp"]
 
@@ -57,7 +58,7 @@ def state_sharding(shapes, mesh: Mesh):
     return jax.tree.map(one, shapes)
 
 
-def put(batch, mesh: Mesh):
+def put(batch: Any, mesh: Mesh) -> Any:
     """The global batch on the mesh, from this process's part of it."""
     sharding = batch_sharding(mesh)
     return jax.tree.map(

@@ -49,7 +49,9 @@ def first_steps(config, experiment: build.Experiment) -> Trained:
     for batch in (first, *(sharding.put(b, experiment.mesh) for b in batches)):
         now, numbers = compiled(now, batch)
         losses.append(float(numbers["loss"]))
-        silent = parameter_groups.silent(optimizer.seen(now.opt_state), chosen.frozen)
+        silent = parameter_groups.silent(
+            optimizer.gradient_means(now.opt_state), chosen.frozen
+        )
         if not silent or not math.isfinite(losses[-1]):
             break
     return Trained(len(losses), losses, silent, compiled.memory_analysis())

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxseg.errors import ConfigError
-from jaxseg.train_step import hold, optimizer, parameter_groups
+from jaxseg.train_step import optimizer, parameter_groups
 
 
 def groups(config: ConfigDict) -> Callable[[Any], parameter_groups.Groups] | None:
@@ -28,9 +28,9 @@ def groups(config: ConfigDict) -> Callable[[Any], parameter_groups.Groups] | Non
 
 
 def held(config: ConfigDict, model: Any) -> Any:
-    """The model as training sees it: `hold.hold`."""
+    """The model as training sees it: `parameter_groups.freeze_model`."""
     c = config.transfer
-    return hold.hold(
+    return parameter_groups.freeze_model(
         model,
         freeze=c.freeze,
         frozen_until=c.frozen_until,
@@ -41,7 +41,7 @@ def held(config: ConfigDict, model: Any) -> Any:
 def overview(config: ConfigDict, state: Any) -> str:
     """Which parameters learn how fast, and which batch norms stay; for the log."""
     c = config.transfer
-    still, moving = hold.norms(state.model_state, c.freeze_norm)
+    still, moving = parameter_groups.frozen_norms(state.model_state, c.freeze_norm)
     chosen = (groups(config) or parameter_groups.groups)(state.params)
     frozen = [p for p, yes in parameter_groups.paths(chosen.frozen).items() if yes]
     loose = {p.rpartition("/")[0] for p in frozen} & moving
@@ -62,4 +62,6 @@ def check_gradients(config: ConfigDict, state: Any) -> None:
     To be asked after `parameter_groups.WATCH` steps of a run.
     """
     chosen = (groups(config) or parameter_groups.groups)(state.params)
-    parameter_groups.check_silent(optimizer.seen(state.opt_state), chosen.frozen)
+    parameter_groups.check_silent(
+        optimizer.gradient_means(state.opt_state), chosen.frozen
+    )

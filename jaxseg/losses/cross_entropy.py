@@ -1,4 +1,4 @@
-"""Cross-entropy of a softmax over k classes, with class weights and label smoothing.
+"""Computes cross-entropy over k classes, with class weights and label smoothing.
 
     loss = 1/n sum_i [(1 - s) w_y (-log p_y) + s/k sum_c w_c (-log p_c)]
 
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxseg.errors import ConfigError
-from jaxseg.losses import _common
+from jaxseg.losses import _pixels
 
 
 def loss(
@@ -40,15 +40,15 @@ def loss(
             f"label_smoothing is {label_smoothing!r}, but must be in [0, 1)."
         )
     classes = logits.shape[-1]
-    logits, truth, counts = _common.prepare(logits, mask)
-    cost = -_common.log_softmax_at(logits, truth)
+    logits, truth, counts = _pixels.prepare(logits, mask)
+    cost = -_pixels.log_softmax_at(logits, truth)
     if class_weights is not None:
-        cost = cost * _common.weight_map(truth, class_weights, classes)
+        cost = cost * _pixels.weight_map(truth, class_weights, classes)
     if label_smoothing:
         each = -jax.nn.log_softmax(logits)
         if class_weights is not None:
-            weights = _common.weights_of(class_weights, classes)
+            weights = _pixels.weights_of(class_weights, classes)
             each = each * weights.reshape(1, 1, 1, -1)
         spread = jnp.mean(each, -1)
         cost = (1 - label_smoothing) * cost + label_smoothing * spread
-    return _common.mean_labelled(cost, counts)
+    return _pixels.mean_labelled(cost, counts)

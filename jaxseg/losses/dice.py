@@ -1,4 +1,4 @@
-"""Soft Dice of each image.
+"""Computes soft Dice of each image.
 
     loss = 1 - (2 sum p y + smooth) / (sum p + sum y + smooth), mean over classes
 
@@ -7,19 +7,19 @@ https://arxiv.org/abs/1606.04797, with plain instead of squared sums, as in Droz
 et al., 2016, https://arxiv.org/abs/1608.04117
 
 What an empty mask means: a class without a pixel in this image can lose by false
-positives alone, 1 - smooth / (sum p + smooth). An empty guess costs nothing. With
-smooth = 1, guessed pixels that sum to 1 cost 0.5, and at 512 x 512 even p = 0.0001
+positives alone, 1 - smooth / (sum p + smooth). An empty prediction costs nothing. With
+smooth = 1, predicted pixels that sum to 1 cost 0.5, and at 512 x 512 even p = 0.0001
 everywhere costs 0.96, so in a set of mostly empty images these rule. Larger `smooth`
 (in pixels), `absent_weight` below 1, or dice_batch soften that. With smooth = 0 the
-cost is 1 for any guess and teaches nothing. `absent_weight` = 0 leaves such classes
-out: Dice of positives only, and an empty image costs 0.
+cost is 1 for any prediction and teaches nothing. `absent_weight` = 0 leaves such
+classes out: Dice of positives only, and an empty image costs 0.
 """
 
 from collections.abc import Sequence
 
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.losses import _common
+from jaxseg.losses import _pixels
 
 
 def loss(
@@ -35,7 +35,7 @@ def loss(
     `smooth` is in pixels. Raises ConfigError for a class that is not there and for
     negative settings.
     """
-    _common.not_negative(smooth=smooth, absent_weight=absent_weight)
-    both, guess, truth = _common.overlap(logits, mask, classes)
-    cost = 1 - _common.ratio(2 * both + smooth, guess + truth + smooth)
-    return _common.mean_classes(cost, truth, absent_weight)
+    _pixels.not_negative(smooth=smooth, absent_weight=absent_weight)
+    both, probability, truth = _pixels.overlap(logits, mask, classes)
+    cost = 1 - _pixels.ratio(2 * both + smooth, probability + truth + smooth)
+    return _pixels.mean_classes(cost, truth, absent_weight)

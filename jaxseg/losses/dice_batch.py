@@ -1,4 +1,4 @@
-"""Soft Dice with all images of the batch pooled into one.
+"""Computes soft Dice with all images of the batch pooled into one.
 
     loss = 1 - (2 sum p y + smooth) / (sum p + sum y + smooth), mean over classes
 
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.losses import _common
+from jaxseg.losses import _pixels
 from jaxseg.types import IGNORE
 
 
@@ -35,9 +35,9 @@ def loss(
 
     Settings and errors as in dice.
     """
-    _common.not_negative(smooth=smooth, absent_weight=absent_weight)
-    sums = _common.overlap(logits, mask, classes)
-    both, guess, truth = (jnp.sum(part, 0) for part in sums)
-    cost = 1 - _common.ratio(2 * both + smooth, guess + truth + smooth)
-    pooled = _common.mean_classes(cost, truth, absent_weight)
+    _pixels.not_negative(smooth=smooth, absent_weight=absent_weight)
+    sums = _pixels.overlap(logits, mask, classes)
+    both, probability, truth = (jnp.sum(part, 0) for part in sums)
+    cost = 1 - _pixels.ratio(2 * both + smooth, probability + truth + smooth)
+    pooled = _pixels.mean_classes(cost, truth, absent_weight)
     return jnp.where(jnp.any(mask != IGNORE, (1, 2)), pooled, 0.0)

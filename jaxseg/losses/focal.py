@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy that looks away from what is already right.
+"""Computes focal loss: cross-entropy that looks away from what is already right.
 
     loss = 1/n sum_i w_y (1 - p_y)^gamma (-log p_y)
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.losses import _common
+from jaxseg.losses import _pixels
 
 # (1 - p)^gamma has an infinite slope at p = 1 for gamma < 1; from here on it has none.
 _SMALLEST = 1e-30
@@ -30,12 +30,12 @@ def loss(
 
     Raises ConfigError for a negative `gamma` and for wrong `class_weights`.
     """
-    _common.not_negative(gamma=gamma)
+    _pixels.not_negative(gamma=gamma)
     classes = logits.shape[-1]
-    logits, truth, counts = _common.prepare(logits, mask)
-    log_p = _common.log_softmax_at(logits, truth)
+    logits, truth, counts = _pixels.prepare(logits, mask)
+    log_p = _pixels.log_softmax_at(logits, truth)
     doubt = jnp.maximum(-jnp.expm1(log_p), _SMALLEST)
     cost = -(doubt**gamma) * log_p
     if class_weights is not None:
-        cost = cost * _common.weight_map(truth, class_weights, classes)
-    return _common.mean_labelled(cost, counts)
+        cost = cost * _pixels.weight_map(truth, class_weights, classes)
+    return _pixels.mean_labelled(cost, counts)

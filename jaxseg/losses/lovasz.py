@@ -1,4 +1,4 @@
-"""Lovász-softmax: a convex surface over the IoU of each image.
+"""Computes Lovász-softmax: a convex surface over the IoU of each image.
 
     loss = mean over classes of  sum_j e_(j) (J_j - J_(j-1))
 
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.losses import _common
+from jaxseg.losses import _pixels
 
 
 def loss(
@@ -32,18 +32,18 @@ def loss(
     0 without labels. Raises ConfigError for a class that is not there and for a
     negative setting.
     """
-    _common.not_negative(absent_weight=absent_weight)
-    logits, truth, counts = _common.prepare(logits, mask)
-    chosen = _common.foreground(classes, logits.shape[-1])
-    guess = jax.nn.softmax(logits)
-    guess = jnp.stack([guess[..., c] for c in chosen], -1)
-    right = _common.is_class(truth, chosen).astype(jnp.float32)  # [b, h, w, n]
-    error = jnp.abs(right - guess) * counts[..., None]
+    _pixels.not_negative(absent_weight=absent_weight)
+    logits, truth, counts = _pixels.prepare(logits, mask)
+    chosen = _pixels.foreground(classes, logits.shape[-1])
+    probability = jax.nn.softmax(logits)
+    probability = jnp.stack([probability[..., c] for c in chosen], -1)
+    right = _pixels.is_class(truth, chosen).astype(jnp.float32)  # [b, h, w, n]
+    error = jnp.abs(right - probability) * counts[..., None]
     flat = [_rows(part) for part in (error, right, counts[..., None] * (1 - right))]
     error, right, wrong = jax.lax.sort([-flat[0], *flat[1:]], num_keys=1)
     slope = jax.lax.stop_gradient(_slope(right, wrong))
     cost = jnp.sum(-error * slope, -1)  # [b, n]
-    return _common.mean_classes(cost, jnp.sum(right, -1), absent_weight)
+    return _pixels.mean_classes(cost, jnp.sum(right, -1), absent_weight)
 
 
 def _rows(part):

@@ -1,4 +1,4 @@
-"""Cross-entropy over sparse labels (clicks, scribbles), the classes on equal terms.
+"""Computes cross-entropy over sparse labels (clicks, scribbles), classes alike.
 
     balance="class":   loss = mean over classes c of  1/n_c sum_(i of c) (-log p_c)
     balance="pixels":  loss = 1/n sum_i (-log p_y)
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxseg.errors import ConfigError
-from jaxseg.losses import _common
+from jaxseg.losses import _pixels
 
 _BALANCES = ("class", "pixels")
 
@@ -36,11 +36,11 @@ def loss(
     """
     if balance not in _BALANCES:
         raise ConfigError(f"balance is {balance!r}: choose one of {[*_BALANCES]}.")
-    logits, truth, counts = _common.prepare(logits, mask)
-    cost = -_common.log_softmax_at(logits, truth)
+    logits, truth, counts = _pixels.prepare(logits, mask)
+    cost = -_pixels.log_softmax_at(logits, truth)
     if balance == "pixels":
-        return _common.mean_labelled(cost, counts)
-    right = _common.is_class(truth, range(logits.shape[-1]))
+        return _pixels.mean_labelled(cost, counts)
+    right = _pixels.is_class(truth, range(logits.shape[-1]))
     number = jnp.sum(right, (1, 2), dtype=jnp.float32)  # [b, k]
     classes = jnp.maximum(jnp.sum(number > 0, -1, keepdims=True), 1)
     share = 1 / (jnp.maximum(number, 1) * classes)

@@ -1,4 +1,4 @@
-"""Tversky loss: Dice with its own price for false positives and false negatives.
+"""Computes Tversky loss: Dice with its own prices for both kinds of false pixels.
 
     loss = mean over classes of 1 - (TP + smooth) / (TP + alpha FP + beta FN + smooth)
 
@@ -8,14 +8,14 @@ beta = 0.7 were best for small lesions: beta above alpha asks for recall.
 alpha = beta = 0.5 is dice with twice the `smooth`; alpha = beta = 1 is soft IoU.
 
 What an empty mask means: as in dice, 1 - smooth / (alpha sum p + smooth), times
-`absent_weight`; nothing when the guess is empty too.
+`absent_weight`; nothing when the prediction is empty too.
 """
 
 from collections.abc import Sequence
 
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.losses import _common
+from jaxseg.losses import _pixels
 
 
 def loss(
@@ -33,10 +33,10 @@ def loss(
     0 without labels. `smooth` is in pixels. Raises ConfigError for a class that is not
     there and for negative settings.
     """
-    _common.not_negative(
+    _pixels.not_negative(
         alpha=alpha, beta=beta, smooth=smooth, absent_weight=absent_weight
     )
-    both, guess, truth = _common.overlap(logits, mask, classes)
-    missed = alpha * (guess - both) + beta * (truth - both)
-    cost = 1 - _common.ratio(both + smooth, both + missed + smooth)
-    return _common.mean_classes(cost, truth, absent_weight)
+    both, probability, truth = _pixels.overlap(logits, mask, classes)
+    missed = alpha * (probability - both) + beta * (truth - both)
+    cost = 1 - _pixels.ratio(both + smooth, both + missed + smooth)
+    return _pixels.mean_classes(cost, truth, absent_weight)

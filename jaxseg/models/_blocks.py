@@ -1,4 +1,4 @@
-"""Parts of the encoder-decoder models: fast forms of pooling, resampling, convolution.
+"""Builds encoder-decoder models from fast forms of pooling, resampling, convolution.
 
 XLA compiles the usual forms of these to slow gradients, above all on CPU: on two cores
 the weight gradient of a 2x2 transposed convolution is 97 times as fast as a matrix
@@ -193,7 +193,7 @@ def classifier(
     x: Float[Array, "b h w c"], num_classes: int, *, name: str = "head"
 ) -> Float[Array, "b h w k"]:
     """Float32 logits of each pixel, within the caller's @nn.compact."""
-    # Normal of 0.01: the first predictions are nearly uniform.
+    # Normal of 0.01, as mmsegmentation: the first predictions are nearly uniform.
     init = nn.initializers.normal(0.01)
     return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=init, name=name)(x)
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite encoder (Tan and Le, 2019, https://arxiv.org/abs/1905.11946).
+"""Encodes images by EfficientNet-Lite (Tan and Le, 2019, https://arxiv.org/abs/1905.11946).
 
 Lite: no squeeze-and-excitation, ReLU6 throughout, stem and head of fixed width. Modules
 are named as in the published PyTorch files: their "_blocks.3._bn0.weight" is
@@ -119,23 +119,3 @@ def _scaled(channels, width):
     wanted = channels * width
     nearest = max(8, int(wanted + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * wanted else nearest
-
-
-_LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "mean": "running_mean",
-    "var": "running_var",
-}
-
-
-def published_name(path: str) -> str:
-    """The published file's name of one leaf of `Classifier`.
-
-    `path` is like "encoder/blocks_3/expand_conv/kernel" or "fc/bias".
-    """
-    module, leaf = path.removeprefix("encoder/").rsplit("/", 1)
-    parts = [f"_{part}" for part in module.split("/")]
-    if len(parts) == 2:  # "_blocks_3"
-        parts[0] = parts[0].replace("_", ".").replace(".", "_", 1)
-    return ".".join([*parts, _LEAVES.get(leaf, leaf)])

@@ -1,4 +1,4 @@
-"""Parts that models share: conv + norm + ReLU, pooling and resizing by matrices.
+"""Defines what models share: conv + norm + ReLU, pooling and resizing by matrices.
 
 Resizing and adaptive pooling are linear and separable, so each is two matrix
 products with small constants. Their gradients are matrix products too: no scatter,

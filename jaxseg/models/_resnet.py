@@ -1,4 +1,4 @@
-"""ResNet encoder (He et al., 2015, https://arxiv.org/abs/1512.03385), version 1.5.
+"""Encodes images by ResNet 1.5 (He et al., 2015, https://arxiv.org/abs/1512.03385).
 
 The stride of a bottleneck sits in its 3x3 convolution, and modules are named as in
 torchvision: its "layer1.0.downsample.0.weight" is "layer1_0/downsample_0/kernel" here.
@@ -72,21 +72,3 @@ class Block(nn.Module):
         if self.stride > 1 or x.shape[-1] != out:
             x = conv_norm(x, out, 1, self.stride, "downsample_0", "downsample_1")
         return nn.relu(x + y)
-
-
-_LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "mean": "running_mean",
-    "var": "running_var",
-}
-
-
-def torchvision_name(path: str) -> str:
-    """torchvision's name of one leaf of `ResNet`'s parameters or statistics.
-
-    `path` is like "layer1_0/downsample_0/kernel".
-    """
-    module, leaf = path.rsplit("/", 1)
-    module = module.replace("/", ".").replace("_", ".")
-    return f"{module}.{_LEAVES.get(leaf, leaf)}"

@@ -1,10 +1,10 @@
-"""Swin Transformer backbone (Liu et al., 2021, https://arxiv.org/abs/2103.14030).
+"""Encodes images by a Swin Transformer.
 
-Numerically equal to the backbone of Hugging Face transformers: windows are always
-partitioned, maps are padded to whole windows before the cyclic shift, and the window
-is never shrunk, however small the map. One difference, in training only: stochastic
-depth drops both branches of a block, as in the paper's own code; transformers drops
-the attention branch alone.
+Liu et al., 2021, https://arxiv.org/abs/2103.14030. Numerically equal to the backbone of
+Hugging Face transformers: windows are always partitioned, maps are padded to whole
+windows before the cyclic shift, and the window is never shrunk, however small the map.
+One difference, in training only: stochastic depth drops both branches of a block, as in
+the paper's own code; transformers drops the attention branch alone.
 
 Weights start as in the paper's code: truncated normal of 0.02 (dense layers and
 position bias), zero biases.

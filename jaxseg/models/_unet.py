@@ -1,4 +1,4 @@
-"""The two halves of U-Nets: maps that shrink and widen, and the way back up.
+"""Builds the two halves of U-Nets: maps that shrink and widen, and the way back up.
 
 Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597. Convolutions keep the size
 of a map, where the paper trims it.
@@ -183,7 +183,13 @@ class Gate(nn.Module):
     extra_conv: bool
 
     @nn.compact
-    def __call__(self, skip, coarse, *, train: bool) -> Float[Array, "b h w c"]:
+    def __call__(
+        self,
+        skip: Float[Array, "b h w c"],
+        coarse: Float[Array, "b y x d"],
+        *,
+        train: bool,
+    ) -> Float[Array, "b h w c"]:
         style, f = self.style, self.features
 
         def conv(x, features, name, *, kernel=1, use_bias=True, dtype=style.dtype):

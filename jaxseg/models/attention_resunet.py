@@ -1,4 +1,4 @@
-"""Attention U-Net with residual blocks.
+"""Segments by an attention U-Net with residual blocks.
 
 Gates by Oktay et al., 2018, https://arxiv.org/abs/1804.03999; residual blocks by He et
 al., 2015, https://arxiv.org/abs/1512.03385, with a convolution in every shortcut, as in

@@ -1,4 +1,4 @@
-"""Attention U-Net (Oktay et al., 2018, https://arxiv.org/abs/1804.03999).
+"""Segments by an attention U-Net (Oktay et al., 2018, https://arxiv.org/abs/1804.03999).
 
 A U-Net whose skips are weighted, pixel by pixel, by what the coarser map looks at. The
 paper leaves the finest skip as it is and supervises deep maps too; here every skip is

@@ -1,4 +1,4 @@
-"""U-Net with an EfficientNet-Lite encoder.
+"""Segments by a U-Net with an EfficientNet-Lite encoder.
 
 Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597 (U-Net); Tan and Le, 2019,
 https://arxiv.org/abs/1905.11946 (EfficientNet). As it stands the encoder is Lite0 and

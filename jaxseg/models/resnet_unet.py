@@ -1,4 +1,4 @@
-"""U-Net with a ResNet encoder.
+"""Segments by a U-Net with a ResNet encoder.
 
 Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597 (U-Net); He et al., 2015,
 https://arxiv.org/abs/1512.03385 (ResNet), with torchvision's layout of weights.

@@ -1,7 +1,8 @@
-"""UPerNet on a Swin backbone: pyramid pooling and feature pyramid over four stages.
+"""Segments by UPerNet on a Swin backbone.
 
-Xiao et al., 2018, https://arxiv.org/abs/1807.10221 (UPerNet); Liu et al., 2021,
-https://arxiv.org/abs/2103.14030 (Swin). Given the same weights it is numerically equal
+Pyramid pooling and a feature pyramid over four stages of the backbone: Xiao et al.,
+2018, https://arxiv.org/abs/1807.10221 (UPerNet); Liu et al., 2021,
+https://arxiv.org/abs/2103.14030 (Swin). With the same weights it is numerically equal
 to `UperNetForSemanticSegmentation` of Hugging Face transformers.
 """
 
@@ -10,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxseg.errors import ConfigError
-from jaxseg.models import _layers, _swin
+from jaxseg.models import _blocks, _layers, _swin
 from jaxseg.types import Outputs
 
 SIZES = {
@@ -82,12 +83,12 @@ class Model(nn.Module):
         features = backbone(image.astype(dtype), train=train)
         head = UPerHead(self.width, tuple(self.pool_scales), dtype, name="decode_head")
         x = head(features, train=train)
-        logits = _classifier(self.num_classes, "classifier")(x)
+        logits = _blocks.classifier(x, self.num_classes, name="classifier")
         outputs: Outputs = {"logits": _layers.resize(logits, shape)}
         if self.aux:
             conv = _layers.ConvBnRelu(self.aux_channels, dtype=dtype, name="aux_conv")
             x = conv(features[2], train=train)
-            logits = _classifier(self.num_classes, "aux_classifier")(x)
+            logits = _blocks.classifier(x, self.num_classes, name="aux_classifier")
             outputs["aux"] = _layers.resize(logits, shape)
         return outputs
 
@@ -122,18 +123,12 @@ class UPerHead(nn.Module):
         return conv(jnp.concatenate(levels, -1), 3, "fpn_bottleneck")
 
 
-def _classifier(num_classes, name):
-    # Normal of 0.01, as mmsegmentation: the first predictions are nearly uniform.
-    init = nn.initializers.normal(0.01)
-    return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=init, name=name)
-
-
 def _backbone_fields(model):
-    """The four fields of the backbone: those given, else those of `size`."""
+    """The four fields of the backbone: those of the model, else those of `size`."""
     fields = {}
     for name, value in SIZES[model.size].items():
-        given = getattr(model, name)
-        value = value if given is None else given
+        own = getattr(model, name)
+        value = value if own is None else own
         fields[name] = value if isinstance(value, int) else tuple(value)
     return fields
 

@@ -1,4 +1,4 @@
-"""U-Net (Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597)."""
+"""Segments by a U-Net (Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597)."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float

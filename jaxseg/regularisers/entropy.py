@@ -1,4 +1,4 @@
-"""Entropy of the guess at the unlabelled pixels: be sure of something.
+"""Computes entropy at the unlabelled pixels: the model is to be sure of something.
 
     loss = 1/n sum_i  1/log k  sum_c (-p_c log p_c)
 
@@ -7,7 +7,8 @@ equally likely. Grandvalet and Bengio, Semi-supervised Learning by Entropy Minim
 2004, https://papers.nips.cc/paper/2740-semi-supervised-learning-by-entropy-minimization
 
 It sharpens what the labels began and knows nothing itself: with a large weight at the
-start of training it makes the first guess certain, right or wrong. Let the weight grow.
+start of training it makes the first prediction certain, right or wrong. Let the weight
+grow.
 """
 
 import math
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.regularisers import _common
+from jaxseg.regularisers import _pixels
 
 
 def loss(
@@ -24,7 +25,7 @@ def loss(
     mask: Integer[Array, "b h w"],
 ) -> Float[Array, "b"]:
     """Mean entropy over the unlabelled pixels, in [0, 1]; 0 where all are labelled."""
-    logits, unlabelled = _common.prepare(logits, mask)
+    logits, unlabelled = _pixels.prepare(logits, mask)
     # First of all, so that labelled pixels, finite or not, change nothing.
     logits = jnp.where(unlabelled[..., None], logits, 0.0)
     log_p = jax.nn.log_softmax(logits)

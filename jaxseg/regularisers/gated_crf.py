@@ -1,4 +1,4 @@
-"""Gated CRF: neighbours that look alike should be guessed alike.
+"""Computes the gated CRF: neighbours that look alike should be predicted alike.
 
     loss = 1/n sum_i sum_(j near i) k_ij (1 - p_i . p_j)
     k_ij = exp(-|x_i - x_j|^2 / (2 sigma_xy^2) - |I_i - I_j|^2 / (2 sigma_rgb^2))
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxseg.errors import ConfigError
-from jaxseg.regularisers import _common
+from jaxseg.regularisers import _pixels
 
 
 def loss(
@@ -45,59 +45,62 @@ def loss(
     `image` is in [0, 1]. Labelled pixels count like the others. Raises ConfigError for
     settings that are not positive.
     """
-    offsets = _common.window(radius)
-    _common.in_range(1e-6, float("inf"), sigma_rgb=sigma_rgb, sigma_xy=sigma_xy)
+    offsets = _pixels.window(radius)
+    _pixels.in_range(1e-6, float("inf"), sigma_rgb=sigma_rgb, sigma_xy=sigma_xy)
     if not isinstance(downsample, int) or downsample < 1:
         raise ConfigError(
             f"downsample is {downsample!r}, but must be a whole number >= 1."
         )
-    logits, _ = _common.prepare(logits, mask)
+    logits, _ = _pixels.prepare(logits, mask)
     image = jax.lax.stop_gradient(image.astype(jnp.float32))
     counts = jnp.ones(mask.shape, jnp.float32)
     if skip_black:
         counts = jnp.any(image != 0, -1).astype(jnp.float32)
-    guess, image, counts = _cells(jax.nn.softmax(logits), image, counts, downsample)
+    probability, image, counts = _cells(
+        jax.nn.softmax(logits), image, counts, downsample
+    )
     messages = _messages(
-        [p * counts for p in jax.lax.stop_gradient(guess)],
+        [p * counts for p in jax.lax.stop_gradient(probability)],
         image,
         offsets,
         sigma_rgb=sigma_rgb,
         sigma_xy=sigma_xy,
     )
     # sum_c m_c (1 - p_c) = sum_j k_ij (1 - p_i . p_j), as the p of a pixel add up to 1
-    pairs = zip(messages, guess, strict=True)
+    pairs = zip(messages, probability, strict=True)
     energy = jnp.sum(counts * sum(m * (1 - p) for m, p in pairs), (1, 2))
     # Its slope is half of the true one, which also has p_i as a neighbour of p_j.
     energy = 2 * energy - jax.lax.stop_gradient(energy)
     return energy / jnp.maximum(jnp.sum(counts, (1, 2)), 1.0)
 
 
-def _messages(guess, image, offsets, *, sigma_rgb, sigma_xy):
+def _messages(probability, image, offsets, *, sigma_rgb, sigma_xy):
     """sum_j k_ij p_j for every class, each [b, h, w]."""
     near, alike = -0.5 / sigma_xy**2, -0.5 / sigma_rgb**2
 
-    def visit(sums, squared, found):
-        theirs, colours = found[: len(guess)], found[len(guess) :]
+    def visit(sums, squared, neighbours):
+        count = len(probability)
+        theirs, colours = neighbours[:count], neighbours[count:]
         change = sum((a - b) ** 2 for a, b in zip(colours, image, strict=True))
         kernel = jnp.exp(near * squared + alike * change)
         return [s + kernel * p for s, p in zip(sums, theirs, strict=True)]
 
-    start = [jnp.zeros_like(p) for p in guess]
-    return _common.walk(visit, start, [*guess, *image], offsets)
+    start = [jnp.zeros_like(p) for p in probability]
+    return _pixels.walk(visit, start, [*probability, *image], offsets)
 
 
-def _cells(guess, image, counts, factor):
-    """Planes of guess and image, and whether cells count, on the coarse grid."""
-    guess, image = _common.planes(guess), _common.planes(image)
+def _cells(probability, image, counts, factor):
+    """Planes of probability and image, and whether cells count, on the coarse grid."""
+    probability, image = _pixels.planes(probability), _pixels.planes(image)
     if factor == 1:
-        return guess, image, counts
+        return probability, image, counts
     number = _sums(counts, factor)
     share = 1 / jnp.maximum(number, 1.0)
-    guess, image = (
+    probability, image = (
         [_sums(plane * counts, factor) * share for plane in part]
-        for part in (guess, image)
+        for part in (probability, image)
     )
-    return guess, image, (number > 0).astype(jnp.float32)
+    return probability, image, (number > 0).astype(jnp.float32)
 
 
 def _sums(plane, factor):

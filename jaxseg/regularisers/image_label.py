@@ -1,4 +1,4 @@
-"""What the whole image shows, as the only label: is there foreground anywhere?
+"""Learns from the label of a whole image: is there foreground anywhere?
 
     z_i = log P_i(any foreground) - log P_i(background)
     Z = 1/r log( 1/n sum_i exp(r z_i) )
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.regularisers import _common
+from jaxseg.regularisers import _pixels
 
 _HUGE = 1e30  # finite, also when multiplied by the sharpness
 
@@ -38,11 +38,11 @@ def loss(
     `label` above 0 means foreground of any class, `sharpness` is r. Raises ConfigError
     for one below 0.001 or from 1000 on.
     """
-    _common.in_range(1e-3, 1e3, sharpness=sharpness)
-    logits, _ = _common.prepare(logits, mask)
-    known = label >= 0
+    _pixels.in_range(1e-3, 1e3, sharpness=sharpness)
+    logits, _ = _pixels.prepare(logits, mask)
+    labelled = label >= 0
     # First of all, so that images without a label, finite or not, change nothing.
-    logits = jnp.where(known[:, None, None, None], logits, 0.0)
+    logits = jnp.where(labelled[:, None, None, None], logits, 0.0)
     odds = jax.nn.logsumexp(logits[..., 1:], axis=-1) - logits[..., 0]
     odds = jnp.clip(odds, -_HUGE, _HUGE)
     # Less the largest before the product, which a compiler may not round on the way.
@@ -50,4 +50,4 @@ def loss(
     mean = jax.nn.logsumexp(sharpness * (odds - top), axis=(1, 2))
     pooled = top[:, 0, 0] + (mean - math.log(mask[0].size)) / sharpness
     cost = jax.nn.softplus(jnp.where(label > 0, -pooled, pooled))
-    return jnp.where(known, cost, 0.0)
+    return jnp.where(labelled, cost, 0.0)

@@ -1,4 +1,4 @@
-"""Pseudo-labels around labelled pixels, where a mean teacher agrees.
+"""Learns pseudo-labels around labelled pixels, where a mean teacher agrees.
 
 An unlabelled pixel i gets the label c = argmax of the teacher's probabilities t_i when
 
@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jaxseg.regularisers import _common
+from jaxseg.regularisers import _pixels
 
 
 def loss(
@@ -42,24 +42,24 @@ def loss(
     `image` is in [0, 1], `teacher` holds probabilities, `radius` is in pixels. Raises
     ConfigError for a radius below 1, a negative colour, a confidence not in [0, 1).
     """
-    offsets = _common.window(radius, disc=True)
-    _common.in_range(0, float("inf"), colour=colour)
-    _common.in_range(0, 1, confidence=confidence)
-    logits, unlabelled = _common.prepare(logits, mask)
+    offsets = _pixels.window(radius, disc=True)
+    _pixels.in_range(0, float("inf"), colour=colour)
+    _pixels.in_range(0, 1, confidence=confidence)
+    logits, unlabelled = _pixels.prepare(logits, mask)
     sure = jnp.max(teacher, -1) > confidence
     wanted = jnp.where(sure & unlabelled, jnp.argmax(teacher, -1), -1)
-    given = jnp.where(unlabelled, 0, mask.astype(jnp.int32) + 1)  # 0 is no label
-    own = _common.planes(jax.lax.stop_gradient(image))
+    labels = jnp.where(unlabelled, 0, mask.astype(jnp.int32) + 1)  # 0 is no label
+    own = _pixels.planes(jax.lax.stop_gradient(image))
 
-    def visit(reached, _, found):
-        label, *colours = found
+    def visit(reached, _, neighbours):
+        label, *colours = neighbours
         near = label == wanted + 1
         for theirs, ours in zip(colours, own, strict=True):
             near &= jnp.abs(theirs - ours) <= colour
         return reached | near
 
     start = jnp.zeros(mask.shape, bool)
-    reached = _common.walk(visit, start, [given, *own], offsets)
+    reached = _pixels.walk(visit, start, [labels, *own], offsets)
     pseudo = jnp.where(reached & (wanted >= 0), wanted, -1)
     return _mean_of_classes(logits, pseudo)
 
@@ -72,7 +72,7 @@ def _mean_of_classes(logits, label):
     classes = jnp.maximum(jnp.sum(number > 0, -1, keepdims=True), 1)
     share = 1 / (jnp.maximum(number, 1) * classes)
     weight = jnp.where(chosen, share[:, None, None], 0.0)
-    # Zero elsewhere first: what is guessed there, finite or not, changes nothing.
+    # Zero elsewhere first: what is predicted there, finite or not, changes nothing.
     log_p = jax.nn.log_softmax(jnp.where(there, logits, 0.0))
     # A sum over the others would be 0 * -inf.
     return -jnp.sum(weight * jnp.where(chosen, log_p, 0.0), (1, 2, 3))

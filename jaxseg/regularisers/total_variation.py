@@ -1,4 +1,4 @@
-"""Total variation of the probabilities: the length of the border, softly.
+"""Computes total variation of the probabilities: the length of the border, softly.
 
     loss = 1/(h w) sum_(y, x) |p(y+1, x) - p(y, x)| + |p(y, x+1) - p(y, x)|
 
@@ -6,9 +6,9 @@ over all pixels of one image, labelled or not, then the mean over the classes. R
 Osher and Fatemi, Nonlinear total variation based noise removal algorithms, 1992,
 https://doi.org/10.1016/0167-2789(92)90242-F , in its form along the axes.
 
-Divided by the number of pixels: a certain guess whose border inside the image has L
-sides of pixels costs L / (h w). One class everywhere costs nothing, so the weight must
-stay small beside that of the labels.
+Divided by the number of pixels: a certain prediction whose border inside the image has
+L sides of pixels costs L / (h w). One class everywhere costs nothing, so the weight
+must stay small beside that of the labels.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxseg.errors import ConfigError
-from jaxseg.regularisers import _common
+from jaxseg.regularisers import _pixels
 
 
 def loss(
@@ -31,7 +31,7 @@ def loss(
 
     Raises ConfigError for a class that is not there.
     """
-    logits, _ = _common.prepare(logits, mask)
+    logits, _ = _pixels.prepare(logits, mask)
     number = logits.shape[-1]
     chosen = tuple(range(1, number) if classes is None else classes)
     if not chosen or len({*chosen} & {*range(number)}) < len(chosen):
@@ -39,8 +39,8 @@ def loss(
             f"classes is {chosen}, but must name some of 0 to {number - 1}, each once, "
             "or be None for all but the background 0."
         )
-    guess = _common.planes(jax.nn.softmax(logits))
-    total = sum(_variation(guess[c]) for c in chosen)
+    probability = _pixels.planes(jax.nn.softmax(logits))
+    total = sum(_variation(probability[c]) for c in chosen)
     return total / (len(chosen) * mask[0].size)
 
 

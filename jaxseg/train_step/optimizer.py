@@ -1,4 +1,4 @@
-"""AdamW with warm-up and cosine; weights decay, biases and norms do not."""
+"""Builds AdamW with warm-up and cosine; weights decay, biases and norms do not."""
 
 import functools
 from collections.abc import Callable
@@ -37,22 +37,23 @@ def make(
     groups: Callable[[Any], Any] | None = None,
     frozen_until: int = 0,
 ) -> optax.GradientTransformation:
-    """The optimiser (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101).
+    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101).
 
     `groups` gives, for parameters, the trees `scales` (times the learning rate, and
-    with it the decay) and `frozen`, as `transfer.groups` does. What is frozen counts in
-    no norm and has no moments; it is let go after `frozen_until` steps, 0 = never.
+    with it the decay) and `frozen`, as `parameter_groups.groups` does. What is frozen
+    counts in no norm and has no moments; it learns after `frozen_until` steps, 0 =
+    never.
     """
     adamw = functools.partial(optax.adamw, weight_decay=weight_decay, mask=decayed)
     clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     if groups is None:
         return optax.chain(*clip, adamw(schedule)) if clip else adamw(schedule)
     # its own Adam from the start, because the correction of Adam's bias counts steps
-    still = optax.set_to_zero()
+    frozen = optax.set_to_zero()
     blind = optax.masked(optax.set_to_zero(), lambda tree: groups(tree).frozen)
     if frozen_until:
         late = adamw(lambda count: schedule(count + frozen_until))
-        still = optax.conditionally_mask(late, lambda step: step >= frozen_until)
+        frozen = optax.conditionally_mask(late, lambda step: step >= frozen_until)
         blind = optax.conditionally_transform(blind, lambda step: step < frozen_until)
 
     def labels(tree):
@@ -62,12 +63,12 @@ def make(
     def scaled(updates, params):
         return jax.tree.map(lambda x, by: x * by, updates, groups(params).scales)
 
-    split = optax.partition({"learns": adamw(schedule), "frozen": still}, labels)
+    split = optax.partition({"learns": adamw(schedule), "frozen": frozen}, labels)
     return optax.chain(blind, *clip, split, optax.stateless(scaled))
 
 
-def seen(opt_state: Any) -> dict[str, jax.Array]:
-    """{path: Adam's mean of the gradients}: 0 where none ever came.
+def gradient_means(opt_state: Any) -> dict[str, jax.Array]:
+    """{path: Adam's mean of the gradients}: 0 where no gradient ever came.
 
     Parameters that are frozen for ever have none and are left out.
     """
@@ -75,15 +76,15 @@ def seen(opt_state: Any) -> dict[str, jax.Array]:
     def is_adam(node) -> bool:
         return isinstance(node, optax.ScaleByAdamState)
 
-    found = {}
+    means = {}
     for node in jax.tree.leaves(opt_state, is_leaf=is_adam):
         if is_adam(node):
             leaves, _ = jax.tree_util.tree_flatten_with_path(node.mu)
-            found |= {"/".join(k.key for k in path): leaf for path, leaf in leaves}
-    return found
+            means |= {"/".join(k.key for k in path): leaf for path, leaf in leaves}
+    return means
 
 
-def decayed(params):
+def decayed(params: Any) -> Any:
     """A tree of bool: True where weight decay applies."""
 
     def one(path, leaf) -> bool:

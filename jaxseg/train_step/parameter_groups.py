@@ -1,4 +1,4 @@
-"""What of a model learns, and how fast: groups of parameters by their path.
+"""Sorts parameters into groups that learn at one rate, or not at all.
 
 A path joins names by "/", as in "encoder/layer1_0/conv1/kernel"; a pattern is matched
 to the whole of it, and * crosses "/" (Python's fnmatch), so "encoder/*" is all of the
@@ -15,9 +15,11 @@ import difflib
 import fnmatch
 import functools
 import re
+import types
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -32,10 +34,10 @@ _STAGE_END = re.compile(r"(?:stage|merge)(\d+)(?:_norm)?")
 
 
 class Groups(NamedTuple):
-    """Trees like the parameters."""
+    """Two trees like the parameters."""
 
     scales: Any  # float: times the learning rate
-    frozen: Any  # bool: still, for a time or for ever
+    frozen: Any  # bool: does not learn, for a time or for ever
 
 
 def groups(
@@ -61,23 +63,23 @@ def groups(
         raise ConfigError(
             f"config.transfer.layer_decay is {layer_decay}; it must be in (0, 1]."
         )
-    known = paths(params)
-    places = depths(known)
-    deepest = max((d for d in places.values() if d is not None), default=None)
+    every = paths(params)
+    depth_of = depths(every)
+    deepest = max((d for d in depth_of.values() if d is not None), default=None)
     if deepest is None and encoder_scale != 1:
-        raise ConfigError(_no_encoder("encoder_scale", known))
+        raise ConfigError(_no_encoder("encoder_scale", every))
     if not deepest and layer_decay != 1:
-        raise ConfigError(_no_encoder("layer_decay", known))
-    frozen = matching(known, freeze, name="freeze")
-    if known and len(frozen) == len(known):
+        raise ConfigError(_no_encoder("layer_decay", every))
+    frozen = matching(every, freeze, name="freeze")
+    if every and len(frozen) == len(every):
         raise ConfigError(
             f"config.transfer.freeze is {tuple(freeze)}, which leaves nothing to train."
         )
 
     def scale(path):
-        if places[path] is None:
+        if depth_of[path] is None:
             return decoder_scale
-        return encoder_scale * layer_decay ** (deepest + 1 - places[path])
+        return encoder_scale * layer_decay ** (deepest + 1 - depth_of[path])
 
     return Groups(_like(params, scale), _like(params, frozen.__contains__))
 
@@ -89,7 +91,7 @@ def idle(
     decoder_scale: float = 1.0,
     layer_decay: float = 1.0,
 ) -> bool:
-    """Whether `groups` with these would change nothing."""
+    """Whether `groups` with these settings would change nothing."""
     return not tuple(freeze) and encoder_scale == decoder_scale == layer_decay == 1
 
 
@@ -99,9 +101,9 @@ def paths(tree: Any) -> dict[str, Any]:
     return {"/".join(str(k.key) for k in path): leaf for path, leaf in leaves}
 
 
-def depths(known: Iterable[str]) -> dict[str, int | None]:
-    """The depth in its encoder of every path; None in the decoder."""
-    halves = {path: _halves(path) for path in known}
+def depths(every: Iterable[str]) -> dict[str, int | None]:
+    """The depth of every path in its encoder; None in the decoder."""
+    halves = {path: _halves(path) for path in every}
     inside = {part: 0 for top, part in halves.values() if top}
     blocks = sorted((p for p in inside if _BLOCK.fullmatch(p)), key=_numbers)
     inside |= {name: i + 1 for i, name in enumerate(blocks)}
@@ -121,29 +123,29 @@ def _halves(path: str) -> tuple[str, str]:
 
 
 def _numbers(block: str) -> tuple[int, int]:
-    """(stage, block) of the name of a block; the stage is 0 where it has none."""
-    found = _BLOCK.fullmatch(block)
-    return int(found[1] or found[2] or 0), int(found[3])
+    """(stage, block) in the name of a block; the stage is 0 where it has none."""
+    match = _BLOCK.fullmatch(block)
+    return int(match[1] or match[2] or 0), int(match[3])
 
 
-def matching(known: Iterable[str], patterns: Iterable[str], *, name: str) -> set[str]:
+def matching(every: Iterable[str], patterns: Iterable[str], *, name: str) -> set[str]:
     """The paths that any pattern matches; ConfigError for one that matches none.
 
     `name` is the key within config.transfer that holds the patterns.
     """
-    known, out = list(known), set()
+    every, out = list(every), set()
     for pattern in patterns:
-        found = {path for path in known if fnmatch.fnmatchcase(path, pattern)}
-        if not found:
-            parents = {p[:i] + "/*" for p in known for i in _slashes(p)}
-            choices = sorted(parents | set(known))
+        matches = {path for path in every if fnmatch.fnmatchcase(path, pattern)}
+        if not matches:
+            parents = {p[:i] + "/*" for p in every for i in _slashes(p)}
+            choices = sorted(parents | set(every))
             near = difflib.get_close_matches(pattern, choices, n=3, cutoff=0.5)
             near = near or [c for c in choices if c.count("/") < 2]
             raise ConfigError(
                 f"config.transfer.{name} has {pattern!r}, which matches nothing; the "
                 f"nearest are {', '.join(map(repr, near[:8]))}."
             )
-        out |= found
+        out |= matches
     return out
 
 
@@ -156,13 +158,73 @@ def _like(tree: Any, fn) -> Any:
     return jax.tree.unflatten(jax.tree.structure(tree), map(fn, paths(tree)))
 
 
-def _no_encoder(name: str, known: Iterable[str]) -> str:
-    tops = sorted({path.split("/")[0] for path in known})
+def _no_encoder(name: str, every: Iterable[str]) -> str:
+    tops = sorted({path.split("/")[0] for path in every})
     blocks = " with numbered blocks" if name == "layer_decay" else ""
     return (
         f"config.transfer.{name} needs a module named encoder or backbone{blocks}, but "
         f"the modules of this model are {', '.join(tops)}; set it to 1."
     )
+
+
+def frozen_norms(
+    model_state: Any, patterns: Iterable[str]
+) -> tuple[set[str], set[str]]:
+    """(batch norms that keep their statistics, those that do not): paths of modules.
+
+    Raises ConfigError for a pattern that matches none.
+    """
+    leaves = paths(model_state.get("batch_stats", {}))
+    every = {path.rpartition("/")[0] for path in leaves}
+    frozen = matching(sorted(every), patterns, name="freeze_norm")
+    return frozen, every - frozen
+
+
+def freeze_model(
+    model: Any,
+    *,
+    freeze: Iterable[str] = (),
+    frozen_until: int = 0,
+    freeze_norm: Iterable[str] = (),
+) -> Any:
+    """The model for training: an object with the `apply` of `model`, or `model` itself.
+
+    Batch norms that match `freeze_norm` normalise by their running statistics, which
+    stay as they are; scale and bias learn unless they are frozen too. Parameters that
+    are frozen for ever (`frozen_until` 0) get no gradient, so that none is computed.
+    """
+    freeze = () if frozen_until else tuple(freeze)
+    freeze_norm = tuple(freeze_norm)
+    if not freeze and not freeze_norm:
+        return model
+
+    def apply(variables, *args, **kwargs):
+        params = variables["params"]
+        rest = {k: v for k, v in variables.items() if k != "params"}
+        frozen = matching(paths(params), freeze, name="freeze")
+        stopped = [
+            jax.lax.stop_gradient(leaf) if path in frozen else leaf
+            for path, leaf in paths(params).items()
+        ]
+        params = jax.tree.unflatten(jax.tree.structure(params), stopped)
+        norms, _ = frozen_norms(rest, freeze_norm)
+        with nn.intercept_methods(functools.partial(_as_in_evaluation, norms)):
+            return model.apply({"params": params, **rest}, *args, **kwargs)
+
+    return types.SimpleNamespace(apply=apply)
+
+
+def _as_in_evaluation(norms: set[str], call, args, kwargs, context):
+    """Calls a module; a batch norm among `norms` as if train were False."""
+    module = context.module
+    if context.method_name == "__call__" and "/".join(module.path) in norms:
+        if "train" in kwargs:
+            kwargs = {**kwargs, "train": False}
+        elif module.use_running_average is None:  # Flax's own takes it here
+            args, kwargs = args[:1], {**kwargs, "use_running_average": True}
+        else:  # or as a field, and then refuses the argument
+            object.__setattr__(module, "use_running_average", True)
+    return call(*args, **kwargs)
 
 
 def table(params: Any, chosen: Groups, *, frozen_until: int) -> str:
@@ -180,13 +242,15 @@ def table(params: Any, chosen: Groups, *, frozen_until: int) -> str:
         parts.setdefault(key, {})[part] = None
     layered = len({key[1] for key in counts if not key[0]}) > 1
     rows = [("group", "parameters", "learning rate x", "frozen until")]
-    for decoder, scale, still in sorted(counts):
+    for key in sorted(counts):
+        decoder, scale, is_frozen = key
         name = "decoder" if decoder else "encoder"
         if layered and not decoder:
-            name += f": {', '.join(parts[decoder, scale, still])}"
+            name += f": {', '.join(parts[key])}"
         until = f"step {frozen_until}" if frozen_until else "the end"
-        count = f"{counts[decoder, scale, still]:,}"
-        rows.append((name, count, f"{scale:.4g}", until if still else "-"))
+        rows.append(
+            (name, f"{counts[key]:,}", f"{scale:.4g}", until if is_frozen else "-")
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}"
@@ -198,21 +262,21 @@ def silent(grads: Any, frozen: Any) -> list[str]:
     """Paths of parameters, not frozen, whose gradient is exactly 0 everywhere.
 
     `grads` may be any tree that is 0 where no gradient ever came, such as Adam's mean
-    over some steps (`optim.seen`). One step alone can be silent for good reasons: drop
-    path, layers that start at 0, a batch without labels.
+    over some steps (`optimizer.gradient_means`). One step alone can be silent for good
+    reasons: drop path, layers that start at 0, a batch without labels.
     """
-    some = jax.jit(functools.partial(jax.tree.map, lambda g: jnp.any(g != 0)))(grads)
-    still = paths(frozen)
-    return [path for path, yes in paths(some).items() if not yes and not still[path]]
+    moved = jax.jit(functools.partial(jax.tree.map, lambda g: jnp.any(g != 0)))(grads)
+    frozen = paths(frozen)
+    return [path for path, yes in paths(moved).items() if not yes and not frozen[path]]
 
 
 def check_silent(grads: Any, frozen: Any) -> None:
-    """Raises ConfigError that names what is `silent`."""
-    dead = silent(grads, frozen)
-    if dead:
+    """Raises ConfigError that names the `silent` parameters, if there are any."""
+    names = silent(grads, frozen)
+    if names:
         raise ConfigError(
-            f"{len(dead)} parameter(s) got no gradient in {WATCH} steps, so the loss "
-            f"does not depend on them: {', '.join(dead[:8])}"
-            f"{', ...' if len(dead) > 8 else ''}; switch the part off, give it a "
+            f"{len(names)} parameter(s) got no gradient in {WATCH} steps, so the loss "
+            f"does not depend on them: {', '.join(names[:8])}"
+            f"{', ...' if len(names) > 8 else ''}; switch the part off, give it a "
             "weight in the loss, or name it in config.transfer.freeze."
         )

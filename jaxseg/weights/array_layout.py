@@ -1,8 +1,8 @@
-"""Arrays of weights between PyTorch's layout and ours, and between shapes.
+"""Turns arrays of weights between PyTorch's layout and ours, and between shapes.
 
 PyTorch has [out, in, height, width], Flax [height, width, in, out]. Shapes differ where
 a model is used for something else than it was published for: other input channels,
-another window, other classes. What is done then is decided here, and said.
+another window, other classes. What is done then is decided here, and reported.
 """
 
 import math

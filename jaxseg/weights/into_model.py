@@ -1,4 +1,4 @@
-"""Published weights for a model, with an account of every parameter.
+"""Loads published weights into a model, with an account of every parameter.
 
 arrays = read("/weights/upernet-swin-base/model.safetensors")
 variables, report = apply(variables, arrays, model_name="swin_upernet", source=...)
@@ -75,18 +75,18 @@ def apply(
     `allow_missing` says (True, or patterns of their names like "aux_classifier/*").
     Raises ConfigError with the names otherwise, before anything is assigned.
     """
-    found = published_names.recognise(arrays, model=model_name, source=source)
+    layout = published_names.recognise(arrays, model=model_name, source=source)
     flat, tree = jax.tree_util.tree_flatten_with_path(variables)
     leaves = {jax.tree_util.keystr(p, simple=True, separator="/"): v for p, v in flat}
     fits, used, problems = {}, set(), []
     for path, leaf in leaves.items():
-        names = found.names(path)
+        names = layout.names(path)
         used.update(names)
-        fits[path], problem = _fit(found, arrays, names, path, tuple(leaf.shape))
+        fits[path], problem = _fit(layout, arrays, names, path, tuple(leaf.shape))
         inside = path.split("/", 1)[1]
         if problem and not _allowed(allow_missing, path, inside, *names):
             problems.append(problem)
-    unused = [_unused(found, n, arrays[n], leaves) for n in arrays if n not in used]
+    unused = [_unused(layout, n, arrays[n], leaves) for n in arrays if n not in used]
     problems += [
         f"{row.name} has no place in the model"
         for row in unused
@@ -95,13 +95,13 @@ def apply(
     if problems or not any(f.kind in ("loaded", "adapted") for f in fits.values()):
         what = weight_files.listed(problems or ["no array fits"], separator="; ")
         raise ConfigError(
-            f"{source} ({found.title}) does not fit the model {model_name}: {what}. "
+            f"{source} ({layout.title}) does not fit the model {model_name}: {what}. "
             "Change the model's fields, or name what may stay out in "
             "config.pretrained.allow_missing."
         )
     rows = [Row(f.kind, p, leaves[p].size, f.why) for p, f in fits.items()]
     values = [leaves[p] if f.value is None else f.value for p, f in fits.items()]
-    report = Report(source, found.title, (*rows, *unused), found.note)
+    report = Report(source, layout.title, (*rows, *unused), layout.note)
     return tree.unflatten(values), report
 
 
@@ -157,29 +157,29 @@ def collect(variables: Any, names: published_names.Format) -> dict[str, np.ndarr
     arrays = {}
     for keys, leaf in jax.tree_util.tree_leaves_with_path(variables):
         path = jax.tree_util.keystr(keys, simple=True, separator="/")
-        known = names.names(path)
-        if known and not names.torch:
-            arrays[known[0]] = np.array(leaf, np.float32)
-        elif known:
-            parts = array_layout.to_torch(np.asarray(leaf), path, len(known))
-            arrays.update(zip(known, parts, strict=True))
-            if known[0].endswith("running_var"):
-                counter = known[0].replace("running_var", "num_batches_tracked")
+        theirs = names.names(path)
+        if theirs and not names.torch:
+            arrays[theirs[0]] = np.array(leaf, np.float32)
+        elif theirs:
+            parts = array_layout.to_torch(np.asarray(leaf), path, len(theirs))
+            arrays.update(zip(theirs, parts, strict=True))
+            if theirs[0].endswith("running_var"):
+                counter = theirs[0].replace("running_var", "num_batches_tracked")
                 arrays[counter] = np.zeros((), np.int64)
     return arrays
 
 
-def _fit(found, arrays, names, path, shape):
+def _fit(layout, arrays, names, path, shape):
     """(Fit of one leaf, what is wrong with it or "")."""
     if not names:
-        return array_layout.Fit("re-initialised", None, found.lacks), ""
+        return array_layout.Fit("re-initialised", None, layout.lacks), ""
     absent = [name for name in names if name not in arrays]
     if absent:
         fit = array_layout.Fit("re-initialised", None, "not in the file")
         return fit, f"{', '.join(absent)} is missing"
     parts = [arrays[name] for name in names]
     if len({part.shape for part in parts}) == 1:
-        if found.torch:
+        if layout.torch:
             value = array_layout.to_ours(parts, path, len(shape))
         else:
             value = np.asarray(parts[0], np.float32)
@@ -191,8 +191,8 @@ def _fit(found, arrays, names, path, shape):
     return fit, f"{', '.join(names)} {shapes} is of another shape than {path} {shape}"
 
 
-def _unused(found, name, array, leaves):
-    for pattern, why in found.extras:
+def _unused(layout, name, array, leaves):
+    for pattern, why in layout.extras:
         if re.fullmatch(pattern, name):
             return Row("unused", name, array.size, why)
     auxiliary = _AUXILIARY.match(name) and not any(map(_AUXILIARY.match, leaves))

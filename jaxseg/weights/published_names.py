@@ -1,8 +1,8 @@
-"""Names and layouts of published weights, both ways; recognised by their names.
+"""Recognises published weights by their names, and gives the names of our leaves.
 
 A format gives, for each leaf of a model's variables ("params/encoder/conv1/kernel"),
 the names that a file has for it: several for a joint projection, none where the file
-knows no such part. `layouts` turns the arrays themselves.
+knows no such part. `array_layout` turns the arrays themselves.
 """
 
 import re
@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.models import _efficientnet, _resnet
 from jaxseg.weights import hf_names
 
 
@@ -23,7 +22,7 @@ class Format(NamedTuple):
     lacks: str = ""  # why leaves without a name stay as initialised
     extras: tuple[tuple[str, str], ...] = ()  # (pattern of names nobody needs, why)
     torch: bool = True  # arrays in PyTorch's layout
-    note: str = (  # said because nothing else would tell
+    note: str = (  # reported because nothing else would tell
         "weights published under these names expect images standardised as "
         "config.data.intensity.mode=imagenet does"
     )
@@ -51,12 +50,7 @@ _TIMM = (  # our module, timm's; {merge} is where it keeps the patch merging
     (r"stage(\d+)_block(\d+)/mlp_in", "layers.{stage}.blocks.{block}.mlp.fc1"),
     (r"stage(\d+)_block(\d+)/mlp_out", "layers.{stage}.blocks.{block}.mlp.fc2"),
 )
-_TIMM_LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "bias_table": "relative_position_bias_table",
-}
+_TIMM_LEAVES = {**hf_names.LEAVES, "bias_table": "relative_position_bias_table"}
 _HF_RESNET = (  # torchvision's part of a name, Hugging Face's
     (r"^conv1\.", "embedder.embedder.convolution."),
     (r"^bn1\.", "embedder.embedder.normalization."),
@@ -129,12 +123,22 @@ def torchvision_resnet() -> Format:
     def names(path):
         if _part(path) != "encoder":
             return ()
-        return (_resnet.torchvision_name(path.split("/", 2)[2]),)
+        return (torchvision_name(path.split("/", 2)[2]),)
 
     extras = (_COUNTER, (r"fc\..*", _WHOLE_IMAGES))
     return Format(
         "torchvision or timm ResNet", "resnet_unet", names, _NO_DECODER, extras
     )
+
+
+def torchvision_name(path: str) -> str:
+    """torchvision's name of one leaf of `_resnet.ResNet`.
+
+    `path` is like "layer1_0/downsample_0/kernel".
+    """
+    module, leaf = path.rsplit("/", 1)
+    module = module.replace("/", ".").replace("_", ".")
+    return f"{module}.{hf_names.LEAVES[leaf]}"
 
 
 def hf_resnet(prefix: str) -> Format:
@@ -143,7 +147,7 @@ def hf_resnet(prefix: str) -> Format:
     def names(path):
         if _part(path) != "encoder":
             return ()
-        name = _resnet.torchvision_name(path.split("/", 2)[2])
+        name = torchvision_name(path.split("/", 2)[2])
         for pattern, theirs in _HF_RESNET:
             name = re.sub(pattern, theirs, name)
         return (prefix + name,)
@@ -158,11 +162,23 @@ def efficientnet() -> Format:
     def names(path):
         if _part(path) not in ("encoder", *_CLASSIFIER):
             return ()
-        return (_efficientnet.published_name(path.split("/", 1)[1]),)
+        return (efficientnet_name(path.split("/", 1)[1]),)
 
     extras = (_COUNTER, (r"_(conv_head|bn1|fc)\..*", _WHOLE_IMAGES))
     title = "EfficientNet-Lite"
     return Format(title, "efficientnet_unet", names, _NO_DECODER, extras)
+
+
+def efficientnet_name(path: str) -> str:
+    """The published file's name of one leaf of `_efficientnet.Classifier`.
+
+    `path` is like "encoder/blocks_3/expand_conv/kernel" or "fc/bias".
+    """
+    module, leaf = path.removeprefix("encoder/").rsplit("/", 1)
+    parts = [f"_{part}" for part in module.split("/")]
+    if len(parts) == 2:  # "_blocks_3"
+        parts[0] = parts[0].replace("_", ".").replace(".", "_", 1)
+    return ".".join([*parts, hf_names.LEAVES[leaf]])
 
 
 def recognise(names: Collection[str], *, model: str, source: str) -> Format:
@@ -171,20 +187,20 @@ def recognise(names: Collection[str], *, model: str, source: str) -> Format:
     Raises DataError for names of no known format, and ConfigError for a format that
     does not fit `model`.
     """
-    found = _recognise(set(names))
-    if found is None:
+    layout = _recognise(set(names))
+    if layout is None:
         some = ", ".join(sorted(names)[:3]) or "nothing"
         raise DataError(
             f"{source} holds {some} ...: these are the names of no known format (Swin "
             "or UPerNet of Hugging Face, Swin of timm, ResNet, EfficientNet-Lite, "
             "jaxseg)."
         )
-    if found.model not in ("", model):
+    if layout.model not in ("", model):
         raise ConfigError(
-            f"{source} holds weights of {found.title}, which fit config.model.name="
-            f"{found.model}, not {model}."
+            f"{source} holds weights of {layout.title}, which fit config.model.name="
+            f"{layout.model}, not {model}."
         )
-    return found
+    return layout
 
 
 def _recognise(names):
@@ -209,12 +225,12 @@ def _recognise(names):
 
 def published(model: str) -> Format:
     """The format in which others can read weights of `model`; else jaxseg's own."""
-    known = {
+    formats = {
         "swin_upernet": hf_upernet,
         "resnet_unet": torchvision_resnet,
         "efficientnet_unet": efficientnet,
     }
-    return known.get(model, own)()
+    return formats.get(model, own)()
 
 
 def _part(path):

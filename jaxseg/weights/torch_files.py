@@ -1,4 +1,4 @@
-"""Arrays of files that PyTorch wrote, read without PyTorch and without running them.
+"""Reads arrays of files that PyTorch wrote, without PyTorch and without running them.
 
 Such a file is a pickle, and a pickle may call any function that can be imported. The
 reader here knows a few names of PyTorch by heart, gives them its own harmless meaning,
@@ -198,15 +198,15 @@ def _resolve(value, numbers, done):
     """
     if id(value) in done:
         return done[id(value)]
-    made = value
+    out = value
     if isinstance(value, _Tensor):
-        made = _array(value, numbers(value.storage.key, value.dtype))
+        out = _array(value, numbers(value.storage.key, value.dtype))
     elif isinstance(value, dict):
-        made = {k: _resolve(v, numbers, done) for k, v in value.items()}
+        out = {k: _resolve(v, numbers, done) for k, v in value.items()}
     elif isinstance(value, list | tuple):
-        made = [_resolve(v, numbers, done) for v in value]
-    done[id(value)] = made
-    return made
+        out = [_resolve(v, numbers, done) for v in value]
+    done[id(value)] = out
+    return out
 
 
 def _array(tensor, flat):

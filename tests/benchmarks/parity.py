@@ -28,15 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support import make_golden, make_golden_encoders
 
-from jaxseg.models import (
-    _resnet,
-    resnet_unet,
-    swin_upernet,
-)
-from jaxseg.weights import (
-    hf_names,
-    into_model,
-)
+from jaxseg.models import _resnet, resnet_unet, swin_upernet
+from jaxseg.weights import into_model
 
 RESNET = "resnet50"
 
@@ -73,7 +66,9 @@ def ours(checkpoint, size, classes, image, cotangent):
     image, cotangent = (x.transpose(0, 2, 3, 1) for x in (image, cotangent))
     init = functools.partial(model.init, train=False)
     shapes = jax.eval_shape(init, jax.random.key(0), image)
-    variables = hf_names.from_hf(checkpoint, shapes)
+    variables, _ = into_model.apply(
+        shapes, checkpoint, model_name="swin_upernet", source="transformers"
+    )
 
     def objective(image):
         out, state = model.apply(

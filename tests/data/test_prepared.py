@@ -1,6 +1,7 @@
 """Prepared data sets: pixels come back exactly, and the card refuses what is wrong."""
 
 import csv
+import hashlib
 import json
 
 import hypothesis
@@ -26,9 +27,9 @@ def _example(name, split="train", *, value=1, group=None, image=None):
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Whatever examples it is given."""
+    """A data set of the examples that the test hands over, with their `split`."""
 
-    name = "given"
+    name = "by_hand"
     VERSION = tfds.core.Version("1.0.0")
     code_path = None
 
@@ -37,7 +38,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self):
-        features = records.features(1, "uint8")
+        instances = any("instances" in e for e in self._examples)
+        features = records.features(1, "uint8", instances=instances)
         return tfds.core.DatasetInfo(builder=self, features=features)
 
     def _split_generators(self, dl_manager):
@@ -55,8 +57,8 @@ def _finish(directory, examples, **kwargs):
     tfds.disable_progress_bar()
     builder = Builder(examples, data_dir=directory)
     builder.download_and_prepare()
-    given = {"classes": ["rest", "thing"], "channels": 1, "source": "here"}
-    card.finish(builder, split_rule="by hand", **(given | kwargs))
+    fields = {"classes": ["rest", "thing"], "channels": 1, "source": "here"}
+    card.finish(builder, split_rule="by hand", **(fields | kwargs))
     return builder.data_path
 
 
@@ -86,6 +88,8 @@ def test_pixels_come_back_bit_for_bit(seed, size, dtype):
         ({"image": np.zeros((4, 5), np.uint8)}, r"\[h, w, c\]"),
         ({"mask": np.zeros((5, 4), np.uint8)}, "same height and width"),
         ({"mask": np.zeros((4, 5), bool)}, "bool"),
+        ({"instances": np.zeros((4, 5), np.int32)}, "uint16 or uint32 of the same"),
+        ({"instances": np.zeros((8, 5), np.uint16)}, "uint16 or uint32 of the same"),
     ],
 )
 def test_records_of_other_kinds_are_refused(change, why):
@@ -106,15 +110,15 @@ def test_the_card_counts_by_hand(tmp_path):
         _example("d", "test"),
     ]
     directory = _finish(tmp_path, examples, refused=[{"file": "e", "reason": "bad"}])
-    found = prepared.read_card(directory)
+    content = prepared.read_card(directory)
     train = {"images": 3, "positives": 2, "groups": 2, "pixels": [53, 4]}
     train |= {"ignored_pixels": 3, "unlabelled_images": 0}
-    assert found["splits"]["train"] == train
-    assert found["class_weights"] == [57 / (2 * 53), 57 / (2 * 4)]
-    assert found["sizes"] == {"min": [4, 5], "max": [4, 5], "distinct": 1}
-    assert found["refused"] == [{"file": "e", "reason": "bad"}]
+    assert content["splits"]["train"] == train
+    assert content["class_weights"] == [57 / (2 * 53), 57 / (2 * 4)]
+    assert content["sizes"] == {"min": [4, 5], "max": [4, 5], "distinct": 1}
+    assert content["refused"] == [{"file": "e", "reason": "bad"}]
     split = prepared.open_split(directory, "train")
-    assert split.hash == found["split_hash"]["train"] != found["split_hash"]["test"]
+    assert split.hash == content["split_hash"]["train"] != content["split_hash"]["test"]
     assert sorted(split.ids) == ["a", "b", "c"] and len(split) == 3
     for i, name in enumerate(split.ids):
         expected = next(e for e in examples if e["id"] == name)
@@ -176,7 +180,15 @@ def test_an_index_of_other_data_is_noticed(tmp_path):
 
 
 def test_the_card_is_plain_json(tmp_path):
-    directory = _finish(tmp_path, [_example("a")], extra={"key": [1, "two"]})
-    found = json.loads((directory / "card.json").read_text())
-    assert found == prepared.read_card(directory)
-    assert found["extra"] == {"key": [1, "two"]} and found["source"] == "here"
+    directory = _finish(
+        tmp_path, [_example("a")], options={"seed": 1}, extra={"key": [1, "two"]}
+    )
+    content = json.loads((directory / "card.json").read_text())
+    assert content == prepared.read_card(directory) and content["source"] == "here"
+    table = (directory / "splits.csv").read_bytes()
+    assert table == b"id,group,split\na,a,train\n"
+    assert content["extra"] == {
+        "options": {"seed": 1},
+        "splits_sha256": hashlib.sha256(table).hexdigest(),
+        "key": [1, "two"],
+    }

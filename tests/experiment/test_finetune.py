@@ -10,38 +10,40 @@ import numpy as np
 import optax
 import pytest
 from support import runs, tiny, tiny_encoder
-from support.tiny_encoder import Model, moved, optimiser, run
+from support.tiny_encoder import Model, adamw, moved, run
 
 from jaxseg import lookup
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finetune
 from jaxseg.run_directory import checkpoint
-from jaxseg.train_step import hold, optimizer, parameter_groups, state
+from jaxseg.train_step import optimizer, parameter_groups, state
 
 ENCODER = ("encoder/*",)
 
 
-def test_nothing_set_is_the_optimiser_as_it_was():
+def test_nothing_set_is_the_optimizer_as_it_was():
     config = runs.config("pneumothorax")
     assert finetune.groups(config) is None
     assert finetune.held(config, model := Model()) is model
     schedule = optax.constant_schedule(0.1)
-    adamw = optax.adamw(schedule, weight_decay=0.1, mask=optimizer.decayed)
-    before = optax.chain(optax.clip_by_global_norm(0.01), adamw)
-    ours = run(3, tx=optimiser(rate=schedule))[-1]
+    before = optax.chain(
+        optax.clip_by_global_norm(0.01),
+        optax.adamw(schedule, weight_decay=0.1, mask=optimizer.decayed),
+    )
+    ours = run(3, tx=adamw(rate=schedule))[-1]
     assert tiny.leaves_equal(ours, run(3, tx=before)[-1])
 
 
 def test_frozen_for_ever_stays_bit_for_bit_and_has_no_moments():
-    held = hold.hold(Model(), freeze=ENCODER)
-    first, *_, last = run(3, tx=optimiser(freeze=ENCODER), held=held)
+    held = parameter_groups.freeze_model(Model(), freeze=ENCODER)
+    first, *_, last = run(3, tx=adamw(freeze=ENCODER), held=held)
     assert not [p for p in moved(first.params, last.params) if p[:7] == "encoder"]
     assert moved(first.params, last.params) >= {
         "head/kernel",
         "norm/scale",
     }
-    assert set(optimizer.seen(last.opt_state)) == {
+    assert set(optimizer.gradient_means(last.opt_state)) == {
         p for p in parameter_groups.paths(first.params) if p[:7] != "encoder"
     }
 
@@ -51,7 +53,7 @@ def test_what_is_frozen_counts_in_no_norm():
     grads = jax.tree.map(jnp.ones_like, params)
     loud = {**grads, "encoder": jax.tree.map(lambda x: 1e6 * x, grads["encoder"])}
     for until in (0, 5):
-        tx = optimiser(freeze=ENCODER, until=until)
+        tx = adamw(freeze=ENCODER, until=until)
         a, _ = tx.update(grads, tx.init(params), params)
         b, _ = tx.update(loud, tx.init(params), params)
         assert tiny.leaves_equal(a, b)
@@ -65,7 +67,9 @@ def test_only_what_is_frozen_for_ever_gets_no_gradient():
     image = jnp.ones((1, 16, 16, 1))
 
     def gradients(until):
-        held = hold.hold(Model(), freeze=ENCODER, frozen_until=until)
+        held = parameter_groups.freeze_model(
+            Model(), freeze=ENCODER, frozen_until=until
+        )
 
         def loss(params):
             variables = {"params": params, **now.model_state}
@@ -81,7 +85,7 @@ def test_only_what_is_frozen_for_ever_gets_no_gradient():
 def test_frozen_until_a_step_then_adam_starts_afresh():
     params = tiny_encoder.start().params
     grads = jax.tree.map(jnp.ones_like, params)
-    tx = optimiser(freeze=ENCODER, until=2)
+    tx = adamw(freeze=ENCODER, until=2)
     kernel, found = params["encoder"]["level2"]["conv"]["kernel"], []
     opt_state = tx.init(params)
     for _ in range(3):
@@ -93,7 +97,7 @@ def test_frozen_until_a_step_then_adam_starts_afresh():
 
 
 def test_frozen_until_a_step_in_training():
-    states = run(4, tx=optimiser(freeze=ENCODER, until=2))
+    states = run(4, tx=adamw(freeze=ENCODER, until=2))
     path = "encoder/level2/conv/kernel"
     changed = [path in moved(a.params, b.params) for a, b in itertools.pairwise(states)]
     assert changed == [False, False, True, True]
@@ -105,7 +109,7 @@ def test_held_norms_normalise_as_in_evaluation():
     image = tiny.normalise(tiny.batch()["image"].astype(np.float32) / 255)
     model, options = Model(), dict(train=True, mutable=["batch_stats"])
     plain, _ = model.apply(variables, image, **options)
-    held = hold.hold(model, freeze_norm=("*",))
+    held = parameter_groups.freeze_model(model, freeze_norm=("*",))
     still, after = held.apply(variables, image, **options)
     expected = model.apply(variables, image, train=False)
     assert tiny.leaves_equal(still, expected)
@@ -114,8 +118,8 @@ def test_held_norms_normalise_as_in_evaluation():
 
 
 def test_only_the_norms_that_match_are_held():
-    held = hold.hold(Model(), freeze_norm=ENCODER)
-    first, last = run(1, tx=optimiser(), held=held)
+    held = parameter_groups.freeze_model(Model(), freeze_norm=ENCODER)
+    first, last = run(1, tx=adamw(), held=held)
     changed = moved(first.model_state, last.model_state)
     assert changed == {"batch_stats/norm/mean", "batch_stats/norm/var"}
     assert "encoder/level1/norm/scale" in moved(first.params, last.params)
@@ -127,7 +131,7 @@ def test_the_norms_of_a_real_model_are_held():
     image = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
     init = jax.jit(functools.partial(model.init, train=False))
     variables = init(jax.random.key(1), image)
-    held = hold.hold(model, freeze_norm=("*",))
+    held = parameter_groups.freeze_model(model, freeze_norm=("*",))
     options = dict(train=True, mutable=["batch_stats"])
     out, after = jax.jit(functools.partial(held.apply, **options))(variables, image)
     expected = jax.jit(functools.partial(model.apply, train=False))(variables, image)
@@ -138,25 +142,33 @@ def test_the_norms_of_a_real_model_are_held():
 def test_parameters_without_a_gradient_are_named():
     frozen = parameter_groups.groups(tiny_encoder.start().params).frozen
     for weight, expected in ((0.4, []), (0.0, ["Dense_0/bias", "Dense_0/kernel"])):
-        last = run(2, tx=optimiser(), aux_weight=weight)[-1]
+        last = run(2, tx=adamw(), aux_weight=weight)[-1]
         assert (
-            parameter_groups.silent(optimizer.seen(last.opt_state), frozen) == expected
+            parameter_groups.silent(optimizer.gradient_means(last.opt_state), frozen)
+            == expected
         )
     with pytest.raises(ConfigError, match="2 parameter.* them: Dense_0/bias, Dense_0/"):
-        parameter_groups.check_silent(optimizer.seen(last.opt_state), frozen)
+        parameter_groups.check_silent(optimizer.gradient_means(last.opt_state), frozen)
     frozen = parameter_groups.groups(
         tiny_encoder.start().params, freeze=("Dense_0/*",)
     ).frozen
-    assert parameter_groups.silent(optimizer.seen(last.opt_state), frozen) == []
+    assert (
+        parameter_groups.silent(optimizer.gradient_means(last.opt_state), frozen) == []
+    )
 
 
 def test_layers_that_start_at_zero_are_silent_for_one_step_only():
-    states = run(3, tx=optimiser(), model=Model(gain=0.0))
+    states = run(3, tx=adamw(), model=Model(gain=0.0))
     frozen = parameter_groups.groups(states[0].params).frozen
     late = ["encoder/level2/conv/kernel"]
-    dead = parameter_groups.silent(optimizer.seen(states[1].opt_state), frozen)
+    dead = parameter_groups.silent(
+        optimizer.gradient_means(states[1].opt_state), frozen
+    )
     assert set(late) <= set(dead)
-    assert parameter_groups.silent(optimizer.seen(states[-1].opt_state), frozen) == []
+    assert (
+        parameter_groups.silent(optimizer.gradient_means(states[-1].opt_state), frozen)
+        == []
+    )
 
 
 def test_the_table_counts_every_parameter_once():
@@ -184,7 +196,7 @@ def test_waiting_for_nothing_is_refused():
 
 def test_partly_frozen_states_are_sharded_saved_and_restored(tmp_path):
     mesh = sharding.make_mesh(data=2, fsdp=2)
-    tx = optimiser(freeze=ENCODER, until=2)
+    tx = adamw(freeze=ENCODER, until=2)
     init = dict(model=Model(), tx=tx, image_shape=(16, 16, 1), ema=True)
     shapes = state.abstract(mesh, **init)
     now = state.create(0, shapes, **init)

@@ -13,6 +13,7 @@ from flax import traverse_util
 
 from jaxseg.errors import ConfigError
 from jaxseg.models import _efficientnet, efficientnet_unet
+from jaxseg.weights import published_names
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "support" / "golden"
 
@@ -32,7 +33,7 @@ def imported(checkpoint, shapes):
     """`shapes` with every leaf from a checkpoint of published names, none left."""
     leaves, left = traverse_util.flatten_dict(shapes, sep="/"), dict(checkpoint)
     for path, leaf in leaves.items():
-        array = left.pop(_efficientnet.published_name(path.split("/", 1)[1]))
+        array = left.pop(published_names.efficientnet_name(path.split("/", 1)[1]))
         array = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
         leaves[path] = array[0, 0] if array.ndim > leaf.ndim else array
         assert leaves[path].shape == leaf.shape
@@ -107,7 +108,7 @@ def test_parameter_count_and_names_are_those_of_the_published_lite0():
     assert count(shapes["params"]) == 4_652_008
     assert count(shapes["batch_stats"]) == 42_016
     names = [
-        _efficientnet.published_name(path.split("/", 1)[1])
+        published_names.efficientnet_name(path.split("/", 1)[1])
         for path in traverse_util.flatten_dict(shapes, sep="/")
     ]
     assert len(set(names)) == len(names)

@@ -13,6 +13,7 @@ from flax import traverse_util
 
 from jaxseg.errors import ConfigError
 from jaxseg.models import _resnet, resnet_unet
+from jaxseg.weights import published_names
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "support" / "golden"
 
@@ -34,7 +35,7 @@ def imported(checkpoint, shapes):
     """`shapes` with every leaf from a checkpoint of torchvision's names, none left."""
     leaves, left = traverse_util.flatten_dict(shapes, sep="/"), dict(checkpoint)
     for path, leaf in leaves.items():
-        array = left.pop(_resnet.torchvision_name(path.split("/", 1)[1]))
+        array = left.pop(published_names.torchvision_name(path.split("/", 1)[1]))
         array = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
         leaves[path] = array[0, 0] if leaf.ndim == 2 else array
         assert leaves[path].shape == leaf.shape
@@ -122,7 +123,7 @@ def test_parameter_count_of_a_published_decoder():
 
 def test_names_are_those_of_torchvision():
     names = {
-        _resnet.torchvision_name(path.split("/", 1)[1])
+        published_names.torchvision_name(path.split("/", 1)[1])
         for path in traverse_util.flatten_dict(shapes_of(encoder_of(50)), sep="/")
     }
     norm = ("weight", "bias", "running_mean", "running_var")

@@ -1,53 +1,25 @@
 """UPerNet-Swin: equal to Hugging Face's, parameter by parameter; windows by hand."""
 
 import functools
-import json
 import math
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support import published
+from support.published import nhwc, shapes_of
 
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError
 from jaxseg.models import swin_upernet
-from jaxseg.weights import hf_names
-
-GOLDEN = pathlib.Path(__file__).parents[1] / "support" / "golden"
 
 
 @functools.cache
 def golden(name):
-    """(model, its variables from the golden checkpoint, the golden arrays)."""
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        arrays = dict(file)
-    case = json.loads(str(arrays.pop("case")))
-    swin = case["swin"]
-    model = swin_upernet.Model(
-        case["num_classes"],
-        embed_dim=4,
-        depths=tuple(swin["depths"]),
-        num_heads=tuple(swin["num_heads"]),
-        window=swin["window_size"],
-        width=6,
-        aux=case["aux"],
-        aux_channels=5,
-    )
-    image = nhwc(arrays["image"])
-    shapes = jax.eval_shape(
-        functools.partial(model.init, train=False), jax.random.key(0), image
-    )
-    return model, hf_names.from_hf(published(arrays), shapes), arrays
-
-
-def published(arrays):
-    start = "hf/"
-    return {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
-
-
-def nhwc(array):
-    return jnp.asarray(array).transpose(0, 2, 3, 1)
+    """(model, its variables from the golden checkpoint, checkpoint, golden arrays)."""
+    model, checkpoint, answers = published.upernet(name)
+    shapes = shapes_of(model, answers["image"].shape[1])
+    return model, published.put(checkpoint, shapes)[0], checkpoint, answers
 
 
 def assert_equal_to(ours, theirs, name):
@@ -57,7 +29,7 @@ def assert_equal_to(ours, theirs, name):
 
 @pytest.mark.parametrize("name", ["odd", "grey"])
 def test_logits_features_and_gradients_equal_hugging_face(name):
-    model, variables, arrays = golden(name)
+    model, variables, _, arrays = golden(name)
     block = "stage2_block1" if name == "odd" else "stage1_block1"  # both shifted
     table = variables["params"]["backbone"][block]["attention"]["bias_table"]
 
@@ -88,12 +60,12 @@ def test_logits_features_and_gradients_equal_hugging_face(name):
 
 
 def test_training_mode_equals_hugging_face_and_moves_the_same_statistics():
-    model, variables, arrays = golden("odd")
+    model, variables, checkpoint, arrays = golden("odd")
     apply = jax.jit(functools.partial(model.apply, train=True, mutable=["batch_stats"]))
     out, state = apply(variables, nhwc(arrays["image"]))
     assert_equal_to(out["logits"], nhwc(arrays["train_logits"]), "logits")
     after = {k[6:]: v for k, v in arrays.items() if k.startswith("after/")}
-    want = hf_names.from_hf({**published(arrays), **after}, variables)["batch_stats"]
+    want = published.put({**checkpoint, **after}, variables)[0]["batch_stats"]
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5),
         state["batch_stats"],
@@ -124,48 +96,8 @@ def test_parameter_counts_of_the_parts_of_base():
     assert not any(name.startswith("aux") for name in small)
 
 
-def shapes_of(model):
-    image = jnp.zeros((1, 64, 64, 3))
-    init = functools.partial(model.init, train=False)
-    return jax.eval_shape(init, jax.random.key(0), image)
-
-
 def count(tree):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
-def test_a_checkpoint_is_imported_completely_or_not_at_all():
-    _, variables, arrays = golden("odd")
-    hf = published(arrays)
-    name = "backbone.encoder.layers.1.blocks.1.attention.self.key.bias"
-    without = {k: v for k, v in hf.items() if k != name}
-    with pytest.raises(DataError, match=f"lacks 1: {name}"):
-        hf_names.from_hf(without, variables)
-    with pytest.raises(DataError, match="no use of the model, 1: neck.weight"):
-        hf_names.from_hf({**hf, "neck.weight": np.zeros(1)}, variables)
-    with pytest.raises(
-        DataError, match=r"of another shape .*: .*query.bias \(25,\) for \(24,\)"
-    ):
-        longer = {**hf, name: np.zeros(9), "backbone.swin.layernorm.bias": np.zeros(1)}
-        hf_names.from_hf(longer, variables)
-
-
-def test_skipped_names_keep_their_values_and_all_others_are_imported():
-    model, _, arrays = golden("odd")
-    five = model.clone(num_classes=5)
-    start = jax.tree.map(lambda x: np.full(x.shape, np.nan, x.dtype), shapes_of(five))
-    skip = ("decode_head.classifier", "auxiliary_head.classifier")
-    got = hf_names.from_hf(published(arrays), start, skip=skip)
-    nan = [
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, leaf in jax.tree_util.tree_leaves_with_path(got)
-        if np.isnan(leaf).any()
-    ]
-    assert sorted(nan) == [
-        f"params/{head}/{leaf}"
-        for head in ("aux_classifier", "classifier")
-        for leaf in ("bias", "kernel")
-    ]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import functools
 import flax.linen as nn
 import jax
 import numpy as np
-from support import tiny
 
 from jaxseg.train_step import optimizer, parameter_groups, state, step
+from support import tiny
 
 
 class Level(nn.Module):
@@ -45,7 +45,7 @@ class Model(nn.Module):
         return {"logits": nn.Dense(2, name="head")(x), "aux": nn.Dense(2)(x)}
 
 
-def optimiser(*, until=0, rate=lambda count: 0.01 / (1.0 + count), **options):
+def adamw(*, until=0, rate=lambda count: 0.01 / (1.0 + count), **options):
     groups = functools.partial(parameter_groups.groups, **options) if options else None
     return optimizer.make(
         rate, weight_decay=0.1, clip_norm=0.01, groups=groups, frozen_until=until
@@ -74,4 +74,4 @@ def moved(before, after) -> set[str]:
 
 def start():
     """A state at step 0."""
-    return run(0, tx=optimiser())[0]
+    return run(0, tx=adamw())[0]

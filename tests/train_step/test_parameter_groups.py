@@ -10,7 +10,7 @@ from support import tiny_encoder
 
 from jaxseg import lookup
 from jaxseg.errors import ConfigError
-from jaxseg.train_step import hold, parameter_groups
+from jaxseg.train_step import parameter_groups
 
 
 @functools.cache
@@ -64,8 +64,8 @@ def test_rates_fall_from_the_decoder_to_the_stem():
 def test_a_scaled_update_is_the_plain_one_times_the_factor():
     grads = jax.tree.map(jnp.ones_like, params := tiny_encoder.start().params)
     plain, scaled = (
-        tiny_encoder.optimiser(),
-        tiny_encoder.optimiser(encoder_scale=0.25, layer_decay=0.5),
+        tiny_encoder.adamw(),
+        tiny_encoder.adamw(encoder_scale=0.25, layer_decay=0.5),
     )
     a, _ = plain.update(grads, plain.init(params), params)
     b, _ = scaled.update(grads, scaled.init(params), params)
@@ -97,4 +97,6 @@ def test_a_model_without_an_encoder_has_no_rate_for_it():
         with pytest.raises(ConfigError, match="the modules of this model are head, no"):
             parameter_groups.groups(params, **options)
     with pytest.raises(ConfigError, match="freeze_norm has 'x', which matches nothing"):
-        hold.norms({"batch_stats": {"n": {"mean": jnp.zeros(1)}}}, ("x",))
+        parameter_groups.frozen_norms(
+            {"batch_stats": {"n": {"mean": jnp.zeros(1)}}}, ("x",)
+        )

@@ -1,24 +1,21 @@
-"""The raw files of the click study: which belong together, and what one pair holds."""
+"""Pairs the raw files of the click study, and turns one pair into an example."""
 
 import json
 import pathlib
 import re
-import unicodedata
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxseg.data import intensity
-from jaxseg.data.datasets._folder.check import raise_all
 from jaxseg.data.files import images
-from jaxseg.data.files.listing import suggestion, visible
+from jaxseg.data.files.listing import by_stem, raise_all, suggestions, visible
 from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
 from jaxseg.types import Example
 
 SPLITS = ("train", "test")
 _SUFFIXES = {"images": (".jpg", ".jpeg"), "labels": (".png",)}
-_SUGGESTED = 20  # problems that get a suggestion: each compares with every name
 _GREYS, _TIMES = 3, 4  # as many greys, so much oftener than white, are no soft edge
 
 
@@ -60,25 +57,26 @@ def find(source: pathlib.Path, group_pattern: str) -> list[Pair]:
     return pairs
 
 
-def _folders(folder: pathlib.Path, names: tuple[str, ...], problems) -> list[str]:
+def _folders(
+    folder: pathlib.Path, names: tuple[str, ...], problems: list[str]
+) -> list[str]:
     """Those of the folders `names` that are there; anything else is a problem."""
     there = [p for p in sorted(folder.iterdir()) if visible(p.name)]
-    found = [name for name in names if (folder / name).is_dir()]
+    present = [name for name in names if (folder / name).is_dir()]
     wanted = " and ".join(f"{name}/" for name in names)
-    if len(found) < len(names):
+    if len(present) < len(names):
         held = ", ".join(p.name + "/" * p.is_dir() for p in there) or "nothing"
         problems.append(f"{folder} needs the folders {wanted}, but holds {held}.")
     for path in there:
-        if path.name not in found:
+        if path.name not in present:
             problems.append(
                 f"{path} does not belong there, only {wanted}; move it away."
             )
-    return found
+    return present
 
 
-def _stems(folder: pathlib.Path, problems) -> dict[str, pathlib.Path]:
-    suffixes = _SUFFIXES[folder.name]
-    stems: dict[str, pathlib.Path] = {}
+def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
+    suffixes, paths = _SUFFIXES[folder.name], []
     for path in sorted(folder.iterdir()):
         if not visible(path.name):
             continue
@@ -88,28 +86,24 @@ def _stems(folder: pathlib.Path, problems) -> dict[str, pathlib.Path]:
                 f"{path} does not belong there, only {allowed} files; convert it, or "
                 "move it away."
             )
-            continue
-        # macOS writes the accents of file names in another way than all others
-        other = stems.setdefault(unicodedata.normalize("NFC", path.stem), path)
-        if other != path:
-            problems.append(f"{path} and {other.name} have the same stem.")
-    return stems
+        else:
+            paths.append(path)
+    return by_stem(paths, folder, problems)
 
 
 def _alone(these: dict, others: dict, what: str) -> list[str]:
     free = [stem for stem in others if stem not in these]
     alone = [path for stem, path in these.items() if stem not in others]
-    hints = [suggestion(path.stem, free) for path in alone[:_SUGGESTED]]
-    hints += [""] * (len(alone) - len(hints))
+    hints = suggestions([path.stem for path in alone], free)
     return [f"{p} is {what}{h or '.'}" for p, h in zip(alone, hints, strict=True)]
 
 
-def _group(path: pathlib.Path, stem: str, pattern: str, problems) -> str:
+def _group(path: pathlib.Path, stem: str, pattern: str, problems: list[str]) -> str:
     if not pattern:
         return stem
-    found = re.search(pattern, stem)
-    if found and found[1]:
-        return found[1]
+    match = re.search(pattern, stem)
+    if match and match[1]:
+        return match[1]
     problems.append(f"{path}: group_pattern {pattern!r} finds no group in its name.")
     return stem
 
@@ -121,13 +115,14 @@ def job(pair: Pair, *, label_values: str, colour: bool) -> convert.Job:
 
 
 def example(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
-    """The example of a pair, and what is counted in it; Refused for a pair unfit."""
+    """(the example of a pair, what is counted in it); Refused for an unfit pair."""
     group, label_values, colour = json.loads(job.note)
     path, label = (root / name for name in job.files)
     try:
         image = images.read_image(path)
         values = images.read_mask(label)
-        _same_size(path, image, label, values)
+        if different := images.different_sizes(path, image, label, values):
+            raise DataError(different)
         mask, soft = to_mask(values, label, label_values)
     except DataError as error:
         raise convert.Refused(str(error)) from error
@@ -143,16 +138,6 @@ def example(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
         "id": job.id,
         "group": group,
     }, columns
-
-
-def _same_size(path, image, label, values) -> None:
-    if values.shape != image.shape[:2]:
-        turned = values.shape == image.shape[1::-1]
-        raise DataError(
-            f"{path} is {image.shape[0]} x {image.shape[1]} (height x width), but "
-            f"{label} is {values.shape[0]} x {values.shape[1]}"
-            + ("; one of them is turned." if turned else ".")
-        )
 
 
 def to_mask(

@@ -1,4 +1,4 @@
-"""What lies in a SIIM-ACR folder, in either of its two forms; no pixel is read here.
+"""Lists what lies in a SIIM-ACR folder, in either of its two forms; reads no pixel.
 
 The challenge's own form is DICOM files and a CSV of run lengths; the other one, widely
 re-packaged, is PNG images and masks with a CSV of names and labels.
@@ -23,7 +23,7 @@ _PNG_COLUMNS = ("new_filename", "ImageId", "has_pneumo")
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class Listing:
     """What a source folder holds."""
 
     root: pathlib.Path  # `jobs` and `files` are relative to it
@@ -35,7 +35,7 @@ class Found:
     set_aside: int  # images of the hidden test set, which nobody has labels for
 
 
-def find(source: str | os.PathLike, *, table: str = "") -> Found:
+def find(source: str | os.PathLike, *, table: str = "") -> Listing:
     """What the folder `source` holds; `table` names the CSV where there are several.
 
     Raises DataError for a folder of neither form, for a CSV that cannot be right, and
@@ -63,7 +63,7 @@ def _only_table(source: pathlib.Path) -> str:
     return likely[0]
 
 
-def _find_dicom(source: pathlib.Path, table: str) -> Found:
+def _find_dicom(source: pathlib.Path, table: str) -> Listing:
     runs = _read_runs(source / table)
     images: dict[str, str] = {}
     for path in sorted(source.rglob("*.dcm")):
@@ -89,7 +89,7 @@ def _find_dicom(source: pathlib.Path, table: str) -> Found:
         for image in sorted(images.keys() & runs.keys())
     ]
     files = [table, *sorted(images.values())]
-    return Found(source, "dicom", table, jobs, files, refused, len(hidden))
+    return Listing(source, "dicom", table, jobs, files, refused, len(hidden))
 
 
 def _is_test(name: str) -> bool:
@@ -113,17 +113,17 @@ def _read_runs(path: pathlib.Path) -> dict[str, list[str]]:
     return runs
 
 
-def _find_png(root: pathlib.Path) -> Found:
-    jobs, refused, seen = [], [], set()
+def _find_png(root: pathlib.Path) -> Listing:
+    jobs, refused, names = [], [], set()
     for row in _read_table(root / _PNG_TABLE, _PNG_COLUMNS):
         name, label = row["new_filename"], row["has_pneumo"]
-        if label not in ("0", "1") or "/" in name or "\\" in name or name in seen:
+        if label not in ("0", "1") or "/" in name or "\\" in name or name in names:
             raise DataError(
                 f"{root / _PNG_TABLE}: the row of {name!r} with has_pneumo={label!r} "
                 "cannot be right: file names are unique and have no folder, labels are "
                 "0 or 1."
             )
-        seen.add(name)
+        names.add(name)
         pair = (f"png_images/{name}", f"png_masks/{name}")
         lost = [file for file in pair if not (root / file).is_file()]
         if lost:
@@ -131,7 +131,7 @@ def _find_png(root: pathlib.Path) -> Found:
         else:
             note = {"label": int(label), "group": row["ImageId"]}
             jobs.append(Job(pathlib.Path(name).stem, pair, json.dumps(note)))
-    _check_share(root, len(refused), len(seen), "rows", "image or mask")
+    _check_share(root, len(refused), len(names), "rows", "image or mask")
     on_disk = {
         p.relative_to(root).as_posix() for p in root.glob("png_*/*.png") if p.is_file()
     }
@@ -141,7 +141,7 @@ def _find_png(root: pathlib.Path) -> Found:
     refused += [{"file": f, "reason": f"no row in {_PNG_TABLE}"} for f in alone]
     files = [_PNG_TABLE, *sorted(used)]
     hidden = sum(f.startswith("png_images/") for f in on_disk - used - set(alone))
-    return Found(root, "png", _PNG_TABLE, jobs, files, refused, hidden)
+    return Listing(root, "png", _PNG_TABLE, jobs, files, refused, hidden)
 
 
 def _is_test_png(name: str) -> bool:
@@ -167,7 +167,9 @@ def _read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, st
     return [dict(zip(names, row, strict=True)) for row in rows[1:]]
 
 
-def _check_share(root, lost: int, total: int, what: str, without: str) -> None:
+def _check_share(
+    root: pathlib.Path, lost: int, total: int, what: str, without: str
+) -> None:
     if lost > _MISSING * total:
         raise DataError(
             f"{root}: {lost} of {total} {what} have no {without}; more than "

@@ -1,4 +1,4 @@
-"""A user's own images and masks: a folder, checked as a whole, then prepared once.
+"""Prepares a user's own images and masks: a folder, checked as a whole first.
 
     my_images/                    my_images/
       images/a.png ...              train/images/ ...       train/masks/ ...
@@ -16,50 +16,25 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 from jaxseg.data import intensity
-from jaxseg.data.datasets._folder import check
-from jaxseg.data.datasets._folder import examples as folder_records
+from jaxseg.data.datasets._folder import check, examples
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import fingerprint, suggestion
-from jaxseg.data.preparation import build_once, card, splits
-from jaxseg.data.records import features
+from jaxseg.data.preparation import card, splits, tfds_builder
 from jaxseg.errors import ConfigError, DataError
 
 FORMATS = ("auto", *check.FORMATS)
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(tfds_builder.Builder):
     """The data set as TFDS stores it; `prepare` makes it from a folder."""
 
     name = "image_folder"
     VERSION = tfds.core.Version("1.0.0")
-
-    def __init__(
-        self, *, shards: Mapping | None = None, channels=3, dtype="uint8", **kwargs
-    ):
-        self._shards, self._channels, self._dtype = shards, channels, dtype
-        super().__init__(file_format="array_record", **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=features(self._channels, self._dtype),
-            description=__doc__,
-        )
-
-    def _shard_iterators_per_split(self, dl_manager) -> Mapping[str, list[Callable]]:
-        if self._shards is None:
-            raise DataError(
-                "image_folder is made from a folder of images and masks: python -m "
-                "jaxseg.prepare --dataset=image_folder --source=my_images "
-                "--data_dir=/data"
-            )
-        return self._shards
 
 
 def prepare(
@@ -115,45 +90,37 @@ def prepare(
     return final
 
 
-def _build(source, part, options, *, progress) -> pathlib.Path:
+def _build(
+    source: pathlib.Path, part: pathlib.Path, options: dict, *, progress: bool
+) -> pathlib.Path:
     reading = {k: options[k] for k in ("mask_format", "allow_unlabelled", "max_pixels")}
     plan = check.examine(source, progress=progress, **reading)
-    items, rule, repeated, refused = folder_records.divide(
+    items, rule, repeated, refused = examples.divide(
         plan, shares=options["shares"], seed=options["seed"]
     )
     counts = intensity.no_counts(plan.channels, plan.dtype)
-    shards = folder_records.shards(
-        plan, items, counts, max_pixels=options["max_pixels"]
+    shards = examples.shards(plan, items, counts, max_pixels=options["max_pixels"])
+    builder = tfds_builder.store(
+        Builder, part, shards=shards, channels=plan.channels, dtype=plan.dtype
     )
-    builder = Builder(
-        shards=shards, channels=plan.channels, dtype=plan.dtype, data_dir=part
-    )
-    build_once.download_and_prepare(builder)
-    directory = pathlib.Path(builder.data_path)
-    columns = [
-        [getattr(i, k) for i in items if i.split] for k in ("id", "group", "split")
-    ]
-    text, digest = splits.table(*columns)
-    (directory / "splits.csv").write_text(text)
     extra = {
-        "options": options,
-        "splits_sha256": digest,
         "mask_format": {"decided": plan.mask_format, "why": plan.why},
         "intensity": intensity.summary(counts),
         "equal_images_in_two_splits": repeated,
     }
     if plan.mask_format == "instances":
-        extra["instances"] = folder_records.objects(plan, items)
-    made = card.finish(
+        extra["instances"] = examples.objects(plan, items)
+    content = card.finish(
         builder,
         classes=plan.classes,
         channels=plan.channels,
         source=str(source.resolve()),
         split_rule=rule,
         refused=refused,
+        options=options,
         extra=extra,
     )
-    for name, split in made["splits"].items():
+    for name, split in content["splits"].items():
         if not split["positives"]:
             logging.warning("%s: no image of %s holds any class", source, name)
-    return directory
+    return pathlib.Path(builder.data_path)

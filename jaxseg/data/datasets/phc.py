@@ -1,4 +1,4 @@
-"""Cells under phase contrast, in the layout of the click study.
+"""Prepares cells under phase contrast, in the layout of the click study.
 
     phc_data/
       train/images/a.jpg ...      train/labels/a.png ...
@@ -13,8 +13,7 @@ import functools
 import os
 import pathlib
 import re
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -22,45 +21,21 @@ from absl import logging
 
 from jaxseg.data import intensity
 from jaxseg.data.datasets import _phc_source
-from jaxseg.data.datasets._folder.check import raise_all
+from jaxseg.data.files.listing import raise_all
 from jaxseg.data.phantoms import phc_tree
-from jaxseg.data.preparation import build_once, card, convert, splits
-from jaxseg.data.records import features
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.data.preparation import build_once, card, convert, splits, tfds_builder
+from jaxseg.errors import ConfigError
 
 CLASSES = ("background", "cell")
 LABEL_VALUES = ("grey", "class_ids")
+write_demo = phc_tree.write  # phantom cells in the layout that `prepare` reads
 
 
-class Builder(tfds.core.ShardBasedBuilder):
+class Builder(tfds_builder.Builder):
     """The data set as TFDS stores it; `prepare` makes it from the raw files."""
 
     name = "phc"
     VERSION = tfds.core.Version("1.0.0")
-
-    def __init__(self, *, shards: Mapping | None = None, channels=1, **kwargs):
-        self._shards, self._channels = shards, channels
-        super().__init__(file_format="array_record", **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=features(self._channels, "uint8"),
-            description=__doc__,
-        )
-
-    def _shard_iterators_per_split(self, dl_manager) -> Mapping[str, list[Callable]]:
-        if self._shards is None:
-            raise DataError(
-                "phc is made from raw files: python -m jaxseg.prepare --dataset=phc "
-                "--source=phc_data --data_dir=/data"
-            )
-        return self._shards
-
-
-def write_demo(directory: str | os.PathLike, **demo) -> None:
-    """Phantom cells in the layout that `prepare` reads: see `phc_tree.write`."""
-    phc_tree.write(directory, **demo)
 
 
 def prepare(
@@ -120,40 +95,34 @@ def _check(label_values: str, validation: float, group_pattern: str) -> None:
         )
 
 
-def _build(pairs, source, part: pathlib.Path, *, options, progress) -> pathlib.Path:
+def _build(
+    pairs: list[_phc_source.Pair],
+    source: pathlib.Path,
+    part: pathlib.Path,
+    *,
+    options: dict,
+    progress: bool,
+) -> pathlib.Path:
     cache = part / "cache"
     convert_all = functools.partial(_rows, pairs, source, cache, options, progress)
     rows = convert_all(colour=False)
     if len({row["channels"] for row in rows}) > 1:  # grey among colour
         rows = convert_all(colour=True)
     rule, warned = _divide(rows, options)
-    shutil.rmtree(part / "tfds", ignore_errors=True)  # left by a crash
-    shards = {
-        split: convert.shards([r for r in rows if r["split"] == split], cache, "uint8")
-        for split in ("train", "validation", "test")
-    }
     channels = rows[0]["channels"]
-    builder = Builder(data_dir=part / "tfds", shards=shards, channels=channels)
-    build_once.download_and_prepare(builder)
-    directory = pathlib.Path(builder.data_path)
-    columns = ([row[key] for row in rows] for key in ("id", "group", "split"))
-    text, digest = splits.table(*columns)
-    (directory / "splits.csv").write_text(text)
-    seen = sum(np.array(r["intensity"]) for r in rows if r["split"] == "train")
+    shards = convert.shards(rows, cache, "uint8")
+    builder = tfds_builder.store(Builder, part, shards=shards, channels=channels)
+    counts = sum(np.array(r["intensity"]) for r in rows if r["split"] == "train")
     card.finish(
         builder,
         classes=CLASSES,
         channels=channels,
         source=str(source),
         split_rule=rule,
-        extra={
-            "options": options,
-            "splits_sha256": digest,
-            "intensity": intensity.summary(seen),
-            **warned,
-        },
+        options=options,
+        extra={"intensity": intensity.summary(counts), **warned},
     )
-    return directory
+    return pathlib.Path(builder.data_path)
 
 
 def _rows(pairs, source, cache, options, progress, *, colour: bool) -> list[dict]:
@@ -208,5 +177,5 @@ def _divide(rows: list[dict], options: dict) -> tuple[str, dict[str, int]]:
 
 
 def _shared(train: list[dict], test: list[dict], key: Callable) -> int:
-    known = {key(row) for row in train}
-    return sum(key(row) in known for row in test)
+    keys = {key(row) for row in train}
+    return sum(key(row) in keys for row in test)

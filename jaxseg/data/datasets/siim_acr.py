@@ -1,4 +1,4 @@
-"""SIIM-ACR pneumothorax: chest radiographs, one mask each, most of them empty.
+"""Prepares SIIM-ACR pneumothorax: chest radiographs, one mask each, most of them empty.
 
 Reads the challenge's DICOM files and run lengths, or their re-packaging as PNG; splits
 by patient, stratified by label and area. SIIM-ACR Pneumothorax Segmentation, 2019,
@@ -9,9 +9,8 @@ import functools
 import json
 import os
 import pathlib
-import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -20,49 +19,22 @@ from PIL import Image
 from jaxseg.data.datasets import _siim_source
 from jaxseg.data.files import dicom, rle
 from jaxseg.data.phantoms import siim_tree
-from jaxseg.data.preparation import build_once, card, convert, splits
-from jaxseg.data.records import features
+from jaxseg.data.preparation import build_once, card, convert, splits, tfds_builder
 from jaxseg.errors import DataError
 from jaxseg.types import Example
 
 CLASSES = ("background", "pneumothorax")
 _REFUSED = 0.05  # a larger share of unusable images is a broken copy
+write_demo = siim_tree.write  # phantom films in the layout that `prepare` reads
 _MODES = {"L": np.uint8, "I;16": np.uint16}
 
 
-class Builder(tfds.core.ShardBasedBuilder):
-    """The data set as TFDS stores it; `prepare` makes it from the raw files.
-
-    Written shard by shard: TFDS's own shuffling would need TensorFlow above 1 GB.
-    """
+class Builder(tfds_builder.Builder):
+    """The data set as TFDS stores it; `prepare` makes it from the raw files."""
 
     name = "siim_acr"
     VERSION = tfds.core.Version("1.0.0")
-
-    def __init__(self, *, shards: Mapping | None = None, dtype="uint8", **kwargs):
-        self._shards, self._dtype = shards, dtype
-        super().__init__(file_format="array_record", **kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            features=features(1, self._dtype),
-            description=__doc__,
-            homepage="https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation",
-        )
-
-    def _shard_iterators_per_split(self, dl_manager) -> Mapping[str, list[Callable]]:
-        if self._shards is None:
-            raise DataError(
-                "siim_acr is made from raw files: python -m jaxseg.prepare "
-                "--dataset=siim_acr --source=/raw/siim --data_dir=/data"
-            )
-        return self._shards
-
-
-def write_demo(directory: str | os.PathLike, **demo) -> None:
-    """Phantom films in the layout that `prepare` reads: see `siim_tree.write`."""
-    siim_tree.write(directory, **demo)
+    HOMEPAGE = "https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation"
 
 
 def prepare(
@@ -84,71 +56,66 @@ def prepare(
     cannot be right, and when something else stands at the place.
     """
     shares = splits.shares(validation=validation, test=test)
-    found = _siim_source.find(source, table=csv)
-    options = {"form": found.form, "csv": found.table, "seed": seed}
+    listing = _siim_source.find(source, table=csv)
+    options = {"form": listing.form, "csv": listing.table, "seed": seed}
     options |= {"validation": validation, "test": test}
     build = functools.partial(
-        _build, found, shares=shares, options=options, progress=progress
+        _build, listing, shares=shares, options=options, progress=progress
     )
     return build_once.once(
         Builder,
-        source=found.root,
-        files=found.files,
+        source=listing.root,
+        files=listing.files,
         data_dir=data_dir,
         options=options,
         build=build,
     )
 
 
-def _build(found, part: pathlib.Path, *, shares, options, progress) -> pathlib.Path:
-    one = _from_dicom if found.form == "dicom" else _from_png
+def _build(
+    listing: _siim_source.Listing,
+    part: pathlib.Path,
+    *,
+    shares: Mapping[str, float],
+    options: dict,
+    progress: bool,
+) -> pathlib.Path:
+    one = _from_dicom if listing.form == "dicom" else _from_png
     rows, refused = convert.convert(
-        found.jobs,
-        functools.partial(one, found.root),
-        source=found.root,
+        listing.jobs,
+        functools.partial(one, listing.root),
+        source=listing.root,
         cache=part / "cache",
         progress=progress,
     )
-    if len(refused) > _REFUSED * len(found.jobs):
+    if len(refused) > _REFUSED * len(listing.jobs):
         raise DataError(
-            f"{len(refused)} of {len(found.jobs)} images in {found.root} cannot be "
+            f"{len(refused)} of {len(listing.jobs)} images in {listing.root} cannot be "
             f"used, the first: {refused[0]['reason']}"
         )
     rule, duplicates = _group(rows)
     columns = [[row[key] for row in rows] for key in ("group", "label", "area")]
     assigned = splits.assign(*columns, shares=shares, seed=options["seed"])
-    shutil.rmtree(part / "tfds", ignore_errors=True)  # left by a crash
-    by_split = {
-        split: [r for r, s in zip(rows, assigned, strict=True) if s == split]
-        for split in shares
-    }
+    for row, split in zip(rows, assigned, strict=True):
+        row["split"] = split
     dtype = "uint16" if any(r["dtype"] == "uint16" for r in rows) else "uint8"
-    shards = {s: convert.shards(r, part / "cache", dtype) for s, r in by_split.items()}
-    builder = Builder(data_dir=part / "tfds", shards=shards, dtype=dtype)
-    build_once.download_and_prepare(builder)
-    directory = pathlib.Path(builder.data_path)
-    text, digest = splits.table([row["id"] for row in rows], columns[0], assigned)
-    (directory / "splits.csv").write_text(text)
+    shards = convert.shards(rows, part / "cache", dtype)
+    builder = tfds_builder.store(Builder, part, shards=shards, dtype=dtype)
     card.finish(
         builder,
         classes=CLASSES,
         channels=1,
-        source=str(found.root),
-        split_rule=f"{_percent(shares)}, by {rule}, stratified by label and area, "
-        f"seed {options['seed']}",
-        refused=[*found.refused, *refused],
+        source=str(listing.root),
+        split_rule=f"{splits.describe(shares)}, by {rule}, stratified by label and "
+        f"area, seed {options['seed']}",
+        refused=[*listing.refused, *refused],
+        options=options,
         extra={
-            "options": options,
-            "splits_sha256": digest,
             "duplicate_images": duplicates,
-            "test_images_without_labels": found.set_aside,
+            "test_images_without_labels": listing.set_aside,
         },
     )
-    return directory
-
-
-def _percent(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
+    return pathlib.Path(builder.data_path)
 
 
 def _group(rows: list[dict]) -> tuple[str, int]:
@@ -191,7 +158,7 @@ def _from_dicom(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
 
 
 def _from_png(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
-    known = json.loads(job.note)
+    table_row = json.loads(job.note)
     try:
         image = _read_png(root / job.files[0])
     except DataError as error:
@@ -206,12 +173,12 @@ def _from_png(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
         raise DataError(
             f"{root / job.files[1]} holds the value {values[0]}; allowed are 0 and 255."
         )
-    if mask.any() != bool(known["label"]):
+    if mask.any() != bool(table_row["label"]):
         raise DataError(
-            f"{root / job.files[1]}: has_pneumo is {known['label']}, but the mask "
+            f"{root / job.files[1]}: has_pneumo is {table_row['label']}, but the mask "
             f"marks {np.count_nonzero(mask)} pixels; one of them is wrong."
         )
-    return _example(job, image, mask > 0, known["group"] or job.id), {"study": ""}
+    return _example(job, image, mask > 0, table_row["group"] or job.id), {"study": ""}
 
 
 def _read_png(path: pathlib.Path) -> np.ndarray:

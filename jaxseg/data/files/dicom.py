@@ -1,4 +1,4 @@
-"""Radiographs from DICOM files, every stored bit kept and bright always dense.
+"""Reads radiographs from DICOM files, every stored bit kept and bright always dense.
 
 The returned pixels are the stored values, moved so that the smallest representable
 one is 0, and mirrored when the file shows small values as bright (MONOCHROME1, or a
@@ -34,7 +34,7 @@ _NATIVE |= {uid.ExplicitVRBigEndian}
 _PILLOW = {uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless}
 _GDCM = {uid.JPEGLossless, uid.JPEGLosslessSV1}
 _GDCM |= {uid.JPEGLSLossless, uid.JPEGLSNearLossless}
-_KNOWN = _NATIVE | _PILLOW | _GDCM | {uid.RLELossless, uid.JPEGExtended12Bit}
+_READABLE = _NATIVE | _PILLOW | _GDCM | {uid.RLELossless, uid.JPEGExtended12Bit}
 
 
 def read(path: str | os.PathLike) -> tuple[np.ndarray, dict]:
@@ -63,7 +63,7 @@ def _read(path: pathlib.Path) -> tuple[np.ndarray, dict]:
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(f"larger than {_MAX_BYTES >> 20} MiB: not a single radiograph.")
     syntax = read_file_meta_info(path).get("TransferSyntaxUID")
-    if syntax not in _KNOWN:
+    if syntax not in _READABLE:
         named = f"{syntax.name} ({syntax})" if syntax else "no transfer syntax"
         raise DataError(
             f"{named} cannot be read; convert it to Explicit VR Little Endian."
@@ -121,7 +121,7 @@ def _check_header(ds: pydicom.Dataset) -> None:
 
 
 def _decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
-    """The stored values [h, w], by a decoder that is known to refuse cut-off data."""
+    """The stored values [h, w], by a decoder that refuses cut-off data."""
     if syntax in _NATIVE:
         plugin = ""
     elif syntax == uid.RLELossless:
@@ -143,7 +143,7 @@ def _decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
     size = coded = (int(ds.Rows), int(ds.Columns))
     if syntax.is_encapsulated and syntax != uid.RLELossless:
         coded = _coded_size(get_frame(ds.PixelData, 0, number_of_frames=1)) or size
-    if coded != size:  # seen before decoding: the codestream may announce billions
+    if coded != size:  # checked before decoding: the codestream may announce billions
         raise DataError(f"the header says {size} pixels, the pixel data {coded}.")
     ds.pixel_array_options(decoding_plugin=plugin)
     return ds.pixel_array

@@ -1,4 +1,4 @@
-"""Images and masks from the files people have: PNG, JPEG, BMP, TIFF and DICOM.
+"""Reads images and masks from PNG, JPEG, BMP, TIFF and DICOM files.
 
 Nothing is guessed in silence: what could be read in two ways is refused, with advice.
 """
@@ -19,7 +19,7 @@ def read_image(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> np.
 
     EXIF orientation is applied; palettes become colours; an opaque alpha channel is
     dropped. Raises DataError, naming the file, when it is unreadable, truncated,
-    transparent, larger than `max_pixels` (seen in the header), or holds anything but
+    transparent, larger than `max_pixels` (by its header), or holds anything but
     whole numbers from 0 to 65535.
     """
     path = pathlib.Path(path)
@@ -80,6 +80,23 @@ def read_mask(
         )
     array = np.ascontiguousarray(array[..., 0])
     return (array > 127) * np.uint8(255) if raw.lossy else array
+
+
+def different_sizes(
+    image_path: pathlib.Path,
+    image: np.ndarray,
+    mask_path: pathlib.Path,
+    mask: np.ndarray,
+) -> str:
+    """What is wrong with an image and its mask of another size; "" if nothing is."""
+    if mask.shape == image.shape[:2]:
+        return ""
+    turned = mask.shape == image.shape[1::-1]
+    return (
+        f"{image_path} is {image.shape[0]} x {image.shape[1]} (height x width), but "
+        f"{mask_path} is {mask.shape[0]} x {mask.shape[1]}"
+        + ("; one of them is turned (by its EXIF tag?)." if turned else ".")
+    )
 
 
 def _read(path: pathlib.Path, max_pixels: int) -> raster.Raw:

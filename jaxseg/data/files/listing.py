@@ -1,13 +1,20 @@
-"""The files and names of a user's folder, and what a misspelt one may have meant."""
+"""Lists the files of a user's folder, and finds what a misspelt name may have meant."""
 
 import difflib
 import hashlib
 import json
 import os
 import pathlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from jaxseg.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"  # a split name in splits.csv: trained on, without a mask
+_PROBLEMS = 20  # shown in one error
+_SUGGESTED = 20  # names that get a suggestion: each is compared with every allowed one
 _TOP = ("images", "masks", *SPLITS, "splits.csv", "classes.txt")
 _ALIASES = {
     "validation": ("val", "valid", "dev", "eval", "valid_set"),
@@ -31,7 +38,7 @@ def fingerprint(source: pathlib.Path, options: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def suggestion(name: str, allowed) -> str:
+def suggestion(name: str, allowed: Iterable[str]) -> str:
     """A question that ends an error, or "" where no allowed name is near."""
     plain = name.lower()
     near = [a for a in allowed if plain in (a, *_ALIASES.get(a, ()))]
@@ -40,7 +47,24 @@ def suggestion(name: str, allowed) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def suggestions(names: Sequence[str], allowed: Sequence[str]) -> list[str]:
+    """The `suggestion` for each name; "" after the first 20."""
+    near = [suggestion(name, allowed) for name in names[:_SUGGESTED]]
+    return near + [""] * (len(names) - len(near))
+
+
+def raise_all(source: pathlib.Path, problems: Sequence[str]) -> NoReturn:
+    """Raises the DataError that shows the first problems and counts them all."""
+    lines = [f"  {problem}" for problem in problems[:_PROBLEMS]]
+    if len(problems) > _PROBLEMS:
+        lines.append(f"  and {len(problems) - _PROBLEMS} more")
+    raise DataError(
+        f"{source} cannot be used, {len(problems)} problem(s):\n" + "\n".join(lines)
+    )
+
+
 def visible(name: str) -> bool:
+    """Whether a file is the user's, not one that an operating system leaves behind."""
     return not name.startswith((".", "__MACOSX")) and name not in (
         "Thumbs.db",
         "desktop.ini",
@@ -49,11 +73,25 @@ def visible(name: str) -> bool:
 
 def files(folder: pathlib.Path) -> list[pathlib.Path]:
     """Every visible file below the folder, sorted; folders behind links included."""
-    found, seen = [], set()
+    paths, visited = [], set()
     for here, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)
-        folders[:] = [] if real in seen else [d for d in folders if visible(d)]
-        if real not in seen:
-            found += [pathlib.Path(here, name) for name in names if visible(name)]
-        seen.add(real)
-    return sorted(found)
+        folders[:] = [] if real in visited else [d for d in folders if visible(d)]
+        if real not in visited:
+            paths += [pathlib.Path(here, name) for name in names if visible(name)]
+        visited.add(real)
+    return sorted(paths)
+
+
+def by_stem(
+    paths: Iterable[pathlib.Path], folder: pathlib.Path, problems: list[str]
+) -> dict[str, pathlib.Path]:
+    """{path in `folder` without suffix: path}; adds a problem where two are equal."""
+    stems: dict[str, pathlib.Path] = {}
+    for path in paths:
+        # macOS writes the accents of file names in another way than all others
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        other = stems.setdefault(unicodedata.normalize("NFC", stem), path)
+        if other != path:
+            problems.append(f"{path} and {other.name} have the same stem.")
+    return stems

@@ -1,4 +1,4 @@
-"""What a PNG, JPEG or BMP file holds, as stored, before any opinion about it."""
+"""Reads PNG, JPEG and BMP files as they are stored, before any opinion about them."""
 
 import io
 import pathlib

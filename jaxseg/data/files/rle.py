@@ -1,8 +1,8 @@
-"""Run lengths as the SIIM-ACR pneumothorax challenge writes them.
+"""Encodes and decodes run lengths as the SIIM-ACR pneumothorax challenge has them.
 
-Pairs of (offset, length) over the pixels in column-major order. An offset counts from
-the end of the run before, the first one from pixel 0. "-1" is the empty mask.
-SIIM-ACR Pneumothorax Segmentation, 2019,
+They are pairs of (offset, length) over the pixels in column-major order. An offset
+counts from the end of the run before, the first one from pixel 0. "-1" is the empty
+mask. SIIM-ACR Pneumothorax Segmentation, 2019,
 https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation
 """
 

@@ -1,4 +1,4 @@
-"""What a TIFF file holds: one two-dimensional image with any number of channels."""
+"""Reads TIFF files of one two-dimensional image with any number of channels."""
 
 import io
 import pathlib

@@ -1,10 +1,10 @@
-"""The anatomy of a phantom chest film: lungs, heart, bones, vessels, air pockets."""
+"""Draws the anatomy of a phantom chest: lungs, heart, bones, vessels, air pockets."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.data.phantoms._chest_film import curve
+from jaxseg.data.phantoms._chest_film import Body, Film, curve
 
 # Control points of the lung on the right of the image; the other is its mirror.
 _WALL = np.array(
@@ -41,7 +41,7 @@ class Part(NamedTuple):
     edge: np.ndarray
 
 
-def cavity(patient, side):
+def cavity(patient: Body, side: int) -> Lung:
     """Return the Lung on one side: 0 is the left of the image, 1 the right."""
     sign = 2 * side - 1
     stretch = np.array([patient["width"], patient["height"]])
@@ -64,13 +64,13 @@ def cavity(patient, side):
     )
 
 
-def heart(patient):
+def heart(patient: Body) -> np.ndarray:
     """Return the closed outline f64 [n, 2] of the heart."""
     points = (_HEART + patient["heart_shape"]) * [patient["heart"], 1]
     return curve(np.concatenate([points, points[:1]]), 64)
 
 
-def crescents(rng, lung, *, area):
+def crescents(rng: np.random.Generator, lung: Lung, *, area: float) -> list[Part]:
     """Return the Parts of one pneumothorax of `area`, in the units of the body.
 
     Air is where the lung has left the wall: the edge of the lung is the rim drawn
@@ -121,7 +121,7 @@ def _area(outline):
     return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
 
 
-def mediastinum(film, patient):
+def mediastinum(film: Film, patient: Body) -> np.ndarray:
     """Return f32 [h, w] in 0..1: how much of the lung the great vessels cover."""
     half = 0.13 + 0.05 * np.exp(-(((film.y + 0.42) / 0.12) ** 2)) * (film.x > 0)
     half = half + 0.03 * np.exp(-(((film.y + 0.85) / 0.2) ** 2))
@@ -130,7 +130,7 @@ def mediastinum(film, patient):
     return np.maximum(cover * 0.92, 0.35 * hila).astype(np.float32)
 
 
-def tissue(rng, film, patient):
+def tissue(rng: np.random.Generator, film: Film, patient: Body) -> np.ndarray:
     """Return f32 [h, w]: the density of the body, as if it held no air."""
     shoulder = -0.98 + rng.normal(0, 0.05)
     points = np.array(
@@ -150,7 +150,7 @@ def tissue(rng, film, patient):
     return value + below * skin
 
 
-def spine(film):
+def spine(film: Film) -> np.ndarray:
     """Return f32 [h, w]: vertebrae, discs, and the windpipe as a dark band."""
     column = 1 / (1 + np.exp(((np.abs(film.x) - 0.10) / 0.018).clip(-30, 30)))
     disc = 0.5 + 0.5 * np.cos(film.y * (2 * np.pi / 0.155))
@@ -160,7 +160,7 @@ def spine(film):
     return column - 0.75 * pipe
 
 
-def ribs(rng, film, patient):
+def ribs(rng: np.random.Generator, film: Film, patient: Body) -> np.ndarray:
     """Return f32 [h, w]: the bands of the ribs, brighter at their two edges."""
     t = np.linspace(0, 1, 24)
     wide, slope = patient["rib_width"], patient["rib_slope"]
@@ -183,7 +183,7 @@ def ribs(rng, film, patient):
     return bone + 0.65 * front
 
 
-def clavicles(film, patient):
+def clavicles(film: Film, patient: Body) -> np.ndarray:
     """Return f32 [h, w]: both collar bones, brighter at their edges."""
     lines = [
         curve((_CLAVICLE + patient["clavicle"][i]) * [sign, 1])
@@ -193,7 +193,7 @@ def clavicles(film, patient):
     return whole - 0.45 * film.stroke(lines, width=6.0, blur=0.8)
 
 
-def scapulae(rng, film):
+def scapulae(rng: np.random.Generator, film: Film) -> np.ndarray:
     """Return f32 [h, w]: shoulder blades, whose inner edge may cross the lung."""
     value = 0.0
     for sign in (-1, 1):
@@ -208,7 +208,7 @@ def scapulae(rng, film):
     return value
 
 
-def vessels(rng, film, lung):
+def vessels(rng: np.random.Generator, film: Film, lung: Lung) -> np.ndarray:
     """Return f32 [h, w]: vessels that leave the hilum, branch, and thin out."""
     count = 15
     angle = np.linspace(-2.0, 1.75, count) + rng.normal(0, 0.09, count)

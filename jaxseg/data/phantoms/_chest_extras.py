@@ -1,12 +1,13 @@
-"""What lies on or over a phantom chest: folds, tubes, leads, letters, shading."""
+"""Draws what lies on or over a phantom chest: folds, tubes, leads, letters, shading."""
 
 import cv2
 import numpy as np
 
-from jaxseg.data.phantoms._chest_film import curve
+from jaxseg.data.phantoms._chest_anatomy import Lung
+from jaxseg.data.phantoms._chest_film import Film, curve
 
 
-def folds(rng, film, lungs):
+def folds(rng: np.random.Generator, film: Film, lungs: list[Lung]) -> np.ndarray:
     """Return f32 [h, w]: folds of skin, an edge that dark lung markings cross.
 
     Unlike a pleural line a fold is a step that fades on one side, and it runs on
@@ -29,7 +30,7 @@ def folds(rng, film, lungs):
     return value
 
 
-def hardware(rng, film):
+def hardware(rng: np.random.Generator, film: Film) -> np.ndarray:
     """Return f32 [h, w]: electrodes with wires, tubes and catheters."""
     value = np.zeros((film.size, film.size), np.float32)
     if rng.random() < 0.35:  # electrodes
@@ -74,18 +75,18 @@ def _blobs(rng, film, count):
     return value
 
 
-def lucencies(rng, film):
+def lucencies(rng: np.random.Generator, film: Film) -> np.ndarray:
     """Return f32 [h, w] in 0..1: emphysema, dark but with a few markings left."""
     return _blobs(rng, film, rng.integers(1, 3) if rng.random() < 0.2 else 0)
 
 
-def opacities(rng, film):
+def opacities(rng: np.random.Generator, film: Film) -> np.ndarray:
     """Return f32 [h, w]: consolidations, on some films."""
     count = rng.integers(1, 4) if rng.random() < 0.3 else 0
     return rng.uniform(0.04, 0.16) * _blobs(rng, film, count)
 
 
-def bubble(rng, film):
+def bubble(rng: np.random.Generator, film: Film) -> np.ndarray:
     """Return f32 [h, w]: air in the stomach, dark and bare, below the diaphragm."""
     if rng.random() > 0.45:
         return np.zeros((film.size, film.size), np.float32)
@@ -98,13 +99,13 @@ def bubble(rng, film):
     return -rng.uniform(0.08, 0.25) * film.fill(outline + place, blur=1.5)
 
 
-def shading(rng, film):
+def shading(rng: np.random.Generator, film: Film) -> np.ndarray:
     """Return f32 [h, w]: the slow drift of exposure over the plate."""
     slope = rng.normal(0, 0.025, 2)
     return (slope[0] * film.x + slope[1] * film.y).astype(np.float32)
 
 
-def letters(rng, film, tone):
+def letters(rng: np.random.Generator, film: Film, tone: np.ndarray) -> np.ndarray:
     """Return the tone f32 [h, w] with a side marker and collimator edges, if any."""
     if rng.random() < 0.6:
         left = rng.random() < 0.5

@@ -1,11 +1,11 @@
-"""A square film, how the body lies on it, and how to draw there.
+"""Draws on a square film, in the frame of the body that lies on it.
 
-Every part of a phantom is drawn in the body's frame (see `phantoms`) and put on the
+Every part of a phantom is drawn in the body's frame (see `chest`) and put on the
 film by one affine map, so all parts of a film move together.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ from scipy.interpolate import CubicSpline
 
 _BITS = 4  # of a pixel's fraction in the coordinates given to cv2
 _REFERENCE = 256  # widths and blurs are given in pixels of a film of this size
+
+Body = dict[str, Any]  # the anatomy of one patient: see `chest.body`
 
 
 class Film(NamedTuple):
@@ -25,18 +27,22 @@ class Film(NamedTuple):
     x: np.ndarray  # f32 [h, w], the body's coordinates of each pixel
     y: np.ndarray
 
-    def pixels(self, points, fine):
+    def pixels(self, points: np.ndarray, fine: int) -> np.ndarray:
         """Return points as fixed-point pixels of a grid `fine` times finer."""
         edges = (points @ self.matrix[:, :2].T + self.matrix[:, 2]) * fine - 0.5
         return np.rint(edges * (1 << _BITS)).astype(np.int32)
 
-    def fill(self, outline, *, blur=0.0, fine=2):
+    def fill(
+        self, outline: np.ndarray, *, blur: float = 0.0, fine: int = 2
+    ) -> np.ndarray:
         """Return f32 [h, w], 1 inside the closed outline, softened by `blur`."""
         canvas = self._canvas(fine)
         cv2.fillPoly(canvas, [self.pixels(outline, fine)], 255, cv2.LINE_8, _BITS)
         return self._soft(canvas, blur)
 
-    def stroke(self, lines, *, width, blur=0.0):
+    def stroke(
+        self, lines: np.ndarray, *, width: float, blur: float = 0.0
+    ) -> np.ndarray:
         """Return f32 [h, w], 1 on the open lines [n, k, 2], `width` pixels thick."""
         canvas = self._canvas(2)
         points = list(self.pixels(np.asarray(lines), 2))
@@ -53,7 +59,7 @@ class Film(NamedTuple):
         value = canvas.astype(np.float32) / 255
         return self.wide_blur(value, blur) if blur else value
 
-    def wide_blur(self, value, blur):
+    def wide_blur(self, value: np.ndarray, blur: float) -> np.ndarray:
         """Return the value blurred; a wide blur is done on a smaller grid."""
         sigma, factor = blur * self.unit, 1
         while sigma / factor > 5:
@@ -65,7 +71,7 @@ class Film(NamedTuple):
         value = cv2.GaussianBlur(value, (0, 0), sigma / factor)
         return cv2.resize(value, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
 
-    def grain(self, rng, blur):
+    def grain(self, rng: np.random.Generator, blur: float) -> np.ndarray:
         """Return random texture f32 [h, w] of about unit variance, `blur` coarse."""
         factor = max(1, int(blur * self.unit / 1.2))
         side = -(-self.size // factor)
@@ -88,12 +94,12 @@ def _basis(knots, count):
     return CubicSpline(line, np.eye(knots))(np.linspace(0, 1, count))
 
 
-def curve(points, count=48):
+def curve(points: np.ndarray, count: int = 48) -> np.ndarray:
     """Return f64 [count, 2], the smooth curve through the points."""
     return _basis(len(points), count) @ points
 
 
-def frame(rng, size):
+def frame(rng: np.random.Generator, size: int) -> Film:
     """Return a Film with a random position, turn, magnification and aspect."""
     angle = np.deg2rad(rng.normal(0, 2.5))
     zoom, aspect = rng.uniform(0.82, 0.99), rng.uniform(0.96, 1.04)

@@ -1,4 +1,4 @@
-"""A folder that appears under its name only when it is complete."""
+"""Writes a folder that appears under its name only when it is complete."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Phantom cell cultures under phase contrast, and the masks of the cells.
+"""Draws phantom cell cultures under phase contrast, and the masks of the cells.
 
 A cell is drawn as what the microscope sees of it, a delay of light that grows with
 thickness: a dome over an outline that is round, spread or spindle-shaped, with

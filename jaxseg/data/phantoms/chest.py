@@ -1,8 +1,8 @@
-"""Phantom chest radiographs with and without pneumothorax, and their masks.
+"""Draws phantom chest radiographs with and without pneumothorax, and their masks.
 
 What is drawn is what makes a frontal film readable: an upright pneumothorax is a
 crescent between the chest wall and a thin white line, the visceral pleura, that runs
-parallel to the wall; beyond the line no lung markings are seen and the film is a
+parallel to the wall; beyond the line there are no lung markings and the film is a
 little darker. Air collects at the apex first, then along the side, or in a deep
 costophrenic sulcus. A skin fold is the known mimic: an edge, not a line, and vessels
 go on behind it (O'Connor and Morgan, Radiological review of pneumothorax, BMJ, 2005,
@@ -39,7 +39,7 @@ class Layers(NamedTuple):
     over: np.ndarray  # folds, tubes, leads, letters
 
 
-def body(rng):
+def body(rng: np.random.Generator) -> films.Body:
     """Return the anatomy of one patient, which all films of the patient share."""
     return {
         "wall": rng.normal(0, 0.018, (2, 8, 2)) * _WALL_FREEDOM,
@@ -61,12 +61,19 @@ def body(rng):
     }
 
 
-def radiograph(rng, *, size, positive, patient=None, bits=8):
+def radiograph(
+    rng: np.random.Generator,
+    *,
+    size: int,
+    positive: bool,
+    patient: films.Body | None = None,
+    bits: int = 8,
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (image [size, size], mask bool [size, size]): a film and its pneumothorax.
 
     The image is u8, or u16 with values to 4095 when `bits` is 12; bright is dense
     (MONOCHROME2). The mask is empty unless `positive`; then it covers 0.1 to 4 % of
-    the image. `patient` is a `body`, drawn from `rng` when it is not given. The
+    the image. `patient` is a `body`, drawn from `rng` where it is None. The
     result is a pure function of the state of `rng` and the arguments.
     Raises ConfigError for a size below 64 or bits other than 8 and 12.
     """
@@ -107,12 +114,12 @@ def _layers(rng, film, patient, lungs):
     return Layers(tissue, air, ribs, vessels, over)
 
 
-def _pneumothorax(rng, film, lungs, seen):
+def _pneumothorax(rng, film, lungs, aerated):
     """Return (mask bool [h, w], pleural line f32 [h, w]) of one pneumothorax.
 
     The share of the image is log-normal within AREAS; a place whose pixels miss the
-    share (a part may lie outside the film, or behind the heart, where `seen` is false)
-    is drawn again.
+    share (a part may lie outside the film, or behind the heart, where `aerated` is
+    false) is drawn again.
     """
     area = 0.0
     while not AREAS[0] <= area <= AREAS[1]:
@@ -124,7 +131,7 @@ def _pneumothorax(rng, film, lungs, seen):
         parts = anatomy.crescents(
             rng, lungs[side], area=4 * area / film.magnification**2
         )
-        inside = seen & (insides[side] > 0.5)
+        inside = aerated & (insides[side] > 0.5)
         regions = [film.fill(part.region, fine=4) > 0.5 for part in parts]
         mask = np.logical_or.reduce(regions) & inside
     width, bright = rng.uniform(1.2, 1.9), rng.uniform(0.10, 0.20)
@@ -137,9 +144,8 @@ def _compose(rng, film, layers, mask, line):
     """Return the density f32 [h, w], with lung taken out where `mask` is true."""
     lung_depth = rng.uniform(0.38, 0.50)
     free = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.4 * film.unit)
-    lucent = extras.lucencies(
-        rng, film
-    )  # emphysema: darker, markings thinned, not gone
+    # emphysema: darker, markings thinned, not gone
+    lucent = extras.lucencies(rng, film)
     texture = film.grain(rng, 1.7) * 0.024 + film.grain(rng, 3.2) * 0.019
     markings = layers.vessels + texture * layers.air * rng.uniform(0.8, 1.4)
     density = layers.tissue - lung_depth * layers.air

@@ -1,7 +1,9 @@
-"""Phantom cells written as the raw tree of the click study: train/ and test/.
+"""Writes phantom cells as the raw tree of the click study: train/ and test/.
 
 Images are JPEG files as the study has them, labels grey PNG files of 0 and 255.
 """
+
+import os
 
 from absl import logging
 from PIL import Image
@@ -13,7 +15,9 @@ _QUARTER = 4  # one image in four is for test
 _JPEG_QUALITY = 95
 
 
-def write(directory, *, images, size=128, seed=0):
+def write(
+    directory: str | os.PathLike, *, images: int, size: int = 128, seed: int = 0
+) -> None:
     """Write `images` phantom cultures of size x size pixels to `directory`.
 
     A quarter of them is for test. The tree is a pure function of the arguments. It

@@ -1,4 +1,4 @@
-"""Phantom films written as the raw tree of the SIIM-ACR pneumothorax challenge.
+"""Writes phantom films as the raw tree of the SIIM-ACR pneumothorax challenge.
 
 The tree has the layout, the tags and the traps of the real one: DICOM files three
 folders deep, a CSV whose second column name and values begin with a space, several
@@ -9,6 +9,7 @@ https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation
 """
 
 import io
+import os
 import uuid
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ class Film(NamedTuple):
     encoding: str  # jpeg, plain (8 bits), rle (8 bits) or dark12 (MONOCHROME1)
 
 
-def plan(index, *, seed):
+def plan(index: int, *, seed: int) -> Film:
     """Return the Film number `index`, a pure function of (seed, index).
 
     Of every eight films two are positive, two or three share a patient, five are
@@ -64,12 +65,14 @@ def plan(index, *, seed):
     )
 
 
-def write(directory, *, images, size=256, seed=0):
+def write(
+    directory: str | os.PathLike, *, images: int, size: int = 256, seed: int = 0
+) -> None:
     """Write a tree of `images` phantom films of size x size pixels to `directory`.
 
     The tree is a pure function of the arguments. It appears under its name only when
     it is complete. Raises DataError when `directory` exists already, ConfigError for
-    fewer than one image, a negative seed, or a size that `phantoms` cannot draw.
+    fewer than one image, a negative seed, or a size that `chest` cannot draw.
     """
     if images < 1 or seed < 0:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""A data set prepared once: locked, resumed, moved into place whole, never overwritten.
+"""Builds a data set once: locked, resumed, moved into place whole, never overwritten.
 
 Beside the data stands `source.csv` with size, time and SHA-256 of every source file, so
 that the same request later returns at once, also when the raw files were copied
@@ -28,8 +28,8 @@ _COLUMNS = ["path", "size", "mtime_ns", "sha256"]
 def locate(name: str, data_dir: str | os.PathLike) -> pathlib.Path | None:
     """The newest complete version of the data set `name` in `data_dir`, if any."""
     cards = pathlib.Path(data_dir).glob(f"{name}/*.*.*/card.json")
-    found = [p.parent for p in cards if tfds.core.Version.is_valid(p.parent.name)]
-    return max(found, key=lambda p: tfds.core.Version(p.name), default=None)
+    versions = [p.parent for p in cards if tfds.core.Version.is_valid(p.parent.name)]
+    return max(versions, key=lambda p: tfds.core.Version(p.name), default=None)
 
 
 def once(
@@ -79,33 +79,27 @@ def once(
     return final
 
 
-def download_and_prepare(builder: tfds.core.DatasetBuilder) -> None:
-    """Writes the data set of `builder`, without TFDS's own words and progress bars."""
-    tfds.disable_progress_bar()
-    # TFDS 4.9.10 would look for the source file of the builder (and checksums of
-    # downloads beside it) with importlib_resources, which it does not declare.
-    type(builder).code_path = None
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        builder.download_and_prepare()
-
-
-def _check_same(final, source, files, options) -> None:
-    """Raises DataError with the differences between what is there and is asked for."""
+def _check_same(
+    final: pathlib.Path, source: pathlib.Path, files: Sequence[str], options: dict
+) -> None:
+    """Raises DataError when `final` was prepared from other files or options."""
     stored = prepared.read_card(final)["extra"].get("options", {})
-    found = [
+    differences = [
         f"{key}={stored.get(key)!r} (now {options.get(key)!r})"
         for key in sorted(stored.keys() | options.keys())
         if stored.get(key) != options.get(key)
     ]
-    found += _changed_files(final / _SOURCE, source, files)
-    if found:
+    differences += _changed_files(final / _SOURCE, source, files)
+    if differences:
         raise DataError(
-            f"{final} was prepared differently: {'; '.join(found)}. Nothing was "
+            f"{final} was prepared differently: {'; '.join(differences)}. Nothing was "
             "changed; choose another --data_dir, or delete that folder."
         )
 
 
-def _changed_files(table: pathlib.Path, source, files: Sequence[str]) -> list[str]:
+def _changed_files(
+    table: pathlib.Path, source: pathlib.Path, files: Sequence[str]
+) -> list[str]:
     with open(table, newline="") as file:
         stored = {row["path"]: row for row in csv.DictReader(file)}
     new = sorted(set(files) - stored.keys())

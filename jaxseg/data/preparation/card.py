@@ -1,16 +1,18 @@
-"""The data card: what a prepared data set holds, counted from what was stored."""
+"""Writes the data card and its tables: a data set, counted from what was stored."""
 
 import csv
 import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxseg.data import prepared, records
+from jaxseg.data.preparation import splits as split_table
 from jaxseg.errors import DataError
 from jaxseg.types import IGNORE
 
@@ -23,12 +25,15 @@ def finish(
     source: str,
     split_rule: str,
     refused: Sequence[dict] = (),
-    extra: dict | None = None,
+    options: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> dict:
-    """The data card, after reading every stored mask back and writing the sidecars.
+    """The data card, after reading every stored mask back.
 
-    Raises DataError for a label value that is no class, for an id or a group in two
-    splits, and for a class that the training split lacks altogether.
+    Writes card.json, index.csv and splits.csv beside the data. The extra of the card
+    holds the `options` that the data set was prepared with, and `extra`. Raises
+    DataError for a label value that is no class, for an id or a group in two splits,
+    and for a class that the training split lacks altogether.
     """
     directory = pathlib.Path(builder.data_path)
     rows = list(_index_rows(directory, builder.info.splits, len(classes)))
@@ -38,6 +43,8 @@ def finish(
         for split in builder.info.splits
     }
     pixels = splits["train"]["pixels"]
+    columns = ([row[key] for row in rows] for key in ("id", "group", "split"))
+    table, digest = split_table.table(*columns)
     missing = [name for name, n in zip(classes, pixels, strict=True) if n == 0]
     if missing:
         raise DataError(
@@ -64,14 +71,17 @@ def finish(
             s: _split_hash([r for r in rows if r["split"] == s]) for s in splits
         },
         "refused": list(refused),
-        "extra": extra or {},
+        "extra": {"options": options or {}, "splits_sha256": digest, **(extra or {})},
     }
+    _replace(directory / "splits.csv", table)
     _write_index(directory / "index.csv", rows)
     _replace(directory / "card.json", json.dumps(card, indent=1))
     return card
 
 
-def _index_rows(directory, splits, num_classes: int):
+def _index_rows(
+    directory: pathlib.Path, splits: Iterable[str], num_classes: int
+) -> Iterator[dict]:
     for split in splits:
         source = prepared.source(str(directory), split)
         for position in range(len(source)):
@@ -89,7 +99,17 @@ def _index_rows(directory, splits, num_classes: int):
             row |= {"group": record["group"].decode(), "label": int(record["label"])}
             row |= {"height": mask.shape[0], "width": mask.shape[1]}
             row |= {"ignored": int(count[IGNORE])}
-            yield row | {f"c{k}": int(count[k]) for k in range(num_classes)}
+            row |= {f"c{k}": int(count[k]) for k in range(num_classes)}
+            if "instances" in record:
+                row |= _objects(record["instances"], len(mask), name)
+            yield row
+
+
+def _objects(data: bytes, height: int, name: str) -> dict:
+    ids = records.instances_from_png(data, height, name)
+    digest = hashlib.sha256(ids.astype("<u4").tobytes()).hexdigest()
+    objects = int(np.count_nonzero(np.unique(ids)))
+    return {"objects": objects, "instances_sha256": digest}
 
 
 def _check_identity(rows: list[dict]) -> None:
@@ -111,7 +131,7 @@ def _split_summary(rows: list[dict], num_classes: int) -> dict:
     positive = [
         any(r[f"c{k}"] for k in range(1, num_classes)) or r["label"] > 0 for r in rows
     ]
-    return {
+    summary = {
         "images": len(rows),
         "positives": sum(positive),
         "groups": len({r["group"] for r in rows}),
@@ -121,6 +141,9 @@ def _split_summary(rows: list[dict], num_classes: int) -> dict:
             r["ignored"] == r["height"] * r["width"] for r in rows
         ),
     }
+    if any("objects" in r for r in rows):
+        summary["objects"] = sum(r["objects"] for r in rows)
+    return summary
 
 
 def _split_hash(rows: list[dict]) -> str:

@@ -1,9 +1,8 @@
-"""Raw files converted in parallel, each kept in a cache until the data set is whole.
+"""Converts raw files in parallel and caches each until the data set is whole.
 
 A cache entry is written whole or not at all, under a name hashed from everything that
 decides its content, so a preparation that was killed goes on where it stopped and a
-changed file is converted again. An entry is one JSON line, the image as PNG, the mask
-as PNG.
+changed file is converted again. An entry is one JSON line and the arrays as PNG.
 """
 
 import collections
@@ -23,10 +22,12 @@ import rich.console
 import rich.progress
 
 from jaxseg.data import records
+from jaxseg.data.files.listing import SPLITS
+from jaxseg.data.preparation.tfds_builder import Shards
 from jaxseg.errors import DataError
 from jaxseg.types import IGNORE, Example
 
-_FORMAT = 1  # of an entry; another number makes old caches unused
+_FORMAT = 2  # of an entry; another number makes old caches unused
 _SAMPLE = 16  # images converted before the disk space is judged
 _SHARD_BYTES = 128 * 2**20
 
@@ -86,22 +87,30 @@ def convert(
     return rows, refused
 
 
-def shards(
-    rows: Sequence[dict], cache: pathlib.Path, dtype: str
-) -> list[Callable[[], Iterator[tuple[str, dict]]]]:
-    """Generators of (id, record) for TFDS, about 128 MiB each, in the order of rows."""
-    parts, size = [[]], 0
-    for row in rows:
-        if parts[-1] and size + row["bytes"] > _SHARD_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(row)
-        size += row["bytes"]
+def shards(rows: Sequence[dict], cache: pathlib.Path, dtype: str) -> Shards:
+    """Per split of the rows, generators of (id, record) for TFDS, in their order."""
 
     def shard(part: list[dict]):
         return lambda: ((r["id"], _record(r, cache, dtype)) for r in part)
 
-    return [shard(part) for part in parts]
+    out = {}
+    for split in SPLITS:
+        inside = [row for row in rows if row["split"] == split]
+        parts = cut(inside, [row["bytes"] for row in inside], limit=_SHARD_BYTES)
+        out[split] = [shard(part) for part in parts]
+    return out
+
+
+def cut(items: Sequence, sizes: Sequence[int], *, limit: int) -> list[list]:
+    """The items in order, in lists whose sizes add up to at most about `limit`."""
+    parts, total = [[]], 0
+    for item, size in zip(items, sizes, strict=True):
+        if parts[-1] and total + size > limit:
+            parts.append([])
+            total = 0
+        parts[-1].append(item)
+        total += size
+    return parts
 
 
 def track(items: Iterable, *, total: int, what: str, show: bool) -> Iterator:
@@ -142,7 +151,8 @@ def _staged(job: Job, one: Convert, source: pathlib.Path, cache: pathlib.Path) -
     example, columns = one(job)
     image, mask = example["image"], example["mask"]
     record = records.encode(example)
-    parts = [record["image"].getvalue(), record["mask"].getvalue()]
+    arrays = [k for k in ("image", "mask", "instances") if k in record]
+    parts = [record[k].getvalue() for k in arrays]
     labelled = max(np.count_nonzero(mask != IGNORE), 1)
     row = {
         "entry": path.name,
@@ -154,7 +164,7 @@ def _staged(job: Job, one: Convert, source: pathlib.Path, cache: pathlib.Path) -
         "area": np.count_nonzero((mask > 0) & (mask != IGNORE)) / labelled,
         "digest": hashlib.sha256(repr(image.shape).encode() + image.data).hexdigest(),
         "bytes": sum(map(len, parts)),
-        "image_bytes": len(parts[0]),
+        "parts": dict(zip(arrays, map(len, parts), strict=True)),
         **columns,
     }
     _write(path, [json.dumps(row).encode(), b"\n", *parts])
@@ -178,16 +188,12 @@ def _record(row: dict, cache: pathlib.Path, dtype: str) -> dict:
     """The TFDS record of a row; an 8-bit image is widened when the set has 16 bits."""
     with open(cache / row["entry"], "rb") as file:
         file.readline()
-        image, mask = file.read(row["image_bytes"]), file.read()
-    record = {k: row[k] for k in ("id", "group", "label")}
-    record |= {"image": io.BytesIO(image), "mask": io.BytesIO(mask)}
+        parts = {name: io.BytesIO(file.read(n)) for name, n in row["parts"].items()}
     if row["dtype"] != dtype:
-        wide = records.from_png(image, row["channels"], row["id"]).astype(dtype)
-        mask = records.from_png(mask, 1, row["id"])[..., 0]
-        record["image"] = records.encode({**record, "image": wide, "mask": mask})[
-            "image"
-        ]
-    return record
+        png = parts["image"].getvalue()
+        image = records.from_png(png, row["channels"], row["id"])
+        parts["image"] = records.encode_image(image.astype(dtype))
+    return {k: row[k] for k in ("id", "group", "label")} | parts
 
 
 def _write(path: pathlib.Path, parts: list[bytes]) -> None:
@@ -223,5 +229,5 @@ def _stat(path: pathlib.Path) -> tuple[int, int]:
 
 
 def _cores() -> int:
-    known = hasattr(os, "sched_getaffinity")  # not on macOS
-    return min(len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1, 32)
+    linux = hasattr(os, "sched_getaffinity")  # not on macOS
+    return min(len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1, 32)

@@ -1,4 +1,4 @@
-"""The prepared data set a config means, made first where that is possible."""
+"""Opens the prepared data set that a config names, and prepares it first if it can."""
 
 import hashlib
 import inspect
@@ -51,21 +51,22 @@ def dataset(
         source = [str(pathlib.Path(directory).expanduser().resolve()), options]
         place = cache / "raw" / _digest(source)
         return module.prepare(directory, place, progress=progress, **options)
-    found = build_once.locate(name.rpartition(".")[2], directory)
-    if found is None:
+    newest = build_once.locate(name.rpartition(".")[2], directory)
+    if newest is None:
         raise DataError(
             f"{directory} holds no prepared {name}; make it with: "
             f"python -m jaxseg.prepare --dataset={name} --source=RAW "
             f"--data_dir={directory}"
         )
-    return found
+    return newest
 
 
 def _draw(module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict) -> None:
     if raw.exists():
         return
     if not hasattr(module, "write_demo"):
-        able = [n for n in lookup.names(_KIND) if hasattr(_module(n), "write_demo")]
+        modules = {n: lookup.find(_KIND, n) for n in lookup.names(_KIND)}
+        able = [n for n, m in modules.items() if hasattr(m, "write_demo")]
         raise ConfigError(
             f"{name} draws no demonstration data, only {able} do; set "
             "config.data.demo.images=0 and config.data.dir."
@@ -78,18 +79,15 @@ def _draw(module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict) ->
             raise
 
 
-def _module(name: str) -> types.ModuleType:
-    return lookup.find(_KIND, name)
-
-
 def _check_options(module: types.ModuleType, name: str, options: dict) -> None:
     parameters = inspect.signature(module.prepare).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    known.remove("progress")
-    unknown = sorted(options.keys() - set(known))
+    allowed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    allowed.remove("progress")
+    unknown = sorted(options.keys() - set(allowed))
     if unknown:
         raise ConfigError(
-            f"config.data.options holds {', '.join(unknown)}, but {name} takes {known}."
+            f"config.data.options holds {', '.join(unknown)}, but {name} takes "
+            f"{allowed}."
         )
 
 

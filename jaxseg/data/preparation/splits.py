@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: decided once, by patient, and written down.
+"""Deals patients out to training, validation and test, once and for good.
 
 Groups (patients) are dealt out whole, the largest first and otherwise in an order
 hashed from the seed, each to the split that lacks its images most. What a split lacks
@@ -30,6 +30,11 @@ def shares(*, validation: float, test: float) -> dict[str, float]:
     return {"train": train, "validation": validation, "test": test}
 
 
+def describe(shares: Mapping[str, float]) -> str:
+    """The shares in one line, for the data card."""
+    return ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
+
+
 def assign(
     groups: Sequence[str],
     labels: Sequence[int],
@@ -55,17 +60,17 @@ def assign(
         )
     features = _features(np.asarray(labels), np.asarray(areas, float))  # [n, f]
     wanted = np.outer(list(shares.values()), features.sum(0))  # [splits, f]
-    given = np.zeros_like(wanted)
+    dealt = np.zeros_like(wanted)
     chosen = {}
     for group in sorted(members, key=lambda g: (-len(members[g]), _hash(seed, g))):
         holds = features[members[group]].sum(0)
         # Chi-square distance to what is wanted, after against before, for each split:
         # relative to the split, so that few positives do not all go to the largest.
-        change = (holds * (holds + 2 * (given - wanted)) / wanted).sum(1)
-        empty = [s for s in range(len(names)) if not given[s].any()]
+        change = (holds * (holds + 2 * (dealt - wanted)) / wanted).sum(1)
+        empty = [s for s in range(len(names)) if not dealt[s].any()]
         left = len(members) - len(chosen)
         best = min(empty if left <= len(empty) else range(len(names)), key=change.item)
-        given[best] += holds
+        dealt[best] += holds
         chosen[group] = names[best]
     return [chosen[group] for group in groups]
 

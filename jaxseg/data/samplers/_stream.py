@@ -1,4 +1,4 @@
-"""An endless stream of permutations, any stretch of which can be computed at once."""
+"""Computes any stretch of an endless stream of permutations."""
 
 import numpy as np
 

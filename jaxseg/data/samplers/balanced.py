@@ -1,12 +1,14 @@
-"""A set share of positives in every stretch of an epoch, constant or scheduled.
+"""Samples a set share of positives in every stretch of an epoch.
 
-The published recipe keeps a share of the negatives and weights the positives; here the
-negatives kept are others in each epoch, so that all are seen in the long run. Positives
-and negatives are two endless streams of permutations: every positive is seen equally
-often, every negative too. The share is exact to one example an epoch.
+The share is constant or follows a schedule. The published recipe keeps a share of the
+negatives and weights the positives; here the negatives kept are others in each epoch,
+so that all take their turn in the long run. Positives and negatives are two endless
+streams of permutations: every positive comes equally often, every negative too. The
+share is exact to one example an epoch.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +52,13 @@ def share(
 
 
 def order(
-    positive: np.ndarray, *, seed: int, epoch: int, epochs: int, size: int, **options
+    positive: np.ndarray,
+    *,
+    seed: int,
+    epoch: int,
+    epochs: int,
+    size: int,
+    **options: Any,
 ) -> np.ndarray:
     """i64 [size]: the examples of `epoch`, positives spread evenly over it.
 

@@ -1,4 +1,4 @@
-"""Every example equally often: one endless stream of permutations, cut into epochs."""
+"""Samples every example equally often, from an endless stream of permutations."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Clicks: so many labelled pixels of each class, in an order that does not end.
+"""Labels clicks: so many pixels of each class, the first of an order of all of them.
 
 A strategy puts all pixels of a class into an order, and a budget takes the first of
 it, so the 10 clicks of an image contain its 5. Bearman et al., What's the Point, 2016,

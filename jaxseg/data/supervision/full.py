@@ -1,4 +1,4 @@
-"""Every pixel of every mask: what training sees unless a recipe says less."""
+"""Labels every pixel of every mask: the supervision unless a recipe says less."""
 
 import numpy as np
 from jaxtyping import UInt8

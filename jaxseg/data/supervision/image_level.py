@@ -1,4 +1,4 @@
-"""No pixel at all: only what the whole image shows (the record's `label`) is known.
+"""Labels no pixel: training has only the class of the whole image (`label`).
 
 Something must learn from that, for example the term `image_label` of the loss.
 """

@@ -1,4 +1,4 @@
-"""Scribbles: strokes of a pen that stay inside their class.
+"""Labels scribbles: strokes of a pen that stay inside their class.
 
 A stroke starts at a random pixel and walks on with a slowly turning direction. Lin et
 al., ScribbleSup, 2016, https://arxiv.org/abs/1604.05144
@@ -48,8 +48,8 @@ def _stroke(inside, length, rng):
     pixels = np.argwhere(inside)
     place = pixels[rng.integers(len(pixels))].astype(float)
     angle = rng.uniform(0, 2 * np.pi)
-    found = [place.astype(int)]
-    while len(found) < length:
+    path = [place.astype(int)]
+    while len(path) < length:
         for _ in range(_TRIES):
             step = place + (np.sin(angle), np.cos(angle))
             y, x = np.round(step).astype(int)
@@ -60,5 +60,5 @@ def _stroke(inside, length, rng):
         else:
             break
         place, angle = step, angle + rng.normal(0, _TURN)
-        found.append(np.array([y, x]))
-    return np.unique(found, axis=0)
+        path.append(np.array([y, x]))
+    return np.unique(path, axis=0)

@@ -13,7 +13,7 @@ from support import dicom_files
 from jaxseg.data import prepared
 from jaxseg.data.datasets import siim_acr
 from jaxseg.data.files import dicom
-from jaxseg.data.preparation import build_once, card, convert
+from jaxseg.data.preparation import build_once, card, convert, tfds_builder
 from jaxseg.errors import ConfigError, DataError
 
 FILMS = 24
@@ -221,7 +221,7 @@ def test_shares_and_the_builder_alone(raw, tmp_path):
     with pytest.raises(ConfigError, match="above 0"):
         siim_acr.prepare(raw, tmp_path, validation=0.0)
     with pytest.raises(DataError, match="jaxseg.prepare"):
-        build_once.download_and_prepare(siim_acr.Builder(data_dir=tmp_path))
+        tfds_builder.store(siim_acr.Builder, tmp_path)
 
 
 def test_progress_comes_in_ten_lines(raw, tmp_path, capfd):

@@ -103,7 +103,7 @@ def test_what_cannot_be_had_is_said(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(siim_acr.siim_tree, "write", full)
+    monkeypatch.setattr(siim_acr, "write_demo", full)
     with pytest.raises(OSError, match="disk full"):
         _dataset("siim_acr", tmp_path, images=8, size=64)
     assert not list(tmp_path.iterdir())

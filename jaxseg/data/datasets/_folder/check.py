@@ -1,26 +1,38 @@
-"""Every image and mask of a folder opened once, and what that decides for the set."""
+"""Opens every image and mask of a folder once, and decides from them for the set."""
 
 import functools
+import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
 from jaxseg.data.datasets._folder import pairing
-from jaxseg.data.datasets._folder.facts import Facts, inspect
 from jaxseg.data.datasets._folder.pairing import Item
+from jaxseg.data.files import images
+from jaxseg.data.files.listing import raise_all
 from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
 from jaxseg.types import IGNORE
 
 FORMATS = ("class_ids", "binary", "instances")
 _MANY = 32  # an id this high, with most below it in use, numbers objects
-_PROBLEMS = 20  # shown in one error
 _SHOWN = 10  # label values an error lists
+
+
+class Facts(NamedTuple):
+    """What one image and its mask hold; the mask's part is empty without one."""
+
+    dtype: str
+    channels: int
+    digest: str  # of the pixels: the same image twice has it twice
+    values: np.ndarray  # label values as stored, ascending
+    pixels: np.ndarray  # with that value
+    nbytes: int  # of the image
 
 
 class Plan(NamedTuple):
@@ -56,19 +68,21 @@ def examine(
         results = convert.track(
             pool.map(one, items), total=len(items), what="Checking", show=progress
         )
-        pairs = [(fact, wrong) for fact, wrong in results]
-    problems += [problem for _, wrong in pairs for problem in wrong]
-    good = [(i, f) for i, (f, wrong) in zip(items, pairs, strict=True) if not wrong]
-    known, facts = [i for i, _ in good], [f for _, f in good]
+        inspected = [
+            (item, *result) for item, result in zip(items, results, strict=True)
+        ]
+    problems += [problem for _, _, wrong in inspected for problem in wrong]
+    items = [item for item, _, wrong in inspected if not wrong]
+    facts = [fact for _, fact, wrong in inspected if not wrong]
     why = "as set"
     if facts:
-        problems += one_kind(known, facts)
+        problems += one_kind(items, facts)
     if mask_format == "auto" and not problems:
         mask_format, why = decide_format(source, facts, classes and len(classes))
         logging.info("mask_format auto: %s (%s)", mask_format, why)
     if mask_format != "auto":
         classes = classes or _default_classes(mask_format, facts, problems)
-        problems += label_problems(known, facts, mask_format, len(classes))
+        problems += label_problems(items, facts, mask_format, len(classes))
         if mask_format != "class_ids" and len(classes) != 2:
             problems.append(
                 f"{source / 'classes.txt'} names {len(classes)} classes, but masks of "
@@ -77,20 +91,62 @@ def examine(
     if problems:
         raise_all(source, problems)
     channels = max(f.channels for f in facts)
-    return Plan(known, facts, classes, channels, facts[0].dtype, mask_format, why)
+    return Plan(items, facts, classes, channels, facts[0].dtype, mask_format, why)
 
 
-def raise_all(source: pathlib.Path, problems: Sequence[str]) -> NoReturn:
-    """Raises the DataError that shows the first problems and counts them all."""
-    lines = [f"  {problem}" for problem in problems[:_PROBLEMS]]
-    if len(problems) > _PROBLEMS:
-        lines.append(f"  and {len(problems) - _PROBLEMS} more")
-    raise DataError(
-        f"{source} cannot be used, {len(problems)} problem(s):\n" + "\n".join(lines)
+def inspect(item: Item, *, threshold: bool, max_pixels: int) -> tuple[Facts, list[str]]:
+    """The Facts of one item, and its problems; with problems the Facts mean nothing."""
+    problems, image, mask = [], np.zeros((0, 0, 0), np.uint8), None
+    try:
+        image = images.read_image(item.image, max_pixels=max_pixels)
+    except DataError as error:
+        problems.append(str(error))
+    if item.mask is not None:
+        try:
+            mask = read_mask(item, threshold=threshold, max_pixels=max_pixels)
+        except DataError as error:
+            problems.append(str(error))
+    if not problems and mask is not None:
+        different = images.different_sizes(item.image, image, item.mask, mask)
+        problems += [different] if different else []
+    digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
+    values, pixels = _counts(np.zeros((0, 0), np.uint8) if mask is None else mask)
+    facts = Facts(
+        str(image.dtype), image.shape[2], digest, values, pixels, image.nbytes
     )
+    return facts, problems
 
 
-def _default_classes(mask_format, facts, problems: list[str]) -> list[str]:
+def read_mask(item: Item, *, threshold: bool, max_pixels: int) -> np.ndarray:
+    """The stored label values of an item that has a mask."""
+    return images.read_mask(item.mask, threshold=threshold, max_pixels=max_pixels)
+
+
+def to_classes(values: np.ndarray, mask_format: str) -> np.ndarray:
+    """u8 class ids (255 = unlabelled) of checked label values."""
+    if mask_format == "class_ids":
+        return values.astype(np.uint8)
+    return (values > 0).astype(np.uint8)
+
+
+def foreground(fact: Facts, mask_format: str) -> float:
+    """Share of the labelled pixels whose class is above 0; 0 without labelled ones."""
+    ignored = fact.values == IGNORE if mask_format == "class_ids" else fact.values < 0
+    labelled = fact.pixels[~ignored].sum()
+    return float(fact.pixels[~ignored & (fact.values > 0)].sum() / max(labelled, 1))
+
+
+def _counts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if mask.dtype.itemsize > 2:
+        return np.unique(mask, return_counts=True)
+    count = np.bincount(mask.ravel())  # several times faster than sorting
+    values = np.flatnonzero(count)
+    return values, count[values]
+
+
+def _default_classes(
+    mask_format: str, facts: Sequence[Facts], problems: list[str]
+) -> list[str]:
     if mask_format != "class_ids":
         return ["background", "foreground"]
     values = sorted({int(v) for f in facts for v in f.values} - {IGNORE})
@@ -186,11 +242,11 @@ def one_kind(items: Sequence[Item], facts: Sequence[Facts]) -> list[str]:
     dtypes = {f.dtype: item for item, f in zip(items, facts, strict=True)}
     problems = []
     if len(dtypes) > 1:
-        found = " and ".join(f"{d} ({i.image})" for d, i in sorted(dtypes.items()))
-        problems.append(f"images are of {found}; save all of them in one type.")
+        kinds = " and ".join(f"{d} ({i.image})" for d, i in sorted(dtypes.items()))
+        problems.append(f"images are of {kinds}; save all of them in one type.")
     if len(channels) > 1 and set(channels) != {1, 3}:
-        found = " and ".join(f"{c} ({i.image})" for c, i in sorted(channels.items()))
-        problems.append(f"images have channels {found}; only 1 and 3 can be mixed.")
+        kinds = " and ".join(f"{c} ({i.image})" for c, i in sorted(channels.items()))
+        problems.append(f"images have channels {kinds}; only 1 and 3 can be mixed.")
     return problems
 
 

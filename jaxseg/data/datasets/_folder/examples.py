@@ -1,19 +1,24 @@
-"""A checked folder as records: who is in which split, and the examples one by one."""
+"""Divides a checked folder into splits, and makes its examples one by one."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
 from jaxseg.data import intensity, records
-from jaxseg.data.datasets._folder.check import Plan
-from jaxseg.data.datasets._folder.facts import foreground, read_mask, to_classes
+from jaxseg.data.datasets._folder.check import (
+    Plan,
+    foreground,
+    read_mask,
+    to_classes,
+)
 from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
-from jaxseg.data.preparation import splits
+from jaxseg.data.preparation import convert, splits
+from jaxseg.data.preparation.tfds_builder import Shards
 from jaxseg.types import IGNORE, Example
 
 _SHARD_BYTES = 256 * 2**20  # of pixels, before compression
@@ -39,10 +44,10 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
     labelled = [k for k, item in enumerate(items) if item.mask]
     if all(items[k].split for k in labelled):
         items = [i._replace(split=i.split or "train") for i in items]
-        seen: dict[str, set[str]] = {}
+        splits_of: dict[str, set[str]] = {}
         for item, digest in zip(items, digests, strict=True):
-            seen.setdefault(digest, set()).add(item.split)
-        repeated = sum(len(found) > 1 for found in seen.values())
+            splits_of.setdefault(digest, set()).add(item.split)
+        repeated = sum(len(names) > 1 for names in splits_of.values())
         if repeated:
             logging.warning(
                 "%d images occur in two splits, under two names: the scores will look "
@@ -68,41 +73,32 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
             refused.append({"file": str(item.image), "reason": why})
             name = ""
         out.append(item._replace(split=name, group=group))
-    percent = ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
-    rule = f"{percent}, by group, stratified by foreground, seed {seed}"
+    rule = f"{splits.describe(shares)}, by group, stratified by foreground, seed {seed}"
     return Division(out, rule, 0, refused)
 
 
 def shards(
     plan: Plan, items: list[Item], counts: np.ndarray, *, max_pixels: int
-) -> dict[str, list[Callable[[], Iterator[tuple[str, dict]]]]]:
+) -> Shards:
     """Per split, generators of (id, record) for TFDS.
 
-    While those of training run, they add the intensities they see to `counts`.
+    While those of training run, they add the intensities of its images to `counts`.
     """
-    parts: dict[str, list[list[Item]]] = {name: [[]] for name in SPLITS}
-    size = dict.fromkeys(SPLITS, 0)
-    for item, fact in zip(items, plan.facts, strict=True):
-        if not item.split:
-            continue
-        if size[item.split] + fact.nbytes > _SHARD_BYTES and parts[item.split][-1]:
-            parts[item.split].append([])
-            size[item.split] = 0
-        parts[item.split][-1].append(item)
-        size[item.split] += fact.nbytes
-    one = functools.partial(_example, plan, max_pixels)
 
-    def shard(part: list[Item], count: bool):
+    def shard(part: list[Item]):
         for item in part:
-            example = one(item)
-            if count:
+            example = _example(plan, max_pixels, item)
+            if item.split == "train":
                 counts[...] += intensity.histogram(example["image"])
             yield item.id, records.encode(example)
 
-    return {
-        name: [functools.partial(shard, p, name == "train") for p in found]
-        for name, found in parts.items()
-    }
+    out = {}
+    for split in SPLITS:
+        inside = [k for k, item in enumerate(items) if item.split == split]
+        sizes = [plan.facts[k].nbytes for k in inside]
+        parts = convert.cut([items[k] for k in inside], sizes, limit=_SHARD_BYTES)
+        out[split] = [functools.partial(shard, part) for part in parts]
+    return out
 
 
 def objects(plan: Plan, items: list[Item]) -> dict[str, int]:

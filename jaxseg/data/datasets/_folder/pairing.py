@@ -1,4 +1,4 @@
-"""Which files of a user's folder belong together, and everything wrong with that."""
+"""Pairs the images and masks of a user's folder, and lists everything wrong with it."""
 
 import csv
 import pathlib
@@ -8,11 +8,18 @@ from typing import NamedTuple
 from absl import logging
 
 from jaxseg.data.files import images
-from jaxseg.data.files.listing import SPLITS, UNLABELLED, files, suggestion, visible
+from jaxseg.data.files.listing import (
+    SPLITS,
+    UNLABELLED,
+    by_stem,
+    files,
+    suggestion,
+    suggestions,
+    visible,
+)
 from jaxseg.errors import DataError
 
 _BESIDE = {"", ".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml"}
-_SUGGESTED = 20  # problems that get a suggestion: each compares with every name
 
 
 class Item(NamedTuple):
@@ -56,10 +63,10 @@ def find(source: pathlib.Path, *, allow_unlabelled: bool) -> Layout:
         for split in SPLITS:
             inner = sorted(p.name for p in (source / split).iterdir() if p.is_dir())
             _need(source / split, ("images", "masks"), inner)
-            found = _pairs(source / split, f"{split}/", problems)
-            if not found:
+            pairs = _pairs(source / split, f"{split}/", problems)
+            if not pairs:
                 problems.append(f"{source / split / 'images'} holds no image.")
-            items += [item._replace(split=split) for item in found]
+            items += [item._replace(split=split) for item in pairs]
         problems += _without_mask(items, allow_unlabelled)
     if not items and not problems:
         raise DataError(f"{source / 'images'} holds no image.")
@@ -88,8 +95,7 @@ def _pairs(folder: pathlib.Path, prefix: str, problems: list[str]) -> list[Item]
     image_paths = _stems(folder / "images", problems)
     mask_paths = _stems(folder / "masks", problems)
     alone = sorted(set(mask_paths) - set(image_paths))
-    for i, stem in enumerate(alone):
-        hint = suggestion(stem, list(image_paths)) if i < _SUGGESTED else ""
+    for stem, hint in zip(alone, suggestions(alone, list(image_paths)), strict=True):
         problems.append(f"{mask_paths[stem]} is a mask without an image{hint}")
     return [
         Item(prefix + stem, path, mask_paths.get(stem), "", prefix + stem)
@@ -98,8 +104,7 @@ def _pairs(folder: pathlib.Path, prefix: str, problems: list[str]) -> list[Item]
 
 
 def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
-    stems: dict[str, pathlib.Path] = {}
-    beside = 0
+    paths, beside = [], 0
     for path in files(folder):
         suffix = path.suffix.lower()
         if suffix in _BESIDE:
@@ -107,17 +112,18 @@ def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]
         elif suffix not in images.SUFFIXES:
             problems.append(f"{path}: {suffix} cannot be read; convert it to PNG.")
         else:
-            # macOS writes the accents of file names in another way than all others
-            stem = path.relative_to(folder).with_suffix("").as_posix()
-            other = stems.setdefault(unicodedata.normalize("NFC", stem), path)
-            if other != path:
-                problems.append(f"{path} and {other.name} have the same stem.")
+            paths.append(path)
     if beside:
         logging.info("%s: %d files beside the images are ignored", folder, beside)
-    return stems
+    return by_stem(paths, folder, problems)
 
 
-def _split_by_table(source, items, allow_unlabelled, problems) -> list[Item]:
+def _split_by_table(
+    source: pathlib.Path,
+    items: list[Item],
+    allow_unlabelled: bool,
+    problems: list[str],
+) -> list[Item]:
     path = source / "splits.csv"
     if not path.exists():
         problems += _without_mask(items, allow_unlabelled)
@@ -125,9 +131,9 @@ def _split_by_table(source, items, allow_unlabelled, problems) -> list[Item]:
     rows = _read_table(path, problems)
     if rows is None:
         return items
-    known = {item.id for item in items}
-    for i, stem in enumerate(s for s in rows if s not in known):
-        hint = suggestion(stem, list(known)) if i < _SUGGESTED else ""
+    ids = {item.id for item in items}
+    wrong = [stem for stem in rows if stem not in ids]
+    for stem, hint in zip(wrong, suggestions(wrong, list(ids)), strict=True):
         problems.append(f"{path} names {stem!r}, but there is no such image{hint}")
     out, groups = [], {}
     for item in items:
@@ -155,7 +161,9 @@ def _split_by_table(source, items, allow_unlabelled, problems) -> list[Item]:
     return out
 
 
-def _read_table(path: pathlib.Path, problems) -> dict[str, tuple[str, str]] | None:
+def _read_table(
+    path: pathlib.Path, problems: list[str]
+) -> dict[str, tuple[str, str]] | None:
     """stem -> (split, group); None when the file cannot be understood at all."""
     text = path.read_text(encoding="utf-8-sig").splitlines()
     head = text[0] if text else ""

@@ -1,4 +1,4 @@
-"""Parts that the regularisers share: checked arguments, classes apart, a window walked.
+"""Computes what regularisers share: checked arguments, planes of classes, walks.
 
 Classes, and channels of the image, are handled as separate arrays [b, h, w]: on a CPU
 a window over three channels is then 5 times as fast as with the channel as an axis.
@@ -63,9 +63,9 @@ def walk(
     def one(carry, at):
         corner = (0, margin + at[0], margin + at[1])
         size = arrays[0].shape
-        found = [jax.lax.dynamic_slice(array, corner, size) for array in wide]
+        moved = [jax.lax.dynamic_slice(array, corner, size) for array in wide]
         squared = (at[0] ** 2 + at[1] ** 2).astype(jnp.float32)
-        return visit(carry, squared, found), None
+        return visit(carry, squared, moved), None
 
     return jax.lax.scan(one, start, jnp.asarray(offsets))[0]
 

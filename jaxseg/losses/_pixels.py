@@ -1,9 +1,9 @@
-"""Parts that the losses share: which pixels count, log softmax, class weights, overlap.
+"""Computes what losses share: which pixels count, log softmax, class weights, overlap.
 
 Every loss casts logits to float32 and sets those of IGNORE pixels to zero before
 anything else, so such pixels, finite or not, change neither the value nor a gradient.
 A mask value that is neither a class nor IGNORE makes its image's loss NaN: values
-cannot raise inside jit, and NaN stops training where a guess would not.
+cannot raise inside jit, and NaN stops training where a made-up number would not.
 """
 
 from collections.abc import Sequence
@@ -32,8 +32,8 @@ def prepare(logits: Logits, mask: Mask) -> tuple[Array, Array, Array]:
         )
     truth = mask.astype(jnp.int32)
     labelled = truth != IGNORE
-    known = (truth >= 0) & (truth < logits.shape[-1])
-    counts = jnp.where(known, 1.0, jnp.where(labelled, jnp.nan, 0.0))
+    valid = (truth >= 0) & (truth < logits.shape[-1])
+    counts = jnp.where(valid, 1.0, jnp.where(labelled, jnp.nan, 0.0))
     logits = jnp.where(labelled[..., None], logits.astype(jnp.float32), 0.0)
     return logits, truth, counts
 
@@ -102,17 +102,17 @@ def overlap(
     """Sums over the labelled pixels of p y, p and y, each f32 [b, len(classes)]."""
     logits, truth, counts = prepare(logits, mask)
     chosen = jnp.asarray(foreground(classes, logits.shape[-1]))
-    guess = jax.nn.softmax(logits) * counts[..., None]
+    probability = jax.nn.softmax(logits) * counts[..., None]
     right = is_class(truth, range(logits.shape[-1]))
-    both = jnp.sum(jnp.where(right, guess, 0.0), (1, 2))
+    both = jnp.sum(jnp.where(right, probability, 0.0), (1, 2))
     present = jnp.sum(right * counts[..., None], (1, 2))
-    sums = both, jnp.sum(guess, (1, 2)), present
+    sums = both, jnp.sum(probability, (1, 2)), present
     # Chosen last, among a few sums: among pixels the gradient would be a scatter.
     return tuple(part[:, chosen] for part in sums)
 
 
 def ratio(top: Array, bottom: Array) -> Array:
-    """top / bottom, and 1 where both are 0: nothing to find, nothing guessed."""
+    """top / bottom, and 1 where both are 0: no object, and none predicted."""
     nothing = bottom == 0  # false for NaN, which must stay
     return jnp.where(nothing, 1.0, top / jnp.where(nothing, 1.0, bottom))
 
