@@ -13,7 +13,7 @@ from jaxseg.report import derived_numbers, text
 from jaxseg.report.read import Run, read
 from jaxseg.report.run import cases, claims, sections
 
-_TEMPLATES = pathlib.Path(__file__).parent / "templates"
+_TEMPLATES = pathlib.Path(__file__).parents[1] / "templates"
 
 
 def build(workdir: str | os.PathLike) -> dict[str, pathlib.Path]:

@@ -7,7 +7,7 @@ import shutil
 import jinja2
 import pytest
 from support import fake_run
-from test_build import _Page
+from support.html_page import Page
 
 from jaxseg.report import __main__ as door
 from jaxseg.report.comparison import build, group_runs
@@ -65,7 +65,7 @@ def _table(page, section, at=0):
 
 def test_the_pages_are_whole_and_need_nothing_else(built):
     source = (built / "report.html").read_text()
-    page = _Page(source)
+    page = Page(source)
     own = [link for link in page.links if link.endswith(".html")]
     assert own == []  # no run was reported, so there is nothing to link to
     assert all(link[0] == "#" and link[1:] in page.ids for link in page.links)
@@ -210,7 +210,7 @@ def test_an_unfilled_placeholder_is_an_error(runs, undrawn, template):
 def test_a_run_with_a_report_is_linked_by_a_relative_path(binary, runs, undrawn):
     output = binary.parent / "both"
     context = build.page(group_runs.units([binary, runs / "poor"]), output=output)
-    links = _Page(run_build.render("compare.html.j2", context)).links
+    links = Page(run_build.render("compare.html.j2", context)).links
     (link,) = [link for link in links if not link.startswith("#")]
     assert (output / link).resolve() == (binary / "report.html").resolve()
 

@@ -238,7 +238,7 @@ def test_the_report_of_a_sweep_has_the_section_and_is_the_same_twice(swept, tmp_
 def test_tests_of_the_section_are_those_of_the_report(swept, tmp_path, undrawn):
     units = group_runs.units(sorted(swept.iterdir()))
     page = build.page(units, metric=METRIC, output=tmp_path)
-    (block,) = build.compare_derive.ranked(units, METRIC)
+    (block,) = build.scores.ranked(units, METRIC)
     found = paired_tests.tests(block, METRIC)
     (part,) = [s for s in page["sections"] if s["id"] == "labels"]
     reached = [b for b in part["blocks"] if b["kind"] == "table"][1]

@@ -1,6 +1,5 @@
 """The written report: whole, self-contained, honest about what it lacks."""
 
-import html.parser
 import json
 import re
 import shutil
@@ -9,48 +8,11 @@ import sys
 
 import jinja2
 import pytest
+from support.html_page import Page
 
 from jaxseg.report import __main__ as door
 from jaxseg.report.read import read
 from jaxseg.report.run import build
-
-_VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class _Page(html.parser.HTMLParser):
-    """Fails on a tag that is not closed in order; keeps text, tables and links."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.open, self.text, self.rows, self.links, self.ids = [], [], [], [], []
-        self.feed(source)
-        self.close()
-        assert self.open == [], f"never closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self._attributes(attrs)
-        if tag not in _VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append("")
-
-    def handle_startendtag(self, tag, attrs):
-        self._attributes(attrs)
-
-    def _attributes(self, attrs):
-        found = dict(attrs)
-        keys = ("src", "href", "xlink:href")
-        self.links += [found[k] for k in keys if k in found]
-        self.ids += [found["id"]] if "id" in found else []
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text.append(data)
-            if "tr" in self.open:
-                self.rows[-1] += data + " "
 
 
 def _assert_says_nothing_undefined(words):
@@ -65,7 +27,7 @@ def built(request):
 
 def test_html_is_balanced_and_needs_nothing_else(built):
     source = (built / "report.html").read_text()
-    page = _Page(source)
+    page = Page(source)
     for link in page.links:
         inside = link.startswith("#") and link[1:] in page.ids
         assert link.startswith("data:image/png;base64,") or inside, link[:80]
@@ -97,7 +59,7 @@ def test_markdown_tables_have_one_width_each(built):
 
 
 def test_nothing_undefined_is_printed(built):
-    page = _Page((built / "report.html").read_text())
+    page = Page((built / "report.html").read_text())
     folded = [t for t in page.text if t.lstrip().startswith("{")]  # JSON says null
     assert len(folded) == 1
     _assert_says_nothing_undefined(" ".join(t for t in page.text if t not in folded))
@@ -108,7 +70,7 @@ def test_nothing_undefined_is_printed(built):
 
 
 def test_every_metric_row_shows_policy_interval_and_support(built):
-    rows = _Page((built / "report.html").read_text()).rows
+    rows = Page((built / "report.html").read_text()).rows
     for name, split in read(built)["splits"].items():
         for metric in split["result"]["metrics"]:
             assert f"{metric['name']} {metric['policy']} " in rows
@@ -125,7 +87,7 @@ def test_every_metric_row_shows_policy_interval_and_support(built):
 
 
 def test_baselines_stand_beside_the_model(binary):
-    rows = _Page((binary / "report.html").read_text()).rows
+    rows = Page((binary / "report.html").read_text()).rows
     result = json.loads((binary / "eval/test.json").read_text())
     row = next(r for r in rows if " dice_kaggle " in r)
     assert "all empty all foreground best grey threshold" in " ".join(rows)
@@ -151,7 +113,7 @@ def test_a_run_that_lacks_all_that_is_optional_still_reports(binary, tmp_path):
     (root / "config.json").write_text('{"model": null}')
     (root / "history.csv").write_text("epoch,loss\n1,\n2,nan\n")
     build.build(root)
-    page = _Page((root / "report.html").read_text())
+    page = Page((root / "report.html").read_text())
     _assert_says_nothing_undefined(" ".join(page.text).replace('"model": null', ""))
     assert "n/a (support 0)" in " ".join(page.text)
     assert "nothing is claimed" in (root / "report.md").read_text()
