@@ -8,26 +8,25 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jaxseg.report import figures, text
+from jaxseg.report.blocks import Block, Claim, pictures, table
 from jaxseg.report.figures import INK, SERIES, Picture
 from jaxseg.report.read import Run, Split, pick
-from jaxseg.report.run import tables
 from jaxseg.report.text import number
 
 _Z = 1.96  # standard deviations of a 95 % interval
 _SCORES = ("ece", "ece_confidence", "maximum_calibration_error", "brier", "nll")
 
 
-def blocks(run: Run) -> list[dict[str, Any] | None]:
+def blocks(run: Run) -> list[Block | None]:
     """Tables and diagrams; [] for a run that was scored without calibration."""
     splits = [s for s in run["splits"].values() if s["result"].get("calibration")]
     if not splits:
         return []
-    drawn = [p for p in (_pixels(splits[0]), _images(splits[0])) if p is not None]
-    pictures = {"kind": "pictures", "pictures": drawn} if drawn else None
-    return [_scores(splits), _temperatures(splits), pictures]
+    drawn = pictures([_pixels(splits[0]), _images(splits[0])])
+    return [_scores(splits), _temperatures(splits), drawn]
 
 
-def _scores(splits: list[Split]) -> dict[str, Any]:
+def _scores(splits: list[Split]) -> Block:
     rows, certain = [], []
     for split in splits:
         block, name = split["result"]["calibration"], split["name"]
@@ -58,7 +57,7 @@ def _scores(splits: list[Split]) -> dict[str, Any]:
     )
     heads = ["Split and level", "ECE", "ECE of confidence", "Worst row", "Brier", "NLL"]
     title = "How far probabilities can be believed"
-    return tables.table([*heads, "Support"], rows, title=title, note=note)
+    return table([*heads, "Support"], rows, title=title, note=note)
 
 
 def _cells(found: dict[str, Any], unit: str) -> list[tuple[str, str]]:
@@ -83,7 +82,7 @@ def _prevalence(name: str, pixel: dict[str, Any]) -> list[list[Any]]:
     return [[(name, "prevalence alone"), none, none, none, *cells, support]]
 
 
-def _temperatures(splits: list[Split]) -> dict[str, Any] | None:
+def _temperatures(splits: list[Split]) -> Block | None:
     found = [s["result"]["calibration"]["temperature"] for s in splits]
     rows = [
         [
@@ -103,7 +102,7 @@ def _temperatures(splits: list[Split]) -> dict[str, Any] | None:
         "nowhere else. It is monotone: no curve, no threshold and no mask changes."
     )
     heads.append("Support")
-    return tables.table(heads, rows, title="Temperature", note=note) if rows else None
+    return table(heads, rows, title="Temperature", note=note) if rows else None
 
 
 def _pixels(split: Split) -> Picture | None:
@@ -164,7 +163,7 @@ def _wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return middle - half, middle + half
 
 
-def claims(split: Split) -> Iterator[dict[str, str]]:
+def claims(split: Split) -> Iterator[Claim]:
     """Do probabilities say more than the prevalence, and does the temperature help?"""
     block = split["result"].get("calibration") or {}
     pixel, after = block.get("pixel"), pick(block, "after_temperature", "pixel")

@@ -8,11 +8,12 @@ import numpy as np
 from PIL import Image
 
 from jaxseg.errors import DataError
-from jaxseg.report import derived_numbers, text
+from jaxseg.labels import IGNORE
+from jaxseg.report import blocks, derived_numbers, text
+from jaxseg.report.blocks import Block
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Split, pick
 
-IGNORE = 255  # as jaxseg.types.IGNORE, which would bring JAX along
 SIDE = 360  # longer side of a panel on the page
 TRUTHS = ((86, 180, 233), (230, 159, 0), (204, 121, 167), (0, 158, 115), (240, 228, 66))
 RIGHT, EXTRA, MISSED = (0, 158, 115), (230, 60, 20), (240, 228, 66)
@@ -50,11 +51,26 @@ def cases(split: Split) -> list[dict[str, Any]]:
     return [_case(split, case, i) for i, case in enumerate(ranked, start=1)]
 
 
-def heroes(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The very best, a median and the very worst; the first three without these."""
-    by_role = {role: [c for c in shown if c["role"] == role] for role in ROLES}
+def highlights(split: Split, examples: list[dict[str, Any]]) -> list[Block]:
+    """The predictions of the very best, a median and the very worst case, if any.
+
+    Where a run has none of these roles, its first three cases.
+    """
+    by_role = {role: [c for c in examples if c["role"] == role] for role in ROLES}
     ends = by_role["best"][:1], by_role["median"][:1], by_role["worst"][-1:]
-    return [case for some in ends for case in some] or shown[:3]
+    chosen = [case for some in ends for case in some] or examples[:3]
+    if not chosen:
+        return []
+    pictures = [
+        case["panels"][2] | {"caption": f"{case['title']}, Dice {case['dice']}"}
+        for case in chosen
+    ]
+    words = f"Images of {split['name']}. All cases are below, with their inputs and "
+    return [
+        blocks.side_by_side(pictures),
+        blocks.legend(ERRORS),
+        blocks.paragraph(f"{words}truths."),
+    ]
 
 
 def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
@@ -79,7 +95,6 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
     strip = _picture(stem, _side_by_side(panels), f"{title}: input, truth, prediction")
     return {
         "role": case["role"],
-        "short": role,
         "id": case_id,
         "title": title,
         "dice": text.number(case["dice"]),

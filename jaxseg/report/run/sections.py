@@ -3,7 +3,16 @@
 import json
 from typing import Any
 
-from jaxseg.report import derived_numbers, text
+from jaxseg.report import blocks, derived_numbers, text
+from jaxseg.report.blocks import (
+    Block,
+    code,
+    columns,
+    folded,
+    pairs,
+    paragraph,
+    pictures,
+)
 from jaxseg.report.read import Run, pick
 from jaxseg.report.run import (
     calibration,
@@ -16,7 +25,6 @@ from jaxseg.report.run import (
 )
 from jaxseg.report.text import number, plain
 
-Block = dict[str, Any]
 _CONFIG = {
     "model": "Model",
     "optim": "Training",
@@ -33,7 +41,7 @@ _CONFIG = {
 
 def sections(run: Run, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """[{"id", "title", "blocks"}]; blocks that the run has no numbers for are gone."""
-    found = [
+    listed = [
         ("results", "Results", _results(run)),
         ("curves", "Precision and recall", _curves(run)),
         ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
@@ -46,33 +54,13 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ("config", "Configuration", _config(run)),
         ("environment", "Environment", _environment(run)),
     ]
-    kept = [
-        {"id": key, "title": title, "blocks": [b for b in blocks if b is not None]}
-        for key, title, blocks in found
-    ]
-    return [section for section in kept if section["blocks"]]
-
-
-def paragraph(words: str) -> Block:
-    """A block of prose."""
-    return {"kind": "text", "text": words}
-
-
-def pictures(found: list[Any]) -> Block | None:
-    """A grid of those pictures that exist."""
-    found = [p for p in found if p is not None]
-    return {"kind": "pictures", "pictures": found} if found else None
-
-
-def folded(title: str, code: str) -> Block:
-    """Text that is there for who opens it."""
-    return {"kind": "folded", "title": title, "code": code}
+    return blocks.sections(listed)
 
 
 def _results(run: Run) -> list[Block | None]:
-    blocks = [tables.metrics(run, split) for split in run["splits"].values()]
+    metrics = [tables.metrics(run, split) for split in run["splits"].values()]
     policies = tables.policies(derived_numbers.main_split(run))
-    return [*blocks, policies, tables.operating_point(run)]
+    return [*metrics, policies, tables.operating_point(run)]
 
 
 def _curves(run: Run) -> list[Block | None]:
@@ -101,8 +89,8 @@ def _cases(run: Run, examples: list[dict[str, Any]]) -> list[Block | None]:
         f"From {split['name']}. Best, median and worst are by Dice "
         "among images with foreground."
     )
-    legend = {"kind": "legend", "entries": cases.legend(split)}
-    return [paragraph(words), legend, {"kind": "cases", "cases": examples}]
+    legend = blocks.legend(cases.legend(split))
+    return [paragraph(words), legend, blocks.cases(examples)]
 
 
 def _training(run: Run) -> list[Block | None]:
@@ -120,7 +108,7 @@ def _training(run: Run) -> list[Block | None]:
         where = f"epoch {number(best.get('epoch'), 'count')}"
         facts.append(("best checkpoint", f"{where}: {value}"))
     drawn = [plots.progression(run), *plots.training(run)]
-    words = tables.pairs("The run", facts)
+    words = pairs("The run", facts)
     return [words, tables.progression(run), pictures(drawn)]
 
 
@@ -141,8 +129,8 @@ def _data(run: Run) -> list[Block | None]:
     facts.append(("refused files", number(len(refused), "count")))
     listed = "\n".join(f"{r.get('file')}: {r.get('reason')}" for r in refused)
     return [
-        tables.pairs("Data card", facts),
-        folded("Refused files", listed) if refused else None,
+        pairs("Data card", facts),
+        folded("Refused files", [code(listed)]) if refused else None,
         data_card.splits(card),
         data_card.balance(run),
         data_card.class_weights(card),
@@ -157,13 +145,12 @@ def _config(run: Run) -> list[Block | None]:
         title = _CONFIG.get(key, key.capitalize()) if nested else "General"
         grouped.setdefault(title, []).extend(text.flat(config[key], key))
     general = grouped.pop("General", [])
-    blocks = [tables.pairs(title, rows) for title, rows in grouped.items()]
     if general:
-        blocks.append(tables.pairs("General", general))
+        grouped["General"] = general
     whole = json.dumps(config, indent=2, ensure_ascii=False)
     return [
-        {"kind": "columns", "tables": blocks},
-        folded("The whole configuration, as given", whole),
+        columns([pairs(title, rows) for title, rows in grouped.items()]),
+        folded("The whole configuration, as given", [code(whole)]),
     ]
 
 
@@ -185,14 +172,12 @@ def _environment(run: Run) -> list[Block | None]:
     command = info.get("command")
     if isinstance(command, list):
         command = " ".join(str(word) for word in command)
-    versions = [(k, plain(v)) for k, v in (info.get("versions") or {}).items()]
+    parts = [pairs("Run", facts)]
+    if info.get("versions"):
+        parts.append(pairs("Versions", text.flat(info["versions"])))
     return [
-        {
-            "kind": "columns",
-            "tables": [tables.pairs("Run", facts)]
-            + ([tables.pairs("Versions", versions)] if versions else []),
-        },
-        folded("Command", command) if command else None,
+        columns(parts),
+        folded("Command", [code(command)]) if command else None,
     ]
 
 

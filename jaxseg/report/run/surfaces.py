@@ -1,15 +1,14 @@
 """Surfaces and detected objects in a report: tables, and what each row counts."""
 
 from fractions import Fraction
-from typing import Any
 
 from jaxseg.report import text
+from jaxseg.report.blocks import Block, table
 from jaxseg.report.read import Run, Split
-from jaxseg.report.run import tables
 from jaxseg.report.text import number
 
 
-def blocks(run: Run) -> list[dict[str, Any] | None]:
+def blocks(run: Run) -> list[Block | None]:
     """Tables; [] for a run that was scored without a second pass."""
     splits = list(run["splits"].values())
     known = [s for s in splits if s["result"].get("surface")]
@@ -18,11 +17,11 @@ def blocks(run: Run) -> list[dict[str, Any] | None]:
         policies = {r["name"]: r["policy"] for r in known[0]["result"]["surface"]}
         body = [[f"`{name}`", policy] for name, policy in policies.items()]
         title = "What each surface metric counts"
-        found.append(tables.table(["Metric", "Policy"], body, title=title))
+        found.append(table(["Metric", "Policy"], body, title=title))
     return [*found, _froc([s for s in splits if s["result"].get("froc")])]
 
 
-def _surface(split: Split) -> dict[str, Any]:
+def _surface(split: Split) -> Block:
     rows = []
     for row in split["result"]["surface"]:
         value = number(row["value"])
@@ -50,10 +49,10 @@ def _surface(split: Split) -> dict[str, Any]:
         "over images, by group."
     )
     title = f"Surfaces on {split['name']}"
-    return tables.table(heads, rows, title=title, note=note)
+    return table(heads, rows, title=title, note=note)
 
 
-def _froc(splits: list[Split]) -> dict[str, Any] | None:
+def _froc(splits: list[Split]) -> Block | None:
     if not splits:
         return None
     first, rows = splits[0]["result"]["froc"], []
@@ -81,4 +80,4 @@ def _froc(splits: list[Split]) -> dict[str, Any] | None:
     heads = ["Split, class", *rates, "Mean, 95 %", "Objects", "Support"]
     note = "Columns: false positives per image. " + first["policy"].capitalize() + "."
     title = "Objects found against false positives (FROC)"
-    return tables.table(heads, rows, title=title, note=note)
+    return table(heads, rows, title=title, note=note)

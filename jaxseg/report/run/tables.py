@@ -1,12 +1,12 @@
-"""Tables of a report as plain data; the templates turn them into Markdown and HTML."""
+"""The tables of a report of a run: metrics, curves, operating point, images."""
 
 from typing import Any
 
 from jaxseg.report import derived_numbers, text
+from jaxseg.report.blocks import Block, table
 from jaxseg.report.read import Run, Split, pick
 from jaxseg.report.text import number
 
-Table = dict[str, Any]
 _RULES = {
     "top threshold": "An image stays empty when fewer pixels than the minimum area are "
     "above the top threshold.",
@@ -14,32 +14,7 @@ _RULES = {
 }
 
 
-def table(
-    heads: list[str],
-    rows: list[list[Any]],
-    *,
-    title: str = "",
-    lead: str = "",
-    note: str = "",
-) -> Table:
-    """A table block: title, words before it, cells, words after it.
-
-    The first column is text, all others align as numbers; a cell given as
-    (main, small) has two lines.
-    """
-    pairs = [[c if isinstance(c, tuple) else (c, "") for c in row] for row in rows]
-    cells = [[{"main": main, "sub": sub} for main, sub in row] for row in pairs]
-    return {
-        "kind": "table",
-        "title": title,
-        "lead": lead,
-        "heads": heads,
-        "rows": cells,
-        "note": note,
-    }
-
-
-def metrics(run: Run, split: Split) -> Table:
+def metrics(run: Run, split: Split) -> Block:
     """Every metric with its interval, baselines beside it, and its support."""
     rows = derived_numbers.metric_rows(split)
     names = [b["name"] for b in split["result"].get("baselines") or []]
@@ -71,7 +46,7 @@ def metrics(run: Run, split: Split) -> Table:
     return table(columns, body, title=title, lead=_scored_on(split), note=note)
 
 
-def policies(split: Split) -> Table:
+def policies(split: Split) -> Block:
     """What every metric is and does with empty masks, as evaluation wrote it."""
     rows = derived_numbers.metric_rows(split)
     found = dict.fromkeys((r["name"], r["policy"]) for r in rows)
@@ -101,7 +76,7 @@ def _scored_on(split: Split) -> str:
     return words + (f". Checkpoint of step {number(step, 'count')}." if step else ".")
 
 
-def precision_recall(run: Run) -> Table | None:
+def precision_recall(run: Run) -> Block | None:
     """Average precision, prevalence and best F1 of every split with a pixel curve."""
     splits = [s for s in run["splits"].values() if pick(s["result"], "curves", "pixel")]
     if not splits:
@@ -135,7 +110,7 @@ def precision_recall(run: Run) -> Table | None:
     return table([*heads, "Support"], rows, title="Pixel curves", note=note)
 
 
-def operating_point(run: Run) -> Table | None:
+def operating_point(run: Run) -> Block | None:
     """Threshold and minimum area, what they were chosen for, and on which split."""
     rows = []
     points = [s["result"].get("operating_point") or {} for s in run["splits"].values()]
@@ -159,7 +134,7 @@ def operating_point(run: Run) -> Table | None:
     return table(heads, rows, title="Operating point", note=note) if rows else None
 
 
-def image_level(run: Run) -> Table:
+def image_level(run: Run) -> Block:
     """Images found, missed and wrongly marked at the operating point."""
     rows = []
     for split in run["splits"].values():
@@ -183,7 +158,7 @@ def image_level(run: Run) -> Table:
     return table(heads, rows, title="Images found and missed", note=note)
 
 
-def image_curves(run: Run) -> Table | None:
+def image_curves(run: Run) -> Block | None:
     """Average precision and ROC-AUC of every score of an image."""
     rows = []
     for split in run["splits"].values():
@@ -200,7 +175,7 @@ def image_curves(run: Run) -> Table | None:
     return table([*heads, "Support"], rows, title=title) if rows else None
 
 
-def false_positives(split: Split, most: int = 8) -> Table | None:
+def false_positives(split: Split, most: int = 8) -> Block | None:
     """The empty images with the largest wrong prediction."""
     rows = [r for r in split["images"] if r["positive"] != 1 and r["predicted_pixels"]]
     rows.sort(key=lambda r: (-r["predicted_pixels"], r["id"]))
@@ -220,7 +195,7 @@ def false_positives(split: Split, most: int = 8) -> Table | None:
     return table(heads, body, title=title, note=note)
 
 
-def progression(run: Run) -> Table | None:
+def progression(run: Run) -> Block | None:
     """Best validation value in each tenth of the run."""
     name = derived_numbers.selection_column(run)
     if name is None:
@@ -237,8 +212,3 @@ def progression(run: Run) -> Table | None:
     ]
     heads = ["Epochs", f"Best `{name}`", "in epoch", "Mean training loss"]
     return table([*heads, "Times validated"], rows, title="Progression")
-
-
-def pairs(title: str, rows: list[tuple[str, str]]) -> Table:
-    """A two-column table of names and values."""
-    return table(["Setting", "Value"], [list(r) for r in rows], title=title)

@@ -9,16 +9,24 @@ from PIL import Image
 
 from jaxseg.errors import DataError
 from jaxseg.report import text
+from jaxseg.report.blocks import (
+    Block,
+    Claim,
+    columns,
+    legend,
+    pairs,
+    paragraph,
+    pictures,
+    table,
+)
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Run, pick
-from jaxseg.report.run import tables
-from jaxseg.report.run.run_claims import Claim
 from jaxseg.report.text import number
 
 _FOLDER = "supervision_examples"  # as jaxseg.label_pictures writes it
 
 
-def blocks(run: Run) -> list[dict[str, Any] | None]:
+def blocks(run: Run) -> list[Block | None]:
     """What training knew; [] for a run on full masks."""
     budget = run["info"].get("supervision")
     if not budget:
@@ -30,13 +38,13 @@ def blocks(run: Run) -> list[dict[str, Any] | None]:
         "epoch and the operating point were chosen on those of validation."
     )
     return [
-        {"kind": "text", "text": words},
-        {"kind": "columns", "tables": [_budget(budget), _classes(run, budget)]},
+        paragraph(words),
+        columns([_budget(budget), _classes(run, budget)]),
         *_pictures(run["workdir"] / _FOLDER),
     ]
 
 
-def _budget(budget: dict[str, Any]) -> tables.Table:
+def _budget(budget: dict[str, Any]) -> Block:
     each = budget["per_image"]
     facts = [("kind", budget["options"]["name"])]
     options = {k: v for k, v in budget["options"].items() if k != "name"}
@@ -48,10 +56,10 @@ def _budget(budget: dict[str, Any]) -> tables.Table:
         ("share of all pixels", number(budget["share"], "percent")),
         ("labelled pixels an image", f"{number(each['mean'], 'plain')} ({spread})"),
     ]
-    return tables.pairs("Label budget", facts)
+    return pairs("Label budget", facts)
 
 
-def _classes(run: Run, budget: dict[str, Any]) -> tables.Table:
+def _classes(run: Run, budget: dict[str, Any]) -> Block:
     """Per class: asked, labelled, and how that differs from the full masks."""
     found, short = budget["per_class"], budget["short_images"]
     stored = pick(run["info"], "dataset", "splits", "train", "pixels") or []
@@ -76,7 +84,7 @@ def _classes(run: Run, budget: dict[str, Any]) -> tables.Table:
         "Images with too few have fewer pixels of the class than clicks were asked "
         "for: all of them are labelled. Training did not see the full masks."
     )
-    return tables.table(heads, rows, title="Labels by class", note=note)
+    return table(heads, rows, title="Labels by class", note=note)
 
 
 def _asked(options: dict[str, Any], c: int) -> int | None:
@@ -85,7 +93,7 @@ def _asked(options: dict[str, Any], c: int) -> int | None:
     return options["positive" if c else "negative"] * options.get("annotators", 1)
 
 
-def _pictures(folder: pathlib.Path) -> list[dict[str, Any] | None]:
+def _pictures(folder: pathlib.Path) -> list[Block | None]:
     """Training images with their labels marked; [] where a run wrote none."""
     index = folder / "index.json"
     if not index.is_file():
@@ -93,14 +101,13 @@ def _pictures(folder: pathlib.Path) -> list[dict[str, Any] | None]:
     try:
         found = json.loads(index.read_text("utf-8"))
         shown = [_picture(folder, k, e) for k, e in enumerate(found["examples"])]
-        legend = [
+        entries = [
             {"colour": each["colour"], "words": f"{each['mark']}: {each['class']}"}
             for each in found["legend"]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{index} does not list pictures: {error!r}.") from error
-    legend_block = {"kind": "legend", "entries": legend} if legend else None
-    return [legend_block, {"kind": "pictures", "pictures": shown} if shown else None]
+    return [legend(entries), pictures(shown)]
 
 
 def _picture(folder: pathlib.Path, k: int, example: dict[str, Any]) -> Picture:

@@ -6,15 +6,20 @@ import pytest
 from scipy import stats
 from support.fake_budgets import METRIC, labels, pairs_of, study, sweep, unit
 
-from jaxseg.report.comparison import build, group_runs, label_budgets, paired_tests
-from jaxseg.report.comparison import label_budget_claims as claims
+from jaxseg.report import page
+from jaxseg.report.comparison import (
+    build,
+    group_runs,
+    label_budgets,
+    paired_tests,
+    scores,
+)
 from jaxseg.report.comparison import label_budget_series as derive
-from jaxseg.report.run import build as run_build
 
 
 def said(units, found=None, metric=METRIC):
     (series,) = derive.series(units, metric)
-    return list(claims.claims(series, found or {}, metric))
+    return list(label_budgets.budget_claims(series, found or {}, metric))
 
 
 def starting(found, words):
@@ -180,7 +185,7 @@ def test_budgets_of_two_kinds_are_told_apart(undrawn):
     assert derive.asked(labels(5, 7, annotators=2)["options"], 3) == 34
     assert "supervision.strategy: centre" in found[1]["words"]
     assert all(s["full"]["name"] == "masks" and s["odd"] == [] for s in found)
-    told = list(claims.claims(found[1], {}, METRIC))
+    told = list(label_budgets.budget_claims(found[1], {}, METRIC))
     assert told and all("strategy: centre" in c["text"] for c in told)
     rows = _cells(_tables(made)[0])
     assert rows[6][:2] == ["scribbles 1+1", "n/a"] and rows[7][0] == "image_level"
@@ -237,10 +242,10 @@ def test_the_report_of_a_sweep_has_the_section_and_is_the_same_twice(swept, tmp_
 
 def test_tests_of_the_section_are_those_of_the_report(swept, tmp_path, undrawn):
     units = group_runs.units(sorted(swept.iterdir()))
-    page = build.page(units, metric=METRIC, output=tmp_path)
-    (block,) = build.scores.ranked(units, METRIC)
-    found = paired_tests.tests(block, METRIC)
-    (part,) = [s for s in page["sections"] if s["id"] == "labels"]
+    content = build.content(units, metric=METRIC, output=tmp_path)
+    (block,) = scores.rankings(units, METRIC)
+    found = paired_tests.test_pairs(block, METRIC)
+    (part,) = [s for s in content["sections"] if s["id"] == "labels"]
     reached = [b for b in part["blocks"] if b["kind"] == "table"][1]
     test = paired_tests.between(found, METRIC, "5+5", "masks")
     (row,) = [row for row in reached["rows"] if row[0]["main"] == "5+5"]
@@ -248,4 +253,4 @@ def test_tests_of_the_section_are_those_of_the_report(swept, tmp_path, undrawn):
         "yes",
         "n.s.",
     )
-    assert run_build.render("compare.md.j2", page)
+    assert page.render(content, "md")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import ConfigError
+from jaxseg.report import text
 from jaxseg.report.comparison import config_differences, group_runs, scores, wording
 from jaxseg.report.comparison import paired_tests as pairs
 
@@ -174,9 +175,7 @@ def test_labels_are_the_shortest_ends_that_differ():
 
 def test_only_what_differs_is_in_a_diff_the_telling_first():
     tables = [
-        config_differences.flat(
-            {"model": {"name": m, m: {"depth": 4}}, "optim": {"lr": lr}}
-        )
+        text.dotted({"model": {"name": m, m: {"depth": 4}}, "optim": {"lr": lr}})
         for m, lr in (("unet", 0.1), ("unet", 0.2), ("swin", 0.2))
     ]
     odd = config_differences.differing(tables)

@@ -8,6 +8,7 @@ import pytest
 from support import scored
 
 from jaxseg.evaluation import count, temperature
+from jaxseg.report import page
 from jaxseg.report.run import build, calibration
 
 SOURCE = {"source_split": "validation", "split_hash": "v1"}
@@ -26,8 +27,8 @@ def block(tally):
 
 
 def _pages(run):
-    context = build.page(run)
-    return [build.render(f"report.{kind}.j2", context) for kind in ("md", "html")]
+    content = build.content(run)
+    return [page.render(content, form) for form in ("md", "html")]
 
 
 def _split(run, block, name="test"):
@@ -36,11 +37,11 @@ def _split(run, block, name="test"):
 
 
 def test_it_is_shown_only_where_it_was_scored(run, undrawn, block):
-    for page in _pages(run):
-        assert "reliability" not in page and "Temperature" not in page
+    for text in _pages(run):
+        assert "reliability" not in text and "Temperature" not in text
     _split(run, block)
-    markdown, page = _pages(run)
-    assert "## Calibration" in markdown and 'href="#calibration"' in page
+    markdown, html = _pages(run)
+    assert "## Calibration" in markdown and 'href="#calibration"' in html
     assert markdown.count("](figures/reliability.png)") == 1
     assert "](figures/image_reliability.png)" in markdown
     pixel, after = block["pixel"], block["after_temperature"]["pixel"]

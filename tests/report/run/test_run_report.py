@@ -11,6 +11,7 @@ import pytest
 from support.html_page import Page
 
 from jaxseg.report import __main__ as door
+from jaxseg.report import page
 from jaxseg.report.read import read
 from jaxseg.report.run import build
 
@@ -27,11 +28,11 @@ def built(request):
 
 def test_html_is_balanced_and_needs_nothing_else(built):
     source = (built / "report.html").read_text()
-    page = Page(source)
-    for link in page.links:
-        inside = link.startswith("#") and link[1:] in page.ids
+    html = Page(source)
+    for link in html.links:
+        inside = link.startswith("#") and link[1:] in html.ids
         assert link.startswith("data:image/png;base64,") or inside, link[:80]
-    assert len(page.ids) == len(set(page.ids))
+    assert len(html.ids) == len(set(html.ids))
     outside = re.findall(r"https?://[^\s\"')]+", source)
     assert set(outside) <= {
         "http://www.w3.org/2000/svg",
@@ -59,10 +60,10 @@ def test_markdown_tables_have_one_width_each(built):
 
 
 def test_nothing_undefined_is_printed(built):
-    page = Page((built / "report.html").read_text())
-    folded = [t for t in page.text if t.lstrip().startswith("{")]  # JSON says null
+    html = Page((built / "report.html").read_text())
+    folded = [t for t in html.text if t.lstrip().startswith("{")]  # JSON says null
     assert len(folded) == 1
-    _assert_says_nothing_undefined(" ".join(t for t in page.text if t not in folded))
+    _assert_says_nothing_undefined(" ".join(t for t in html.text if t not in folded))
     words = re.sub(
         r"````text\n\{.*?````", "", (built / "report.md").read_text(), flags=16
     )
@@ -113,9 +114,9 @@ def test_a_run_that_lacks_all_that_is_optional_still_reports(binary, tmp_path):
     (root / "config.json").write_text('{"model": null}')
     (root / "history.csv").write_text("epoch,loss\n1,\n2,nan\n")
     build.build(root)
-    page = Page((root / "report.html").read_text())
-    _assert_says_nothing_undefined(" ".join(page.text).replace('"model": null', ""))
-    assert "n/a (support 0)" in " ".join(page.text)
+    html = Page((root / "report.html").read_text())
+    _assert_says_nothing_undefined(" ".join(html.text).replace('"model": null', ""))
+    assert "n/a (support 0)" in " ".join(html.text)
     assert "nothing is claimed" in (root / "report.md").read_text()
 
 
@@ -132,21 +133,21 @@ def test_two_builds_are_equal_in_every_byte(binary, tmp_path, capsys):
     assert [p for p in sorted(ours) if (binary / p).read_bytes() != ours[p]] == []
 
 
-@pytest.mark.parametrize("template", ["report.html.j2", "report.md.j2"])
-def test_an_unfilled_placeholder_is_an_error(run, undrawn, template):
-    context = build.page(run)
-    assert build.render(template, context)
-    for key in context:
-        lacking = {k: v for k, v in context.items() if k != key}
+@pytest.mark.parametrize("form", ["html", "md"])
+def test_an_unfilled_placeholder_is_an_error(run, undrawn, form):
+    content = build.content(run)
+    assert page.render(content, form)
+    for key in set(content) - ({"generator"} if form == "md" else set()):
+        lacking = {k: v for k, v in content.items() if k != key}
         with pytest.raises(jinja2.UndefinedError):
-            build.render(template, lacking)
+            page.render(lacking, form)
     with pytest.raises(jinja2.UndefinedError, match="filled with nothing"):
-        build.render(template, context | {"title": None})
+        page.render(content | {"title": None}, form)
 
 
 def test_names_from_outside_cannot_open_a_tag(run, undrawn):
     run["info"]["name"] = "<script>alert(1)</script>"
-    assert "<script" not in build.render("report.html.j2", build.page(run))
+    assert "<script" not in page.render(build.content(run), "html")
 
 
 def test_the_door_says_what_is_wrong_without_jax(tmp_path):
