@@ -164,13 +164,19 @@ def shares(run: Run) -> Row | None:
 
 
 def confusion(split: Split) -> dict[str, int]:
-    """Images by (has foreground, any pixel predicted), at the operating point."""
+    """Images by foreground and by prediction, at the operating point.
+
+    {"hit", "missed", "positive"} of those with foreground, {"false_alarm", "clean",
+    "negative"} of those without; any predicted pixel is a prediction.
+    """
     keys = {(1, 1): "hit", (1, 0): "missed", (0, 1): "false_alarm", (0, 0): "clean"}
     counts = dict.fromkeys(keys.values(), 0)
     for row in split["images"]:
         kind = int(row["positive"] == 1), int((row["predicted_pixels"] or 0) > 0)
         counts[keys[kind]] += 1
-    return counts
+    totals = {"positive": counts["hit"] + counts["missed"]}
+    totals |= {"negative": counts["false_alarm"] + counts["clean"]}
+    return counts | totals
 
 
 def image_curves(split: Split) -> dict[str, np.ndarray] | None:

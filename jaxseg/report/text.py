@@ -91,6 +91,13 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
+def span(row: Mapping[str, Any]) -> str:
+    """`0.650 to 0.770`, or nothing where a row has no interval."""
+    if None in (row["low"], row["high"]):
+        return ""
+    return f"{number(row['low'])} to {number(row['high'])}"
+
+
 def scored(row: Mapping[str, Any]) -> str:
     """A metric row as text; an absent class reads `n/a (support 0)`."""
     if row["value"] is None:

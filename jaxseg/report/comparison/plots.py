@@ -35,7 +35,7 @@ def style(place: int) -> dict:
     return {"color": SERIES[place % len(SERIES)], "linestyle": dash}
 
 
-def curves(units: Sequence[Unit], metric: str) -> list[Picture]:
+def curves(units: Sequence[Unit], metric: str) -> list[Picture | None]:
     """Training loss and validation over epochs, and over images where these differ."""
     column = _shared_column(units, metric)
     columns = {
@@ -44,8 +44,7 @@ def curves(units: Sequence[Unit], metric: str) -> list[Picture]:
     }
     sizes = {_epoch_size(run) for unit in units for run in unit["runs"]}
     axes = ["epoch", "images_seen"] if len(sizes) > 1 else ["epoch"]
-    drawn = [_curve(units, c, columns[c], over) for c in columns for over in axes]
-    return [picture for picture in drawn if picture is not None]
+    return [_curve(units, c, columns[c], over) for c in columns for over in axes]
 
 
 def _epoch_size(run: Run) -> float | None:

@@ -76,14 +76,14 @@ def highlights(split: Split, examples: list[dict[str, Any]]) -> list[Block]:
 def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
     image = _read(case["image"], "RGB")
     truth = _read(case["mask"], "L")
-    guess, drawn = _guess(split, case)
-    for name, array in (("mask", truth), ("probability", guess)):
+    prediction, rule = _predict(split, case)
+    for name, array in (("mask", truth), ("probability", prediction)):
         if array.shape != image.shape[:2]:
             raise DataError(
                 f"{case[name]} is {array.shape[0]}x{array.shape[1]} pixels, its image "
                 f"{image.shape[0]}x{image.shape[1]}: evaluate the split again."
             )
-    panels = [_fit(image), _truth(image, truth), _errors(image, truth, guess)]
+    panels = [_fit(image), _truth(image, truth), _errors(image, truth, prediction)]
     role, case_id = ROLES.get(case["role"], text.label(case["role"])), case["id"]
     title = f"{role}: {case_id}"
     stem = f"{split['name']}_{index}_{case['role']}"
@@ -98,31 +98,31 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
         "id": case_id,
         "title": title,
         "dice": text.number(case["dice"]),
-        "note": _note(case, drawn, int((guess > 0).sum())),
+        "note": _note(case, rule, int((prediction > 0).sum())),
         "panels": pictures,
         "strip": strip,
     }
 
 
-def _guess(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
-    """Predicted class ids, and how they were found."""
+def _predict(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """Predicted class ids [h, w], and the rule that they follow."""
     if "prediction" in case:
         return _read(case["prediction"], "L"), "as scored"
     threshold = pick(split["result"], "operating_point", "threshold")
     cut = 0.5 if threshold is None else threshold
     probability = _read(case["probability"], "L") / 255
-    guess = (probability > cut).astype(np.uint8)
+    prediction = (probability > cut).astype(np.uint8)
     if case.get("predicted_pixels") == 0:
-        guess[:] = 0  # removed by the minimum area
-    return guess, f"probability above {text.number(cut)}"
+        prediction[:] = 0  # removed by the minimum area
+    return prediction, f"probability above {text.number(cut)}"
 
 
-def _note(case: dict[str, Any], drawn: str, pixels: int) -> str:
+def _note(case: dict[str, Any], rule: str, pixels: int) -> str:
     scored = case.get("predicted_pixels")
     words = (
         f"Dice {text.number(case['dice'])}. "
         f"Truth {text.number(case.get('truth_pixels'), 'count')} pixels, "
-        f"prediction {text.number(scored, 'count')} pixels ({drawn})."
+        f"prediction {text.number(scored, 'count')} pixels ({rule})."
     )
     if scored is not None and scored != pixels:
         words += (
@@ -168,18 +168,18 @@ def _paint(image: np.ndarray, layers: list[tuple[np.ndarray, tuple]]) -> np.ndar
 
 
 def _truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    found = [int(c) for c in np.unique(truth) if c not in (0, IGNORE)]
-    layers = [(truth == c, TRUTHS[(c - 1) % len(TRUTHS)]) for c in found]
+    classes = [int(c) for c in np.unique(truth) if c not in (0, IGNORE)]
+    layers = [(truth == c, TRUTHS[(c - 1) % len(TRUTHS)]) for c in classes]
     return _paint(image, [*layers, (truth == IGNORE, UNLABELLED)])
 
 
-def _errors(image: np.ndarray, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    known = truth != IGNORE
-    right = known & (guess == truth) & (truth > 0)
-    extra = known & (guess > 0) & (guess != truth)
-    missed = known & (truth > 0) & (guess == 0)
+def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    labelled = truth != IGNORE
+    right = labelled & (prediction == truth) & (truth > 0)
+    extra = labelled & (prediction > 0) & (prediction != truth)
+    missed = labelled & (truth > 0) & (prediction == 0)
     layers = [(right, RIGHT), (extra, EXTRA), (missed, MISSED)]
-    return _paint(image, [*layers, (~known, UNLABELLED)])
+    return _paint(image, [*layers, (~labelled, UNLABELLED)])
 
 
 def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:
@@ -208,11 +208,10 @@ def _picture(name: str, panel: np.ndarray, alt: str) -> Picture:
 def legend(split: Split) -> list[dict[str, str]]:
     """[{"colour", "words"}] of what the panels of a split may show."""
     names = derived_numbers.classes(split)[1:]
-    found = [_entry(TRUTHS[0], "truth")]
+    truths = [_entry(TRUTHS[0], "truth")]
     if len(names) > 1:
-        pairs = [(TRUTHS[i % len(TRUTHS)], name) for i, name in enumerate(names)]
-        found = [_entry(colour, f"truth, {name}") for colour, name in pairs]
-    found += ERRORS
-    if split["result"].get("ignored_pixels"):
-        found.append(_entry(UNLABELLED, "grey: not labelled, counts nowhere"))
-    return found
+        colours = [TRUTHS[i % len(TRUTHS)] for i in range(len(names))]
+        truths = [_entry(c, f"truth, {n}") for c, n in zip(colours, names, strict=True)]
+    unlabelled = [_entry(UNLABELLED, "grey: not labelled, counts nowhere")]
+    ignored = split["result"].get("ignored_pixels")
+    return [*truths, *ERRORS, *(unlabelled if ignored else [])]

@@ -40,16 +40,14 @@ def balance(run: Run) -> Block | None:
     images, positives = train.get("images"), train.get("positives")
     stored = positives / images if images and positives is not None else None
     rows = [["as stored", number(stored, "percent")]]
-    seen = derived_numbers.shares(run)
-    if seen:
+    shares = derived_numbers.shares(run)
+    if shares:
+        epochs = text.plural(shares["epochs"], "epoch")
         rows += [
-            ["target, first epoch", number(seen["first"], "percent")],
-            ["target, last epoch", number(seen["last"], "percent")],
-            [
-                f"realised over {text.plural(seen['epochs'], 'epoch')}",
-                number(seen["realised"], "percent"),
-            ],
-            ["largest gap of an epoch", number(seen["worst_gap"], "percent")],
+            ["target, first epoch", number(shares["first"], "percent")],
+            ["target, last epoch", number(shares["last"], "percent")],
+            [f"realised over {epochs}", number(shares["realised"], "percent")],
+            ["largest gap of an epoch", number(shares["worst_gap"], "percent")],
         ]
     heads = ["Share of positive training images", "Value"]
     return table(heads, rows, title="Sampling, before and after")

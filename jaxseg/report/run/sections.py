@@ -156,8 +156,8 @@ def _config(run: Run) -> list[Block | None]:
 
 def _environment(run: Run) -> list[Block | None]:
     info, history = run["info"], run["history"]
-    seconds, seen = info.get("seconds"), info.get("images_seen")
-    speed = seen / seconds if seconds and seen is not None else None
+    seconds, images = info.get("seconds"), info.get("images_seen")
+    speed = images / seconds if seconds and images is not None else None
     waits = [r["data_wait_share"] for r in history if r.get("data_wait_share")]
     facts = [(k, plain(info.get(k))) for k in ("recipe", "status", "git", "platform")]
     facts += [
@@ -184,41 +184,28 @@ def _environment(run: Run) -> list[Block | None]:
 def cards(run: Run) -> list[dict[str, str]]:
     """The few numbers to remember, each with what it stands against."""
     split = derived_numbers.main_split(run)
-    found = []
+    listed = []
     for row in derived_numbers.headline(run, split)[:4]:
-        known = {
-            k: v
-            for k, v in derived_numbers.baselines(split, row).items()
-            if v is not None
-        }
-        against = f"{number(row['support_images'], 'count')} images"
-        if known:
-            best = max(known, key=lambda k: known[k])
-            against += f"; {text.label(best)}: {number(known[best])}"
         many = len(derived_numbers.classes(split)) > 2
         name = f"{row['class']}: {row['name']}" if many else text.label(row["name"])
-        value, low, high = row["value"], row["low"], row["high"]
-        if None not in (value, low, high):
-            against = f"95 %: {number(low)} to {number(high)}. {against}"
-        found.append(
-            {
-                "name": name,
-                "value": text.scored(row) if value is None else number(value),
-                "sub": against,
-            }
-        )
+        value = text.scored(row) if row["value"] is None else number(row["value"])
+        against = f"{number(row['support_images'], 'count')} images"
+        bars = derived_numbers.known_baselines(split, row)
+        if bars:
+            best = max(bars, key=lambda base: bars[base])
+            against += f"; {text.label(best)}: {number(bars[best])}"
+        if row["value"] is not None and text.span(row):
+            against = f"95 %: {text.span(row)}. {against}"
+        listed.append((name, value, against))
     curve = pick(split["result"], "curves", "pixel") or {}
     if curve.get("average_precision") is not None:
-        sub = f"prevalence: {number(curve.get('prevalence'))}"
-        value = number(curve["average_precision"])
-        found.append({"name": "Average precision", "value": value, "sub": sub})
-    seen = derived_numbers.confusion(split)
-    positive, negative = (
-        seen["hit"] + seen["missed"],
-        seen["false_alarm"] + seen["clean"],
-    )
-    if positive and negative:
-        sub = f"false positives: {seen['false_alarm']} of {negative} empty images"
-        value = f"{seen['hit']} / {positive}"
-        found.append({"name": "Positive images found", "value": value, "sub": sub})
-    return found
+        against = f"prevalence: {number(curve.get('prevalence'))}"
+        listed.append(
+            ("Average precision", number(curve["average_precision"]), against)
+        )
+    images = derived_numbers.confusion(split)
+    if images["positive"] and images["negative"]:
+        value = f"{images['hit']} / {images['positive']}"
+        against = f"{images['false_alarm']} of {images['negative']} empty images"
+        listed.append(("Positive images found", value, f"false positives: {against}"))
+    return [{"name": name, "value": value, "sub": sub} for name, value, sub in listed]

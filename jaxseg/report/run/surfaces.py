@@ -5,34 +5,30 @@ from fractions import Fraction
 from jaxseg.report import text
 from jaxseg.report.blocks import Block, table
 from jaxseg.report.read import Run, Split
+from jaxseg.report.run.tables import scored_cell
 from jaxseg.report.text import number
 
 
 def blocks(run: Run) -> list[Block | None]:
     """Tables; [] for a run that was scored without a second pass."""
-    splits = list(run["splits"].values())
-    known = [s for s in splits if s["result"].get("surface")]
-    found = [_surface(split) for split in known]
-    if known:
-        policies = {r["name"]: r["policy"] for r in known[0]["result"]["surface"]}
+    splits = run["splits"].values()
+    measured = [split for split in splits if split["result"].get("surface")]
+    tables = [_surface(split) for split in measured]
+    if measured:
+        policies = {r["name"]: r["policy"] for r in measured[0]["result"]["surface"]}
         body = [[f"`{name}`", policy] for name, policy in policies.items()]
         title = "What each surface metric counts"
-        found.append(table(["Metric", "Policy"], body, title=title))
-    return [*found, _froc([s for s in splits if s["result"].get("froc")])]
+        tables.append(table(["Metric", "Policy"], body, title=title))
+    return [*tables, _froc([s for s in splits if s["result"].get("froc")])]
 
 
 def _surface(split: Split) -> Block:
     rows = []
     for row in split["result"]["surface"]:
-        value = number(row["value"])
-        if row["value"] is None:
-            value = text.scored(row)
-        known = row["low"] is not None and row["high"] is not None
-        ends = f"{number(row['low'])} to {number(row['high'])}" if known else ""
         rows.append(
             [
                 (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
-                (value, ends),
+                scored_cell(row),
                 number(row["median"]),
                 number(row["missed"], "count"),
                 number(row["invented"], "count"),
@@ -60,16 +56,15 @@ def _froc(splits: list[Split]) -> Block | None:
         for row in split["result"]["froc"]["classes"]:
             rates = first["false_positives_per_image"]
             sensitivity = row["sensitivity"] or [None] * len(rates)
-            known = row["low"] is not None and row["high"] is not None
-            ends = f"{number(row['low'])} to {number(row['high'])}" if known else ""
-            found = f"{number(row['found'], 'count')} found"
-            objects = text.plural(row["support_components"], "object")
             rows.append(
                 [
                     (split["name"], row["class"]),
                     *(number(value) for value in sensitivity),
-                    (number(row["mean"]), ends),
-                    (objects, found),
+                    (number(row["mean"]), text.span(row)),
+                    (
+                        text.plural(row["support_components"], "object"),
+                        f"{number(row['found'], 'count')} found",
+                    ),
                     (
                         text.plural(row["support_images"], "image"),
                         f"{number(row['false_positives'])} false positives each",

@@ -20,14 +20,14 @@ def metrics(run: Run, split: Split) -> Block:
     names = [b["name"] for b in split["result"].get("baselines") or []]
     body = []
     for row in rows:
-        known = derived_numbers.baselines(split, row)
+        bars = derived_numbers.baselines(split, row)
         support = number(row["support_images"], "count") + " images"
         pixels = number(row["support_pixels"], "count") + " pixels"
         body.append(
             [
                 (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
-                _two_lines(row),
-                *(number(known[name]) for name in names),
+                scored_cell(row),
+                *(number(bars[name]) for name in names),
                 (support, pixels),
             ]
         )
@@ -49,27 +49,27 @@ def metrics(run: Run, split: Split) -> Block:
 def policies(split: Split) -> Block:
     """What every metric is and does with empty masks, as evaluation wrote it."""
     rows = derived_numbers.metric_rows(split)
-    found = dict.fromkeys((r["name"], r["policy"]) for r in rows)
-    body = [[f"`{name}`", policy] for name, policy in found]
+    policies = dict.fromkeys((row["name"], row["policy"]) for row in rows)
+    body = [[f"`{name}`", policy] for name, policy in policies]
     return table(["Metric", "Policy"], body, title="What each metric counts")
 
 
-def _two_lines(row: dict[str, Any]) -> tuple[str, str]:
-    if None in (row["value"], row["low"], row["high"]):
-        return text.scored(row), ""
-    return number(row["value"]), f"{number(row['low'])} to {number(row['high'])}"
+def scored_cell(row: dict[str, Any]) -> tuple[str, str]:
+    """The value of a metric, and its interval on a second line."""
+    value = text.scored(row) if row["value"] is None else number(row["value"])
+    return value, text.span(row)
 
 
 def _scored_on(split: Split) -> str:
     """How much was scored: images, positives, pixels, checkpoint."""
     result = split["result"]
-    known, positive = result.get("pixels"), result.get("positive_pixels")
+    pixels, positive = result.get("pixels"), result.get("positive_pixels")
     words = text.plural(result["images"], "image")
     if result.get("positive_images") is not None:
         words += f", {number(result['positive_images'], 'count')} with foreground"
-    if known and positive is not None:
-        share = number(positive / known, "percent")
-        words += f"; foreground is {share} of {text.plural(known, 'pixel')}"
+    if pixels and positive is not None:
+        share = number(positive / pixels, "percent")
+        words += f"; foreground is {share} of {text.plural(pixels, 'pixel')}"
     if result.get("ignored_pixels"):
         words += f"; {text.plural(result['ignored_pixels'], 'pixel')} not labelled"
     step = result.get("step")
@@ -138,17 +138,16 @@ def image_level(run: Run) -> Block:
     """Images found, missed and wrongly marked at the operating point."""
     rows = []
     for split in run["splits"].values():
-        seen = derived_numbers.confusion(split)
-        positive = seen["hit"] + seen["missed"]
-        negative = seen["false_alarm"] + seen["clean"]
-        found = seen["hit"] / positive if positive else None
-        spared = seen["clean"] / negative if negative else None
+        images = derived_numbers.confusion(split)
+        positive, negative = images["positive"], images["negative"]
+        hits = images["hit"] / positive if positive else None
+        spared = images["clean"] / negative if negative else None
         rows.append(
             [
                 split["name"],
-                (number(found, "percent"), f"{seen['hit']} of {positive}"),
-                (number(spared, "percent"), f"{seen['clean']} of {negative}"),
-                number(seen["false_alarm"], "count"),
+                (number(hits, "percent"), f"{images['hit']} of {positive}"),
+                (number(spared, "percent"), f"{images['clean']} of {negative}"),
+                number(images["false_alarm"], "count"),
                 f"{number(positive + negative, 'count')} images",
             ]
         )

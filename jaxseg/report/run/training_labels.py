@@ -61,12 +61,12 @@ def _budget(budget: dict[str, Any]) -> Block:
 
 def _classes(run: Run, budget: dict[str, Any]) -> Block:
     """Per class: asked, labelled, and how that differs from the full masks."""
-    found, short = budget["per_class"], budget["short_images"]
+    per_class, short = budget["per_class"], budget["short_images"]
     stored = pick(run["info"], "dataset", "splits", "train", "pixels") or []
-    stored = stored if len(stored) == len(found) else [None] * len(found)
-    whole, labelled = sum(filter(None, stored)), sum(found.values())
+    stored = stored if len(stored) == len(per_class) else [None] * len(per_class)
+    whole, labelled = sum(filter(None, stored)), sum(per_class.values())
     rows = []
-    for c, (name, pixels) in enumerate(found.items()):
+    for c, (name, pixels) in enumerate(per_class.items()):
         asked, full = _asked(budget["options"], c), stored[c]
         rows.append(
             [
@@ -99,15 +99,15 @@ def _pictures(folder: pathlib.Path) -> list[Block | None]:
     if not index.is_file():
         return []
     try:
-        found = json.loads(index.read_text("utf-8"))
-        shown = [_picture(folder, k, e) for k, e in enumerate(found["examples"])]
+        listed = json.loads(index.read_text("utf-8"))
+        drawn = [_picture(folder, k, e) for k, e in enumerate(listed["examples"])]
         entries = [
             {"colour": each["colour"], "words": f"{each['mark']}: {each['class']}"}
-            for each in found["legend"]
+            for each in listed["legend"]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{index} does not list pictures: {error!r}.") from error
-    return [legend(entries), pictures(shown)]
+    return [legend(entries), pictures(drawn)]
 
 
 def _picture(folder: pathlib.Path, k: int, example: dict[str, Any]) -> Picture:
@@ -142,7 +142,7 @@ def claims(run: Run) -> Iterator[Claim]:
     if lacking:
         words = "NOT every training image has as many pixels of a class as clicks were "
         words += f"asked for: fewer of {', '.join(lacking)}. All it has are labelled."
-        yield {"answer": "no", "text": words}
+        yield Claim(answer="no", text=words)
     else:
         words = "Every training image has as many labelled pixels of each class as "
-        yield {"answer": "yes", "text": f"{words}clicks were asked for."}
+        yield Claim(answer="yes", text=f"{words}clicks were asked for.")
