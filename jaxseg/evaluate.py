@@ -21,18 +21,18 @@ def main(argv) -> int:
         command_line.fail(
             "name the run, for example --run=runs/ptx", command_line.BAD_CONFIG
         )
-    from jaxseg.experiment import finished_run, processes
+    from jaxseg.experiment import processes, score_again
     from jaxseg.run_directory import summary
 
     processes.start()
-    found, same = finished_run.score_again(
+    result, same = score_again.score_again(
         pathlib.Path(RUN.value), SPLIT.value, data_dir=DATA_DIR.value
     )
     if processes.is_main():
         from jaxseg.report.run import build
 
         build.build(RUN.value)
-        print(summary.score_lines(found))
+        print(summary.score_lines(result))
         print(f"equal to the scores that were there: {same}")
     return 0
 

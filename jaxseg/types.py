@@ -44,13 +44,14 @@ class Outputs(TypedDict):
 
     logits: Float[Array, "b h w k"]
     aux: NotRequired[Float[Array, "b h w k"]]  # only models with an auxiliary head
+    image_logits: NotRequired[Float[Array, "b k_image"]]  # only with an image head
 
 
 @flax.struct.dataclass
 class TrainState:
     """Everything training changes, and nothing but arrays."""
 
-    step: Any  # i32: optimiser steps done = position in the data
+    step: Any  # i32: optimizer steps done = position in the data
     params: Any
     model_state: Any  # batch statistics; {} when the model has none
     opt_state: Any

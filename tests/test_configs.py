@@ -5,8 +5,7 @@ import json
 import pathlib
 
 import pytest
-from data import real
-from support import runs
+from support import real_images, runs
 
 from jaxseg.config import check
 from jaxseg.report.run import build
@@ -31,7 +30,7 @@ def test_a_recipe_imports_nothing_of_jaxseg_and_says_its_command(name):
 def test_the_smallest_form_runs_to_its_report(name, tmp_path):
     config = runs.config(name)
     if config.data.raw and not config.data.demo.images:
-        real.bbbc007(tmp_path / "images")
+        real_images.bbbc007(tmp_path / "images")
         config.data.dir = str(tmp_path / "images")
     json.dumps(config.to_dict())
     check.check(config)

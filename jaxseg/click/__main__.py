@@ -15,7 +15,6 @@ from absl import flags, logging
 
 from jaxseg.config import command_line
 from jaxseg.errors import ConfigError
-from jaxseg.weights import save
 
 RUN = flags.DEFINE_string("run", "", "Run directory of a finished run.")
 POSITIVE = flags.DEFINE_integer(
@@ -39,20 +38,21 @@ def main(argv) -> int:
     from jaxseg.click import rounds
     from jaxseg.data import sparse_labels
     from jaxseg.experiment import processes
+    from jaxseg.weights import save
 
     path = pathlib.Path(OUTPUT.value)
     save.check_free(path)
     processes.start()
     if jax.process_count() > 1:
         raise ConfigError("click looks at every image itself: start it in one process.")
-    found = rounds.click(
+    clicked = rounds.click(
         pathlib.Path(RUN.value),
         positive=POSITIVE.value,
         negative=NEGATIVE.value,
         data_dir=DATA_DIR.value,
     )
-    sparse_labels.store(path, found.labels)
-    print(rounds.describe(found))
+    sparse_labels.store(path, clicked.labels)
+    print(rounds.describe(clicked))
     print(
         f"{path}: train on it with --config.supervision.name=stored "
         f"--config.supervision.paths={path}"

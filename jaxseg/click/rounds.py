@@ -1,4 +1,4 @@
-"""A round of clicks where a trained model is wrong: train, click, train again.
+"""Adds clicks where a trained model is wrong: train, click, train again.
 
 The annotator is the full mask. As simulated users of interactive segmentation do (Xu et
 al., Deep Interactive Object Selection, 2016, https://arxiv.org/abs/1603.04042), it
@@ -25,7 +25,7 @@ Mask = UInt8[np.ndarray, "h w"]
 
 
 class Round(NamedTuple):
-    """What a round found; the counts are by class."""
+    """The labels after a round, and its counts by class."""
 
     labels: sparse_labels.Labels  # those of before and the new ones
     classes: list[str]
@@ -52,23 +52,23 @@ def click(
             f"--positive={positive} --negative={negative}: give numbers from 0, one of "
             "them above."
         )
-    run = finished_run.load(workdir, "train", data_dir=data_dir)
-    split, seed = run.made.splits["train"], run.config.seed
+    run = finished_run.with_data(workdir, "train", data_dir=data_dir)
+    split, seed = run.experiment.splits["train"], run.config.seed
     before = _labels_of(workdir, run, split)
     budget = [negative] + [positive] * (len(split.classes) - 1)
     masks: list[Any] = [None] * len(split)
     spent, wrong = np.zeros((2, len(split), len(budget)), int)
-    found = whole_split.predictions(run.made.scorer, run.variables, split)
-    for index, probability in found:
-        truth = run.made.parts.view(split, index)["mask"]
+    scorer = run.experiment.scorer
+    for index, probability in whole_split.predictions(scorer, run.variables, split):
+        truth = run.experiment.parts.view(split, index)["mask"]
         rng = sparse_labels.generator(seed, 0, split.ids[index])
         answer = probability.argmax(-1)
-        known = before.mask(index)
-        new = corrections(truth, answer, known, budget=budget, rng=rng)
+        labelled = before.mask(index)
+        new = corrections(truth, answer, labelled, budget=budget, rng=rng)
         spent[index] = np.bincount(new[new != IGNORE], minlength=len(budget))
         missed = truth[(truth != answer) & (truth != IGNORE)]
         wrong[index] = np.bincount(missed, minlength=len(budget)) > 0
-        masks[index] = np.where(new != IGNORE, new, known)
+        masks[index] = np.where(new != IGNORE, new, labelled)
     options = {"name": NAME, "positive": positive, "negative": negative}
     options |= {"seed": seed, "step": run.step, "before": before.options}
     counts = np.bincount(before.label, minlength=len(budget))
@@ -83,9 +83,9 @@ def click(
     )
 
 
-def _labels_of(workdir, run: finished_run.Finished, split) -> sparse_labels.Labels:
+def _labels_of(workdir, run: finished_run.RunWithData, split) -> sparse_labels.Labels:
     """What the run was trained with; none, without options, for full masks."""
-    size = tuple(run.made.parts.view.size)
+    size = tuple(run.experiment.parts.view.size)
     if not training_labels.is_sparse(run.config):
         nothing = np.zeros(0, np.int32)
         at, kind = nothing.astype(np.int16), nothing.astype(np.uint8)
@@ -100,10 +100,10 @@ def _labels_of(workdir, run: finished_run.Finished, split) -> sparse_labels.Labe
     return labels
 
 
-def corrections(truth: Mask, answer, known: Mask, *, budget, rng) -> Mask:
+def corrections(truth: Mask, answer, labelled: Mask, *, budget, rng) -> Mask:
     """IGNORE but for the new clicks, each with its true class.
 
-    `answer` [h, w] holds classes, `known` the labels so far, where no click goes;
+    `answer` [h, w] holds classes, `labelled` the labels so far, where no click goes;
     `budget` is the clicks for each class. A missed pixel of a class above 0 is one that
     was taken for any other class.
     """
@@ -113,7 +113,7 @@ def corrections(truth: Mask, answer, known: Mask, *, budget, rng) -> Mask:
         for region in _regions(wrong):
             if np.count_nonzero(out == c) == most:
                 break
-            free = np.where(region & (known == IGNORE), c, IGNORE).astype(np.uint8)
+            free = np.where(region & (labelled == IGNORE), c, IGNORE).astype(np.uint8)
             one = clicks.label(free, rng=rng, positive=1, negative=1, strategy="centre")
             out[one != IGNORE] = c
     return out
@@ -129,12 +129,12 @@ def _regions(wrong):
         yield label == k + 1
 
 
-def describe(found: Round) -> str:
+def describe(round: Round) -> str:
     """The table a user sees: distinct labelled pixels before and after, by class."""
-    after = np.bincount(found.labels.label, minlength=len(found.classes)).tolist()
+    after = np.bincount(round.labels.label, minlength=len(round.classes)).tolist()
     rows = [("class", "before", "clicks asked", "spent", "after", "images wrong")]
-    columns = (found.before, found.asked, found.spent, after, found.wrong)
-    for name, *numbers in zip(found.classes, *columns, strict=True):
+    columns = (round.before, round.asked, round.spent, after, round.wrong)
+    for name, *numbers in zip(round.classes, *columns, strict=True):
         rows.append((name, *(f"{n:,}" for n in numbers)))
     totals = [f"{sum(column):,}" for column in columns[:4]]
     rows.append(("all", *totals, ""))
@@ -143,14 +143,14 @@ def describe(found: Round) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
         for row in rows
     ]
-    height, width = found.labels.size
-    pixels = len(found.labels.ids) * height * width
+    height, width = round.labels.size
+    pixels = len(round.labels.ids) * height * width
     lines.append(
         f"labelled pixels are distinct: {sum(after):,} of {pixels:,} "
-        f"({sum(after) / pixels:.3%}) of {len(found.labels.ids)} images"
+        f"({sum(after) / pixels:.3%}) of {len(round.labels.ids)} images"
     )
-    if found.full:
+    if round.full:
         lines.append("the run had full masks: these labels begin with none")
-    if not sum(found.spent):
+    if not sum(round.spent):
         lines.append("nothing is wrong: no click was spent")
     return "\n".join(line.rstrip() for line in lines)

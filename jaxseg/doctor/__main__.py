@@ -38,8 +38,8 @@ def main(argv) -> int:
     processes.start()
     if jax.process_count() > 1:
         raise ConfigError("doctor reads every image itself: start it in one process.")
-    made = build.load(config, batch_size=from_config.batch_size(config))
-    case = audit.full_case(config, made)
+    experiment = build.load(config, batch_size=from_config.batch_size(config))
+    case = audit.full_case(config, experiment)
     findings = audit.run(
         case,
         doctor_checks.ALL if DEEP.value else doctor_checks.FAST + doctor_checks.FULL,

@@ -21,19 +21,21 @@ def find(name: str):
     return next(getattr(m, name) for m in _FAMILIES if hasattr(m, name))
 
 
-def quick_case(config: ConfigDict, made: build.Setup) -> Case:
+def quick_case(config: ConfigDict, experiment: build.Experiment) -> Case:
     """The case of the fast part: nothing costly in it."""
-    return Case(config, made, doctor_checks.options(config))
+    return Case(config, experiment, doctor_checks.options(config))
 
 
-def full_case(config: ConfigDict, made: build.Setup, *, show: bool = True) -> Case:
+def full_case(
+    config: ConfigDict, experiment: build.Experiment, *, show: bool = True
+) -> Case:
     """A case whose costly parts are made when first asked for, and kept."""
     cache = functools.cache
-    return quick_case(config, made)._replace(
-        scan=cache(functools.partial(images.scan, made, show=show)),
-        stages=cache(functools.partial(probe.stages, made)),
-        trained=cache(functools.partial(model.first_steps, config, made)),
-        example=cache(functools.partial(model.example, made)),
+    return quick_case(config, experiment)._replace(
+        scan=cache(functools.partial(images.scan, experiment, show=show)),
+        stages=cache(functools.partial(probe.stages, experiment)),
+        trained=cache(functools.partial(model.first_steps, config, experiment)),
+        example=cache(functools.partial(model.example, experiment)),
     )
 
 
@@ -42,15 +44,15 @@ def run(case: Case, names: Sequence[str]) -> list[Finding]:
     findings = []
     for name in names:
         try:
-            found = find(name)(case)
+            finding = find(name)(case)
         except (ConfigError, DataError) as error:
-            found = Finding(
+            finding = Finding(
                 ERROR,
                 "could not be done: " + " ".join(str(error).split()),
                 "training would stop for the same reason",
                 "mend what the message names",
             )
-        findings.append(found._replace(name=name))
+        findings.append(finding._replace(name=name))
     return findings
 
 
@@ -67,25 +69,25 @@ def exit_code(errors: Sequence[Finding]) -> int:
     return ConfigError.exit_code if errors else 0
 
 
-def fast(config: ConfigDict, made: build.Setup) -> None:
+def fast(config: ConfigDict, experiment: build.Experiment) -> None:
     """The fast part, at the start of a training: logs warnings, raises for errors.
 
     DataError when one error is of the data, else ConfigError; on every process when
     on one.
     """
-    case = quick_case(config, made)
+    case = quick_case(config, experiment)
     findings = run(case, doctor_checks.FAST)
     errors = stopping(case, findings)
-    for found in findings:
-        if found.level != "ok" and found not in errors:
-            said = "error, ignored" if found.level == ERROR else WARNING
-            logging.warning("doctor (%s) %s", said, _line(found))
+    for finding in findings:
+        if finding.level != "ok" and finding not in errors:
+            label = "error, ignored" if finding.level == ERROR else WARNING
+            logging.warning("doctor (%s) %s", label, _line(finding))
     if sharding.any_process(bool(errors)):
         kind = DataError if exit_code(errors) == DataError.exit_code else ConfigError
         if not errors:
             raise kind("doctor found an error on another process, which says what.")
-        lines = [_line(found) for found in errors]
-        names = ", ".join(repr(found.name) for found in errors)
+        lines = [_line(finding) for finding in errors]
+        names = ", ".join(repr(finding.name) for finding in errors)
         raise kind(
             "doctor: " + "\n  ".join(lines) + "\n  The whole page: python -m "
             "jaxseg.doctor with the same --config; to train all the same, name the "
@@ -94,5 +96,5 @@ def fast(config: ConfigDict, made: build.Setup) -> None:
     logging.info("doctor: %d quick checks done", len(findings))
 
 
-def _line(found: Finding) -> str:
-    return f"{found.name}: {found.seen}; {found.why}. Mend: {found.fix}."
+def _line(finding: Finding) -> str:
+    return f"{finding.name}: {finding.observed}; {finding.why}. Mend: {finding.fix}."

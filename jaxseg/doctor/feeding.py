@@ -26,21 +26,21 @@ _SIZE = 0.6  # of the letter, in sides of the image
 
 def supervision(case: Case) -> Finding:
     """The labelled pixels of an image are the same ones in every epoch."""
-    train, plan = case.made.splits["train"], case.made.plan
+    train, plan = case.experiment.splits["train"], case.experiment.plan
     count = min(_EACH, len(train)) * jax.process_count()
     chosen = np.argsort(~train.positive, kind="stable")[:count] % len(train)
     chosen = np.resize(chosen, count)
     plan = plan._replace(
         order=functools.partial(_again, chosen), epoch_size=count, batch_size=count
     )
-    made = case.made._replace(plan=plan)
-    first, second = (b["mask"] for b in build.train_batches(made, steps=2))
+    experiment = case.experiment._replace(plan=plan)
+    first, second = (b["mask"] for b in build.train_batches(experiment, steps=2))
     labelled = first != IGNORE, second != IGNORE
     area = labelled[0].shape[1] * labelled[0].shape[2]
     each = labelled[0].sum((1, 2))
     total = (labelled[0] | labelled[1]).sum((1, 2))
     stored = train.pixels[chosen].sum() / train.sizes[chosen].prod(1).sum()
-    seen = (
+    observed = (
         f"{len(first)} images: {each.mean():,.0f} of {area:,} pixels labelled on "
         f"average, at most {each.max():,} ({share(each.mean(), area)}; "
         f"{share(stored, 1)} in store)"
@@ -48,16 +48,16 @@ def supervision(case: Case) -> Finding:
     if not np.array_equal(first, second):
         return Finding(
             ERROR,
-            f"{seen}; after two epochs {total.mean():,.0f} on average, at most "
+            f"{observed}; after two epochs {total.mean():,.0f} on average, at most "
             f"{total.max():,}: other labels in the second epoch",
             "labels that are drawn again show more pixels in every epoch, so training "
             "uses a larger budget of labels than the one that is stated",
             "draw labels once, from the seed and the image (data/supervision)",
         )
-    return _taught(case, f"{seen}; the same ones in the second epoch")
+    return _taught(case, f"{observed}; the same ones in the second epoch")
 
 
-def _taught(case: Case, seen: str) -> Finding:
+def _taught(case: Case, observed: str) -> Finding:
     """Some term of the loss learns from labels that are there."""
     block = case.config.loss.to_dict()
     terms = [n for n, b in block.items() if np.atleast_2d(b["weight"])[:, -1].any()]
@@ -65,29 +65,30 @@ def _taught(case: Case, seen: str) -> Finding:
     by_pixel = [name for name, folder in places.items() if folder == "losses"]
     fns = {name: lookup.find(lookup.TERMS, name).loss for name in terms}
     by_image = [name for name, fn in fns.items() if "label" in step.asks_for(fn)]
-    drawn = case.made.labels()
+    drawn = case.experiment.labels()
     pixels = drawn is None or len(drawn.label) > 0
-    images = case.made.splits["train"].labels
-    known = images[images >= 0] > 0
-    if not ((pixels and by_pixel) or (len(known) and by_image)):
+    images = case.experiment.splits["train"].labels
+    labelled = images[images >= 0] > 0
+    if not ((pixels and by_pixel) or (len(labelled) and by_image)):
         return Finding(
             ERROR,
-            f"{'some' if pixels else 'no'} pixels and {len(known):,} of {len(images):,}"
-            f" images are labelled, but the terms of the loss are {few(terms)}",
+            f"{'some' if pixels else 'no'} pixels and {len(labelled):,} of "
+            f"{len(images):,} images are labelled, but the terms of the loss are "
+            f"{few(terms)}",
             "none of them learns from a label that is there, so training runs and "
             "teaches nothing",
             "config.loss.image_label.weight=1.0 for labels of images; for labelled "
             "pixels another config.supervision, and a term of jaxseg/losses/",
         )
-    if not (pixels and by_pixel) and len({*known.tolist()}) == 1:
+    if not (pixels and by_pixel) and len({*labelled.tolist()}) == 1:
         return Finding(
             WARNING,
-            f"all {len(known):,} image labels are "
-            f"{'positive' if known[0] else 'negative'}, and no pixel is labelled",
+            f"all {len(labelled):,} image labels are "
+            f"{'positive' if labelled[0] else 'negative'}, and no pixel is labelled",
             "a network that gives this answer everywhere is right about each of them",
             "images of both kinds, or labelled pixels",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def _again(chosen: np.ndarray, *, epoch: int) -> np.ndarray:
@@ -115,7 +116,7 @@ def value_range(case: Case) -> Finding:
     black = (before > 1e-3) & (after < _BLACK * before)
     same = _overlap(s.network, s.scored)
     other = _overlap(s.scored, s.validation)
-    seen = (
+    observed = (
         f"{len(s.image)} images: ranges of training and evaluation overlap by "
         f"{share(same, 1)}, those of validation by {share(other, 1)}"
     )
@@ -131,7 +132,7 @@ def value_range(case: Case) -> Finding:
     if same < _OVERLAP[1]:
         return Finding(
             ERROR if same < _OVERLAP[0] else WARNING,
-            seen,
+            observed,
             "the same images look different to the network in training and in "
             "evaluation, so what it learns does not apply",
             "gentler brightness, contrast and gamma in config.augment; the same "
@@ -141,12 +142,12 @@ def value_range(case: Case) -> Finding:
     if other < _OVERLAP[0]:
         return Finding(
             WARNING,
-            seen,
+            observed,
             "images of validation are much brighter or darker than those of training",
             "look at both; config.data.intensity.mode=percentile evens them out",
             drawing,
         )
-    return Finding(OK, seen, drawing=drawing)
+    return Finding(OK, observed, drawing=drawing)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -159,45 +160,49 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def co_transform(case: Case) -> Finding:
     """A known pattern moves the same way in the image and in its mask."""
-    batch, fitted = pattern(case.made)
-    catch = probe.catcher(case.made, tones=False)
+    batch, fitted = pattern(case.experiment)
+    catch = probe.catcher(case.experiment, tones=False)
     parts = [catch(batch, k)[::2] for k in range(max(1, 8 // len(batch["mask"])))]
     image, mask = (np.concatenate(x) for x in zip(*parts, strict=True))
     before = np.concatenate([batch["mask"]] * len(parts))
     label = int(batch["mask"].max())
-    shown, known = image.mean(-1) > 0.5, mask != IGNORE
+    shown, labelled = image.mean(-1) > 0.5, mask != IGNORE
     truth = mask == label
-    alike = _iou(shown & known, truth)
+    alike = _iou(shown & labelled, truth)
     # what left the view says nothing
     inside = truth.sum((1, 2)) > _VISIBLE * (before == label).sum((1, 2))
     moved = (truth != (before == label)).any((1, 2)).sum()
-    found = alike[inside]
-    seen = (
+    overlap = alike[inside]
+    observed = (
         f"a letter F in image and mask: overlap (IoU) {fitted:.2f} after resizing; "
-        + (f"{np.median(found):.2f}, at worst {found.min():.2f}" if len(found) else "-")
+        + (
+            f"{np.median(overlap):.2f}, at worst {overlap.min():.2f}"
+            if len(overlap)
+            else "-"
+        )
         + f", after augmentation of {len(mask)} ({moved} moved)"
     )
     odd = sorted(set(np.unique(mask).tolist()) - {0, label, IGNORE})
     if odd:
-        seen += f"; the mask now holds {odd}, which is no class"
-    off = len(found) and (np.median(found) < _IOU[0] or found.min() < _IOU[1])
+        observed += f"; the mask now holds {odd}, which is no class"
+    off = len(overlap) and (np.median(overlap) < _IOU[0] or overlap.min() < _IOU[1])
     if off or odd or fitted < _IOU[0]:
         return Finding(
             ERROR,
-            seen,
+            observed,
             "the mask no longer lies on what it labels, so the network is taught to "
             "find the wrong place",
             "move image and mask by one transformation, the mask by nearest neighbour "
             "(data/augment.py, data/geometry.py)",
         )
-    if not len(found):
+    if not len(overlap):
         return Finding(
             WARNING,
-            seen,
+            observed,
             "augmentation moves everything out of view",
             "a smaller config.augment.shift or scale",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -205,19 +210,19 @@ def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return both / np.maximum(either, 1)
 
 
-def pattern(made: build.Setup) -> tuple[dict[str, np.ndarray], float]:
+def pattern(experiment: build.Experiment) -> tuple[dict[str, np.ndarray], float]:
     """(a batch that shows its own masks, their IoU after resizing).
 
     Each holds a letter F, which no flip or turn leaves as it is, off the centre and in
     another place in each, and has gone through the view as if it had been stored.
     """
-    split = made.splits["train"]
-    top = np.iinfo(np.dtype(made.card["dtype"])).max
-    label, channels = len(split.classes) - 1, made.card["channels"]
+    split = experiment.splits["train"]
+    top = np.iinfo(np.dtype(experiment.card["dtype"])).max
+    label, channels = len(split.classes) - 1, experiment.card["channels"]
     letter = np.array([[c == "#" for c in row] for row in _GLYPH])
     places = itertools.product((0.05, 0.3, 0.18), (0.04, 0.34, 0.22, 0.12))
     views = []
-    for k, (y, x) in zip(range(made.plan.batch_size), itertools.cycle(places)):
+    for k, (y, x) in zip(range(experiment.plan.batch_size), itertools.cycle(places)):
         height, width = split.sizes[k % len(split)]
         mask = np.zeros((height, width), np.uint8)
         rows = (np.arange(height) / height - y) / _SIZE * letter.shape[0]
@@ -230,9 +235,9 @@ def pattern(made: build.Setup) -> tuple[dict[str, np.ndarray], float]:
             rows[inside[0][:, 0]].astype(int), columns[inside[1][0]].astype(int)
         )
         mask[inside] = letter[at] * label
-        image = np.where(mask[..., None] > 0, top, 0).astype(made.card["dtype"])
+        image = np.where(mask[..., None] > 0, top, 0).astype(experiment.card["dtype"])
         example = {"image": np.repeat(image, channels, -1), "mask": mask, "label": 1}
-        views.append(made.parts.view([example], 0))
+        views.append(experiment.parts.view([example], 0))
     batch = {key: np.stack([v[key] for v in views]) for key in views[0]}
     middle = (batch["image"].max() + batch["image"].min().astype(int)) / 2
     white = batch["image"].mean(-1) > middle

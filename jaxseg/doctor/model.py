@@ -1,6 +1,5 @@
 """Checks of losses, gradients and memory: the first real steps, and one batch alone."""
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxseg.devices import sharding
-from jaxseg.doctor import draw, probe
+from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
 from jaxseg.experiment import build, finetune, from_config
 from jaxseg.train_step import optimizer, parameter_groups, state, step
@@ -30,22 +29,24 @@ class Trained(NamedTuple):
     memory: Any  # of the compiled step, or None
 
 
-def example(made: build.Setup) -> dict[str, np.ndarray]:
+def example(experiment: build.Experiment) -> dict[str, np.ndarray]:
     """The first batch, of eight, that has most foreground: on the host."""
-    batches = list(build.train_batches(made, steps=8))
+    batches = list(build.train_batches(experiment, steps=8))
     masks = [batch["mask"] for batch in batches]
     return batches[int(np.argmax([((m > 0) & (m != IGNORE)).sum() for m in masks]))]
 
 
-def first_steps(config, made: build.Setup) -> Trained:
-    """Real steps until every parameter had a gradient, `transfer.WATCH` at most."""
-    chosen = (finetune.groups(config) or parameter_groups.groups)(made.abstract.params)
-    batches = build.train_batches(made, steps=parameter_groups.WATCH)
-    first = sharding.put(next(batches), made.mesh)
-    compiled = made.train_step.lower(made.abstract, first).compile()
-    now = state.create(config.seed, made.abstract, **made.init)
+def first_steps(config, experiment: build.Experiment) -> Trained:
+    """Real steps until every parameter had a gradient, `WATCH` of them at most."""
+    chosen = (finetune.groups(config) or parameter_groups.groups)(
+        experiment.abstract.params
+    )
+    batches = build.train_batches(experiment, steps=parameter_groups.WATCH)
+    first = sharding.put(next(batches), experiment.mesh)
+    compiled = experiment.train_step.lower(experiment.abstract, first).compile()
+    now = state.create(config.seed, experiment.abstract, **experiment.init)
     losses, silent = [], []
-    for batch in (first, *(sharding.put(b, made.mesh) for b in batches)):
+    for batch in (first, *(sharding.put(b, experiment.mesh) for b in batches)):
         now, numbers = compiled(now, batch)
         losses.append(float(numbers["loss"]))
         silent = parameter_groups.silent(optimizer.seen(now.opt_state), chosen.frozen)
@@ -56,9 +57,11 @@ def first_steps(config, made: build.Setup) -> Trained:
 
 def loss_terms(case: Case) -> Finding:
     """Every term of the loss answers to the prediction."""
-    terms = probe.real_step(case.made).keywords["losses"]
+    terms = case.experiment.settings.losses
     batch = case.example()
-    chance, right = _costs(case.made, {k: fn for k, (fn, _) in terms.items()}, batch)
+    chance, right = _costs(
+        case.experiment, {k: fn for k, (fn, _) in terms.items()}, batch
+    )
     rows = [("", "by chance", "when right")]
     rows += [(n, f"{chance[n]:.3g}", f"{right[n]:.3g}") for n in terms]
     drawing, wrong = draw.table(rows), []
@@ -68,9 +71,9 @@ def loss_terms(case: Case) -> Finding:
             wrong.append(f"{name} is not finite")
         elif a == b:
             wrong.append(f"{name} is {a:.3g} whatever is predicted")
-        elif b > a and not step.asks_for(fn):
+        elif b > a and set(step.asks_for(fn)) <= {"logits", "mask"}:
             wrong.append(f"{name} costs more when right")
-    seen = f"{few(terms)} on {len(batch['mask'])} images"
+    observed = f"{few(terms)} on {len(batch['mask'])} images"
     if wrong:
         return Finding(
             ERROR,
@@ -79,94 +82,101 @@ def loss_terms(case: Case) -> Finding:
             "look at its settings in config.loss and at the classes the batch holds",
             drawing,
         )
-    return Finding(OK, seen, drawing=drawing)
+    return Finding(OK, observed, drawing=drawing)
 
 
-def _costs(made, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
+def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
     """The mean of each loss for random logits, and for right ones."""
-    classes = len(made.splits["train"].classes)
+    classes = len(experiment.splits["train"].classes)
 
     def run(image, mask, label):
         shape = (*mask.shape, classes)
         chance = jax.random.normal(jax.random.key(0), shape)
         right = _CLEAR * jax.nn.one_hot(mask, classes)
-        given = {"image": image / 255, "teacher": jax.nn.softmax(chance, -1)}
-        given["label"] = label
-        return [
-            {
-                name: jnp.mean(fn(x, mask, **{a: given[a] for a in step.asks_for(fn)}))
-                for name, fn in losses.items()
-            }
-            for x in (chance, right)
-        ]
+        inputs = {"image": image / 255, "teacher": jax.nn.softmax(chance, -1)}
+        inputs |= {"label": label, "mask": mask}
+        costs = []
+        for logits in (chance, right):
+            inputs |= {"logits": logits, "image_logits": _whole_image(logits)}
+            cost = {}
+            for name, fn in losses.items():
+                arguments = {a: inputs[a] for a in step.asks_for(fn)}
+                cost[name] = jnp.mean(fn(**arguments))
+            costs.append(cost)
+        return costs
 
     image = batch["image"].astype(np.float32)
-    found = jax.jit(run)(image, batch["mask"], batch["label"])
-    return tuple({k: float(v) for k, v in part.items()} for part in found)
+    costs = jax.jit(run)(image, batch["mask"], batch["label"])
+    return tuple({k: float(v) for k, v in part.items()} for part in costs)
+
+
+def _whole_image(logits: jax.Array) -> jax.Array:
+    """Logits [b, k] of what an image holds: the highest of its pixels, by class."""
+    return jnp.max(logits, axis=(1, 2))
 
 
 def gradients(case: Case) -> Finding:
     """Every parameter that should learn gets a gradient."""
-    found = case.trained()
-    total = len(parameter_groups.paths(case.made.abstract.params))
-    seen = (
-        f"{total} parameters, {found.steps} real step(s), loss {found.losses[-1]:.4g}"
+    first = case.trained()
+    total = len(parameter_groups.paths(case.experiment.abstract.params))
+    observed = (
+        f"{total} parameters, {first.steps} real step(s), loss {first.losses[-1]:.4g}"
     )
-    if not math.isfinite(found.losses[-1]):
+    if not math.isfinite(first.losses[-1]):
         return Finding(
             ERROR,
-            seen,
+            observed,
             "a loss that is not a number stops training",
             "a smaller config.optim.learning_rate, float32, weights of the losses "
             "that are not huge",
         )
-    if found.silent:
+    if first.silent:
         return Finding(
             ERROR,
-            f"{len(found.silent)} of {seen}, never a gradient: {few(found.silent)}",
+            f"{len(first.silent)} of {observed}, never a gradient: {few(first.silent)}",
             "the loss does not depend on them: they stay as they were drawn",
             "give the part a weight in the loss (config.aux_weight), switch it off, or "
             "name it in config.transfer.freeze",
         )
-    return Finding(OK, f"{seen}, none without a gradient")
+    return Finding(OK, f"{observed}, none without a gradient")
 
 
 def memory(case: Case) -> Finding:
     """One step fits into the device."""
-    found = case.trained().memory
-    if found is None:
+    needs = case.trained().memory
+    if needs is None:
         return Finding(OK, "this device does not tell")
-    need = found.argument_size_in_bytes + found.temp_size_in_bytes
+    need = needs.argument_size_in_bytes + needs.temp_size_in_bytes
     limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
-    seen = f"{need / 2**20:,.0f} MiB per device for one step"
+    observed = f"{need / 2**20:,.0f} MiB per device for one step"
     if limit:
-        seen += f" of {limit / 2**20:,.0f}"
+        observed += f" of {limit / 2**20:,.0f}"
     if limit and need > _FULL * limit:
         return Finding(
             WARNING,
-            seen,
+            observed,
             "training may stop for want of memory",
             "config.optim.accumulate=2, or a smaller config.batch_size",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def overfit_one_batch(case: Case) -> Finding:
     """The model can learn one batch by heart."""
     steps = case.options["steps"]
-    losses, dice = by_heart(case.config, case.made, case.example(), steps)
+    losses, dice = by_heart(case.config, case.experiment, case.example(), steps)
     start, end = np.mean(losses[:3]), np.mean(losses[-3:])
     fell = end / start if start > 0 else 1.0
-    seen = f"loss {start:.3g} to {end:.3g} ({fell:.0%}) in {steps} steps"
+    observed = f"loss {start:.3g} to {end:.3g} ({fell:.0%}) in {steps} steps"
     if dice is not None:
-        seen += f", Dice of the batch {dice:.2f}"
+        observed += f", Dice of the batch {dice:.2f}"
     drawing = draw.curve(losses, below=f"step 1 to {steps}: the loss")
     if fell <= _FELL or (dice or 0) >= _DICE:
-        return Finding(OK, seen, drawing=drawing)
+        return Finding(OK, observed, drawing=drawing)
     learned = fell <= _SOME
     return Finding(
         WARNING if learned else ERROR,
-        seen,
+        observed,
         "a network that cannot learn one batch by heart will not learn many"
         if not learned
         else "the one batch is learned slowly",
@@ -176,7 +186,7 @@ def overfit_one_batch(case: Case) -> Finding:
     )
 
 
-def by_heart(config, made: build.Setup, batch, steps: int):
+def by_heart(config, experiment: build.Experiment, batch, steps: int):
     """(loss of each step, Dice at the end or None) of real steps on one batch.
 
     Nothing is augmented; the rate is that of the config after a short warm-up.
@@ -185,20 +195,17 @@ def by_heart(config, made: build.Setup, batch, steps: int):
     quick.optim.warmup_epochs = float(steps // 10)
     quick.optim.final_scale = 1.0
     quick.transfer.frozen_until = 0
-    tx, _ = from_config.optimiser(
-        quick, made.plan._replace(steps_per_epoch=1, total_steps=steps)
+    tx, _ = from_config.optimizer(
+        quick, experiment.plan._replace(steps_per_epoch=1, total_steps=steps)
     )
-    real = probe.real_step(made)
-    changed = {"tx": tx, "augment": _unchanged, "total_steps": steps}
-    shardings = jax.tree.map(lambda s: s.sharding, made.abstract)
-    train = jax.jit(
-        functools.partial(real.func, **real.keywords | changed),
-        donate_argnums=0,
-        out_shardings=(shardings, None),
+    settings = experiment.settings._replace(
+        tx=tx, augment=_unchanged, augment_options={}, total_steps=steps
     )
-    init = made.init | {"tx": tx}
-    now = state.create(config.seed, state.abstract(made.mesh, **init), **init)
-    on_device = sharding.put(dict(batch), made.mesh)
+    init = experiment.init | {"tx": tx}
+    abstract = state.abstract(experiment.mesh, **init)
+    train = step.compile_step(settings, abstract)
+    now = state.create(config.seed, abstract, **init)
+    on_device = sharding.put(dict(batch), experiment.mesh)
     # a step is read when the next one has begun, as in training: with more than 32
     # under way, several devices of one CPU wait for each other's threads for ever
     numbers, pending = [], None

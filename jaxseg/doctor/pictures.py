@@ -56,8 +56,8 @@ def _training(case: Case) -> np.ndarray:
 
 
 def _pattern(case: Case) -> np.ndarray:
-    batch, _ = feeding.pattern(case.made)
-    image, _, mask = probe.catcher(case.made)(batch, 0)
+    batch, _ = feeding.pattern(case.experiment)
+    image, _, mask = probe.catcher(case.experiment)(batch, 0)
     before = batch["image"], batch["mask"]
     return np.concatenate(
         [row(before[0][i], before[1][i], image[i], mask[i]) for i in range(len(mask))][

@@ -4,8 +4,8 @@ The real train step runs with a model that passes on what it is given, so that w
 the step does to an image and its mask, a mistake too, is seen as it is.
 """
 
-import functools
 import types
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from jaxseg.data import pipeline
 from jaxseg.devices import sharding
 from jaxseg.experiment import build
 from jaxseg.inference import forward
+from jaxseg.train_step import step
 from jaxseg.types import TrainState
 
 IMAGES = 32  # looked at, or a little more: whole batches
@@ -36,73 +37,67 @@ class Stages(NamedTuple):
     validation: np.ndarray  # f32, what it gets of images of validation
 
 
-def real_step(made: build.Setup) -> functools.partial:
-    """The train step of the run before it is compiled, with all it is bound to."""
-    return made.train_step.__wrapped__
-
-
-def stages(made: build.Setup) -> Stages:
+def stages(experiment: build.Experiment) -> Stages:
     """The first batches of training and of validation, caught stage by stage."""
-    count = max(1, IMAGES // made.plan.batch_size)
-    batches = list(build.train_batches(made, steps=count))
-    catch = catcher(made)
-    caught = [catch(batch, k) for k, batch in enumerate(batches)]
+    count = max(1, IMAGES // experiment.plan.batch_size)
+    batches = list(build.train_batches(experiment, steps=count))
+    catch = catcher(experiment)
     rows = [
-        (b["image"], b["mask"], *found, evaluated(made, b))
-        for b, found in zip(batches, caught, strict=True)
+        (b["image"], b["mask"], *catch(b, k), evaluated(experiment, b))
+        for k, b in enumerate(batches)
     ]
-    split = made.splits["validation"]
+    split = experiment.splits["validation"]
     size = min(IMAGES, len(split))
-    first = pipeline.eval_batches(split, made.scorer.view, batch_size=size)
-    validation = evaluated(made, next(first))
+    first = pipeline.eval_batches(split, experiment.scorer.view, batch_size=size)
+    validation = evaluated(experiment, next(first))
     first.close()
     return Stages(*map(np.concatenate, zip(*rows, strict=True)), validation)
 
 
-def catcher(made: build.Setup, *, tones: bool = True):
+def catcher(experiment: build.Experiment, *, tones: bool = True) -> Callable:
     """(batch, step) -> (image augmented, image for the network, mask), one real step.
 
     Without `tones`, augmentation only moves pixels.
     """
-    real = real_step(made)
-    bound = dict(real.keywords)
+    settings = experiment.settings
+    options = dict(settings.augment_options)
     if not tones:
-        bound["augment"] = _without_tones(bound["augment"])
+        options |= {name: 0.0 for name in _TONES if name in options}
 
     def run(batch, number):
-        seen: dict[str, Any] = {}
-        normalise = bound["normalise"]
+        caught: dict[str, Any] = {}
 
         def keep(image):
-            seen["augmented"] = image
-            return normalise(image)
+            caught["augmented"] = image
+            return settings.normalise(image)
 
         def apply(variables, image, *, train, **_):
-            seen["network"] = image
+            caught["network"] = image
             shape = (*image.shape[:3], 2)
             return {"logits": jnp.zeros(shape) + variables["params"]["w"]}, {}
 
         def loss(logits, mask):
-            seen["mask"] = mask
+            caught["mask"] = mask
             return jnp.sum(logits, (1, 2, 3))
 
-        changed = bound | {
-            "normalise": keep,
-            "model": types.SimpleNamespace(apply=apply),
-            "losses": {"seen": (loss, 1.0)},
-            "tx": optax.identity(),
-            "accumulate": 1,
-        }
-        real.func(_state(number), batch, **changed)
-        return seen["augmented"], seen["network"], seen["mask"]
+        catching = settings._replace(
+            normalise=keep,
+            model=types.SimpleNamespace(apply=apply),
+            losses={"caught": (loss, 1.0)},
+            tx=optax.identity(),
+            accumulate=1,
+            augment_options=options,
+        )
+        step.train_step(_state(number), batch, catching)
+        return caught["augmented"], caught["network"], caught["mask"]
 
     compiled = jax.jit(run)
 
-    def caught(batch, number: int):
-        found = compiled(sharding.put(dict(batch), made.mesh), jnp.int32(number))
-        return tuple(np.asarray(x) for x in found)
+    def catch(batch, number: int) -> tuple[np.ndarray, ...]:
+        on_device = sharding.put(dict(batch), experiment.mesh)
+        return tuple(np.asarray(x) for x in compiled(on_device, jnp.int32(number)))
 
-    return caught
+    return catch
 
 
 def _state(number) -> TrainState:
@@ -119,26 +114,18 @@ def _state(number) -> TrainState:
     )
 
 
-def _without_tones(augment):
-    """The same augmentation with its changes of tone off, where they can be."""
-    if not isinstance(augment, functools.partial):
-        return augment
-    off = {name: 0.0 for name in _TONES if name in augment.keywords}
-    return functools.partial(augment.func, *augment.args, **augment.keywords | off)
-
-
-def evaluated(made: build.Setup, batch) -> np.ndarray:
+def evaluated(experiment: build.Experiment, batch) -> np.ndarray:
     """f32 [b, h, w, c]: what the network gets of a batch in evaluation."""
-    seen = {}
+    caught = {}
 
     def apply(variables, image, *, train):
-        seen["image"] = image
+        caught["image"] = image
         return {"logits": image[..., :1]}
 
     model = types.SimpleNamespace(apply=apply)
 
     def run(batch):
-        forward.predict({}, batch, model=model, normalise=made.parts.normalise)
-        return seen["image"]
+        forward.predict({}, batch, model=model, normalise=experiment.parts.normalise)
+        return caught["image"]
 
     return np.asarray(jax.jit(run)(dict(batch)))

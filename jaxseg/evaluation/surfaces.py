@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxseg.evaluation import count, result, surface_rows
+from jaxseg.evaluation import count, surface_rows
 from jaxseg.labels import IGNORE
 from jaxseg.metrics import bootstrap, froc, surface_distance
 from jaxseg.postprocess import decision
@@ -29,7 +29,7 @@ def measure(
     *,
     point: dict[str, Any] | None,
     tolerance: float,
-    to_native: result.Resize,
+    to_native: count.Resize,
     threads: int = 2,
 ) -> Measured:
     """What `report` and `columns` need of the predicted images of `split`.

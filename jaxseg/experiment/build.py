@@ -1,8 +1,8 @@
-"""Everything a run stands on, from its config: what training and scoring share."""
+"""From a config to an experiment: data, model and compiled steps, ready to run."""
 
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,29 +14,30 @@ from jaxseg.devices import sharding
 from jaxseg.errors import DataError
 from jaxseg.experiment import from_config, training_labels
 from jaxseg.inference import forward, whole_split
-from jaxseg.train_step import state
-from jaxseg.types import Batch
+from jaxseg.train_step import state, step
+from jaxseg.types import Batch, TrainState
 
 
-class Setup(NamedTuple):
-    """The parts of one run."""
+class Experiment(NamedTuple):
+    """Everything a config becomes: what training and scoring share."""
 
-    directory: pathlib.Path
-    card: dict
+    directory: pathlib.Path  # of the prepared data
+    card: dict[str, Any]
     splits: dict[str, prepared.Split]
     mesh: Mesh
     parts: from_config.Parts
     plan: from_config.Plan
-    rate: Any  # step -> learning rate
-    init: dict  # arguments of state.init
-    abstract: Any  # the state as shapes with shardings
-    train_step: Any  # jit-compiled: (state, batch) -> (state, numbers)
+    rate: Callable  # step -> learning rate
+    init: dict[str, Any]  # arguments of `state.init`
+    abstract: TrainState  # shapes with shardings
+    settings: step.Settings
+    train_step: Callable  # compiled: (state, batch) -> (state, numbers)
     scorer: whole_split.Scorer
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
 
 
-def load(config: ConfigDict, *, batch_size: int) -> Setup:
-    """Opens the data and builds model, optimiser and steps; nothing is trained."""
+def load(config: ConfigDict, *, batch_size: int) -> Experiment:
+    """Opens the data and builds model, optimizer and steps; nothing is trained."""
     mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     directory = from_config.dataset(config)
     card = prepared.read_card(directory)
@@ -48,7 +49,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
     from_config.check_labels(splits["test"])
     parts = from_config.parts(config, card)
     plan = from_config.plan(config, splits["train"], batch_size)
-    tx, rate = from_config.optimiser(config, plan)
+    tx, rate = from_config.optimizer(config, plan)
     init = {
         "model": parts.model,
         "tx": tx,
@@ -56,11 +57,12 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
         "ema": config.optim.ema > 0,
     }
     abstract = state.abstract(mesh, **init)
-    shardings = jax.tree.map(lambda s: s.sharding, abstract)
     labels = training_labels.drawn(config, splits["train"], parts.view)
-    known = training_labels.known(config, card, labels)
-    train = from_config.train_step(config, known, parts, tx, plan.total_steps)
-    return Setup(
+    weighted = training_labels.weighted_card(config, card, labels)
+    settings = from_config.step_settings(config, weighted, parts, tx, plan.total_steps)
+    from_config.check_outputs(settings, abstract, parts.image_shape)
+    predict = forward.make_predict(mesh, model=parts.model, normalise=parts.normalise)
+    return Experiment(
         directory=directory,
         card=card,
         splits=splits,
@@ -70,11 +72,10 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
         rate=rate,
         init=init,
         abstract=abstract,
-        train_step=jax.jit(train, donate_argnums=0, out_shardings=(shardings, None)),
+        settings=settings,
+        train_step=step.compile_step(settings, abstract),
         scorer=whole_split.Scorer(
-            predict=forward.make_predict(
-                mesh, model=parts.model, normalise=parts.normalise
-            ),
+            predict=predict,
             mesh=mesh,
             view=parts.view,
             per_device_batch=config.eval.per_device_batch,
@@ -85,49 +86,50 @@ def load(config: ConfigDict, *, batch_size: int) -> Setup:
     )
 
 
-def sibling(made: Setup, config: ConfigDict) -> Setup:
+def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
     """The same for a config that differs in labels and learning rate alone.
 
-    Its `train_step` is that of `made`: see `members`.
+    Its `train_step` is that of `experiment`: see `sweep.vmap_step`.
     """
-    _, rate = from_config.optimiser(config, made.plan)
-    labels = training_labels.drawn(config, made.splits["train"], made.parts.view)
-    return made._replace(rate=rate, labels=labels)
+    _, rate = from_config.optimizer(config, experiment.plan)
+    split, view = experiment.splits["train"], experiment.parts.view
+    labels = training_labels.drawn(config, split, view)
+    return experiment._replace(rate=rate, labels=labels)
 
 
 def train_batches(
-    made: Setup, *, steps: int, start: int = 0, workers: int = 0
+    experiment: Experiment, *, steps: int, start: int = 0, workers: int = 0
 ) -> Iterator[Batch]:
     """This process's part of the batches start to steps - 1 of the run."""
     return pipeline.train_batches(
-        made.splits["train"],
-        made.parts.view,
-        made.plan.order,
-        epoch_size=made.plan.epoch_size,
-        batch_size=made.plan.batch_size,
+        experiment.splits["train"],
+        experiment.parts.view,
+        experiment.plan.order,
+        epoch_size=experiment.plan.epoch_size,
+        batch_size=experiment.plan.batch_size,
         steps=steps,
         start=start,
         process=jax.process_index(),
         processes=jax.process_count(),
         workers=workers,
-        labels=made.labels(),
+        labels=experiment.labels(),
     )
 
 
-def describe(made: Setup) -> dict:
+def describe(experiment: Experiment) -> dict:
     """The facts about the run that `run.json` keeps."""
     device = jax.devices()[0]
-    labels = made.labels()
-    budget = labels and sparse_labels.describe(labels, made.card["classes"])
+    labels = experiment.labels()
+    budget = labels and sparse_labels.describe(labels, experiment.card["classes"])
     return {
         "supervision": budget,
-        "batch_size": made.plan.batch_size,
-        "steps_per_epoch": made.plan.steps_per_epoch,
-        "total_steps": made.plan.total_steps,
-        "params": state.count(made.abstract.params),
-        "intensity": made.parts.intensity,
-        "dataset": made.card,
-        "data_directory": str(made.directory),
+        "batch_size": experiment.plan.batch_size,
+        "steps_per_epoch": experiment.plan.steps_per_epoch,
+        "total_steps": experiment.plan.total_steps,
+        "params": state.count(experiment.abstract.params),
+        "intensity": experiment.parts.intensity,
+        "dataset": experiment.card,
+        "data_directory": str(experiment.directory),
         "devices": {
             "kind": device.device_kind,
             "count": jax.device_count(),
@@ -136,19 +138,20 @@ def describe(made: Setup) -> dict:
     }
 
 
-def check_same_data(made: Setup, known: dict) -> None:
+def check_same_data(experiment: Experiment, record: dict[str, Any]) -> None:
     """DataError when a run goes on with other data than it was begun with."""
-    before = known.get("dataset", {}).get("split_hash", {})
-    now = made.card["split_hash"]
+    before = record.get("dataset", {}).get("split_hash", {})
+    now = experiment.card["split_hash"]
     changed = [split for split in before if now.get(split) != before[split]]
     if changed:
         raise DataError(
-            f"the images, masks or splits of {', '.join(changed)} in {made.directory} "
-            "are not those the run was begun with; choose another workdir."
+            f"the images, masks or splits of {', '.join(changed)} in "
+            f"{experiment.directory} are not those the run was begun with; choose "
+            "another workdir."
         )
 
 
-def variables(made: Setup, restored: Any) -> dict:
+def variables(experiment: Experiment, restored: Any) -> dict:
     """The variables to score with, whole on every device."""
-    whole = sharding.replicated(made.mesh)
+    whole = sharding.replicated(experiment.mesh)
     return jax.jit(functools.partial(state.evaluated), out_shardings=whole)(restored)

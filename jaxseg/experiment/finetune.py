@@ -1,6 +1,6 @@
-"""The block config.transfer, read: what of a model learns, how fast, and a watch on it.
+"""What of a model learns and how fast, from the block config.transfer.
 
-The patterns and factors are explained in jaxseg/transfer.py.
+The patterns and factors are explained in jaxseg/train_step/parameter_groups.py.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from jaxseg.train_step import hold, optimizer, parameter_groups
 
 
 def groups(config: ConfigDict) -> Callable[[Any], parameter_groups.Groups] | None:
-    """parameters -> `transfer.Groups`; None when all learn alike."""
+    """parameters -> `parameter_groups.Groups`; None when all learn alike."""
     options = config.transfer.to_dict()
     until = options.pop("frozen_until")
     del options["freeze_norm"]
@@ -59,7 +59,7 @@ def overview(config: ConfigDict, state: Any) -> str:
 def check_gradients(config: ConfigDict, state: Any) -> None:
     """Raises ConfigError for parameters without any gradient until now.
 
-    To be asked after `transfer.WATCH` steps of a run.
+    To be asked after `parameter_groups.WATCH` steps of a run.
     """
     chosen = (groups(config) or parameter_groups.groups)(state.params)
     parameter_groups.check_silent(optimizer.seen(state.opt_state), chosen.frozen)

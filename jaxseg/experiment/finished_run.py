@@ -1,153 +1,122 @@
-"""A finished run with its data: to score it again, or to see where it is wrong."""
+"""A finished run, opened: its best weights, its config, and what they predict.
 
-import contextlib
+This is the one place that opens a finished run. `load` needs no data; `with_data` opens
+the data of the run as well, to score it again or to see where it is wrong.
+"""
+
+import functools
+import os
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxseg.config import older_configs
+from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.evaluation import score_split
-from jaxseg.experiment import build
-from jaxseg.run_directory import checkpoint, files
+from jaxseg.experiment import build, from_config
+from jaxseg.inference import forward, image
+from jaxseg.run_directory import checkpoint, files, schemas
+from jaxseg.train_step import state
+from jaxseg.types import TrainState
+from jaxseg.weights import save, weight_files
 
 
-class Finished(NamedTuple):
-    """The parts of a finished run, on whatever devices there are."""
+class FinishedRun(NamedTuple):
+    """What a run learned, and what one must know to use it."""
 
+    workdir: pathlib.Path
     config: ConfigDict
-    made: build.Setup
-    variables: Any  # of the best step, those that were scored
-    point: dict  # checkpoints/operating_point.json
-    step: int
+    record: schemas.Record
+    operating_point: schemas.OperatingPoint
+    step: int  # of the best checkpoint
+    parts: from_config.Parts
+    variables: dict[str, Any]  # arrays of the host, those that were scored
+    forward: Callable  # compiled: (variables, batch) -> probability f32 [b, h, w, k]
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of their ids."""
+        return list(self.record["dataset"]["classes"])
+
+    def predict(self, pixels: np.ndarray) -> image.Prediction:
+        """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
+
+        `pixels` is u8 or u16 [h, w] or [h, w, c] of any size, as its file stores it.
+        Raises DataError for channels or a type of numbers the run was not trained on.
+        """
+        card = self.record["dataset"]
+        return image.predict(
+            image.as_stored(pixels, channels=card["channels"], dtype=card["dtype"]),
+            view=self.parts.view,
+            probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
+            operating_point=self.operating_point["operating_point"],
+        )
 
 
-def score_again(
-    workdir: pathlib.Path, name: str, *, data_dir: str = ""
-) -> tuple[dict, str]:
-    """(what eval/<name>.json holds now, "yes", "no" or "none were").
-
-    Raises ConfigError for a run that is not finished, and DataError when the data is
-    not what the run was trained and scored on.
-    """
-    files.read_json(workdir / files.RUN)  # no run: said before a lock makes a folder
-    with files.lock(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
-        return _score_again(workdir, name, data_dir)
-
-
-def _score_again(workdir: pathlib.Path, name: str, data_dir: str) -> tuple[dict, str]:
-    run = load(workdir, name, data_dir=data_dir)
-    path = workdir / "eval" / f"{name}.json"
-    before = files.read_json(path) if path.exists() else None
-    found = score_split.score_split(
-        workdir,
-        run.made.scorer,
-        run.variables,
-        run.made.splits[name],
-        run.point,
-        step=run.step,
-        seed=run.config.seed,
-        resamples=run.config.eval.bootstrap,
-        tolerance=run.config.eval.tolerance if run.config.eval.surface else None,
-    )
-    return found, "none were" if before is None else "yes" if before == found else "no"
-
-
-def load(workdir: pathlib.Path, name: str, *, data_dir: str = "") -> Finished:
-    """The run in `workdir`, whose split `name` shall be seen; `data_dir` if it moved.
-
-    Raises ConfigError for a run that is not finished and a split that is none,
-    DataError when the data is not what the run was trained and scored on.
-    """
-    known = files.read_json(workdir / files.RUN)
-    if known["status"] != "finished":
+def _open(
+    workdir: str | os.PathLike,
+) -> tuple[pathlib.Path, ConfigDict, schemas.Record]:
+    """(workdir, its config, its record); ConfigError for a run that is not finished."""
+    workdir = pathlib.Path(workdir)
+    record = files.read(workdir / files.RUN, schemas.Record)
+    if record["status"] != "finished":
         raise ConfigError(
-            f"{workdir} is not finished ({known['status']}); start its command again."
+            f"{workdir} is not finished ({record['status']}); start its command again."
         )
-    config = ConfigDict(files.read_json(workdir / "config.json"))
-    config = older_configs.complete(config)
-    config.mesh = {"data": 0, "fsdp": 1}
-    if data_dir and config.data.demo.images:
-        raise ConfigError("the run made its own demonstration data; omit --data_dir.")
-    if data_dir:
-        config.data.dir = data_dir
-    made = build.load(config, batch_size=known["batch_size"])
-    hashes = known["dataset"]["split_hash"]
-    if name not in made.splits:
-        raise ConfigError(f"there is no split {name!r}; choose of {sorted(hashes)}.")
-    if made.card["split_hash"] != hashes:
-        raise DataError(
-            f"the data in {made.directory} is not what {workdir} was made with: the "
-            "hashes of the splits differ."
-        )
-    manager = checkpoint.open_manager(
-        workdir / "checkpoints",
-        metric=f"validation/{config.eval.metric}",
-        keep=config.checkpoint.keep,
-        read_only=True,
-    )
-    point = files.read_json(workdir / files.OPERATING_POINT)
-    restored, _, best = checkpoint.restore(manager, made.abstract, step=point["step"])
-    checkpoint.close(manager)
-    return Finished(config, made, build.variables(made, restored), point, best)
+    config = ConfigDict(files.read_json(workdir / files.CONFIG))
+    return workdir, older_configs.complete(config), record
 
 
-def load_model(workdir: str | os.PathLike) -> save.Trained:
+def load(workdir: str | os.PathLike) -> FinishedRun:
     """The best checkpoint of the run in `workdir`, which may have moved.
 
     Raises ConfigError for a run that is not finished, DataError for what is not there
     or damaged.
     """
-    workdir = pathlib.Path(workdir)
-    record = files.read_json(workdir / "run.json")
-    if record["status"] != "finished":
-        raise ConfigError(
-            f"{workdir} is not finished ({record['status']}); start its command again."
-        )
-    config = ConfigDict(files.read_json(workdir / "config.json"))
-    config = older_configs.complete(config)
+    workdir, config, record = _open(workdir)
     parts, abstract = expected(config, record)
+    best, operating_point, step = _best(workdir, abstract)
+    variables = jax.tree.map(np.asarray, state.evaluated(best))
+    predict = functools.partial(
+        forward.predict, model=parts.model, normalise=parts.normalise
+    )
+    return FinishedRun(
+        workdir=workdir,
+        config=config,
+        record=record,
+        operating_point=operating_point,
+        step=step,
+        parts=parts,
+        variables=variables,
+        forward=jax.jit(predict),
+    )
+
+
+def _best(workdir: pathlib.Path, abstract: TrainState) -> tuple[TrainState, dict, int]:
+    """(state, content of operating_point.json, step) of the scored checkpoint."""
     manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
-    point = files.read_json(workdir / files.OPERATING_POINT)
-    restored, _, step = checkpoint.restore(manager, abstract, step=point["step"])
+    path = workdir / files.OPERATING_POINT
+    operating_point = files.read(path, schemas.OperatingPoint)
+    best, _, step = checkpoint.restore(manager, abstract, step=operating_point["step"])
     checkpoint.close(manager)
-    name, card = config.model.name, record["dataset"]
-    facts = {
-        "model": name,
-        "fields": config.model[name].to_dict() if name in config.model else {},
-        "classes": card["classes"],
-        "channels": card["channels"],
-        "image_size": list(config.data.image_size),
-        "intensity": parts.intensity,
-        "mean": parts.normalise.keywords["mean"],
-        "std": parts.normalise.keywords["std"],
-        "step": step,
-    }
-    variables = jax.tree.map(np.asarray, state.evaluated(restored))
-    return save.Trained(variables, name, facts)
+    return best, operating_point, step
 
 
-def read_weights(path: str) -> dict[str, np.ndarray]:
-    """{name: array} of config.pretrained.path: a run directory, or `weights.read_weights`.
-
-    Raises what `load_model` and `weights.read_weights` do.
-    """
-    if os.path.isfile(os.path.join(path, "run.json")):
-        return save.arrays(load_model(path), format="jaxseg")[0]
-    return weight_files.read_weights(path)
-
-
-def expected(config: ConfigDict, record: dict) -> tuple[from_config.Parts, Any]:
-    """(parts, the state as shapes) of the run with this config.json and run.json."""
+def expected(
+    config: ConfigDict, record: schemas.Record
+) -> tuple[from_config.Parts, TrainState]:
+    """(parts, the state as shapes) of the run with this config and record."""
     window = {**config.data.intensity, "mode": record["intensity"]}  # not "auto"
     config = config.copy_and_resolve_references()
     config.data.intensity = window
     parts = from_config.parts(config, record["dataset"])
     length = record["steps_per_epoch"], record["total_steps"]
     plan = from_config.Plan(record["batch_size"], 0, *length, order=None, shares=())
-    tx, _ = from_config.optimiser(config, plan)
+    tx, _ = from_config.optimizer(config, plan)
     abstract = state.abstract(
         sharding.make_mesh(data=0, fsdp=1),
         model=parts.model,
@@ -156,3 +125,69 @@ def expected(config: ConfigDict, record: dict) -> tuple[from_config.Parts, Any]:
         ema=config.optim.ema > 0,
     )
     return parts, abstract
+
+
+def weights(run: FinishedRun) -> save.Weights:
+    """The weights of the run, with the facts that an exported file carries."""
+    name, card = run.config.model.name, run.record["dataset"]
+    facts = {
+        "model": name,
+        "fields": run.config.model[name].to_dict() if name in run.config.model else {},
+        "classes": card["classes"],
+        "channels": card["channels"],
+        "image_size": list(run.config.data.image_size),
+        "intensity": run.parts.intensity,
+        "mean": run.parts.mean,
+        "std": run.parts.std,
+        "step": run.step,
+    }
+    return save.Weights(run.variables, name, facts)
+
+
+def read_weights(path: str) -> dict[str, np.ndarray]:
+    """{name: array} of config.pretrained.path: a run directory or a file of weights.
+
+    Raises what `load` and `weight_files.read` do.
+    """
+    if os.path.isfile(os.path.join(path, files.RUN)):
+        return save.arrays(weights(load(path)), format="jaxseg")[0]
+    return weight_files.read(path)
+
+
+class RunWithData(NamedTuple):
+    """A finished run and its data, on whatever devices there are."""
+
+    workdir: pathlib.Path
+    config: ConfigDict
+    experiment: build.Experiment
+    variables: dict[str, Any]  # of the best step, whole on every device
+    operating_point: schemas.OperatingPoint
+    step: int
+
+
+def with_data(
+    workdir: str | os.PathLike, split: str, *, data_dir: str = ""
+) -> RunWithData:
+    """The run in `workdir`, whose `split` shall be seen; `data_dir` if it moved.
+
+    Raises ConfigError for a run that is not finished and a split that is none,
+    DataError when the data is not what the run was trained and scored on.
+    """
+    workdir, config, record = _open(workdir)
+    config.mesh = {"data": 0, "fsdp": 1}
+    if data_dir and config.data.demo.images:
+        raise ConfigError("the run made its own demonstration data; omit --data_dir.")
+    if data_dir:
+        config.data.dir = data_dir
+    experiment = build.load(config, batch_size=record["batch_size"])
+    hashes = record["dataset"]["split_hash"]
+    if split not in experiment.splits:
+        raise ConfigError(f"there is no split {split!r}; choose of {sorted(hashes)}.")
+    if experiment.card["split_hash"] != hashes:
+        raise DataError(
+            f"the data in {experiment.directory} is not what {workdir} was made with: "
+            "the hashes of the splits differ."
+        )
+    best, operating_point, step = _best(workdir, experiment.abstract)
+    variables = build.variables(experiment, best)
+    return RunWithData(workdir, config, experiment, variables, operating_point, step)

@@ -1,4 +1,4 @@
-"""From a config to parts: the only place, with the loops above it, that reads one."""
+"""The parts of an experiment from its config: data, model, losses, plan, settings."""
 
 import functools
 import pathlib
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
@@ -13,9 +14,11 @@ from jaxseg import lookup, schedule
 from jaxseg.data import augment, intensity, pipeline, prepared
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import finetune, training_labels
+from jaxseg.experiment import finetune, processes, training_labels
 from jaxseg.inference import forward
-from jaxseg.train_step import optimizer, step
+from jaxseg.train_step import optimizer as optimizers
+from jaxseg.train_step import step
+from jaxseg.types import Normalise, TrainState
 
 
 def dataset(config: ConfigDict) -> pathlib.Path:
@@ -40,7 +43,7 @@ def _dataset(config: ConfigDict) -> pathlib.Path:
         raw=data.raw,
         demo=data.demo.to_dict(),
         options=data.options.to_dict(),
-        cache=cache_dir(),
+        cache=processes.cache_dir(),
         progress=jax.process_index() == 0,
     )
 
@@ -50,7 +53,9 @@ class Parts(NamedTuple):
 
     view: pipeline.View
     model: Any  # a Linen module
-    normalise: types.Normalise
+    normalise: Normalise
+    mean: tuple[float, ...]  # by channel, of the scaled image
+    std: tuple[float, ...]
     image_shape: tuple[int, int, int]
     intensity: str  # the mode that "auto" became
 
@@ -66,6 +71,8 @@ def parts(config: ConfigDict, card: dict) -> Parts:
         view=pipeline.View(size, config.data.fit, mode, low, high),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
+        mean=mean,
+        std=std,
         image_shape=(*size, card["channels"]),
         intensity=mode,
     )
@@ -146,16 +153,16 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     )
 
 
-def optimiser(config: ConfigDict, plan: Plan):
-    """(optimiser, step -> learning rate)."""
+def optimizer(config: ConfigDict, plan: Plan):
+    """(optimizer, step -> learning rate)."""
     o = config.optim
-    rate = optimizer.learning_rate_schedule(
+    rate = optimizers.learning_rate_schedule(
         learning_rate=o.learning_rate,
         warmup_steps=round(o.warmup_epochs * plan.steps_per_epoch),
         total_steps=plan.total_steps,
         final_scale=o.final_scale,
     )
-    tx = optimizer.make(
+    tx = optimizers.make(
         rate,
         weight_decay=o.weight_decay,
         clip_norm=o.clip_norm,
@@ -165,20 +172,25 @@ def optimiser(config: ConfigDict, plan: Plan):
     return tx, rate
 
 
-def train_step(config: ConfigDict, card: dict, parts: Parts, tx, total_steps: int):
-    """`step.train_step` with everything bound but state and batch."""
-    return functools.partial(
-        step.train_step,
+def step_settings(
+    config: ConfigDict,
+    card: dict[str, Any],
+    parts: Parts,
+    tx: optax.GradientTransformation,
+    total_steps: int,
+) -> step.Settings:
+    """What a step of training is made of; `card` holds the class weights."""
+    return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
         losses=losses(config, card),
         aux_weight=config.aux_weight,
         tx=tx,
-        augment=functools.partial(
-            augment.augment,
-            sparse=training_labels.is_sparse(config),
+        augment=augment.augment,
+        augment_options={
+            "sparse": training_labels.is_sparse(config),
             **config.augment.to_dict(),
-        ),
+        },
         normalise=parts.normalise,
         total_steps=total_steps,
         accumulate=config.optim.accumulate,
@@ -186,13 +198,37 @@ def train_step(config: ConfigDict, card: dict, parts: Parts, tx, total_steps: in
     )
 
 
-def batch_size(config: ConfigDict, known: int = 0) -> int:
+def check_outputs(settings: step.Settings, state: TrainState, image_shape) -> None:
+    """Raises ConfigError for a loss that asks for an output the model does not have.
+
+    `state` may be shapes alone; nothing is computed.
+    """
+    asking = [
+        name
+        for name, (fn, _) in settings.losses.items()
+        if "image_logits" in step.asks_for(fn)
+    ]
+    if not asking:
+        return
+    variables = {"params": state.params, **state.model_state}
+    image = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
+    apply = functools.partial(settings.model.apply, train=False)
+    outputs = jax.eval_shape(apply, variables, image)
+    if "image_logits" not in outputs:
+        raise ConfigError(
+            f"loss.{asking[0]} learns from image_logits, but the model returns only "
+            f"{sorted(outputs)}: choose a model with an image head, or set "
+            f"config.loss.{asking[0]}.weight=0."
+        )
+
+
+def batch_size(config: ConfigDict, fixed: int = 0) -> int:
     """Examples a step over all devices; ConfigError when it cannot be shared out.
 
-    `known` is that of the run so far: it stays, whatever the devices now.
+    `fixed` is that of a run that goes on: it stays, whatever the devices now.
     """
     devices = jax.device_count()
-    size = known or config.batch_size or config.per_device_batch * devices
+    size = fixed or config.batch_size or config.per_device_batch * devices
     unit = devices * config.optim.accumulate
     if size % unit:
         raise ConfigError(

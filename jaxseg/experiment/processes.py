@@ -1,12 +1,12 @@
-"""What a process settles before it touches a device."""
+"""What a process settles before it touches a device, and where it keeps its cache."""
 
 import os
+import pathlib
 
 import jax
 from absl import logging
 
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import from_config
 
 # they tell every file they open and every backend that is not there
 _CHATTY = ("dataset_info", "dataset_builder", "xla_bridge")
@@ -34,7 +34,7 @@ def start(*, coordinator: str = "", processes: int = 0, process: int = -1) -> No
     if jax.process_count() > 1:
         logging.info("process %d of %d", jax.process_index(), jax.process_count())
     if not jax.config.jax_compilation_cache_dir:
-        cache = from_config.cache_dir() / "jit"
+        cache = cache_dir() / "jit"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 

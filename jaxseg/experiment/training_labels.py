@@ -1,4 +1,4 @@
-"""The block config.supervision, read: which pixels training may know.
+"""Which pixels of the training masks are labelled, from the block config.supervision.
 
 Validation and test always have their full masks.
 """
@@ -36,7 +36,9 @@ def is_sparse(config: ConfigDict) -> bool:
     return sparse_labels.is_sparse(config.supervision.name)
 
 
-def known(config: ConfigDict, card: dict[str, Any], labels: Drawn) -> dict[str, Any]:
+def weighted_card(
+    config: ConfigDict, card: dict[str, Any], labels: Drawn
+) -> dict[str, Any]:
     """The data card with class weights from the labelled pixels alone.
 
     Those of the card were counted on the full masks, which sparse labels hide.

@@ -11,8 +11,6 @@ import pathlib
 from absl import flags, logging
 
 from jaxseg.config import command_line
-from jaxseg.experiment import finished_run
-from jaxseg.weights import save
 
 RUN = flags.DEFINE_string("run", "", "Run directory.")
 FORMAT = flags.DEFINE_enum(
@@ -27,15 +25,16 @@ def main(argv) -> int:
         command_line.fail(
             "name the run, for example --run=runs/ptx", command_line.BAD_CONFIG
         )
-    from jaxseg.experiment import processes
+    from jaxseg.experiment import finished_run, processes
+    from jaxseg.weights import save
 
     run = pathlib.Path(RUN.value)
     path = pathlib.Path(OUTPUT.value or run / f"{FORMAT.value}.safetensors")
     save.check_free(path)
     processes.start()
-    found = finished_run.load_model(run)
-    named, title = save.arrays(found, format=FORMAT.value)
-    save.write(path, named, {**found.facts, "names": title})
+    weights = finished_run.weights(finished_run.load(run))
+    named, title = save.arrays(weights, format=FORMAT.value)
+    save.write(path, named, {**weights.facts, "names": title})
     size = sum(array.size for array in named.values())
     print(f"{path}: {len(named)} arrays, {size:,} numbers, names of {title}")
     return 0

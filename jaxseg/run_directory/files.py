@@ -19,8 +19,10 @@ from typing import Any
 from absl import logging
 
 from jaxseg import errors
+from jaxseg.run_directory import schemas
 
-LOCK, CONFIG, HISTORY = "run.lock", "config.json", "history.csv"
+LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json"
+OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
 
 
 @contextlib.contextmanager
@@ -78,6 +80,23 @@ def read_json(path: str | os.PathLike) -> Any:
         raise errors.DataError(f"{path} is not readable as JSON: {error}.") from None
 
 
+def write(path: str | os.PathLike, value: Any, schema: Any) -> None:
+    """Writes JSON of the shape `schema`, one of `schemas`; see `write_json`.
+
+    Raises DataError, and writes nothing, where `value` has another shape.
+    """
+    plain = json.loads(json.dumps(value, default=_plain))
+    schemas.check(plain, schema, str(path))
+    write_json(path, plain)
+
+
+def read(path: str | os.PathLike, schema: Any) -> Any:
+    """The content of a JSON file of the shape `schema`; DataError for another one."""
+    value = finite(read_json(path))
+    schemas.check(value, schema, str(path))
+    return value
+
+
 def finite(obj: Any) -> Any:
     """`obj` as read back from JSON, with None for every NaN and infinity."""
     text = json.dumps(obj, default=_plain)
@@ -122,8 +141,8 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
-    known = path.exists()
-    lines = config_diff(read_json(path), config) if known else []
+    present = path.exists()
+    lines = config_diff(read_json(path), config) if present else []
     refused = [line for line in lines if not _covered(line, allowed)]
     if refused and started:
         raise errors.ConfigError(
@@ -132,9 +151,9 @@ def check_config(
         )
     for line in lines:
         logging.info("config changed on resume: %s", line)
-    if lines or not known:
+    if lines or not present:
         write_json(path, config)
-    return "new" if refused or not known else "resume"
+    return "new" if refused or not present else "resume"
 
 
 class History:
@@ -239,9 +258,3 @@ def _field(value) -> str:
     return (
         "" if value is None else repr(value) if isinstance(value, float) else str(value)
     )
-
-
-OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
-
-
-RUN = "run.json"

@@ -1,4 +1,4 @@
-"""Running the members of a sweep, however many at a time, and what came of them."""
+"""Runs the members of a sweep, one by one, together or in processes; reports them."""
 
 import contextlib
 import os
@@ -17,8 +17,7 @@ from jaxseg.errors import ConfigError, DataError, Preempted
 from jaxseg.report.comparison import build
 from jaxseg.report.run import build as run_build
 from jaxseg.run_directory import files
-from jaxseg.sweep import members, vmap_loop
-from jaxseg.sweep import vmap_step as numbers
+from jaxseg.sweep import members, vmap_loop, vmap_step
 from jaxseg.train import loop, open_run
 
 _STOPPED = Preempted.exit_code
@@ -62,8 +61,8 @@ def check_place(workdir: pathlib.Path) -> None:
 def _finished(config: ConfigDict, place: pathlib.Path) -> bool:
     """Whether a member is; ConfigError where another run lies in its place."""
     with contextlib.ExitStack() as stack:
-        known = open_run.claim(stack, place, config)
-    if known.get("status") != "finished":
+        record = open_run.claim(stack, place, config)
+    if not open_run.is_finished(record):
         return False
     if not (place / "report.html").exists():
         _report(place)
@@ -93,7 +92,7 @@ def chunks(configs: Mapping[str, ConfigDict], at_most: int) -> list[list[str]]:
     """Names of members that may train together, in lists of at most `at_most`."""
     alike: dict[object, list[str]] = {}
     for name, config in configs.items():
-        alike.setdefault(numbers.key(config) or name, []).append(name)
+        alike.setdefault(vmap_step.key(config) or name, []).append(name)
     size = max(1, at_most)
     return [g[i : i + size] for g in alike.values() for i in range(0, len(g), size)]
 

@@ -1,4 +1,4 @@
-"""Many members in one program: a step of training vmapped over them.
+"""One step of training for many members at once, by vmap.
 
 Members differ in numbers only (seed, learning rate, weights of the loss, labels), and
 share model, data, order of examples and every input image.
@@ -73,8 +73,8 @@ def hyper(configs: Sequence[ConfigDict]) -> Hyper:
     )
 
 
-def optimiser(config: ConfigDict, plan: from_config.Plan, rate: jax.Array):
-    """The optimiser of `assemble.optimiser` with a learning rate that is traced."""
+def traced_optimizer(config: ConfigDict, plan: from_config.Plan, rate: jax.Array):
+    """The optimizer of `from_config.optimizer` with a learning rate that is traced."""
     o = config.optim
     shape = optimizer.learning_rate_schedule(
         learning_rate=1.0,
@@ -91,26 +91,29 @@ def optimiser(config: ConfigDict, plan: from_config.Plan, rate: jax.Array):
     )
 
 
-def make_step(config: ConfigDict, made: build.Setup) -> Callable:
+def make_step(config: ConfigDict, experiment: build.Experiment) -> Callable:
     """jit-compiled (states, batch, masks u8 [m b h w], hyper) -> (states, numbers).
 
     States and numbers have a leading axis [m]; images, labels, weights and indices of
     the batch are shared. Class weights that are counted ("auto") must be too.
     """
-    fixed = from_config.train_step(
-        config, made.card, made.parts, None, made.plan.total_steps
+    plan = experiment.plan
+    settings = from_config.step_settings(
+        config, experiment.card, experiment.parts, None, plan.total_steps
     )
-    options = dict(fixed.keywords)
 
     def one(state, batch, mask, hyper):
         losses = {
-            name: (fn, hyper.weights[name] if name in hyper.weights else w)
-            for name, (fn, w) in options["losses"].items()
+            name: (fn, hyper.weights[name] if name in hyper.weights else weight)
+            for name, (fn, weight) in settings.losses.items()
         }
-        changed = {"seed": hyper.seed, "losses": losses}
-        changed["tx"] = optimiser(config, made.plan, hyper.learning_rate)
+        member = settings._replace(
+            seed=hyper.seed,
+            losses=losses,
+            tx=traced_optimizer(config, plan, hyper.learning_rate),
+        )
         with nn.intercept_methods(vmap_convolution.in_training):
-            return step.train_step(state, batch | {"mask": mask}, **options | changed)
+            return step.train_step(state, batch | {"mask": mask}, member)
 
     many = jax.vmap(one, in_axes=(0, None, 0, 0))
     return jax.jit(many, donate_argnums=0)

@@ -1,4 +1,4 @@
-"""What a run would be: its config, parameters, memory and one compiled step."""
+"""Describes a run before it is trained: config, parameters, memory, one step."""
 
 import json
 import time
@@ -14,12 +14,12 @@ from jaxseg.train_step import state
 
 def describe(config: ConfigDict) -> str:
     """A page of text; the data is prepared if it must be, nothing else is written."""
-    made = build.load(config, batch_size=from_config.batch_size(config))
-    plan = made.plan
+    experiment = build.load(config, batch_size=from_config.batch_size(config))
+    plan = experiment.plan
     lines = [json.dumps(config.to_dict(), indent=1, default=str), ""]
-    lines += _parameters(made.abstract.params)
-    lines += ["", f"data       {made.directory}"]
-    lines += [f"intensity  {made.parts.intensity}"]
+    lines += _parameters(experiment.abstract.params)
+    lines += ["", f"data       {experiment.directory}"]
+    lines += [f"intensity  {experiment.parts.intensity}"]
     lines += [
         progress.describe(
             steps_per_epoch=plan.steps_per_epoch,
@@ -29,7 +29,7 @@ def describe(config: ConfigDict) -> str:
         f"batch size {plan.batch_size} on {jax.device_count()} "
         f"{jax.devices()[0].device_kind} device(s)",
     ]
-    return "\n".join(lines + _one_step(config, made))
+    return "\n".join(lines + _one_step(config, experiment))
 
 
 def _parameters(params) -> list[str]:
@@ -45,12 +45,12 @@ def _parameters(params) -> list[str]:
     return [f"{name:<{width}}  {count:>13,}" for name, count in rows]
 
 
-def _one_step(config: ConfigDict, made: build.Setup) -> list[str]:
-    batches = build.train_batches(made, steps=1)
-    batch = sharding.put(next(batches), made.mesh)
+def _one_step(config: ConfigDict, experiment: build.Experiment) -> list[str]:
+    batches = build.train_batches(experiment, steps=1)
+    batch = sharding.put(next(batches), experiment.mesh)
     batches.close()
     began = time.monotonic()
-    compiled = made.train_step.lower(made.abstract, batch).compile()
+    compiled = experiment.train_step.lower(experiment.abstract, batch).compile()
     lines = ["", f"compiled in {time.monotonic() - began:.1f} s"]
     memory = compiled.memory_analysis()
     if memory is not None:
@@ -60,7 +60,7 @@ def _one_step(config: ConfigDict, made: build.Setup) -> list[str]:
             f"(state and batch {memory.argument_size_in_bytes / 2**30:.2f}, "
             f"work {memory.temp_size_in_bytes / 2**30:.2f})"
         )
-    now = state.create(config.seed, made.abstract, **made.init)
+    now = state.create(config.seed, experiment.abstract, **experiment.init)
     began = time.monotonic()
     _, numbers = compiled(now, batch)
     numbers = {k: float(v) for k, v in jax.device_get(numbers).items()}

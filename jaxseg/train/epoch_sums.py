@@ -1,4 +1,4 @@
-"""Sums over the steps of an epoch: what the row of history.csv is made of."""
+"""Sums over the steps of an epoch, from which the row of history.csv is made."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from jaxseg.errors import NotFinite
 
 
-class Meter:
+class EpochSums:
     """Sums over the steps of an epoch; a step's numbers are read one step later.
 
     Reading them at once would make the host wait for the device.

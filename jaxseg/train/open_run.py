@@ -1,11 +1,45 @@
-"""TODO."""
+"""A run directory is claimed and opened: new, to go on with, or finished already."""
+
+import contextlib
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from jaxseg.devices import sharding
+from jaxseg.doctor import audit
+from jaxseg.errors import ConfigError
+from jaxseg.experiment import build, finished_run, from_config
+from jaxseg.run_directory import checkpoint, files, schemas
+from jaxseg.train import run_record
+from jaxseg.train.epoch_sums import EpochSums
+from jaxseg.train_step import state
+from jaxseg.types import TrainState
+from jaxseg.weights import into_model
 
 # what may differ when a run goes on: it changes speed, not results
 FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
+FREE += ("mesh", "doctor")
 
 
-def claim(stack: contextlib.ExitStack, workdir, config: ConfigDict) -> dict:
-    """The run's record so far ({} for a new one), with the workdir ours alone.
+class Run(NamedTuple):
+    """An experiment with its directory, while it is trained."""
+
+    config: ConfigDict
+    workdir: pathlib.Path
+    experiment: build.Experiment
+    checkpoints: checkpoint.Manager
+    sums: EpochSums
+    record: dict[str, Any]  # the content of run.json
+    writer: Any = None  # of TensorBoard, once it is known where the run goes on
+
+
+def claim(
+    stack: contextlib.ExitStack, workdir: pathlib.Path, config: ConfigDict
+) -> dict[str, Any]:
+    """The record of the run so far ({} for a new one), with the workdir ours alone.
 
     Process 0 holds the lock; when it refuses, every process does.
     """
@@ -13,12 +47,80 @@ def claim(stack: contextlib.ExitStack, workdir, config: ConfigDict) -> dict:
     if jax.process_index() == 0:
         try:
             stack.enter_context(files.lock(workdir))
-            found = files.check_config(workdir, config.to_dict(), allowed=FREE)
-            begun = found == "resume" and (workdir / files.RUN).exists()
+            state_of = files.check_config(workdir, config.to_dict(), allowed=FREE)
+            begun = state_of == "resume" and (workdir / files.RUN).exists()
         except OSError as error:
             refusal = ConfigError(f"{workdir} cannot be written: {error}.")
         except ValueError as error:
             refusal = error
     if sharding.any_process(refusal is not None):
         raise refusal or ConfigError("process 0 refused to start and says why.")
-    return files.read_json(workdir / files.RUN) if sharding.any_process(begun) else {}
+    if not sharding.any_process(begun):
+        return {}
+    return files.read(workdir / files.RUN, schemas.Record)
+
+
+def is_finished(record: dict[str, Any]) -> bool:
+    return record.get("status") == "finished"
+
+
+def open_run(
+    stack: contextlib.ExitStack,
+    workdir: pathlib.Path,
+    config: ConfigDict,
+    record: dict[str, Any],
+    *,
+    sibling_of: build.Experiment | None = None,
+) -> Run:
+    """The run of a claimed workdir, examined by the doctor, with run.json begun.
+
+    `record` is what `claim` gave; with `sibling_of` model, data and compiled step are
+    those of another run. Raises ConfigError and DataError for what a user can mend.
+    """
+    if sibling_of is None:
+        size = from_config.batch_size(config, record.get("batch_size", 0))
+        experiment = build.load(config, batch_size=size)
+    else:
+        experiment = build.sibling(sibling_of, config)
+    build.check_same_data(experiment, record)
+    audit.fast(config, experiment)
+    record = run_record.begin(workdir, config, experiment, record)
+    checkpoints = checkpoint.open_manager(
+        workdir / "checkpoints",
+        metric=f"validation/{config.eval.metric}",
+        keep=config.checkpoint.keep,
+    )
+    stack.callback(checkpoint.close, checkpoints)
+    return Run(config, workdir, experiment, checkpoints, EpochSums(), record)
+
+
+def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
+    """(state, metadata of the checkpoint, its step): the newest checkpoint, or new."""
+    if checkpoint.latest_step(run.checkpoints) is None:
+        if jax.process_index() == 0:
+            files.History(run.workdir).truncate(0)
+        return new_state(run.config, run.experiment), {}, 0
+    newest, metadata, start = checkpoint.restore(
+        run.checkpoints, run.experiment.abstract
+    )
+    if jax.process_index() == 0:
+        files.History(run.workdir).truncate(start)
+    total = run.experiment.plan.total_steps
+    logging.info("resumed at step %d of %d", start, total)
+    return newest, metadata, start
+
+
+def new_state(config: ConfigDict, experiment: build.Experiment) -> TrainState:
+    """A state at step 0, with the weights of `config.pretrained` where it names any."""
+    new = state.create(config.seed, experiment.abstract, **experiment.init)
+    if not config.pretrained.path:
+        return new
+    new, report = into_model.into_state(
+        new,
+        finished_run.read_weights(config.pretrained.path),
+        model_name=config.model.name,
+        source=config.pretrained.path,
+        allow_missing=tuple(config.pretrained.allow_missing),
+    )
+    logging.info("%s", report.describe())
+    return new

@@ -1,42 +1,67 @@
-"""TODO."""
+"""The record of a run, run.json: written when it begins and when it has ended."""
+
+import datetime
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jaxseg.data import sparse_labels
+from jaxseg.experiment import build
+from jaxseg.run_directory import environment, files, schemas
+from jaxseg.train import label_pictures
 
 
 def begin(
-    workdir: pathlib.Path, config: ConfigDict, made: build.Setup, known: dict
-) -> dict:
-    """run.json at the start: what is fixed now, and how often it was begun."""
-    info = {
+    workdir: pathlib.Path,
+    config: ConfigDict,
+    experiment: build.Experiment,
+    before: dict[str, Any],
+) -> dict[str, Any]:
+    """The record at the start: what is fixed from now on, and how often it was begun.
+
+    `before` is the record so far, {} for a new run. Labels that were drawn for the run
+    are stored beside it, with pictures.
+    """
+    record = {
         "name": config.name,
         "recipe": config.recipe,
-        "created": known.get("created", _now()),
+        "created": before.get("created", _now()),
         "finished": None,
         "status": "running",
-        "resumed": known.get("resumed", -1) + 1,
+        "resumed": before.get("resumed", -1) + 1,
         "epochs": config.epochs,
         **environment.environment(),
-        **build.describe(made),
+        **build.describe(experiment),
     }
     if jax.process_index() == 0:
-        if (labels := made.labels()) is not None:
+        if (labels := experiment.labels()) is not None:
             sparse_labels.store(workdir / sparse_labels.FILE, labels)
-            train, view = made.splits["train"], made.parts.view
+            train, view = experiment.splits["train"], experiment.parts.view
             label_pictures.write(workdir, train, view, labels)
-        files.write_json(workdir / files.RUN, info)
-    return info
+        files.write(workdir / files.RUN, record, schemas.Record)
+    return record
 
 
-def end(workdir, config, made, info: dict, meta: dict) -> dict:
-    """run.json at the end."""
+def end(
+    workdir: pathlib.Path,
+    config: ConfigDict,
+    experiment: build.Experiment,
+    record: dict[str, Any],
+    best: dict[str, Any],
+) -> dict[str, Any]:
+    """The record at the end; `best` is the best epoch, as the checkpoint keeps it."""
     rows = files.History(workdir).rows() if jax.process_index() == 0 else []
-    seconds = sum(float(row["seconds"]) for row in rows)
     realised = [float(row["share_realised"]) for row in rows]
-    shares = made.plan.shares
-    info |= {
+    shares = experiment.plan.shares
+    record = record | {
         "finished": _now(),
         "status": "finished",
-        "best": meta["best"],
+        "best": best,
         "images_seen": int(rows[-1]["images_seen"]) if rows else 0,
-        "seconds": seconds,
+        "seconds": sum(float(row["seconds"]) for row in rows),
         "skipped_steps": sum(int(row["skipped_steps"]) for row in rows),
         "sampler": {
             "name": config.sampler.name,
@@ -46,8 +71,8 @@ def end(workdir, config, made, info: dict, meta: dict) -> dict:
         },
     }
     if jax.process_index() == 0:
-        files.write_json(workdir / files.RUN, info)
-    return info
+        files.write(workdir / files.RUN, record, schemas.Record)
+    return record
 
 
 def _now() -> str:

@@ -1,6 +1,5 @@
-"""What happens around the steps of an epoch: scores, notes, the run's record."""
+"""Validation after an epoch: scores, pictures, the best so far, when to stop."""
 
-import pathlib
 from typing import Any
 
 import jax
@@ -13,67 +12,65 @@ from jaxseg.data import resize
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import result, score_split
 from jaxseg.evaluation.tally import Tally
-from jaxseg.experiment import build, finetune
+from jaxseg.experiment import finetune
 from jaxseg.metrics import histograms
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
 from jaxseg.train import progress, tensorboard
+from jaxseg.train.open_run import Run
 
 _SHOWN = 6  # validation images in TensorBoard, the same ones all along
 
 
-def log_plan(config: ConfigDict, made: build.Setup) -> None:
-    """Says how long training is, and what learns how fast."""
-    plan = made.plan
+def log_plan(run: Run) -> None:
+    """Logs how long training is, and what learns how fast."""
+    plan = run.experiment.plan
     length = progress.describe(
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=plan.total_steps,
         images_seen=plan.total_steps * plan.batch_size,
     )
-    parameters = finetune.overview(config, made.abstract)
+    parameters = finetune.overview(run.config, run.experiment.abstract)
     logging.info("%s\nparameters\n%s", length, parameters)
 
 
-def open_writer(config, workdir: pathlib.Path, made: build.Setup, start: int) -> Any:
-    """The writer of a run that goes on from step `start`; of process 0 alone it writes.
+def open_writer(run: Run, start: int) -> Any:
+    """The TensorBoard writer of a run that goes on from step `start`.
 
-    At the start it notes the settings, and parameters.txt.
+    Only process 0 writes. A new run begins with its settings, and parameters.txt.
     """
     main = jax.process_index() == 0
     writer = tensorboard.create_writer(
-        workdir, just_logging=not main, resumed_step=start
+        run.workdir, just_logging=not main, resumed_step=start
     )
     if main and start == 0:
-        writer.write_hparams(files.flat(config.to_dict()))
-        table = tensorboard.parameter_table(made.abstract.params)
-        (workdir / "parameters.txt").write_text(table)  # hundreds of lines
+        writer.write_hparams(files.flat(run.config.to_dict()))
+        table = tensorboard.parameter_table(run.experiment.abstract.params)
+        (run.workdir / "parameters.txt").write_text(table)  # hundreds of lines
     return writer
 
 
-def validate(
-    config: ConfigDict, made: build.Setup, variables: Any, writer: Any, done: int
-) -> dict[str, float | None]:
+def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float | None]:
     """Metrics of validation at threshold 0.5; pictures and a curve for TensorBoard."""
-    split = made.splits["validation"]
-    shown = _shown(split)
-    keep = dict.fromkeys(shown)
-    counted = score_split.tally(made.scorer, variables, split, keep=keep)
+    split, scorer = run.experiment.splits["validation"], run.experiment.scorer
+    probabilities = dict.fromkeys(_shown(split))
+    counted = score_split.tally(scorer, variables, split, keep=probabilities)
     metrics = result.summary(counted)
-    if config.eval.metric not in metrics:
+    metric = run.config.eval.metric
+    if metric not in metrics:
         raise ConfigError(
-            f"config.eval.metric is {config.eval.metric!r}; choose one of "
-            f"{sorted(metrics)}."
+            f"config.eval.metric is {metric!r}; choose one of {sorted(metrics)}."
         )
     if jax.process_index() == 0:
         panels = [
-            _picture(split[i], p, made.scorer.view.fit)
-            for i, p in keep.items()
-            if p is not None
+            _picture(split[index], probability, scorer.view.fit)
+            for index, probability in probabilities.items()
+            if probability is not None
         ]
-        for k, picture in enumerate(panels):
-            writer.write_images(done, {f"validation/{k}": picture[None]})
+        for k, panel in enumerate(panels):
+            run.writer.write_images(done, {f"validation/{k}": panel[None]})
         if len(split.classes) == 2:
-            _write_curve(writer, done, counted)
+            _write_curve(run.writer, done, counted)
     return metrics
 
 
@@ -96,21 +93,25 @@ def _shown(split) -> list[int]:
 
 def _picture(example, probability, fit: str) -> np.ndarray:
     native = resize.unfit(probability, example["mask"].shape, fit)
-    found = decision.decide(native, example["mask"], None)
+    prediction = decision.decide(native, example["mask"], None)
     image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
-    return pictures.small(pictures.triptych(image, example["mask"], found))
+    return pictures.small(pictures.triptych(image, example["mask"], prediction))
 
 
-def notes(
+def metadata(
     config: ConfigDict,
-    meta: dict,
-    metrics: dict | None,
+    before: dict[str, Any],
+    metrics: dict[str, float | None] | None,
     number: int,
     done: int,
-) -> dict:
-    """What a checkpoint keeps beside the state: the best so far, when to stop."""
-    best, since = meta.get("best"), meta.get("since_best", 0)
+) -> dict[str, Any]:
+    """What a checkpoint keeps beside the state: the best so far, and when to stop.
+
+    `before` is that of the epoch before; `metrics` is None in an epoch, counted from 0
+    as `number`, whose validation was not scored.
+    """
+    best, since = before.get("best"), before.get("since_best", 0)
     if metrics is not None:
         value = metrics[f"validation/{config.eval.metric}"]
         since += config.eval.every_epochs

@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,56 +12,59 @@ import optax
 from jaxseg import schedule
 from jaxseg.types import IGNORE, Batch, Normalise, TrainState
 
-Loss = Callable[..., jax.Array]  # (logits, mask) and what `asks_for` names
+Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
+INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher")
+
+
+class Settings(NamedTuple):
+    """What a step of training is made of besides its state and batch."""
+
+    seed: Any  # of augmentation and dropout; an integer, or traced
+    model: Any  # a Linen module, with what is frozen held still
+    losses: Mapping[str, tuple[Loss, schedule.Schedule]]  # name: (term, weight)
+    aux_weight: float  # of the auxiliary head in the loss
+    tx: optax.GradientTransformation
+    augment: Callable  # (image, mask, key, **augment_options) -> (image, mask)
+    augment_options: Mapping[str, Any]
+    normalise: Normalise
+    total_steps: int
+    accumulate: int  # micro-batches a step
+    ema: float  # decay of the average of parameters; 0 = none
 
 
 def train_step(
-    state: TrainState,
-    batch: Batch,
-    *,
-    seed: int,
-    model: Any,
-    losses: Mapping[str, tuple[Loss, schedule.Schedule]],
-    aux_weight: float,
-    tx: optax.GradientTransformation,
-    augment: Callable,
-    normalise: Normalise,
-    total_steps: int,
-    accumulate: int,
-    ema: float,
+    state: TrainState, batch: Batch, settings: Settings
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """The next state, and numbers about this step: losses, gradient norm, positives.
 
     A step whose loss or gradient is not finite changes nothing but the counters. The
     random numbers follow from (seed, step), so a restart repeats them.
     """
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    key = jax.random.fold_in(jax.random.key(settings.seed), state.step)
+    progress = state.step / max(1, settings.total_steps - 1)
     weights = {
-        name: schedule.at(w, state.step / max(1, total_steps - 1), xp=jnp)
-        for name, (_, w) in losses.items()
+        name: schedule.at(w, progress, xp=jnp)
+        for name, (_, w) in settings.losses.items()
     }
     objective = functools.partial(
         _objective,
-        model=model,
-        losses={name: fn for name, (fn, _) in losses.items()},
+        settings=settings,
         weights=weights,
-        aux_weight=aux_weight,
-        augment=augment,
-        normalise=normalise,
-        teacher=state.ema_params,  # None only where no loss asks for it: `assemble`
+        teacher=state.ema_params,  # None only where no loss asks for it
     )
     # the true number of examples, so that micro-batches add up to the batch's mean
     total = jnp.maximum(jnp.sum(batch["weight"]), 1)
     grads, model_state, numbers = _gradients(
-        objective, state, batch, key, total, accumulate
+        objective, state, batch, key, total, settings.accumulate
     )
     norm = optax.tree.norm(grads)
     fine = jnp.isfinite(numbers["loss"]) & jnp.isfinite(norm)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    updates, opt_state = settings.tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     average = state.ema_params
     if average is not None:
-        average = optax.incremental_update(params, average, 1 - _decay(ema, state.step))
+        decay = _decay(settings.ema, state.step)
+        average = optax.incremental_update(params, average, 1 - decay)
     new = (params, model_state, opt_state, average)
     old = (state.params, state.model_state, state.opt_state, state.ema_params)
     params, model_state, opt_state, average = jax.tree.map(
@@ -81,6 +84,19 @@ def train_step(
     return state, numbers | _fed(batch)
 
 
+def compile_step(settings: Settings, abstract: TrainState) -> Callable:
+    """`train_step` as one program that reuses the memory of the state it is given.
+
+    (state, batch) -> (state, numbers); `abstract` holds the shardings of the state.
+    """
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+    return jax.jit(
+        functools.partial(train_step, settings=settings),
+        donate_argnums=0,
+        out_shardings=(shardings, None),
+    )
+
+
 def _decay(ema: float, done: jax.Array) -> jax.Array:
     """The decay of the average of parameters in the step after `done` steps.
 
@@ -94,10 +110,11 @@ def _decay(ema: float, done: jax.Array) -> jax.Array:
 def _fed(batch: Batch) -> dict[str, jax.Array]:
     """What this step was really given: examples, and positives among them."""
     mask = batch["mask"]
-    seen = jnp.any((mask > 0) & (mask != IGNORE), axis=(1, 2)) | (batch["label"] > 0)
+    labelled = (mask > 0) & (mask != IGNORE)
+    positive = jnp.any(labelled, axis=(1, 2)) | (batch["label"] > 0)
     return {
         "examples": jnp.sum(batch["weight"]),
-        "positives": jnp.sum(batch["weight"] * seen),
+        "positives": jnp.sum(batch["weight"] * positive),
     }
 
 
@@ -141,12 +158,8 @@ def _objective(
     key,
     total,
     *,
-    model,
-    losses,
+    settings: Settings,
     weights,
-    aux_weight,
-    augment,
-    normalise,
     teacher,
 ):
     """(loss, (model state, numbers)): the sum over examples, divided by `total`."""
@@ -155,7 +168,10 @@ def _objective(
     # slot[0] differs between micro-batches, so their random numbers do too
     augment_key = jax.random.fold_in(augment_key, slot[0])
     dropout_key = jax.random.fold_in(dropout_key, slot[0])
-    image, mask = augment(image, batch["mask"], augment_key)
+    image, mask = settings.augment(
+        image, batch["mask"], augment_key, **settings.augment_options
+    )
+    model, normalise = settings.model, settings.normalise
     outputs, model_state = model.apply(
         {"params": params, **model_state},
         normalise(image),
@@ -167,43 +183,53 @@ def _objective(
     def mean(values):
         return jnp.sum(values * batch["weight"]) / total
 
-    wanted = {name: asks_for(fn) for name, fn in losses.items()}
-    given = {"image": image, "label": batch["label"]}
-    if any("teacher" in names for names in wanted.values()):
+    inputs = {"image": image, "label": batch["label"], "mask": mask}
+    if "image_logits" in outputs:
+        inputs["image_logits"] = outputs["image_logits"]
+    terms = {name: (fn, asks_for(fn)) for name, (fn, _) in settings.losses.items()}
+    if any("teacher" in names for _, names in terms.values()):
         variables = {"params": teacher, **model_state}
-        found = model.apply(variables, normalise(image), train=False)["logits"]
-        given["teacher"] = jax.lax.stop_gradient(jax.nn.softmax(found))
+        logits = model.apply(variables, normalise(image), train=False)["logits"]
+        inputs["teacher"] = jax.lax.stop_gradient(jax.nn.softmax(logits))
 
     numbers = _agreement(outputs["logits"], mask)
     loss = jnp.zeros(())
     heads = [("", 1.0, outputs["logits"])]
     if "aux" in outputs:
-        heads.append(("aux_", aux_weight, outputs["aux"]))
+        heads.append(("aux_", settings.aux_weight, outputs["aux"]))
     for prefix, head_weight, logits in heads:
-        for name, fn in losses.items():
-            more = {argument: given[argument] for argument in wanted[name]}
-            value = mean(fn(logits, mask, **more))
+        inputs["logits"] = logits
+        for name, (fn, names) in terms.items():
+            if prefix and "logits" not in names:
+                continue  # a term of the whole image has no auxiliary head
+            value = mean(fn(**{argument: inputs[argument] for argument in names}))
             numbers[f"loss/{prefix}{name}"] = value
             loss = loss + head_weight * weights[name] * value
     return loss, (model_state, {"loss": loss, **numbers})
 
 
 def asks_for(loss: Loss) -> tuple[str, ...]:
-    """What a loss takes beside logits and mask, by the names of its arguments.
+    """What a loss needs, by the names of its arguments.
 
-    "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "label" what the whole
-    image shows, i32 [b], -1 = unknown; "teacher" the probabilities, f32 [b, h, w, k],
-    of the average of the parameters (mean teacher).
+    "logits" are those of a head, f32 [b, h, w, k]; "mask" i32 [b, h, w] is augmented as
+    the image is; "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "label" is
+    what the whole image shows, i32 [b], -1 = unknown; "image_logits" f32 [b, k_image]
+    come from the image head of the model; "teacher" are the probabilities, f32
+    [b, h, w, k], of the average of the parameters (mean teacher).
     """
-    names = inspect.signature(loss).parameters
-    return tuple(name for name in ("image", "label", "teacher") if name in names)
+    arguments = inspect.signature(loss).parameters
+    return tuple(name for name in INPUTS if name in arguments)
 
 
 def _agreement(logits, mask) -> dict[str, jax.Array]:
-    """Exact pixel counts of foreground found, invented and missed, for two classes."""
+    """Exact counts of pixels right, invented and missed, for two classes."""
     if logits.shape[-1] != 2:
         return {}
-    found = logits[..., 1] > logits[..., 0]
+    predicted = logits[..., 1] > logits[..., 0]
     truth, labelled = mask == 1, mask != IGNORE
-    sums = {"tp": found & truth, "fp": found & ~truth & labelled, "fn": ~found & truth}
+    sums = {
+        "tp": predicted & truth,
+        "fp": predicted & ~truth & labelled,
+        "fn": ~predicted & truth,
+    }
     return {f"count/{k}": jnp.sum(v, dtype=jnp.int32) for k, v in sums.items()}

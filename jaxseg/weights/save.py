@@ -1,17 +1,27 @@
-"""TODO."""
+"""Weights of a run as a file: safetensors, under published names or our own."""
+
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from jaxseg.errors import ConfigError
+from jaxseg.weights import into_model, published_names
 
 CHOICES = ("safetensors", "jaxseg")
 
 
-class Trained(NamedTuple):
-    """What a run learned, and what one must know to use it."""
+class Weights(NamedTuple):
+    """The weights of a model, and what one must know to use them."""
 
-    variables: Any  # numpy, those that were scored
-    model: str
-    facts: dict[str, Any]
+    variables: Any  # arrays of the host
+    model: str  # its name in a config
+    facts: dict[str, Any]  # kept in the metadata of the file
 
 
-def arrays(trained: Trained, *, format: str) -> tuple[dict[str, np.ndarray], str]:
+def arrays(weights: Weights, *, format: str) -> tuple[dict[str, np.ndarray], str]:
     """({name: array}, title of the names).
 
     "jaxseg": everything under its own names. "safetensors": under the published names
@@ -21,11 +31,13 @@ def arrays(trained: Trained, *, format: str) -> tuple[dict[str, np.ndarray], str
     if format not in CHOICES:
         raise ConfigError(f"--format is {format!r}: choose one of {list(CHOICES)}.")
     own = format == "jaxseg"
-    names = published_names.own() if own else published_names.published(trained.model)
-    return into_model.collect(trained.variables, names), names.title
+    names = published_names.own() if own else published_names.published(weights.model)
+    return into_model.collect(weights.variables, names), names.title
 
 
-def write(path: pathlib.Path, named: dict[str, np.ndarray], facts: dict) -> None:
+def write(
+    path: pathlib.Path, named: dict[str, np.ndarray], facts: dict[str, Any]
+) -> None:
     """Writes a safetensors file with `facts` as JSON in its metadata.
 
     Raises ConfigError where there is a file already: it is never replaced.
@@ -51,5 +63,5 @@ def check_free(path: pathlib.Path) -> None:
         raise ConfigError(f"there is no folder {path.parent} to write {path.name} to.")
 
 
-def _exists(path):
+def _exists(path: pathlib.Path) -> ConfigError:
     return ConfigError(f"{path} exists and is not replaced: give another --output.")

@@ -53,19 +53,20 @@ def ours(name, image, mask):
     batch = {"image": image, "mask": mask, "weight": np.ones(len(image), np.float32)}
     batch["label"] = np.zeros(len(image), np.int32)
     batch = jax.device_put(batch)
-    train = functools.partial(
-        step.train_step,
+    settings = step.Settings(
         seed=0,
         model=model,
         losses={"cross_entropy": (lookup.find("losses", "cross_entropy").loss, 1.0)},
         aux_weight=AUX_WEIGHT,
         tx=tx,
         augment=lambda image, mask, key: (image, mask),
+        augment_options={},
         normalise=lambda image: image,
         total_steps=1000,
         accumulate=1,
         ema=0.0,
     )
+    train = functools.partial(step.train_step, settings=settings)
     train = jax.jit(train, donate_argnums=0)
     predict = functools.partial(forward.predict, model=model, normalise=lambda x: x)
     predict = jax.jit(predict)
@@ -76,10 +77,10 @@ def ours(name, image, mask):
         box[0], numbers = train(box[0], batch)
         jax.block_until_ready((box[0], numbers))
 
-    def forward():
+    def forward_pass():
         jax.block_until_ready(predict(variables, batch))
 
-    return state.count(now.params), {"forward": forward, "step": advance}
+    return state.count(now.params), {"forward": forward_pass, "step": advance}
 
 
 def theirs(name, image, mask):
@@ -106,7 +107,7 @@ def theirs(name, image, mask):
         optimiser.step()
         wait()
 
-    def forward():
+    def forward_pass():
         model.eval()
         with torch.inference_mode():
             out = model(x.float() / 255)
@@ -116,7 +117,7 @@ def theirs(name, image, mask):
     # Hugging Face's backbone brings a last norm whose result nobody reads
     used = [p for n, p in model.named_parameters() if "swin.layernorm" not in n]
     count = sum(p.numel() for p in used)
-    return count, {"forward": forward, "step": advance}
+    return count, {"forward": forward_pass, "step": advance}
 
 
 def _plain(name):

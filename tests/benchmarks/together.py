@@ -6,10 +6,10 @@ Prints a Markdown table for the demonstration recipe of configs/clicks.py (U-Net
 widths 12, 24, 48, 96, eight images of 96x96): seconds to trace and compile a step (the
 cache of programs is off), and seconds of one step of all members: M steps of one, one
 step of M, and with `--naive` one step of M whose convolutions vmap has made into
-grouped ones (what `jaxseg.unrolled` is there to avoid). The sides take turns; a ratio
-is that of one turn of each, and the table has the median of the ratios with their
-quartiles, since on a shared machine speeds drift more between minutes than between
-neighbours.
+grouped ones (what `jaxseg.sweep.vmap_convolution` is there to avoid). The sides take
+turns; a ratio is that of one turn of each, and the table has the median of the ratios
+with their quartiles, since on a shared machine speeds drift more between minutes than
+between neighbours.
 """
 
 import argparse
@@ -69,29 +69,32 @@ def compiled(step, *arguments):
     return seconds, advance
 
 
-def alone(config, made):
+def alone(config, experiment):
     """`compiled` of the step that a run by itself takes."""
-    now = state.create(config.seed, made.abstract, **made.init)
-    stream = loop.stream(config, made, 0)
+    now = state.create(config.seed, experiment.abstract, **experiment.init)
+    stream = loop.stream(config, experiment, 0)
     batch, _ = next(stream)
     stream.close()
-    return compiled(made.train_step, now, batch)
+    return compiled(experiment.train_step, now, batch)
 
 
-def together(group, made, *, naive=False):
+def together(group, experiment, *, naive=False):
     """`compiled` of one step of all members; `naive` leaves convolutions to vmap."""
-    siblings = [made, *(build.sibling(made, config) for config in group[1:])]
-    states = vmap_step.create([config.seed for config in group], made.init)
-    stream = loop.stream(group[0], made, 0)
+    siblings = [
+        experiment,
+        *(build.sibling(experiment, config) for config in group[1:]),
+    ]
+    states = vmap_step.create([config.seed for config in group], experiment.init)
+    stream = loop.stream(group[0], experiment, 0)
     batch, host = next(stream)
     stream.close()
     index = host["index"].tolist()
     masks = np.stack([[m.labels().mask(i) for i in index] for m in siblings])
-    step = vmap_step.make_step(group[0], made)
+    step = vmap_step.make_step(group[0], experiment)
     arguments = (states, batch, masks, vmap_step.hyper(group))
     if not naive:
         return compiled(step, *arguments)
-    with mock.patch.object(vmap_step.unrolled, "in_training", _as_it_is):
+    with mock.patch.object(vmap_step.vmap_convolution, "in_training", _as_it_is):
         return compiled(step, *arguments)
 
 
@@ -119,11 +122,11 @@ def measure(sides, *, turns, seconds):
 def rows(count, *, naive, turns, seconds, **changes):
     """The lines of the table for `count` members."""
     group = configs(count, **changes)
-    made = build.load(group[0], batch_size=group[0].batch_size)
-    sides = [alone(group[0], made), together(group, made)]
+    experiment = build.load(group[0], batch_size=group[0].batch_size)
+    sides = [alone(group[0], experiment), together(group, experiment)]
     names = [f"{count} one by one", f"{count} together"]
     if naive:
-        sides.append(together(group, made, naive=True))
+        sides.append(together(group, experiment, naive=True))
         names.append(f"{count} together, grouped convolutions")
     times = measure([call for _, call in sides], turns=turns, seconds=seconds)
     times[0] *= count

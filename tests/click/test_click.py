@@ -93,14 +93,12 @@ def test_another_class_of_foreground_is_a_miss_too():
 def test_new_labels_hold_the_old_ones_and_are_true_where_the_model_is_wrong(
     config, run, found
 ):
-    made = build.load(config, batch_size=8)
-    split, view = made.splits["train"], made.parts.view
-    learned = finished_run.load_model(
-        run
-    )  # another way to the answer than that of `rounds`
+    experiment = build.load(config, batch_size=8)
+    split, view = experiment.splits["train"], experiment.parts.view
+    learned = finished_run.load(run)  # another way to the answer than that of `rounds`
     model = from_config.model(config, 2)
     images = np.stack([view(split, i)["image"] for i in range(len(split))])
-    seen = made.parts.normalise(images.astype(np.float32) / 255)
+    seen = experiment.parts.normalise(images.astype(np.float32) / 255)
     out = jax.jit(lambda v, x: model.apply(v, x, train=False)["logits"])
     answer = np.asarray(out(learned.variables, seen)).argmax(-1)
     before = sparse_labels.read(run / sparse_labels.FILE)
@@ -222,7 +220,8 @@ def test_the_command_writes_a_file_says_what_it_spent_and_replaces_none(
 
 
 def test_the_paths_of_stored_labels_are_typed_as_one_word_or_as_a_tuple():
-    code = "import sys; from jaxseg import cli; config = cli.define_config(); "
+    code = "import sys; from jaxseg.config import command_line as cli; "
+    code += "config = cli.define_config(); "
     code += "cli.run(lambda argv: print(config.value.supervision.paths))"
     for typed, want in {
         "a/clicks.npz": ("a/clicks.npz",),

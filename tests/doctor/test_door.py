@@ -7,8 +7,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from data import real
-from support import doctored, runs
+from support import doctored, real_images, runs
 
 from jaxseg import errors
 from jaxseg.config import check, doctor_checks
@@ -32,7 +31,7 @@ def _doctor(*arguments, command=("-m", "jaxseg.doctor")):
 
 
 def test_the_page_of_a_real_folder(tmp_path):
-    data = real.bbbc007(tmp_path / "my_images")
+    data = real_images.bbbc007(tmp_path / "my_images")
     output = tmp_path / "out"
     done = _doctor(SMOKE, f"--config.data.dir={data}", f"--output={output}")
     assert done.returncode == 0, done.stderr
@@ -111,7 +110,7 @@ def test_an_error_stops_training_unless_it_is_ignored(tmp_path, caplog):
     assert not (tmp_path / "run" / "checkpoints").exists()
     config.doctor.ignore = ("duplicates",)
     case = doctored.case(config)
-    audit.fast(config, case.made)
+    audit.fast(config, case.experiment)
     findings = audit.run(case, ("duplicates", "total_steps"))
     assert audit.stopping(case, findings) == []
     shown = page.text(case, findings, [])
@@ -130,7 +129,7 @@ def test_a_run_from_before_doctor_goes_on(phantoms, tmp_path):
     old = phantoms.config.copy_and_resolve_references()
     del old["doctor"]
     check.check(old)
-    audit.fast(old, phantoms.made)
+    audit.fast(old, phantoms.experiment)
     files.check_config(tmp_path, old.to_dict())
     (tmp_path / "history.csv").write_text("step\n")
     now = phantoms.config.to_dict()

@@ -188,22 +188,22 @@ def test_the_best_step_is_exported_by_the_command_and_over_no_file(run, tmp_path
 
 def test_a_run_is_exported_whole_under_its_own_names(run):
     workdir, want = run
-    found = finished_run.load_model(workdir)
-    assert tiny.leaves_equal(found.variables, want)
-    named, title = save.arrays(found, format="jaxseg")
+    weights = finished_run.weights(finished_run.load(workdir))
+    assert tiny.leaves_equal(weights.variables, want)
+    named, title = save.arrays(weights, format="jaxseg")
     assert title == "jaxseg"
     got, _ = back(named, want, "swin_upernet")
     assert tiny.leaves_equal(got, want)
     assert tiny.leaves_equal(finished_run.read_weights(str(workdir)), named)
     with pytest.raises(ConfigError, match=r"'onnx': choose one of \['safetensors'"):
-        save.arrays(found, format="onnx")
+        save.arrays(weights, format="onnx")
 
 
 def test_a_run_that_is_not_finished_is_refused(run, tmp_path):
     record = json.loads((run[0] / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps({**record, "status": "running"}))
     with pytest.raises(ConfigError, match="not finished .running."):
-        finished_run.load_model(tmp_path)
+        finished_run.load(tmp_path)
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced_either(tmp_path):

@@ -94,12 +94,12 @@ def test_a_network_learns_where_things_are_from_image_labels_alone():
         config.loss = {"image_label": {"weight": 1.0, "sharpness": 5.0}}
     check.check(config)
     terms = from_config.losses(config, CARD)
-    arguments = tiny.arguments(losses=terms, tx=optax.adam(3e-2))
+    settings = tiny.settings(losses=terms, tx=optax.adam(3e-2))
     mesh = sharding.make_mesh(data=0, fsdp=1)
-    init = {k: arguments[k] for k in ("model", "tx")}
+    init = {"model": settings.model, "tx": settings.tx}
     init |= {"image_shape": (16, 16, 1), "ema": False}
     now = state.create(0, state.abstract(mesh, **init), **init)
-    run = jax.jit(functools.partial(step.train_step, **arguments))
+    run = jax.jit(functools.partial(step.train_step, settings=settings))
     for k in range(60):
         batch = tiny.batch(k)
         batch["mask"] = np.full_like(batch["mask"], IGNORE)

@@ -34,11 +34,11 @@ def config_of(**terms):
 
 
 def start(mesh, **changes):
-    arguments = tiny.arguments(**changes)
-    init = {"model": arguments["model"], "tx": arguments["tx"]}
-    init |= {"image_shape": (16, 16, 1), "ema": arguments["ema"] > 0}
+    settings = tiny.settings(**changes)
+    init = {"model": settings.model, "tx": settings.tx}
+    init |= {"image_shape": (16, 16, 1), "ema": settings.ema > 0}
     begin = state.create(0, state.abstract(mesh, **init), **init)
-    return begin, jax.jit(functools.partial(step.train_step, **arguments))
+    return begin, jax.jit(functools.partial(step.train_step, settings=settings))
 
 
 def one_device():

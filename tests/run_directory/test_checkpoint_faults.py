@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 KILLED = """
 import sys, jax, jax.numpy as jnp, numpy as np
-from jaxseg import checkpoint
+from jaxseg.run_directory import checkpoint
 manager = checkpoint.open_manager(sys.argv[1])
 state = {"w": jnp.zeros((64, 999)), "step": jnp.int32(0)}
 if checkpoint.latest_step(manager) is not None:
@@ -29,7 +29,7 @@ for step in range(int(state["step"]) + 1, 10**6):
 
 FULL = """
 import sys, time, resource, jax.numpy as jnp
-from jaxseg import checkpoint
+from jaxseg.run_directory import checkpoint
 manager = checkpoint.open_manager(sys.argv[1])
 state = {"w": jnp.arange(4000.0)}
 checkpoint.save(manager, state, step=1)
@@ -55,7 +55,7 @@ TWO = """
 import sys, pathlib, jax, jax.numpy as jnp, numpy as np
 directory, port, rank = sys.argv[1:]
 jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(rank))
-from jaxseg import checkpoint
+from jaxseg.run_directory import checkpoint
 mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 cut = jax.NamedSharding(mesh, jax.P("data"))
 make = jax.jit(lambda v: {"w": jnp.arange(6.0).reshape(2, 3) + v}, out_shardings=cut)

@@ -16,8 +16,8 @@ from jaxseg.run_directory import environment, files
 ROOT = pathlib.Path(__file__).parents[2]
 HOLD = """
 import sys
-from jaxseg import rundir
-with rundir.lock(sys.argv[1]):
+from jaxseg.run_directory import files
+with files.lock(sys.argv[1]):
     sys.stdout.write("held\\n"); sys.stdout.flush()
     sys.stdin.read()
 """

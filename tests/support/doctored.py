@@ -2,24 +2,22 @@
 
 import csv
 import dataclasses
-import functools
 
 import cv2
-import jax
 import numpy as np
-from support import runs, tiny
 
-from jaxseg.doctor import audit, probe
+from jaxseg.doctor import audit
 from jaxseg.doctor.case import Case
 from jaxseg.experiment import build, from_config
-from jaxseg.train_step import state
+from jaxseg.train_step import state, step
+from support import runs, tiny
 
 SPLITS = ("train", "validation", "test")
 
 
 def case(config) -> Case:
-    made = build.load(config, batch_size=from_config.batch_size(config))
-    return audit.full_case(config, made, show=False)
+    experiment = build.load(config, batch_size=from_config.batch_size(config))
+    return audit.full_case(config, experiment, show=False)
 
 
 def found(case: Case, *names: str) -> dict:
@@ -32,33 +30,30 @@ def levels(case: Case, *names: str) -> dict[str, str]:
 
 
 def spoiled(case: Case, **changes) -> Case:
-    """The case with other parts of its Setup, everything costly made anew."""
-    fresh = audit.full_case(case.config, case.made._replace(**changes), show=False)
+    """The case with other parts of its experiment, everything costly made anew."""
+    fresh = audit.full_case(
+        case.config, case.experiment._replace(**changes), show=False
+    )
     return fresh._replace(options=case.options)
 
 
 def stepping(case: Case, **changes) -> Case:
-    """The case with other arguments of its train step."""
-    real = probe.real_step(case.made)
-    shardings = jax.tree.map(lambda s: s.sharding, case.made.abstract)
-    step = jax.jit(
-        functools.partial(real.func, **real.keywords | changes),
-        donate_argnums=0,
-        out_shardings=(shardings, None),
-    )
-    return spoiled(case, train_step=step)
+    """The case with other settings of its train step."""
+    settings = case.experiment.settings._replace(**changes)
+    compiled = step.compile_step(settings, case.experiment.abstract)
+    return spoiled(case, settings=settings, train_step=compiled)
 
 
 def small(case: Case, **changes) -> Case:
     """The case with a model, with an auxiliary head, that compiles in a second."""
-    init = case.made.init | {"model": tiny.Model()}
-    abstract = state.abstract(case.made.mesh, **init)
+    init = case.experiment.init | {"model": tiny.Model()}
+    abstract = state.abstract(case.experiment.mesh, **init)
     twin = spoiled(case, init=init, abstract=abstract)
     return stepping(twin, model=tiny.Model(), **changes)
 
 
 def splitting(case: Case, **splits) -> Case:
-    return spoiled(case, splits=case.made.splits | splits)
+    return spoiled(case, splits=case.experiment.splits | splits)
 
 
 def picked(split, index):

@@ -51,11 +51,11 @@ def point(workdir) -> dict:
 def last_state(workdir, config: ConfigDict):
     """The state of the newest checkpoint, on the host."""
     record = json.loads((pathlib.Path(workdir) / "run.json").read_text())
-    made = build.load(config, batch_size=record["batch_size"])
+    experiment = build.load(config, batch_size=record["batch_size"])
     manager = checkpoint.open_manager(
         pathlib.Path(workdir) / "checkpoints", read_only=True
     )
-    state, _, _ = checkpoint.restore(manager, made.abstract)
+    state, _, _ = checkpoint.restore(manager, experiment.abstract)
     checkpoint.close(manager)
     return jax.tree.map(np.asarray, state)
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxseg.train_step import step
 from jaxseg.types import IGNORE
 
 
@@ -60,20 +61,22 @@ def normalise(image):
     return (image - 0.5) / 0.25
 
 
-def arguments(**changes) -> dict:
-    """Keyword arguments of `step.train_step`."""
-    return {
+def settings(**changes) -> step.Settings:
+    """Settings of a step that is compiled in a second."""
+    fields = {
         "seed": 0,
         "model": Model(),
         "losses": {"cross_entropy": (loss, 1.0)},
         "aux_weight": 0.4,
         "tx": optax.adam(1e-2),
         "augment": no_augment,
+        "augment_options": {},
         "normalise": normalise,
         "total_steps": 100,
         "accumulate": 1,
         "ema": 0.0,
-    } | changes
+    }
+    return step.Settings(**fields | changes)
 
 
 def leaves_equal(a, b) -> bool:

@@ -57,8 +57,8 @@ def run(steps, *, tx, model=None, held=None, **changes):
     model = model or Model()
     init = dict(model=model, tx=tx, image_shape=(16, 16, 1), ema=False)
     now = jax.jit(functools.partial(state.init, **init))(jax.random.key(0))
-    arguments = tiny.arguments(model=held or model, tx=tx, **changes)
-    advance = jax.jit(functools.partial(step.train_step, **arguments))
+    settings = tiny.settings(model=held or model, tx=tx, **changes)
+    advance = jax.jit(functools.partial(step.train_step, settings=settings))
     out = [now]
     for k in range(steps):
         now, _ = advance(now, tiny.batch(k))

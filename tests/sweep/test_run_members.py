@@ -9,7 +9,7 @@ from support import runs
 
 from jaxseg import errors
 from jaxseg.sweep import run_members, vmap_loop
-from jaxseg.train import loop
+from jaxseg.train import loop, open_run
 
 FAST = {"eval.surface": False, "optim.bad_steps": 1}
 
@@ -172,9 +172,7 @@ def test_runs_that_lie_apart_keep_what_they_have(monkeypatch, steps, why):
         "latest_step",
         lambda m: max(m.orbax.all_steps(), default=None),
     )
-    group = [
-        vmap_loop.Member(None, None, plan, manager, None, {}) for manager in managers
-    ]
+    group = [open_run.Run(None, None, plan, manager, None, {}) for manager in managers]
     with pytest.raises(errors.ConfigError, match="from there each goes on alone"):
         vmap_loop._start(group)  # without any delete(), which these have not
 

@@ -117,10 +117,10 @@ def test_seeds_share_batches_only_where_the_order_is_fixed():
 
 
 def test_a_sibling_shares_everything_but_labels_and_rate():
-    made = build.load(config(), batch_size=4)
-    other = build.sibling(made, config(**MEMBERS["many"]))
-    assert other.train_step is made.train_step and other.plan is made.plan
+    experiment = build.load(config(), batch_size=4)
+    other = build.sibling(experiment, config(**MEMBERS["many"]))
+    assert other.train_step is experiment.train_step and other.plan is experiment.plan
     assert other.rate(3) == pytest.approx(
-        4e-3 / config().optim.learning_rate * made.rate(3)
+        4e-3 / config().optim.learning_rate * experiment.rate(3)
     )
-    assert len(other.labels().image) > len(made.labels().image)
+    assert len(other.labels().image) > len(experiment.labels().image)

@@ -8,7 +8,7 @@ import pytest
 from support import runs, tiny
 
 from jaxseg import errors
-from jaxseg.experiment import finished_run
+from jaxseg.experiment import score_again
 from jaxseg.train import loop, stop
 
 
@@ -99,7 +99,7 @@ def test_scoring_again_gives_the_same_bytes_on_any_number_of_devices(
 ):
     before = runs.scores(straight)
     assert jax.device_count() == 4
-    _, same = finished_run.score_again(straight, "test")
+    _, same = score_again.score_again(straight, "test")
     assert same == "yes" and runs.scores(straight) == before
 
 

@@ -145,7 +145,7 @@ def test_tensorflow_is_never_imported(tmp_path, installed):
         (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('TF')")
     code = (
         "import sys, numpy as np\n"
-        "from jaxseg import writers\n"
+        "from jaxseg.train import tensorboard as writers\n"
         f"w = writers.create_writer({str(tmp_path / 'run')!r}, just_logging=False)\n"
         "w.write_scalars(1, {'a': 1.0}); w.write_hparams({'b': 2})\n"
         "w.write_images(1, {'i': np.zeros((2, 2, 3), np.uint8)})\n"

@@ -1,7 +1,5 @@
 """The step: pure, learns, skips what is not finite, and does not depend on layout."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,18 +15,12 @@ from jaxseg.train_step import state, step
 
 
 def _start(mesh, **changes):
-    arguments = tiny.arguments(**changes)
-    init = {"model": arguments["model"], "tx": arguments["tx"]}
-    init |= {"image_shape": (16, 16, 1), "ema": arguments["ema"] > 0}
+    settings = tiny.settings(**changes)
+    init = {"model": settings.model, "tx": settings.tx}
+    init |= {"image_shape": (16, 16, 1), "ema": settings.ema > 0}
     shapes = state.abstract(mesh, **init)
     begin = state.create(0, shapes, **init)
-    shardings = jax.tree.map(lambda s: s.sharding, shapes)
-    run = jax.jit(
-        functools.partial(step.train_step, **arguments),
-        donate_argnums=0,
-        out_shardings=(shardings, None),
-    )
-    return begin, run
+    return begin, step.compile_step(settings, shapes)
 
 
 def _mesh(devices=1, fsdp=1):
@@ -87,7 +79,8 @@ def test_loss_weights_may_be_schedules():
 
 @pytest.mark.parametrize("devices,fsdp", [(4, 1), (4, 2), (4, 4), (2, 1)])
 def test_devices_and_fsdp_do_not_change_the_loss(devices, fsdp):
-    change = {"augment": functools.partial(augment.augment, flip_horizontal=0.5)}
+    change = {"augment": augment.augment}
+    change["augment_options"] = {"flip_horizontal": 0.5}
     _, alone = _run(steps=3, **change)
     _, many = _run(steps=3, devices=devices, fsdp=fsdp, **change)
     for a, b in zip(alone, many, strict=True):

@@ -1,0 +1,44 @@
+"""A finished run is scored again, and compared with the scores that are there."""
+
+import contextlib
+import pathlib
+from typing import Any
+
+import jax
+
+from jaxseg.evaluation import score_split
+from jaxseg.experiment import finished_run
+from jaxseg.run_directory import files, schemas
+
+
+def score_again(
+    workdir: pathlib.Path, split: str, *, data_dir: str = ""
+) -> tuple[dict[str, Any], str]:
+    """(the content of eval/<split>.json, "yes", "no" or "none were").
+
+    The word says whether it equals what was there before. Raises ConfigError for a run
+    that is not finished, and DataError when the data is not what the run was trained
+    and scored on.
+    """
+    files.read(
+        workdir / files.RUN, schemas.Record
+    )  # no run: said before a lock makes a folder
+    main = jax.process_index() == 0
+    with files.lock(workdir) if main else contextlib.nullcontext():
+        run = finished_run.with_data(workdir, split, data_dir=data_dir)
+        path = workdir / "eval" / f"{split}.json"
+        before = files.read_json(path) if path.exists() else None
+        result = score_split.score_split(
+            workdir,
+            run.experiment.scorer,
+            run.variables,
+            run.experiment.splits[split],
+            run.operating_point,
+            step=run.step,
+            seed=run.config.seed,
+            resamples=run.config.eval.bootstrap,
+            tolerance=run.config.eval.tolerance if run.config.eval.surface else None,
+        )
+    if before is None:
+        return result, "none were"
+    return result, "yes" if before == result else "no"

@@ -1,0 +1,69 @@
+"""The prediction of one image of any size, as its file stores it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxseg.data import intensity, pipeline, resize
+from jaxseg.errors import DataError
+from jaxseg.postprocess import decision
+
+
+class Prediction(NamedTuple):
+    """What a model says of one image, at the size of that image."""
+
+    classes: UInt8[np.ndarray, "h w"]  # class ids by the decision rule
+    probability: Float[np.ndarray, "h w k"]
+
+
+def as_stored(image: np.ndarray, *, channels: int, dtype: str) -> np.ndarray:
+    """The image [h, w, c], checked against what the model was trained on.
+
+    A grey image may come as [h, w]. Raises DataError for another number of channels
+    and for another type of numbers: nothing is converted silently.
+    """
+    image = np.asarray(image)
+    shaped = image[..., None] if image.ndim == 2 else image
+    if shaped.ndim != 3 or shaped.shape[-1] != channels or 0 in shaped.shape:
+        raise DataError(
+            f"the image has the shape {image.shape}; this model takes "
+            f"[height, width, {channels}]{' or [height, width]' * (channels == 1)}."
+        )
+    if shaped.dtype != np.dtype(dtype):
+        raise DataError(
+            f"the image holds {shaped.dtype} numbers, but the model was trained on "
+            f"{dtype}: give the pixels as the file stores them."
+        )
+    return shaped
+
+
+def predict(
+    image: np.ndarray,
+    *,
+    view: pipeline.View,
+    probabilities: Callable[[np.ndarray], Any],
+    operating_point: dict[str, Any] | None,
+) -> Prediction:
+    """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
+
+    The image goes the way of the images of validation: its intensities become 8 bits,
+    it is brought to the size of the model, and its probabilities come back to its own.
+    `probabilities` maps u8 [1, height, width, c] to f32 [1, height, width, k].
+    """
+    native = image.shape[:2]
+    grey = intensity.to_uint8(image, mode=view.intensity, low=view.low, high=view.high)
+    labelled = np.zeros(native, np.uint8)  # no pixel of it is IGNORE
+    fitted, _ = resize.fit(grey, labelled, view.size, view.fit)
+    at_size = np.asarray(probabilities(fitted[None])[0], np.float32)
+    k = at_size.shape[-1]
+    if k == 2:  # as in scoring, only the foreground is resized
+        foreground = resize.unfit(at_size[..., 1:], native, view.fit).reshape(
+            *native, 1
+        )
+        probability = np.concatenate([1 - foreground, foreground], axis=-1)
+    else:
+        probability = resize.unfit(at_size, native, view.fit).reshape(*native, k)
+    classes = decision.decide(probability, labelled, operating_point)
+    return Prediction(classes, probability)

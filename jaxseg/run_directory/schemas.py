@@ -1,0 +1,220 @@
+"""The shapes of the JSON files of a run, and a check that a file has its shape.
+
+A key that is not required was not written by earlier versions, or not for every run.
+A number is None where it is undefined, as the Dice of a class without support is.
+"""
+
+import types
+import typing
+from typing import Any, Literal, NotRequired, TypedDict
+
+from jaxseg.errors import DataError
+
+Number = float | None
+
+
+class CardSplit(TypedDict):
+    """What one split of a prepared data set holds, as counted from what was stored."""
+
+    images: int
+    positives: int
+    groups: int
+    pixels: list[int]  # by class
+    ignored_pixels: int
+    unlabelled_images: int
+
+
+class Card(TypedDict):
+    """The data card, card.json of a prepared data set."""
+
+    name: str
+    version: str
+    source: str
+    classes: list[str]
+    channels: int
+    dtype: str
+    splits: dict[str, CardSplit]
+    class_weights: list[Number]
+    sizes: dict[str, Any]
+    split_rule: str
+    split_hash: dict[str, str]
+    refused: list[Any]
+    extra: dict[str, Any]
+
+
+class BestEpoch(TypedDict):
+    """The epoch with the highest metric of validation."""
+
+    step: int
+    epoch: int
+    metric: str
+    value: float
+
+
+class Record(TypedDict):
+    """run.json: what was fixed when the run began, and how it ended."""
+
+    name: str
+    recipe: str
+    created: str
+    finished: str | None
+    status: Literal["running", "finished"]
+    resumed: int
+    epochs: int
+    versions: dict[str, Any]
+    platform: NotRequired[str]
+    git: dict[str, Any] | None
+    command: str
+    supervision: NotRequired[dict[str, Any] | None]  # the budget of labels
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
+    params: int
+    intensity: NotRequired[str]
+    dataset: Card
+    data_directory: NotRequired[str]
+    devices: dict[str, Any]
+    best: NotRequired[BestEpoch | None]  # from here on: when the run has ended
+    images_seen: NotRequired[int]
+    seconds: NotRequired[float]
+    skipped_steps: NotRequired[int]
+    sampler: NotRequired[dict[str, Any]]
+
+
+class DecisionRule(TypedDict):
+    """The frozen rule that turns probabilities into a mask, for two classes."""
+
+    threshold: float
+    min_area: float
+    top_threshold: NotRequired[Number]
+    gate: NotRequired[Number]
+    rule: NotRequired[str]
+    objective: str
+    value: Number
+    source_split: str
+    split_hash: str
+    optimistic: NotRequired[bool]  # in a result: whether these images chose it
+
+
+class OperatingPoint(TypedDict):
+    """operating_point.json: everything that validation chose at one step."""
+
+    step: int
+    operating_point: DecisionRule | None  # None: the most probable class
+    baseline: NotRequired[dict[str, Any] | None]
+    temperature: NotRequired[dict[str, Any] | None]
+
+
+MetricRow = TypedDict(
+    "MetricRow",
+    {
+        "name": str,
+        "class": str,
+        "value": Number,
+        "low": Number,
+        "high": Number,
+        "support_images": int,
+        "support_pixels": NotRequired[int],
+        "policy": NotRequired[str],
+    },
+)
+MetricRow.__doc__ = "One metric of one class, with its interval, support and policy."
+
+
+class Baseline(TypedDict):
+    """What a rule without a model scores on the same images."""
+
+    name: str
+    detail: str
+    metrics: dict[str, Number]
+    classes: NotRequired[dict[str, dict[str, Number]]]
+
+
+class Result(TypedDict):
+    """eval/<split>.json: the scores of a split at the frozen operating point."""
+
+    split: str
+    split_hash: str
+    step: int
+    images: int
+    positive_images: int
+    pixels: int
+    positive_pixels: int
+    ignored_pixels: int
+    classes: list[str]
+    operating_point: DecisionRule | None
+    metrics: list[MetricRow]
+    baselines: list[Baseline]
+    curves: dict[str, Any]
+    calibration: NotRequired[dict[str, Any] | None]
+    confusion: NotRequired[list[list[int]]]  # truth x prediction, above two classes
+    surface: NotRequired[list[dict[str, Any]]]
+    froc: NotRequired[dict[str, Any]]
+
+
+class HistoryRow(TypedDict):
+    """One epoch in history.csv; validation/* and loss/* columns stand beside these."""
+
+    epoch: int
+    step: int
+    images_seen: int
+    learning_rate: float
+    share_target: float
+    share_realised: float
+    loss: Number
+    grad_norm: Number
+    skipped_steps: int
+    seconds: float
+    images_per_second: float
+    data_wait_share: float
+
+
+def check(value: Any, schema: Any, file: str, place: str = "") -> None:
+    """Raises DataError, naming file and place, where `value` is not of this shape.
+
+    `schema` is one of the records above, or a type made of them; keys that it does not
+    name may be there. `place` is where in the file `value` stands, "" for all of it.
+    """
+    if schema is Any:
+        return
+    origin, arguments = typing.get_origin(schema), typing.get_args(schema)
+    if typing.is_typeddict(schema):
+        _expect(value, dict, file, place)
+        missing = sorted(schema.__required_keys__ - value.keys())
+        if missing:
+            raise DataError(f"{_name(file, place)} has no {missing[0]!r}.")
+        for key, kind in typing.get_type_hints(schema).items():
+            if key in value:
+                check(value[key], kind, file, f"{place}.{key}".lstrip("."))
+    elif origin in (typing.Union, types.UnionType):
+        if value is not None or type(None) not in arguments:
+            (kind,) = (kind for kind in arguments if kind is not type(None))
+            check(value, kind, file, place)
+    elif origin is Literal:
+        if value not in arguments:
+            raise DataError(
+                f"{_name(file, place)} is {value!r}; it is one of {[*arguments]}."
+            )
+    elif origin is list:
+        _expect(value, list, file, place)
+        for i, part in enumerate(value):
+            check(part, arguments[0], file, f"{place}[{i}]")
+    elif origin is dict:
+        _expect(value, dict, file, place)
+        for key, part in value.items():
+            check(part, arguments[1], file, f"{place}.{key}".lstrip("."))
+    else:
+        _expect(value, schema, file, place)
+
+
+def _expect(value: Any, kind: type, file: str, place: str) -> None:
+    fits = isinstance(value, (int, float) if kind is float else kind)
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise DataError(
+            f"{_name(file, place)} holds a {type(value).__name__}, wants a "
+            f"{kind.__name__}."
+        )
+
+
+def _name(file: str, place: str) -> str:
+    return f"{file}: {place}" if place else file
