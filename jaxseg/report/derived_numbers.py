@@ -1,4 +1,4 @@
-"""Numbers that the report needs and the run directory implies."""
+"""Computes numbers that follow from the files of a run but do not stand in them."""
 
 from typing import Any
 
@@ -98,7 +98,7 @@ def optimistic(run: Run, split: Split) -> list[str]:
 
 
 def column(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs, values) of a history column where it is defined."""
+    """(epochs [n], values [n]) of a history column where it is defined."""
     pairs = [(r["epoch"], r[name]) for r in run["history"] if r.get(name) is not None]
     array = np.array(pairs, np.float64).reshape(-1, 2)
     return array[:, 0], array[:, 1]

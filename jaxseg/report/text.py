@@ -1,4 +1,4 @@
-"""How numbers and names are printed: every number of the report comes through here."""
+"""Prints numbers and names: every number of a report of a run comes through here."""
 
 import math
 from collections.abc import Mapping, Sequence

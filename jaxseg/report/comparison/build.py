@@ -1,4 +1,4 @@
-"""`report.md`, `report.html` and `figures/` that compare several runs."""
+"""Writes the pages that compare several runs, from their directories alone."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ def build(
     *,
     metric: str | None = None,
 ) -> dict[str, pathlib.Path]:
-    """Writes the comparison; returns {"markdown", "html", "figures"} -> path.
+    """Writes report.md, report.html, figures/; returns {"markdown", ...} -> path.
 
     `workdirs` are runs or directories that hold runs; `metric` orders them (default:
     what selected them all, else `dice_pooled`). The same runs give the same bytes.
@@ -46,7 +46,7 @@ def content(
     left_out: Sequence[str] = (),
     output: pathlib.Path,
 ) -> page.Page:
-    """What the comparison says: plain data, no undefined value in it."""
+    """Collects what the comparison says, as plain data without an undefined value."""
     metric = scores.stated_metric(units, metric)
     rankings = scores.rankings(units, metric)
     best = rankings[0]

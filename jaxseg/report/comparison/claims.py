@@ -66,11 +66,7 @@ def _against_others(ranking: list[Unit], tests: Tests, metric: str) -> dict[str,
     """other name -> the test of the best minus it."""
     names = [unit["name"] for unit in ranking]
     pairs = {name: between(tests, metric, names[0], name) for name in names[1:]}
-    return {name: test for name, test in pairs.items() if test and _valued(test)}
-
-
-def _valued(test: Test) -> bool:
-    return test["value"] is not None
+    return {n: t for n, t in pairs.items() if t and t["value"] is not None}
 
 
 def _in_words(score: Row) -> str:

@@ -1,4 +1,4 @@
-"""Configurations as a diff: which settings differ, and which of them tell most."""
+"""Finds the settings in which runs differ, and which of them tell most."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The figure of label budgets: a score against distinct labelled pixels."""
+"""Draws a score against the number of distinct labelled pixels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +16,11 @@ from jaxseg.report.figures import INK, SERIES, Picture
 from jaxseg.report.text import number
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_APART = 1.07  # by which points of one budget are moved, to be seen
+_APART = 1.07  # factor between points that would cover each other
 
 
 def figure(series: list[Series], ranking: list[Unit], metric: str) -> Picture | None:
-    """A point a budget with its interval, and full masks as a line in a band.
+    """Draws a point for each budget with its interval; full masks are a line in a band.
 
     A budget without a labelled pixel has no place on a logarithmic axis.
     """
@@ -93,7 +93,14 @@ def _entries(series: list[Series], ratios: list[str]) -> list[tuple[int, str, st
     ]
 
 
-def _draw(axes: Axes, shown: list[Budget], every: list[Budget], ratio, look) -> None:
+def _draw(
+    axes: Axes,
+    shown: list[Budget],
+    every: list[Budget],
+    ratio: str,
+    look: dict[str, Any],
+) -> None:
+    """Draws the budgets `shown` of one ratio, beside the others of their size."""
     own = [b for b in shown if b["ratio"] == ratio]
     xs, rows = [_place(b, every) for b in own], [b["row"] for b in own]
     line = {"color": look["color"], "linewidth": 0.8, "alpha": 0.6}

@@ -1,9 +1,9 @@
-"""Label budgets among the units of a comparison, and what they are held against."""
+"""Sorts the units of a comparison into label budgets and their full masks."""
 
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -123,7 +123,7 @@ def _ends(short: dict[str, list[int]]) -> dict[str, tuple[int, int]]:
     return {name: (min(n), max(n)) for name, n in short.items() if max(n)}
 
 
-def _mean(values) -> float:
+def _mean(values: Iterable[float]) -> float:
     values = list(values)
     return math.fsum(values) / len(values)
 

@@ -1,4 +1,4 @@
-"""Score against labels: a figure, two tables, and tested sentences about them."""
+"""Holds scores against label budgets: a figure, tables, and tested sentences."""
 
 import itertools
 import math
@@ -26,7 +26,7 @@ _REACHED = (0.95, 0.99)
 
 
 def blocks(ranking: list[Unit], tests: Tests, metric: str) -> list[Block | None]:
-    """What a comparison says of label budgets; [] with fewer than two of them."""
+    """Everything that is said of label budgets; [] with fewer than two of them."""
     series = label_budget_series.series(ranking, metric)
     if not series:
         return []

@@ -1,4 +1,4 @@
-"""Paired tests between units that were judged on the same images."""
+"""Tests pairs of units that were judged on the same images."""
 
 from collections.abc import Sequence
 from typing import Any

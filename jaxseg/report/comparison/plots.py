@@ -1,4 +1,4 @@
-"""The curves of several runs on one pair of axes, with a legend that can be read.
+"""Draws the curves of several runs on one pair of axes, under a readable legend.
 
 A unit keeps its colour and dash in every plot. A group of seeds is drawn as the mean of
 its members within a band from their lowest to their highest.
@@ -48,7 +48,7 @@ def curves(units: Sequence[Unit], metric: str) -> list[Picture | None]:
 
 
 def _epoch_size(run: Run) -> float | None:
-    """Images of one epoch: where they differ, an epoch is not a common measure."""
+    """Images of one epoch: runs with other numbers cannot be compared by epochs."""
     last = run["history"][-1]
     return last["images_seen"] / last["epoch"] if last.get("images_seen") else None
 
@@ -115,7 +115,7 @@ def _line(unit: Unit, name: str, over: str) -> tuple[np.ndarray, ...]:
 
 
 def _legend(axes: Axes, units: Sequence[Unit]) -> None:
-    """Names under the axes, where they cover no curve; the figure grows with them."""
+    """Writes names under the axes, where they cover no curve; the figure grows."""
     handles = [Line2D([], [], **style(i)) for i in range(min(len(units), SHOWN))]
     names = [_short(title(unit)) for unit in units[:SHOWN]]
     if len(units) > SHOWN:

@@ -1,4 +1,4 @@
-"""Numbers of a comparison: scores of units, their order, extremes, convergence."""
+"""Computes the numbers of a comparison: scores, order, extremes, convergence."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How values, differences and p-values of a comparison are printed."""
+"""Prints the values, differences and p-values of a comparison."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""`report.md`, `report.html` and `figures/` of a run, from its directory alone."""
+"""Writes the report of a run, from the files of its directory alone."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ from jaxseg.report.run import cases, claims, sections
 
 
 def build(workdir: str | os.PathLike) -> dict[str, pathlib.Path]:
-    """Writes the report; returns {"markdown", "html", "figures"} -> path.
+    """Writes report.md, report.html, figures/; returns {"markdown", ...} -> path.
 
     The same run directory gives the same bytes, whenever and wherever it is built.
     Raises DataError naming a file of the run that is missing or cannot be used.
@@ -19,7 +19,7 @@ def build(workdir: str | os.PathLike) -> dict[str, pathlib.Path]:
 
 
 def content(run: Run) -> page.Page:
-    """What the report says: plain data, no undefined value in it."""
+    """Collects what the report says, as plain data without an undefined value."""
     split = derived_numbers.main_split(run)
     examples = cases.cases(split)
     verdict = claims.verdict(run)

@@ -1,4 +1,4 @@
-"""Calibration in a report: tables, reliability diagrams, and what was tested of it."""
+"""Shows how well probabilities are calibrated: tables, diagrams, tested sentences."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -18,7 +18,7 @@ _SCORES = ("ece", "ece_confidence", "maximum_calibration_error", "brier", "nll")
 
 
 def blocks(run: Run) -> list[Block | None]:
-    """Tables and diagrams; [] for a run that was scored without calibration."""
+    """Tables and reliability diagrams; [] for a run scored without calibration."""
     splits = [s for s in run["splits"].values() if s["result"].get("calibration")]
     if not splits:
         return []
@@ -158,7 +158,7 @@ def _draw(axes: Axes, series: list[tuple[str, Any]], what: str, spans: bool) -> 
 
 
 def _wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the 95 % interval of a share, Wilson 1927."""
+    """Ends [n], [n] of the 95 % interval of a share (Wilson, 1927)."""
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) * _Z / (1 + _Z**2 / n)
     return middle - half, middle + half

@@ -1,4 +1,4 @@
-"""Examples as three panels: image, truth, and prediction with its errors in colour."""
+"""Draws examples as image, truth, and prediction with its errors in colour."""
 
 import io
 import pathlib

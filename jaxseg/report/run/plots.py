@@ -1,4 +1,4 @@
-"""The plots of a report: training, thresholds, images."""
+"""Draws the plots of a run: training, thresholds, images."""
 
 import math
 from functools import partial
@@ -16,7 +16,7 @@ def training(run: Run) -> list[Picture | None]:
     """Loss, Dice, learning rate, share of positives and throughput over epochs."""
     names = list(run["history"][0])
     train = [n for n in names if n.split("/")[0] not in ("validation", "test")]
-    loss = [n for n in train if n.split("/")[0] in ("loss", "train_loss")]
+    loss = [n for n in train if n.split("/")[0] == "loss"]
     dice = [n for n in train if "dice" in n and n not in loss]
     dice += [n for n in names if n.startswith("validation/dice")]
     share = ["share_target", "share_realised"]

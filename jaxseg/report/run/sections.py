@@ -25,22 +25,18 @@ from jaxseg.report.run import (
 )
 from jaxseg.report.text import number, plain
 
-_CONFIG = {
+_CONFIG = {  # blocks of the config that come first, in this order
     "model": "Model",
     "optim": "Training",
-    "train": "Training",
     "loss": "Loss",
-    "losses": "Loss",
     "sampler": "Sampling",
-    "sampling": "Sampling",
     "augment": "Augmentation",
-    "augmentation": "Augmentation",
     "data": "Data",
 }
 
 
-def sections(run: Run, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """[{"id", "title", "blocks"}]; blocks that the run has no numbers for are gone."""
+def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
+    """[{"id", "title", "blocks"}] without blocks that the run has no numbers for."""
     listed = [
         ("results", "Results", _results(run)),
         ("curves", "Precision and recall", _curves(run)),
@@ -138,7 +134,7 @@ def _data(run: Run) -> list[Block | None]:
 
 
 def _config(run: Run) -> list[Block | None]:
-    """Known groups first, then the rest, then the whole of it as JSON."""
+    """Shows the larger blocks first, then the rest, then all of it as JSON."""
     config, grouped = run["config"], {}
     for key in sorted(config, key=lambda k: (list(_CONFIG) + [k]).index(k)):
         nested = isinstance(config[key], dict)

@@ -1,4 +1,4 @@
-"""Surfaces and detected objects in a report: tables, and what each row counts."""
+"""Tables of surfaces and of detected objects, and what each of their rows counts."""
 
 from fractions import Fraction
 
@@ -10,7 +10,7 @@ from jaxseg.report.text import number
 
 
 def blocks(run: Run) -> list[Block | None]:
-    """Tables; [] for a run that was scored without a second pass."""
+    """Tables of borders and of objects; [] for a run that was scored without these."""
     splits = run["splits"].values()
     measured = [split for split in splits if split["result"].get("surface")]
     tables = [_surface(split) for split in measured]
@@ -23,18 +23,17 @@ def blocks(run: Run) -> list[Block | None]:
 
 
 def _surface(split: Split) -> Block:
-    rows = []
-    for row in split["result"]["surface"]:
-        rows.append(
-            [
-                (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
-                scored_cell(row),
-                number(row["median"]),
-                number(row["missed"], "count"),
-                number(row["invented"], "count"),
-                text.plural(row["support_images"], "image"),
-            ]
-        )
+    rows = [
+        [
+            (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
+            scored_cell(row),
+            number(row["median"]),
+            number(row["missed"], "count"),
+            number(row["invented"], "count"),
+            text.plural(row["support_images"], "image"),
+        ]
+        for row in split["result"]["surface"]
+    ]
     heads = ["Metric, class", "Model, 95 %", "Median", "Missed", "Invented", "Support"]
     note = (
         "Distances in pixels of the native image, lower is better; everything else is "
@@ -52,14 +51,14 @@ def _froc(splits: list[Split]) -> Block | None:
     if not splits:
         return None
     first, rows = splits[0]["result"]["froc"], []
+    rates = [str(Fraction(rate)) for rate in first["false_positives_per_image"]]
     for split in splits:
         for row in split["result"]["froc"]["classes"]:
-            rates = first["false_positives_per_image"]
             sensitivity = row["sensitivity"] or [None] * len(rates)
             rows.append(
                 [
                     (split["name"], row["class"]),
-                    *(number(value) for value in sensitivity),
+                    *map(number, sensitivity),
                     (number(row["mean"]), text.span(row)),
                     (
                         text.plural(row["support_components"], "object"),
@@ -71,7 +70,6 @@ def _froc(splits: list[Split]) -> Block | None:
                     ),
                 ]
             )
-    rates = [str(Fraction(rate)) for rate in first["false_positives_per_image"]]
     heads = ["Split, class", *rates, "Mean, 95 %", "Objects", "Support"]
     note = "Columns: false positives per image. " + first["policy"].capitalize() + "."
     title = "Objects found against false positives (FROC)"

@@ -1,4 +1,4 @@
-"""The labels of a run that was trained on a part of them: table, claim, pictures."""
+"""Shows which labels a run was trained on, where that was a part of all pixels."""
 
 import json
 import pathlib
@@ -23,11 +23,11 @@ from jaxseg.report.figures import Picture
 from jaxseg.report.read import Run, pick
 from jaxseg.report.text import number
 
-_FOLDER = "supervision_examples"  # as jaxseg.label_pictures writes it
+_FOLDER = "supervision_examples"  # as jaxseg.train.label_pictures writes it
 
 
 def blocks(run: Run) -> list[Block | None]:
-    """What training knew; [] for a run on full masks."""
+    """Amount, balance and pictures of the labels; [] for a run on full masks."""
     budget = run["info"].get("supervision")
     if not budget:
         return []
@@ -60,7 +60,7 @@ def _budget(budget: dict[str, Any]) -> Block:
 
 
 def _classes(run: Run, budget: dict[str, Any]) -> Block:
-    """Per class: asked, labelled, and how that differs from the full masks."""
+    """What was asked and labelled of each class, beside its share of full masks."""
     per_class, short = budget["per_class"], budget["short_images"]
     stored = pick(run["info"], "dataset", "splits", "train", "pixels") or []
     stored = stored if len(stored) == len(per_class) else [None] * len(per_class)

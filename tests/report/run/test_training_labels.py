@@ -115,7 +115,7 @@ def test_a_run_on_clicks_has_a_section_and_others_have_none(run, undrawn):
     assert _section(run) is None and list(training_labels.claims(run)) == []
     run["info"]["supervision"] = labels(50, 10, short=4)
     run["info"]["dataset"]["splits"]["train"]["pixels"] = [300, 100]
-    budget, classes = _section(run)[1]["tables"]
+    budget, classes = _section(run)[1]["blocks"]
     facts = dict(_rows(budget))
     assert facts["kind"] == "clicks" and facts["positive"] == "50"
     assert facts["distinct labelled pixels"] == "3,500"
@@ -133,7 +133,7 @@ def test_a_run_on_clicks_has_a_section_and_others_have_none(run, undrawn):
 def test_labels_of_another_kind_have_no_clicks_asked(run, undrawn):
     strokes = labels(2, 2, name="scribbles", length=40) | {"short_images": {}}
     run["info"]["supervision"] = strokes
-    classes = _section(run)[1]["tables"][1]
+    classes = _section(run)[1]["blocks"][1]
     assert [row[1] for row in _rows(classes)] == ["n/a", "n/a"]
     assert list(training_labels.claims(run)) == []
 
