@@ -4,7 +4,7 @@ Each function returns one block; its `kind` chooses how `templates/page.*.j2` wr
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from jaxseg.report.figures import Picture
 
@@ -16,6 +16,14 @@ class Claim(TypedDict):
 
     answer: Literal["yes", "no", "unclear"]  # unclear: the interval does not decide
     text: str
+
+
+class Card(NamedTuple):
+    """A number to remember, with what it stands against."""
+
+    name: str
+    value: str
+    sub: str
 
 
 def sections(

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 import jinja2
 import markupsafe
 
-from jaxseg.report.blocks import Block, Claim
+from jaxseg.report.blocks import Block, Card, Claim
 from jaxseg.report.figures import Picture
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -27,7 +27,7 @@ class Page(TypedDict):
     facts: list[str]  # one line under the title
     verdict: Claim  # the sentence to begin with
     warning: str  # why the results flatter the model; "" where nothing says so
-    cards: list[dict[str, str]]  # {"name", "value", "sub"}: the numbers to remember
+    cards: list[Card]
     lead: list[Block]  # between the cards and the claims
     claims: list[Claim]
     sections: list[Block]

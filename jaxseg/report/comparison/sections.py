@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from jaxseg.metrics import paired_test
 from jaxseg.report import blocks, derived_numbers
-from jaxseg.report.blocks import Block, folded, paragraph
+from jaxseg.report.blocks import Block, Card, folded, paragraph
 from jaxseg.report.comparison import (
     config_differences,
     label_budgets,
@@ -199,20 +199,20 @@ def _link(run: Run, output: pathlib.Path) -> Block | None:
     return blocks.link("Its own report", urllib.parse.quote(href))
 
 
-def cards(rankings: list[list[Unit]], metric: str) -> list[dict[str, str]]:
+def cards(rankings: list[list[Unit]], metric: str) -> list[Card]:
     """The few numbers to remember."""
     best = rankings[0]
-    listed = []
+    listed: list[Card] = []
     for words, unit in zip(("Best", "Second"), best, strict=False):
         row = scores.score(unit, metric)
         span = wording.span(row)
         sub = f"95 %: {span}" if span else "no interval"
-        listed.append((f"{words}: {title(unit)}", wording.scored(row), sub))
+        listed.append(Card(f"{words}: {title(unit)}", wording.scored(row), sub))
     units = [unit for ranking in rankings for unit in ranking]
     sub = plural(len(units), "configuration")
-    listed.append(("Runs compared", str(len(members(units))), sub))
+    listed.append(Card("Runs compared", str(len(members(units))), sub))
     result = split_of(best[0])["result"]
     sub = f"with foreground: {number(result.get('positive_images'), 'count')}"
     name = f"Images of {best[0]['images'][0]}"
-    listed.append((name, number(result["images"], "count"), sub))
-    return [{"name": name, "value": value, "sub": sub} for name, value, sub in listed]
+    listed.append(Card(name, number(result["images"], "count"), sub))
+    return listed

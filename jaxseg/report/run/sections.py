@@ -6,6 +6,7 @@ from typing import Any
 from jaxseg.report import blocks, derived_numbers, text
 from jaxseg.report.blocks import (
     Block,
+    Card,
     code,
     columns,
     folded,
@@ -177,10 +178,10 @@ def _environment(run: Run) -> list[Block | None]:
     ]
 
 
-def cards(run: Run) -> list[dict[str, str]]:
+def cards(run: Run) -> list[Card]:
     """The few numbers to remember, each with what it stands against."""
     split = derived_numbers.main_split(run)
-    listed = []
+    listed: list[Card] = []
     for row in derived_numbers.headline(run, split)[:4]:
         many = len(derived_numbers.classes(split)) > 2
         name = f"{row['class']}: {row['name']}" if many else text.label(row["name"])
@@ -192,16 +193,16 @@ def cards(run: Run) -> list[dict[str, str]]:
             against += f"; {text.label(best)}: {number(bars[best])}"
         if row["value"] is not None and text.span(row):
             against = f"95 %: {text.span(row)}. {against}"
-        listed.append((name, value, against))
+        listed.append(Card(name, value, against))
     curve = pick(split["result"], "curves", "pixel") or {}
-    if curve.get("average_precision") is not None:
+    precision = curve.get("average_precision")
+    if precision is not None:
         against = f"prevalence: {number(curve.get('prevalence'))}"
-        listed.append(
-            ("Average precision", number(curve["average_precision"]), against)
-        )
+        listed.append(Card("Average precision", number(precision), against))
     images = derived_numbers.confusion(split)
     if images["positive"] and images["negative"]:
         value = f"{images['hit']} / {images['positive']}"
         against = f"{images['false_alarm']} of {images['negative']} empty images"
-        listed.append(("Positive images found", value, f"false positives: {against}"))
-    return [{"name": name, "value": value, "sub": sub} for name, value, sub in listed]
+        against = f"false positives: {against}"
+        listed.append(Card("Positive images found", value, against))
+    return listed

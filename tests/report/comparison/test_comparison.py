@@ -234,7 +234,7 @@ def test_a_foreign_picture_among_the_figures_stops_it(built, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "given, said, code",
+    "words, message, code",
     [
         (["good0", "good0"], "is given twice", 2),
         (["good0", "late"], "`late` is left out", 2),
@@ -242,9 +242,9 @@ def test_a_foreign_picture_among_the_figures_stops_it(built, tmp_path, capsys):
         (["good0", "poor", "--metric=dise"], "no run was scored by 'dise'", 2),
     ],
 )
-def test_wrong_calls_say_what_is_wrong(runs, tmp_path, capsys, given, said, code):
-    paths = [g if g.startswith("-") else str(runs / g) for g in given]
+def test_wrong_calls_say_what_is_wrong(runs, tmp_path, capsys, words, message, code):
+    paths = [g if g.startswith("-") else str(runs / g) for g in words]
     assert door.main(["report", *paths, f"--output={tmp_path / 'new'}"]) == code
-    assert said in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "new").exists()
     assert door.main(["report", *paths[:2]]) == 2
     assert "no --output" in capsys.readouterr().err

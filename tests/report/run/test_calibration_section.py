@@ -22,8 +22,8 @@ def tally():
 
 @pytest.fixture
 def block(tally):
-    found = temperature.fit(tally, **SOURCE)
-    return temperature.report(tally, found, split="test", split_hash="t1")
+    fitted = temperature.fit(tally, **SOURCE)
+    return temperature.report(tally, fitted, split="test", split_hash="t1")
 
 
 def _pages(run):
@@ -45,10 +45,10 @@ def test_it_is_shown_only_where_it_was_scored(run, undrawn, block):
     assert markdown.count("](figures/reliability.png)") == 1
     assert "](figures/image_reliability.png)" in markdown
     pixel, after = block["pixel"], block["after_temperature"]["pixel"]
-    for found in (pixel, after):
+    for level in (pixel, after):
         for name in ("ece", "brier", "nll"):
-            bound = f"{found[f'{name}_error_bound']:.2g}"
-            assert f"| {found[name]:.4g} (± {bound}) |" in markdown, name
+            bound = f"{level[f'{name}_error_bound']:.2g}"
+            assert f"| {level[name]:.4g} (± {bound}) |" in markdown, name
     assert f"{pixel['support']:,} pixels" in markdown
     assert "15 rows of equal width" in markdown
     assert "| test | " in markdown and "(optimistic) | " not in markdown
@@ -64,8 +64,8 @@ def test_what_a_run_does_not_have_is_not_guessed(run, undrawn, tally, lacking):
         if lacking == "everything":
             split[0]["mask"][:] = 255
         empty = count.count_split(predictions, split, to_native=scored.keep)
-        found = temperature.fit(empty, **SOURCE)
-        block = temperature.report(empty, found, split="test", split_hash="t1")
+        fitted = temperature.fit(empty, **SOURCE)
+        block = temperature.report(empty, fitted, split="test", split_hash="t1")
     _split(run, block)
     markdown, _ = _pages(run)
     section = re.search(r"## Calibration.*?(?=\n## )", markdown, re.DOTALL)
@@ -100,8 +100,8 @@ def test_claims_turn_when_their_numbers_turn(run, block):
 
 
 def test_on_the_images_it_was_fitted_on_nothing_is_proven(run, undrawn, tally):
-    found = temperature.fit(tally, **SOURCE)
-    itself = temperature.report(tally, found, split="validation", split_hash="v1")
+    fitted = temperature.fit(tally, **SOURCE)
+    itself = temperature.report(tally, fitted, split="validation", split_hash="v1")
     split = _split(run, itself, "validation")
     assert list(calibration.claims(split))[1]["answer"] == "unclear"
     assert "| validation (optimistic) |" in _pages(run)[0]

@@ -6,8 +6,8 @@ from jaxseg.report import derived_numbers, page
 from jaxseg.report.run import build, claims
 
 
-def _one(found):
-    (claim,) = list(found)
+def _one(claims):
+    (claim,) = claims
     return claim
 
 
@@ -55,10 +55,10 @@ def test_average_precision_must_pass_prevalence_by_more_than_its_error(run):
 
 def test_detection_counts_images(run):
     split = run["splits"]["test"]
-    seen = derived_numbers.confusion(split)
+    images = derived_numbers.confusion(split)
     claim = _one(claims.detection(split))
     assert claim["answer"] == "yes"
-    assert f"in {seen['hit']} of {seen['hit'] + seen['missed']}" in claim["text"]
+    assert f"in {images['hit']} of {images['hit'] + images['missed']}" in claim["text"]
     for row in split["images"]:
         row["predicted_pixels"] = 1.0
     assert _one(claims.detection(split))["answer"] == "no"
@@ -116,6 +116,6 @@ def test_integrity_sees_lost_steps_and_other_splits(run):
     assert {c["answer"] for c in claims.integrity(run)} == {"yes"}
     run["info"]["skipped_steps"] = 3
     run["info"]["dataset"]["split_hash"]["test"] = "another"
-    found = [c["text"] for c in claims.integrity(run) if c["answer"] == "no"]
-    assert any("3 steps" in words for words in found)
-    assert any("is NOT the one" in words for words in found)
+    failed = [c["text"] for c in claims.integrity(run) if c["answer"] == "no"]
+    assert any("3 steps" in words for words in failed)
+    assert any("is NOT the one" in words for words in failed)

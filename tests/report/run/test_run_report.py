@@ -17,8 +17,8 @@ from jaxseg.report.run import build
 
 
 def _assert_says_nothing_undefined(words):
-    found = re.findall(r".{0,30}\b(?:None|nan|NaN|null|inf|Undefined)\b.{0,30}", words)
-    assert not found, found
+    words = re.findall(r".{0,30}\b(?:None|nan|NaN|null|inf|Undefined)\b.{0,30}", words)
+    assert not words, words
 
 
 @pytest.fixture(params=["binary", "several"])
