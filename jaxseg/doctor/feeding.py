@@ -61,9 +61,12 @@ def _taught(case: Case, observed: str) -> Finding:
     """Some term of the loss learns from labels that are there."""
     block = case.config.loss.to_dict()
     terms = [n for n, b in block.items() if np.atleast_2d(b["weight"])[:, -1].any()]
-    places = {name: lookup.check(lookup.TERMS, name) for name in terms}
+    modules = {name: lookup.term(name, block[name]) for name in terms}
+    places = {
+        name: lookup.check(lookup.TERMS, module) for name, module in modules.items()
+    }
     by_pixel = [name for name, folder in places.items() if folder == "losses"]
-    fns = {name: lookup.find(lookup.TERMS, name).loss for name in terms}
+    fns = {n: lookup.find(lookup.TERMS, module).loss for n, module in modules.items()}
     by_image = [name for name, fn in fns.items() if "label" in step.asks_for(fn)]
     drawn = case.experiment.labels()
     pixels = drawn is None or len(drawn.label) > 0
