@@ -1,1 +1,1 @@
-"""The report of a run: `build.build(workdir)` reads its files, never a model."""
+"""Writes pages about a run, or about several, from their files, never from a model."""

@@ -14,15 +14,16 @@ from jaxseg.report.run import build as run_build
 
 def main(argv: list[str]) -> int:
     """The exit code: 0 built, 2 wrong call, 3 a file of a run cannot be used."""
-    given = _parser().parse_args(argv[1:])
+    arguments = _parser().parse_args(argv[1:])
+    runs, output, metric = arguments.runs, arguments.output, arguments.metric
     try:
-        if given.output:
-            written = build.build(given.runs, given.output, metric=given.metric)
-        elif len(given.runs) == 1 and not given.metric:
-            written = run_build.build(given.runs[0])
+        if output:
+            written = build.build(runs, output, metric=metric)
+        elif len(runs) == 1 and not metric:
+            written = run_build.build(runs[0])
         else:
             raise ConfigError(
-                f"got {len(given.runs)} run directories and no --output; wants one run "
+                f"got {len(runs)} run directories and no --output; wants one run "
                 "directory (python -m jaxseg.report runs/ptx), or several and a place "
                 "for their comparison (runs/a runs/b --output=report/)."
             )

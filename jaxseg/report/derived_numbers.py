@@ -1,4 +1,4 @@
-"""Numbers that the report needs and the run directory implies."""
+"""Computes numbers that follow from the files of a run but do not stand in them."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ def classes(split: Split) -> list[str]:
 def metric_rows(split: Split) -> list[Row]:
     """One row a metric and class, every key present, the class by its name."""
     names, rows = classes(split), []
-    for given in split["result"]["metrics"]:
+    for metric in split["result"]["metrics"]:
         keys = ("value", "low", "high", "support_images", "support_pixels")
-        row = {key: given.get(key) for key in keys} | {"name": given["name"]}
-        kind = given.get("class")
+        row = {key: metric.get(key) for key in keys} | {"name": metric["name"]}
+        kind = metric.get("class")
         if isinstance(kind, int) and kind < len(names):
             kind = names[kind]
         row["class"] = "all" if kind is None else str(kind)
-        row["policy"] = given.get("policy") or text.policy(row["name"])
+        row["policy"] = metric.get("policy") or text.policy(row["name"])
         rows.append(row)
     return rows
 
@@ -41,9 +41,9 @@ def headline(run: Run, split: Split) -> list[Row]:
     rows, names = metric_rows(split), classes(split)
     rows = [r for r in rows if not names or r["class"] != names[0]] or rows
     for name in (selection(run), *DICE, *(r["name"] for r in rows)):
-        found = [r for r in rows if r["name"] == name]
-        if any(r["value"] is not None for r in found):
-            return found
+        of_metric = [r for r in rows if r["name"] == name]
+        if any(r["value"] is not None for r in of_metric):
+            return of_metric
     return rows[:1]
 
 
@@ -72,6 +72,19 @@ def baselines(split: Split, row: Row) -> dict[str, float | None]:
     }
 
 
+def known_baselines(split: Split, row: Row) -> dict[str, float]:
+    """baseline -> its value of this metric, of those that have one."""
+    values = baselines(split, row).items()
+    return {name: value for name, value in values if value is not None}
+
+
+def above(row: Row, bar: float) -> str:
+    """Is a score above `bar`: yes, no, or unclear when its interval reaches below?"""
+    if row["value"] <= bar:
+        return "no"
+    return "yes" if row["low"] is not None and row["low"] > bar else "unclear"
+
+
 def optimistic(run: Run, split: Split) -> list[str]:
     """Why figures of this split flatter the model; [] when nothing says so."""
     point, reasons = split["result"].get("operating_point") or {}, []
@@ -85,7 +98,7 @@ def optimistic(run: Run, split: Split) -> list[str]:
 
 
 def column(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(epochs, values) of a history column where it is defined."""
+    """(epochs [n], values [n]) of a history column where it is defined."""
     pairs = [(r["epoch"], r[name]) for r in run["history"] if r.get(name) is not None]
     array = np.array(pairs, np.float64).reshape(-1, 2)
     return array[:, 0], array[:, 1]
@@ -93,8 +106,8 @@ def column(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def selection_column(run: Run) -> str | None:
     """The history column that progression is measured by."""
-    given = pick(run["info"], "best", "metric") or ""
-    names = [given, f"validation/{given}", *(f"validation/{name}" for name in DICE)]
+    metric = pick(run["info"], "best", "metric") or ""
+    names = [metric, f"validation/{metric}", *(f"validation/{name}" for name in DICE)]
     return next((n for n in names if column(run, n)[0].size), None)
 
 
@@ -103,14 +116,19 @@ def best_index(name: str, values: Any) -> int:
     return int(np.argmin(values) if "loss" in name else np.argmax(values))
 
 
+def last_tenth(history: list[Row]) -> float:
+    """The epoch in which the last tenth of a run begins."""
+    return history[-max(1, len(history) // 10)]["epoch"]
+
+
 def progression(run: Run, name: str, parts: int = 10) -> list[Row]:
     """Best value of a column in each tenth of the run; every epoch is in one."""
     history = run["history"]
     ranges = []
     for index in np.array_split(np.arange(len(history)), min(parts, len(history))):
         rows = [history[i] for i in index]
-        seen = [r for r in rows if r.get(name) is not None]
-        best = seen[best_index(name, [r[name] for r in seen])] if seen else {}
+        valid = [r for r in rows if r.get(name) is not None]
+        best = valid[best_index(name, [r[name] for r in valid])] if valid else {}
         losses = [r["loss"] for r in rows if r.get("loss") is not None]
         ranges.append(
             {
@@ -119,7 +137,7 @@ def progression(run: Run, name: str, parts: int = 10) -> list[Row]:
                 "best": best.get(name),
                 "at": best.get("epoch"),
                 "loss": float(np.mean(losses)) if losses else None,
-                "validated": len(seen),
+                "validated": len(valid),
             }
         )
     return ranges
@@ -130,8 +148,8 @@ def shares(run: Run) -> Row | None:
     rows = [r for r in run["history"] if r.get("share_realised") is not None]
     if not rows:
         return None
-    seen = np.array([r.get("images_seen") or np.nan for r in rows])
-    size = np.diff(seen, prepend=0.0) if np.isfinite(seen).all() else 1.0
+    images = np.array([r.get("images_seen") or np.nan for r in rows])
+    size = np.diff(images, prepend=0.0) if np.isfinite(images).all() else 1.0
     size = np.broadcast_to(size, len(rows))
     realised = np.array([r["share_realised"] for r in rows])
     target = [r.get("share_target") for r in rows]
@@ -146,14 +164,19 @@ def shares(run: Run) -> Row | None:
 
 
 def confusion(split: Split) -> dict[str, int]:
-    """Images by (has foreground, any pixel predicted), at the operating point."""
+    """Images by foreground and by prediction, at the operating point.
+
+    {"hit", "missed", "positive"} of those with foreground, {"false_alarm", "clean",
+    "negative"} of those without; any predicted pixel is a prediction.
+    """
     keys = {(1, 1): "hit", (1, 0): "missed", (0, 1): "false_alarm", (0, 0): "clean"}
-    found = dict.fromkeys(keys.values(), 0)
+    counts = dict.fromkeys(keys.values(), 0)
     for row in split["images"]:
-        found[
-            keys[int(row["positive"] == 1), int((row["predicted_pixels"] or 0) > 0)]
-        ] += 1
-    return found
+        kind = int(row["positive"] == 1), int((row["predicted_pixels"] or 0) > 0)
+        counts[keys[kind]] += 1
+    totals = {"positive": counts["hit"] + counts["missed"]}
+    totals |= {"negative": counts["false_alarm"] + counts["clean"]}
+    return counts | totals
 
 
 def image_curves(split: Split) -> dict[str, np.ndarray] | None:

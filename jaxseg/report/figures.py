@@ -1,4 +1,4 @@
-"""Plots as PNG (for Markdown) and as SVG that follows the light or dark page.
+"""Draws plots as PNG (for Markdown) and as SVG that follows a light or dark page.
 
 Every plot is its own `matplotlib.figure.Figure`: no pyplot, no shared state. Colours
 are those of Okabe and Ito, 2008, https://jfly.uni-koeln.de/color/, and lines differ in

@@ -1,4 +1,4 @@
-"""A run directory as plain dictionaries; what is missing is named.
+"""Reads a run directory into plain dictionaries, and names what is missing.
 
 Only JSON, CSV and PNG are read: nothing here imports a model, so a report can be
 rebuilt years later, on a machine without an accelerator.
@@ -12,6 +12,7 @@ import pathlib
 from typing import Any, TypedDict
 
 from jaxseg.errors import DataError
+from jaxseg.run_directory import schemas
 
 Row = dict[str, Any]
 _TEXT = {"id", "group"}
@@ -22,7 +23,7 @@ class Split(TypedDict):
     """What evaluation wrote about one split."""
 
     name: str
-    result: dict[str, Any]  # eval/<split>.json
+    result: schemas.Result  # eval/<split>.json; of earlier versions, a part of it
     images: list[Row]  # eval/<split>_per_image.csv
     pr: list[Row]  # eval/<split>_pr.csv; [] when there is no pixel curve
     cases: list[dict[str, Any]]  # examples; image, mask, probability are paths
@@ -33,7 +34,7 @@ class Run(TypedDict):
 
     workdir: pathlib.Path
     config: dict[str, Any]
-    info: dict[str, Any]  # run.json
+    info: schemas.Record  # run.json; of earlier versions, a part of it
     history: list[Row]  # a row an epoch; None where a value is undefined
     splits: dict[str, Split]  # test first
 
@@ -87,17 +88,14 @@ def _split(root: pathlib.Path, name: str) -> Split:
     if pick(result, "curves", "pixel"):
         pr = _rows(folder / f"{name}_pr.csv", ["threshold", "precision", "recall"])
     wanted = ["id", "positive", "truth_pixels", "predicted_pixels"]
+    examples = _json(folder / f"{name}_examples.json", list)
     return Split(
         name=name,
         result=result,
         images=_rows(folder / f"{name}_per_image.csv", wanted),
         pr=pr,
-        cases=[_case(folder, name, case) for case in _cases(folder, name)],
+        cases=[_case(folder, name, case) for case in examples],
     )
-
-
-def _cases(folder: pathlib.Path, name: str) -> list[dict[str, Any]]:
-    return _json(folder / f"{name}_examples.json", list)
 
 
 def _case(folder: pathlib.Path, name: str, case: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How numbers and names are printed: every number of the report comes through here."""
+"""Prints numbers and names: every number of a report of a run comes through here."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -91,6 +91,13 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
+def span(row: Mapping[str, Any]) -> str:
+    """`0.650 to 0.770`, or nothing where a row has no interval."""
+    if None in (row["low"], row["high"]):
+        return ""
+    return f"{number(row['low'])} to {number(row['high'])}"
+
+
 def scored(row: Mapping[str, Any]) -> str:
     """A metric row as text; an absent class reads `n/a (support 0)`."""
     if row["value"] is None:
@@ -113,12 +120,18 @@ def plain(value: Any) -> str:
     return str(value) or "empty"
 
 
+def dotted(value: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}, in its own order."""
+    if not isinstance(value, Mapping) or not value:
+        return {prefix: value}
+    start = f"{prefix}." if prefix else ""
+    parts = [dotted(inner, f"{start}{key}") for key, inner in value.items()]
+    return {key: inner for part in parts for key, inner in part.items()}
+
+
 def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     """(dotted key, text) pairs of a nested mapping, in its own order."""
-    if not isinstance(value, Mapping) or not value:
-        return [(prefix, plain(value))]
-    dotted = f"{prefix}." if prefix else ""
-    return [pair for k, v in value.items() for pair in flat(v, f"{dotted}{k}")]
+    return [(key, plain(inner)) for key, inner in dotted(value, prefix).items()]
 
 
 def label(name: str) -> str:
@@ -128,8 +141,8 @@ def label(name: str) -> str:
 
 def policy(name: str) -> str:
     """What the name of a metric promises about empty masks and averaging."""
-    found = (text for suffix, text in _POLICIES.items() if name.endswith(suffix))
-    return next(found, "policy not recorded")
+    texts = (text for suffix, text in _POLICIES.items() if name.endswith(suffix))
+    return next(texts, "policy not recorded")
 
 
 def area(share: float | None) -> str:
@@ -138,11 +151,11 @@ def area(share: float | None) -> str:
 
 
 def rule(point: Mapping[str, Any]) -> dict[str, float]:
-    """What else an operating point holds: by name, and only where it says something."""
-    found = {"top threshold": point.get("top_threshold"), "gate": point.get("gate")}
-    if found["top threshold"] == point.get("threshold"):
-        found["top threshold"] = None
-    return {name: value for name, value in found.items() if value is not None}
+    """What an operating point holds besides threshold and area, where it matters."""
+    top, gate = point.get("top_threshold"), point.get("gate")
+    top = None if top == point.get("threshold") else top
+    parts = {"top threshold": top, "gate": gate}
+    return {name: value for name, value in parts.items() if value is not None}
 
 
 def plural(count: float, one: str, many: str | None = None) -> str:

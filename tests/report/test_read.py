@@ -107,10 +107,10 @@ def test_realised_share_is_weighted_by_the_images_fed(run):
     rows = [(1, 10, 0.8, 0.9), (2, 40, 0.4, 0.5)]  # 10 then 30 images
     names = ("epoch", "images_seen", "share_target", "share_realised")
     run["history"] = [dict(zip(names, row, strict=True)) for row in rows]
-    seen = derived_numbers.shares(run)
-    assert seen["realised"] == pytest.approx((10 * 0.9 + 30 * 0.5) / 40)
-    assert (seen["first"], seen["last"]) == (0.8, 0.4)
-    assert seen["worst_gap"] == pytest.approx(0.1)
+    shares = derived_numbers.shares(run)
+    assert shares["realised"] == pytest.approx((10 * 0.9 + 30 * 0.5) / 40)
+    assert (shares["first"], shares["last"]) == (0.8, 0.4)
+    assert shares["worst_gap"] == pytest.approx(0.1)
 
 
 def test_panels_colour_right_extra_missed_and_unlabelled(run, tmp_path):

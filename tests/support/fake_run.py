@@ -9,6 +9,7 @@ import json
 
 import numpy as np
 from PIL import Image
+
 from support.fake_scores import baselines, image_curve, metrics, per_image, pixel_curve
 
 SIDE = 48
@@ -63,7 +64,7 @@ def make(root, *, classes: int = 2, epochs: int = 24, seed: int = 0, noise=0.7):
 def _images(rng, count, classes, noise):
     """[(image u8 [h,w], mask u8 [h,w], probability f32 [k,h,w])], a third positive."""
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE
-    found = []
+    images = []
     for i in range(count):
         mask = np.zeros((SIDE, SIDE), np.uint8)
         logit = np.full((classes, SIDE, SIDE), -4.0)
@@ -86,31 +87,31 @@ def _images(rng, count, classes, noise):
         power = np.exp(logit - logit.max(0))
         probability = (power / power.sum(0)).astype(np.float32)
         mask[:2, :2] = 255
-        found.append((image, mask, probability))
-    return found
+        images.append((image, mask, probability))
+    return images
 
 
 def _evaluate(folder, split, images, names, chosen=None):
     binary = len(names) == 2
-    guesses = [
+    predictions = [
         (p[1] > THRESHOLD).astype(np.uint8) if binary else p.argmax(0).astype(np.uint8)
         for _, _, p in images
     ]
     truths = [m for _, m, _ in images]
     foreground = [1 - p[0] for _, _, p in images]
-    rows = per_image(split, truths, guesses, foreground)
-    known = [t != 255 for t in truths]
+    rows = per_image(split, truths, predictions, foreground)
+    labelled = [t != 255 for t in truths]
     result = {
         "split": split,
         "split_hash": f"{split}-hash-0123456789",
         "step": 300,
         "images": len(images),
         "positive_images": sum(r["positive"] for r in rows),
-        "pixels": int(sum(k.sum() for k in known)),
+        "pixels": int(sum(k.sum() for k in labelled)),
         "positive_pixels": int(sum(r["truth_pixels"] for r in rows)),
-        "ignored_pixels": int(sum((~k).sum() for k in known)),
+        "ignored_pixels": int(sum((~k).sum() for k in labelled)),
         "classes": names,
-        "metrics": metrics(truths, guesses, names),
+        "metrics": metrics(truths, predictions, names),
         "baselines": baselines([i for i, _, _ in images], truths, names),
         "operating_point": None,
         "curves": {"pixel": None, "image": image_curve(rows, "max_probability")},
@@ -129,11 +130,11 @@ def _evaluate(folder, split, images, names, chosen=None):
         _csv(folder / f"{split}_pr.csv", pr)
     _json(folder / f"{split}.json", result)
     _csv(folder / f"{split}_per_image.csv", rows)
-    _examples(folder, split, images, guesses, rows, binary)
+    _examples(folder, split, images, predictions, rows, binary)
     return result["metrics"][0]["value"]
 
 
-def _examples(folder, split, images, guesses, rows, binary):
+def _examples(folder, split, images, predictions, rows, binary):
     ranked = [i for i, r in enumerate(rows) if r["positive"]]
     ranked.sort(key=lambda i: -rows[i]["dice"])
     roles = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
@@ -146,7 +147,7 @@ def _examples(folder, split, images, guesses, rows, binary):
         image, mask, probability = images[i]
         parts = {"image": image, "mask": mask, "probability": 1 - probability[0]}
         if role != "worst" or not binary:  # a picture that older runs do not have
-            parts["prediction"] = guesses[i]
+            parts["prediction"] = predictions[i]
         files = {key: f"{i}_{key}.png" for key in parts}
         for key, array in parts.items():
             if array.dtype != np.uint8:

@@ -9,11 +9,11 @@ from sklearn.metrics import (
 )
 
 
-def counts(truth, guess, kind):
+def counts(truth, prediction, kind):
     """(tp, fp, fn, tn) of one class; pixels of 255 count nowhere."""
-    known = truth != 255
-    t, g = (truth == kind) & known, (guess == kind) & known
-    pairs = ((t & g), (g & ~t), (t & ~g), (known & ~t & ~g))
+    labelled = truth != 255
+    t, g = (truth == kind) & labelled, (prediction == kind) & labelled
+    pairs = ((t & g), (g & ~t), (t & ~g), (labelled & ~t & ~g))
     return np.array([part.sum() for part in pairs])
 
 
@@ -44,16 +44,17 @@ def scores(table):
     }
 
 
-def _table(truths, guesses, kind):
-    return np.stack([counts(t, g, kind) for t, g in zip(truths, guesses, strict=True)])
+def _table(truths, predictions, kind):
+    pairs = zip(truths, predictions, strict=True)
+    return np.stack([counts(t, p, kind) for t, p in pairs])
 
 
-def metrics(truths, guesses, names):
+def metrics(truths, predictions, names):
     """A row a metric and class, foreground first; above them the mean of several."""
     rows, rng = [], np.random.default_rng(1)
     draws = [rng.integers(0, len(truths), len(truths)) for _ in range(120)]
     for kind in [*range(1, len(names)), 0]:
-        table = _table(truths, guesses, kind)
+        table = _table(truths, predictions, kind)
         again = [scores(table[draw]) for draw in draws]
         for metric, value in scores(table).items():
             if kind or metric.endswith("pooled"):
@@ -92,14 +93,14 @@ def baselines(images, truths, names):
     cuts = range(0, 256, 16)
 
     def answer(make):
-        guesses = [make(image) for image in images]
-        found = [
-            scores(_table(truths, guesses, kind))
+        predictions = [make(image) for image in images]
+        by_class = [
+            scores(_table(truths, predictions, kind))
             for kind in range(1, len(names))
             if any((t == kind).any() for t in truths)
         ]
-        known = {m: [s[m] for s in found if s[m] is not None] for m in found[0]}
-        return {metric: _mean(values) for metric, values in known.items()}
+        defined = {m: [s[m] for s in by_class if s[m] is not None] for m in by_class[0]}
+        return {metric: _mean(values) for metric, values in defined.items()}
 
     rows = [
         ("all_empty", "every pixel is background", answer(lambda i: i * 0)),
@@ -116,14 +117,14 @@ def baselines(images, truths, names):
     ]
 
 
-def per_image(split, truths, guesses, foreground):
+def per_image(split, truths, predictions, foreground):
     """Rows of `<split>_per_image.csv`: foreground of any class against background."""
     rows = []
-    for i, (truth, guess, p) in enumerate(
-        zip(truths, guesses, foreground, strict=True)
+    for i, (truth, prediction, p) in enumerate(
+        zip(truths, predictions, foreground, strict=True)
     ):
         t = np.where(truth == 255, 255, truth > 0)
-        tp, fp, fn, tn = (int(n) for n in counts(t, guess > 0, 1))
+        tp, fp, fn, tn = (int(n) for n in counts(t, prediction > 0, 1))
         touched = tp + fp + fn
         dice = 2 * tp / (2 * tp + fp + fn) if touched else ""
         rows.append(

@@ -7,128 +7,127 @@ over seeds as well.
 from collections.abc import Iterator, Sequence
 
 from jaxseg.report import derived_numbers, text
-from jaxseg.report.comparison import scores as numbers
-from jaxseg.report.comparison import wording as say
-from jaxseg.report.comparison.group_runs import Unit, several, split_of
+from jaxseg.report.blocks import Claim
+from jaxseg.report.comparison import scores, wording
+from jaxseg.report.comparison.group_runs import Unit, members, several, split_of
 from jaxseg.report.comparison.paired_tests import Test, Tests, between
-from jaxseg.report.read import Split, pick
-from jaxseg.report.run.run_claims import Claim
+from jaxseg.report.read import Row, Split, pick
 
 
-def verdict(block: list[Unit], found: Tests, metric: str) -> Claim:
+def verdict(ranking: list[Unit], tests: Tests, metric: str) -> Claim:
     """Which unit is best by the stated metric, and whether that is decided."""
-    first = block[0]
-    own = numbers.score(first, metric)
+    first = ranking[0]
+    score = scores.score(first, metric)
     where = f"`{metric}` on {first['images'][0]}"
-    if len(block) == 1 and several(first):
-        words = f"One configuration, {len(first['runs'])} seeds: {where} {_score(own)}."
-        return {"answer": "unclear", "text": words}
-    if len(block) == 1 or own["value"] is None:
+    if len(ranking) == 1 and several(first):
+        seeds = f"One configuration, {len(first['runs'])} seeds"
+        return Claim(answer="unclear", text=f"{seeds}: {where} {_in_words(score)}.")
+    if len(ranking) == 1 or score["value"] is None:
         words = (
             f"No two of the runs have a value of {where} on the same images, so none "
             "is called better than another."
         )
-        return {"answer": "unclear", "text": words}
-    return _verdict(block, found, metric, own, where)
+        return Claim(answer="unclear", text=words)
+    return _best_of_several(ranking, tests, metric, score, where)
 
 
-def _verdict(block, found: Tests, metric: str, own, where: str) -> Claim:
-    first, second = block[0]["name"], block[1]["name"]
-    other = numbers.score(block[1], metric)
-    values = f"{_score(own)}, against {_score(other)} of `{second}`, the second"
-    if own["value"] == other["value"]:
+def _best_of_several(
+    ranking: list[Unit], tests: Tests, metric: str, score: Row, where: str
+) -> Claim:
+    first, second = ranking[0]["name"], ranking[1]["name"]
+    other = scores.score(ranking[1], metric)
+    values = f"{_in_words(score)}, against {_in_words(other)} of `{second}`, the second"
+    if score["value"] == other["value"]:
         words = f"`{first}` and `{second}` tie for the best {where}: "
-        return {"answer": "unclear", "text": f"{words}{say.value(own['value'])} both."}
-    against = _against(block, found, metric)
+        words += f"{wording.value(score['value'])} both."
+        return Claim(answer="unclear", text=words)
+    against = _against_others(ranking, tests, metric)
     if not against:
         words = f"`{first}` has the best {where}: {values}. No paired test was possible"
-        return {"answer": "unclear", "text": f"{words}, so it is not called better."}
+        return Claim(answer="unclear", text=f"{words}, so it is not called better.")
     won = [test["answer"] == "yes" for test in against.values()]
     nearest = against.get(second)
-    shown = f" ({say.tested(nearest)})" if nearest else ""
-    if all(won) and len(won) == len(block) - 1:
+    evidence = f" ({wording.tested(nearest)})" if nearest else ""
+    if all(won) and len(won) == len(ranking) - 1:
         others = "the other run" if len(won) == 1 else f"each of the {len(won)} others"
-        words = f"`{first}` is better than {others} by {where}: {values}{shown}."
-        return {"answer": "yes", "text": words}
+        words = f"`{first}` is better than {others} by {where}: {values}{evidence}."
+        return Claim(answer="yes", text=words)
     words = f"`{first}` has the best {where}: {values}. "
     if nearest and nearest["answer"] == "yes":
-        words += f"It is better than the second{shown}"
+        words += f"It is better than the second{evidence}"
     else:
-        words += f"That it is better than the second is NOT decided{shown}"
-    others = text.plural(len(block) - 1, "other")
+        words += f"That it is better than the second is NOT decided{evidence}"
+    others = text.plural(len(ranking) - 1, "other")
     words += f"; it is better than {sum(won)} of {others} by this test."
-    return {"answer": "unclear", "text": words}
+    return Claim(answer="unclear", text=words)
 
 
-def _against(block, found: Tests, metric: str) -> dict[str, Test]:
+def _against_others(ranking: list[Unit], tests: Tests, metric: str) -> dict[str, Test]:
     """other name -> the test of the best minus it."""
-    best, tested = block[0]["name"], {}
-    for unit in block[1:]:
-        test = between(found, metric, best, unit["name"])
-        if test is not None and test["value"] is not None:
-            tested[unit["name"]] = test
-    return tested
+    names = [unit["name"] for unit in ranking]
+    pairs = {name: between(tests, metric, names[0], name) for name in names[1:]}
+    return {n: t for n, t in pairs.items() if t and t["value"] is not None}
 
 
-def _score(row) -> str:
-    span = say.span(row)
-    many = len(row["values"]) > 1
-    over = f"mean of {len(row['values'])} seeds, 95 % over seeds" if many else "95 %"
-    return f"{say.scored(row)} ({over} {span})" if span else say.scored(row)
+def _in_words(score: Row) -> str:
+    span = wording.span(score)
+    many = len(score["values"]) > 1
+    over = f"mean of {len(score['values'])} seeds, 95 % over seeds" if many else "95 %"
+    value = wording.scored(score)
+    return f"{value} ({over} {span})" if span else value
 
 
-def everything(blocks: list[list[Unit]], metric: str) -> list[Claim]:
+def claims(rankings: list[list[Unit]], metric: str) -> list[Claim]:
     """All claims about a comparison but its verdict."""
-    units = [unit for block in blocks for unit in block]
-    found: list[Claim] = []
-    found += same_images(blocks)
-    found += above_baselines(units, metric)
-    found += order(blocks[0], metric)
-    found += equal_means(units)
-    return found + list(long_enough(units))
+    units = [unit for ranking in rankings for unit in ranking]
+    return [
+        *same_images(rankings),
+        *above_baselines(units, metric),
+        *order(rankings[0], metric),
+        *equal_means(units),
+        *long_enough(units),
+    ]
 
 
-def same_images(blocks: list[list[Unit]]) -> Iterator[Claim]:
+def same_images(rankings: list[list[Unit]]) -> Iterator[Claim]:
     """Were all runs judged on the same images?"""
-    unit = blocks[0][0]
-    split, known = unit["images"]
-    if len(blocks) == 1 and known:
-        images = split_of(unit["runs"][0], unit)["result"]["images"]
+    unit = rankings[0][0]
+    split, digest = unit["images"]
+    if len(rankings) == 1 and digest:
+        images = split_of(unit)["result"]["images"]
         words = f"All runs were judged on the same {text.plural(images, 'image')} of "
-        yield {"answer": "yes", "text": f"{words}{split} (`{known[:12]}`)."}
+        yield Claim(answer="yes", text=f"{words}{split} (`{digest[:12]}`).")
         return
-    sizes = ", ".join(str(sum(len(u["runs"]) for u in block)) for block in blocks)
-    yield {
-        "answer": "no",
-        "text": f"The runs were judged on {text.plural(len(blocks), 'set')} of images "
+    sizes = ", ".join(str(len(members(ranking))) for ranking in rankings)
+    words = (
+        f"The runs were judged on {text.plural(len(rankings), 'set')} of images "
         f"(runs on each: {sizes}), told apart by the hash of the split. Runs on "
         "different images, or without a hash, are never tested against each other: a "
-        "difference between them could be one between the images.",
-    }
+        "difference between them could be one between the images."
+    )
+    yield Claim(answer="no", text=words)
 
 
 def above_baselines(units: Sequence[Unit], metric: str) -> Iterator[Claim]:
     """Which runs are above every trivial baseline with their whole interval?"""
     answers: dict[str, list[str]] = {"yes": [], "no": [], "unclear": []}
-    for unit in units:
-        for run, name in zip(unit["runs"], unit["names"], strict=True):
-            split = split_of(run, unit)
-            answer = _above(split, metric)
-            if answer:
-                answers[answer].append(f"`{name}`")
+    for run in members(units):
+        answer = _above_baselines(split_of(run), metric)
+        if answer:
+            answers[answer].append(f"`{run['name']}`")
     total = sum(map(len, answers.values()))
     if total:
         are = "is" if len(answers["yes"]) == 1 else "are"
+        runs = f"{len(answers['yes'])} of {text.plural(total, 'run')} {are}"
         words = (
-            f"{len(answers['yes'])} of {text.plural(total, 'run')} {are} above every "
+            f"{runs} above every trivial baseline on `{metric}` with the whole interval"
         )
-        words += f"trivial baseline on `{metric}` with the whole interval"
         if answers["no"]:
             words += f"; NOT above: {_listed(answers['no'])}"
         if answers["unclear"]:
             words += f"; not by the whole interval: {_listed(answers['unclear'])}"
         answer = "no" if answers["no"] else "unclear" if answers["unclear"] else "yes"
-        yield {"answer": answer, "text": f"{words}."}
+        yield Claim(answer=answer, text=f"{words}.")
 
 
 def _listed(names: list[str], most: int = 6) -> str:
@@ -136,37 +135,37 @@ def _listed(names: list[str], most: int = 6) -> str:
     return ", ".join([*names[:most], *more])
 
 
-def _above(split: Split, metric: str) -> str | None:
-    row = next((r for r in numbers.score_rows(split) if r["name"] == metric), None)
-    known = derived_numbers.baselines(split, row).values() if row else []
-    known = [value for value in known if value is not None]
-    if not known or row["value"] is None or not numbers.higher(metric):
+def _above_baselines(split: Split, metric: str) -> str | None:
+    row = next((r for r in scores.score_rows(split) if r["name"] == metric), None)
+    bars = derived_numbers.known_baselines(split, row).values() if row else ()
+    if not bars or row["value"] is None or not scores.higher(metric):
         return None
-    if row["value"] <= max(known):
-        return "no"
-    return "yes" if row["low"] is not None and row["low"] > max(known) else "unclear"
+    return derived_numbers.above(row, max(bars))
 
 
-def order(block: list[Unit], metric: str) -> Iterator[Claim]:
+def order(ranking: list[Unit], metric: str) -> Iterator[Claim]:
     """Is the best on validation, which a study would have chosen, best on test too?"""
-    if block[0]["images"][0] == "validation":
+    if ranking[0]["images"][0] == "validation":
         return
-    there = {u["name"]: numbers.score(u, metric, "validation")["value"] for u in block}
-    ends = numbers.extremes(there, more=numbers.higher(metric))
+    on_validation = {
+        unit["name"]: scores.score(unit, metric, "validation")["value"]
+        for unit in ranking
+    }
+    ends = scores.extremes(on_validation, more=scores.higher(metric))
     if ends is None or ends["difference"] == 0:
         return
-    chosen = next(unit for unit in block if unit["name"] == ends["best"][0])
-    best, own = numbers.score(block[0], metric), numbers.score(chosen, metric)
-    if own["value"] is None:
+    chosen = next(unit for unit in ranking if unit["name"] == ends["best"][0])
+    best, own = (scores.score(unit, metric)["value"] for unit in (ranking[0], chosen))
+    if own is None:
         return
-    same = own["value"] == best["value"]
+    same = own == best
     words = "is best on test as well" if same else "is NOT the best on test"
-    loss = "" if same else f", {say.value(best['value'])} is the best there"
-    yield {
-        "answer": "yes" if same else "no",
-        "text": f"The best on validation by `{metric}`, `{chosen['name']}` "
-        f"({say.value(ends['best_value'])}), {words}: {say.value(own['value'])}{loss}.",
-    }
+    loss = "" if same else f", {wording.value(best)} is the best there"
+    words = (
+        f"The best on validation by `{metric}`, `{chosen['name']}` "
+        f"({wording.value(ends['best_value'])}), {words}: {wording.value(own)}{loss}."
+    )
+    yield Claim(answer="yes" if same else "no", text=words)
 
 
 def equal_means(units: Sequence[Unit]) -> Iterator[Claim]:
@@ -178,42 +177,37 @@ def equal_means(units: Sequence[Unit]) -> Iterator[Claim]:
         ("made by the same revision of the code", ("git", "revision")),
     ]
     for words, path in checks:
-        known = [pick(run["info"], *path) for run in runs]
-        if None in known:
+        values = [pick(run["info"], *path) for run in runs]
+        if None in values:
             continue
-        kinds = dict.fromkeys(str(value) for value in known)
-        shown = ", ".join(
-            text.number(float(k), "count") if k.isdigit() else f"`{k[:12]}`"
-            for k in kinds
+        kinds = dict.fromkeys(map(str, values))
+        listed = ", ".join(
+            text.number(float(kind), "count") if kind.isdigit() else f"`{kind[:12]}`"
+            for kind in kinds
         )
         if len(kinds) == 1:
-            yield {"answer": "yes", "text": f"All runs were {words}: {shown}."}
+            yield Claim(answer="yes", text=f"All runs were {words}: {listed}.")
         else:
-            told = f"The runs were NOT all {words}: {shown}."
-            yield {"answer": "no", "text": told}
+            yield Claim(answer="no", text=f"The runs were NOT all {words}: {listed}.")
 
 
 def long_enough(units: Sequence[Unit]) -> Iterator[Claim]:
     """Does the best epoch of every run lie before its last tenth?"""
     late, total = [], 0
-    for unit in units:
-        for run, name in zip(unit["runs"], unit["names"], strict=True):
-            row = numbers.convergence(run)
-            if row["epoch"] is None or len(run["history"]) < 10:
-                continue
-            total += 1
-            start = run["history"][-max(1, len(run["history"]) // 10)]["epoch"]
-            if row["epoch"] >= start:
-                at = f"{text.number(row['epoch'], 'count')} of "
-                late.append(f"`{name}` ({at}{text.number(row['epochs'], 'count')})")
+    for unit in members(units):
+        history = unit["runs"][0]["history"]
+        row = scores.convergence(unit["runs"][0])
+        if row["epoch"] is None or len(history) < 10:
+            continue
+        total += 1
+        if row["epoch"] >= derived_numbers.last_tenth(history):
+            at = f"{text.number(row['epoch'], 'count')} of "
+            at += text.number(row["epochs"], "count")
+            late.append(f"`{unit['name']}` ({at})")
+    runs = text.plural(total, "run")
     if late:
-        words = (
-            f"{len(late)} of {text.plural(total, 'run')} may have been too short: the "
-        )
-        yield {
-            "answer": "no",
-            "text": f"{words}best epoch is late in {_listed(late)}.",
-        }
+        words = f"{len(late)} of {runs} may have been too short: the best epoch is late"
+        yield Claim(answer="no", text=f"{words} in {_listed(late)}.")
     elif total:
-        words = "The best epoch of every run lies before its last tenth"
-        yield {"answer": "yes", "text": f"{words} ({text.plural(total, 'run')})."}
+        words = f"The best epoch of every run lies before its last tenth ({runs})."
+        yield Claim(answer="yes", text=words)

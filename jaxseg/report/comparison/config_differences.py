@@ -1,60 +1,56 @@
-"""Configurations as a diff: which settings differ, and which of them tell most."""
+"""Finds the settings in which runs differ, and which of them tell most."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxseg.report.comparison.group_runs import REPEATS
 from jaxseg.report.read import Run, pick
+from jaxseg.report.text import dotted
 
 _BOOKKEEPING = ("name", "recipe", "recipe_chosen")
 _FIRST = ("model", "pretrained", "loss", "optim", "epochs", "batch_size", "data")
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    if not isinstance(value, Mapping) or not value:
-        return {prefix: value}
-    dotted = f"{prefix}." if prefix else ""
-    return {
-        k: v for key in value for k, v in flat(value[key], f"{dotted}{key}").items()
-    }
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys that not all configs hold with one value; those in every config first."""
+    keys = dict.fromkeys(key for config in configs for key in config)
+    odd = [k for k in keys if len({_value(config, k) for config in configs}) > 1]
+    return sorted(odd, key=lambda k: not all(k in config for config in configs))
 
 
-def differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Keys that not all tables hold with one value; those in every table first."""
-    keys = dict.fromkeys(key for table in tables for key in table)
-    odd = [k for k in keys if any(_of(t, k) != _of(tables[0], k) for t in tables)]
-    return sorted(odd, key=lambda k: not all(k in table for table in tables))
+def telling(configs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The keys in which each config differs from others, the rarest values first."""
+    odd = [k for k in differing(configs) if k.split(".")[0] not in _BOOKKEEPING]
 
-
-def telling(tables: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The keys in which each table differs from others, the rarest values first."""
-    odd = [k for k in differing(tables) if k.split(".")[0] not in _BOOKKEEPING]
-
-    def order(table: Mapping[str, Any], key: str) -> tuple[int, int, int]:
-        shared = sum(_of(other, key) == _of(table, key) for other in tables)
+    def order(config: Mapping[str, Any], key: str) -> tuple[int, int, int]:
+        shared = sum(_value(other, key) == _value(config, key) for other in configs)
         top = key.split(".")[0]
         return shared, (*_FIRST, top).index(top), odd.index(key)
 
     return [
-        sorted((k for k in odd if k in table), key=lambda k, t=table: order(t, k))
-        for table in tables
+        sorted((k for k in odd if k in config), key=lambda k, c=config: order(c, k))
+        for config in configs
     ]
 
 
-def _of(table: Mapping[str, Any], key: str) -> str:
-    return repr(table[key]) if key in table else ""
+def _value(config: Mapping[str, Any], key: str) -> str:
+    return repr(config[key]) if key in config else ""
 
 
-def config(run: Run) -> dict[str, Any]:
+def settings(run: Run) -> dict[str, Any]:
+    """The dotted config of a run, its seed among it."""
+    return dotted(run["config"])
+
+
+def without_seed(run: Run) -> dict[str, Any]:
     """The dotted config of a run without what makes it a repeat."""
-    return flat({k: v for k, v in run["config"].items() if k not in REPEATS})
+    return dotted({k: v for k, v in run["config"].items() if k not in REPEATS})
 
 
 def surroundings(run: Run) -> dict[str, Any]:
     """What a run was made with besides its config: code, versions, devices, data."""
     info = run["info"]
     keys = ("recipe", "git", "versions", "devices", "intensity", "params")
-    found = {key: info[key] for key in keys if key in info}
+    facts = {key: info[key] for key in keys if key in info}
     hashes = pick(info, "dataset", "split_hash")
-    return flat(found | ({"data": hashes} if hashes else {}))
+    return dotted(facts | ({"data": hashes} if hashes else {}))

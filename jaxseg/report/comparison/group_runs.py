@@ -1,4 +1,4 @@
-"""Which runs are compared: found, named, and grouped where only the seed differs."""
+"""Looks for the runs to compare, names them, and groups those of another seed."""
 
 import json
 import os
@@ -24,38 +24,38 @@ class Unit(TypedDict):
     images: tuple[str, str | None]  # the split it is judged on, and its hash
 
 
-def find(given: Sequence[str | os.PathLike]) -> tuple[list[pathlib.Path], list[str]]:
-    """Finished runs at or below the given directories, and why others are left out.
+def find(roots: Sequence[str | os.PathLike]) -> tuple[list[pathlib.Path], list[str]]:
+    """Finished runs at or below some directories, and why others are left out.
 
     Raises ConfigError for a run that is named twice and for fewer than two runs,
     DataError for a directory without any.
     """
     paths: list[pathlib.Path] = []
-    for root in map(pathlib.Path, given):
+    for root in map(pathlib.Path, roots):
         below = _below(root, _DEPTH)
         if not below:
             raise DataError(f"{root} holds no run (no run.json in it): give workdirs.")
         paths += below
-    known: dict[pathlib.Path, pathlib.Path] = {}
+    resolved: dict[pathlib.Path, pathlib.Path] = {}
     for path in paths:
-        other = known.setdefault(path.resolve(), path)
+        other = resolved.setdefault(path.resolve(), path)
         if other is not path:
             raise ConfigError(
                 f"{path} is given twice (also as {other}): once is enough."
             )
-    names, left, kept = labels(paths), [], []
-    for path, name in zip(paths, names, strict=True):
+    left_out, kept = [], []
+    for path, name in zip(paths, labels(paths), strict=True):
         status = _status(path)
         if status == "finished":
             kept.append(path)
         else:
-            left.append(f"`{name}` is left out: it is not finished ({status}).")
+            left_out.append(f"`{name}` is left out: it is not finished ({status}).")
     if len(kept) < 2:
         raise ConfigError(
             f"a comparison wants two finished runs or more, got {len(kept)}. "
-            + " ".join(left)
+            + " ".join(left_out)
         )
-    return kept, left
+    return kept, left_out
 
 
 def _below(root: pathlib.Path, depth: int) -> list[pathlib.Path]:
@@ -87,21 +87,20 @@ def labels(paths: Sequence[str | os.PathLike]) -> list[str]:
 
 
 def units(paths: Sequence[pathlib.Path]) -> list[Unit]:
-    """The runs as units, in the order given."""
+    """The runs as units, in the order of the paths."""
     runs = [read(path) for path in paths]
     names = dict(zip(map(id, runs), labels(paths), strict=True))
-    found: list[Unit] = []
-    for members in group(runs):
-        own = [names[id(run)] for run in members]
-        split = derived_numbers.main_split(members[0])
-        images = (split["name"], split["result"].get("split_hash"))
+    grouped: list[Unit] = []
+    for repeats in group(runs):
+        own = [names[id(run)] for run in repeats]
         name = own[0] if len(own) == 1 else _common(own)
-        found.append(Unit(name=name, runs=members, names=own, images=images))
-    taken = [unit["name"] for unit in found]
-    for unit in found:
+        images = _images(repeats[0])
+        grouped.append(Unit(name=name, runs=repeats, names=own, images=images))
+    taken = [unit["name"] for unit in grouped]
+    for unit in grouped:
         if taken.count(unit["name"]) > 1:
             unit["name"] = f"{unit['names'][0]} and {len(unit['names']) - 1} more"
-    return found
+    return grouped
 
 
 def group(runs: Sequence[Run]) -> list[list[Run]]:
@@ -113,18 +112,21 @@ def group(runs: Sequence[Run]) -> list[list[Run]]:
     """
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
-        split = derived_numbers.main_split(run)
         config = {k: v for k, v in run["config"].items() if k not in REPEATS}
-        kind = (json.dumps(config, sort_keys=True), split["name"])
-        kind += (split["result"].get("split_hash"),)
-        repeat = 0
+        kind, repeat = (json.dumps(config, sort_keys=True), _images(run)), 0
         while seed(run) in map(seed, groups.get((*kind, repeat), [])):
             repeat += 1
         groups.setdefault((*kind, repeat), []).append(run)
     return [
-        sorted(members, key=lambda run: str(seed(run)).zfill(20))
-        for members in groups.values()
+        sorted(repeats, key=lambda run: str(seed(run)).zfill(20))
+        for repeats in groups.values()
     ]
+
+
+def _images(run: Run) -> tuple[str, str | None]:
+    """The split that a run is judged on, and its hash."""
+    split = derived_numbers.main_split(run)
+    return split["name"], split["result"].get("split_hash")
 
 
 def seed(run: Run) -> Any:
@@ -141,9 +143,30 @@ def _common(names: list[str]) -> str:
     return common or f"{names[0]} and {len(names) - 1} more"
 
 
-def split_of(run: Run, unit: Unit) -> Split:
-    """The split that the unit is judged on."""
-    return run["splits"][unit["images"][0]]
+def members(units: Sequence[Unit]) -> list[Unit]:
+    """Every run as a unit of its own, in order."""
+    return [
+        Unit(name=name, names=[name], runs=[run], images=unit["images"])
+        for unit in units
+        for name, run in zip(unit["names"], unit["runs"], strict=True)
+    ]
+
+
+def split_of(unit: Unit) -> Split:
+    """The split that a unit is judged on, of its first run."""
+    return unit["runs"][0]["splits"][unit["images"][0]]
+
+
+def title(unit: Unit) -> str:
+    """The name of a unit, with how many seeds it stands for."""
+    seeds = f", {len(unit['runs'])} seeds" if several(unit) else ""
+    return f"{unit['name']}{seeds}"
+
+
+def images_of(unit: Unit) -> str:
+    """The split of a unit and the beginning of its hash."""
+    name, digest = unit["images"]
+    return f"{name} `{digest[:12]}`" if digest else f"{name}, no hash recorded"
 
 
 def several(unit: Unit) -> bool:

@@ -1,4 +1,4 @@
-"""The figure of label budgets: a score against distinct labelled pixels."""
+"""Draws a score against the number of distinct labelled pixels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,28 +9,26 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from jaxseg.metrics import overlap
 from jaxseg.report import figures
-from jaxseg.report.comparison import label_budget_series as budgets
-from jaxseg.report.comparison import scores as numbers
+from jaxseg.report.comparison import label_budget_series, scores
 from jaxseg.report.comparison.group_runs import Unit, several
 from jaxseg.report.comparison.label_budget_series import Budget, Series
 from jaxseg.report.figures import INK, SERIES, Picture
 from jaxseg.report.text import number
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_APART = 1.07  # by which points of one budget are moved, to be seen
+_APART = 1.07  # factor between points that would cover each other
 
 
-def figure(series: list[Series], block: list[Unit], metric: str) -> Picture | None:
-    """A point a budget with its interval, and full masks as a line in a band.
+def figure(series: list[Series], ranking: list[Unit], metric: str) -> Picture | None:
+    """Draws a point for each budget with its interval; full masks are a line in a band.
 
     A budget without a labelled pixel has no place on a logarithmic axis.
     """
-    every = [b for each in series for b in each["budgets"] if _known(b)]
+    every = [b for each in series for b in each["budgets"] if _drawable(b)]
     ratios = list(dict.fromkeys(b["ratio"] for b in sorted(every, key=_balance)))
-
-    full = budgets.references(series)
     if not every:
         return None
+    full = label_budget_series.references(series)
 
     def look(place: int, ratio: str) -> dict[str, Any]:
         at = ratios.index(ratio)
@@ -39,9 +37,9 @@ def figure(series: list[Series], block: list[Unit], metric: str) -> Picture | No
 
     def draw(axes: Axes) -> None:
         for each in full:
-            _draw_full(axes, numbers.score(each["full"], metric))
+            _draw_full(axes, scores.score(each["full"], metric))
         for place, each in enumerate(series):
-            shown = [b for b in each["budgets"] if _known(b)]
+            shown = [b for b in each["budgets"] if _drawable(b)]
             for ratio in ratios:
                 _draw(axes, shown, every, ratio, look(place, ratio))
         _scale(axes, [b["pixels"] for b in every], metric)
@@ -63,9 +61,9 @@ def figure(series: list[Series], block: list[Unit], metric: str) -> Picture | No
     if not any(several(b["unit"]) for b in every):
         over = "over images"
     caption = (
-        f"`{metric}` on {block[0]['images'][0]} with its 95 % interval {over}. Markers "
-        "tell positive from negative labels; points of one number of pixels are moved "
-        "apart."
+        f"`{metric}` on {ranking[0]['images'][0]} with its 95 % interval {over}. "
+        "Markers tell positive from negative labels; points of one number of pixels "
+        "are moved apart."
     )
     if full:
         caption += " Dashed: full masks, in a band of their interval."
@@ -73,7 +71,7 @@ def figure(series: list[Series], block: list[Unit], metric: str) -> Picture | No
     return figures.plot("compare_score_against_labels", title, caption, draw)
 
 
-def _known(budget: Budget) -> bool:
+def _drawable(budget: Budget) -> bool:
     return budget["row"]["value"] is not None and budget["pixels"] > 0
 
 
@@ -87,16 +85,22 @@ def _balance(budget: Budget) -> tuple[bool, float]:
 
 def _entries(series: list[Series], ratios: list[str]) -> list[tuple[int, str, str]]:
     """(place of the series, ratio, words) of the legend."""
-    found = []
-    for place, each in enumerate(series):
-        own = {b["ratio"] for b in each["budgets"] if _known(b)}
-        for ratio in ratios:
-            if ratio in own:
-                found.append((place, ratio, f"{ratio} {each['words']}".strip()))
-    return found
+    return [
+        (place, ratio, f"{ratio} {each['words']}".strip())
+        for place, each in enumerate(series)
+        for ratio in ratios
+        if ratio in {b["ratio"] for b in each["budgets"] if _drawable(b)}
+    ]
 
 
-def _draw(axes: Axes, shown: list[Budget], every: list[Budget], ratio, look) -> None:
+def _draw(
+    axes: Axes,
+    shown: list[Budget],
+    every: list[Budget],
+    ratio: str,
+    look: dict[str, Any],
+) -> None:
+    """Draws the budgets `shown` of one ratio, beside the others of their size."""
     own = [b for b in shown if b["ratio"] == ratio]
     xs, rows = [_place(b, every) for b in own], [b["row"] for b in own]
     line = {"color": look["color"], "linewidth": 0.8, "alpha": 0.6}

@@ -1,16 +1,14 @@
-"""Label budgets among the units of a comparison, and what they are held against."""
+"""Sorts the units of a comparison into label budgets and their full masks."""
 
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 
-from jaxseg.report.comparison import config_differences as configs
-from jaxseg.report.comparison import scores as numbers
-from jaxseg.report.comparison import wording as say
+from jaxseg.report.comparison import config_differences, scores, wording
 from jaxseg.report.comparison.group_runs import REPEATS, Unit
 from jaxseg.report.read import Row, pick
 
@@ -47,44 +45,45 @@ class Series(TypedDict):
     odd: list[str]  # settings in which that one differs nevertheless
 
 
-def series(block: Sequence[Unit], metric: str) -> list[Series]:
+def series(ranking: Sequence[Unit], metric: str) -> list[Series]:
     """The budgets of units that were judged on the same images, the best first.
 
     [] with fewer than two of them. Settings that cannot change a result, seeds and the
     amount of labels may differ within a series.
     """
-    known = [
-        (u, [pick(r["info"], "supervision") for r in u["runs"]], _fixed(u))
-        for u in block
+    described = [
+        (unit, [pick(r["info"], "supervision") for r in unit["runs"]], _fixed(unit))
+        for unit in ranking
     ]
-    full = [(unit, fixed) for unit, labels, fixed in known if not any(labels)]
+    full = [(unit, fixed) for unit, labels, fixed in described if not any(labels)]
     kinds: dict[str, tuple[dict, list[Budget]]] = {}
-    for unit, labels, fixed in known:
+    for unit, labels, fixed in described:
         if all(labels):
             key = json.dumps(fixed, sort_keys=True)
             budgets = kinds.setdefault(key, (fixed, []))[1]
             budgets.append(_budget(unit, labels, metric))
     if sum(len(budgets) for _, budgets in kinds.values()) < 2:
         return []
-    telling = configs.differing([fixed for fixed, _ in kinds.values()])
-    found = []
+    telling = config_differences.differing([fixed for fixed, _ in kinds.values()])
+    listed = []
     for fixed, budgets in kinds.values():
-        words = [f"{key}: {say.setting(fixed[key])}" for key in telling if key in fixed]
+        keys = [key for key in telling if key in fixed]
+        words = [f"{key}: {wording.setting(fixed[key])}" for key in keys]
         budgets.sort(key=lambda b: (size(b), b["pixels"], b["label"]))
         reference, odd = _reference(fixed, full)
-        found.append(
+        listed.append(
             Series(words="; ".join(words), budgets=budgets, full=reference, odd=odd)
         )
-    return found
+    return listed
 
 
 def _fixed(unit: Unit) -> dict[str, Any]:
     """The dotted config without seeds, amounts of labels and what changes nothing."""
-    flat = configs.flat(unit["runs"][0]["config"])
+    settings = config_differences.settings(unit["runs"][0])
     free = (*REPEATS, *_IDLE, *(f"supervision.{name}" for name in _AMOUNT))
     return {
         key: value
-        for key, value in flat.items()
+        for key, value in settings.items()
         if not any(key == name or key.startswith(f"{name}.") for name in free)
     }
 
@@ -93,30 +92,30 @@ def _reference(fixed: dict, full: list) -> tuple[Unit | None, list[str]]:
     """The unit on full masks that differs in fewest settings, and those."""
 
     def odd(other: dict) -> list[str]:
-        keys = configs.differing([fixed, other])
+        keys = config_differences.differing([fixed, other])
         return [key for key in keys if key.split(".")[0] != "supervision"]
 
-    found = [(unit, odd(other)) for unit, other in full]
-    return min(found, key=lambda pair: len(pair[1]), default=(None, []))
+    candidates = [(unit, odd(other)) for unit, other in full]
+    return min(candidates, key=lambda pair: len(pair[1]), default=(None, []))
 
 
 def _budget(unit: Unit, labels: list[dict[str, Any]], metric: str) -> Budget:
     first = labels[0]
-    given, classes = first["options"], first["per_class"]
+    options, classes = first["options"], first["per_class"]
     counted = [each["short_images"] for each in labels]
     short = {name: [each.get(name, 0) for each in counted] for name in classes}
     return Budget(
         unit=unit,
-        label=label(given),
-        asked=asked(given, len(classes)),
-        ratio=_ratio(given),
+        label=label(options),
+        asked=asked(options, len(classes)),
+        ratio=_ratio(options),
         pixels=_mean(each["per_image"]["mean"] for each in labels),
         most=max(each["per_image"]["max"] for each in labels),
         total=_mean(each["labelled_pixels"] for each in labels),
         share=_mean(each["share"] for each in labels),
         images=first["images"],
         short=_ends(short) if all(counted) else None,
-        row=numbers.score(unit, metric),
+        row=scores.score(unit, metric),
     )
 
 
@@ -124,33 +123,33 @@ def _ends(short: dict[str, list[int]]) -> dict[str, tuple[int, int]]:
     return {name: (min(n), max(n)) for name, n in short.items() if max(n)}
 
 
-def _mean(values) -> float:
+def _mean(values: Iterable[float]) -> float:
     values = list(values)
     return math.fsum(values) / len(values)
 
 
-def label(given: dict[str, Any]) -> str:
+def label(options: dict[str, Any]) -> str:
     """`10+50` of clicks; labels of another kind begin with their name."""
-    words = [] if given["name"] == "clicks" else [given["name"]]
-    if {"positive", "negative"} <= set(given):
-        words.append(f"{given['positive']}+{given['negative']}")
-    if given.get("annotators", 1) > 1:
-        words.append(f"of {given['annotators']} annotators")
+    words = [] if options["name"] == "clicks" else [options["name"]]
+    if {"positive", "negative"} <= set(options):
+        words.append(f"{options['positive']}+{options['negative']}")
+    if options.get("annotators", 1) > 1:
+        words.append(f"of {options['annotators']} annotators")
     return " ".join(words)
 
 
-def asked(given: dict[str, Any], classes: int) -> int | None:
+def asked(options: dict[str, Any], classes: int) -> int | None:
     """Clicks asked of an image that shows every class."""
-    if given["name"] != "clicks":
+    if options["name"] != "clicks":
         return None
-    each = given["positive"] * (classes - 1) + given["negative"]
-    return each * given.get("annotators", 1)
+    each = options["positive"] * (classes - 1) + options["negative"]
+    return each * options.get("annotators", 1)
 
 
-def _ratio(given: dict[str, Any]) -> str:
-    if not {"positive", "negative"} <= set(given):
-        return given["name"]
-    positive, negative = given["positive"], given["negative"]
+def _ratio(options: dict[str, Any]) -> str:
+    if not {"positive", "negative"} <= set(options):
+        return options["name"]
+    positive, negative = options["positive"], options["negative"]
     common = math.gcd(positive, negative) or 1
     return f"{positive // common}:{negative // common}"
 
@@ -162,15 +161,15 @@ def size(budget: Budget) -> float:
 
 def references(series: list[Series]) -> list[Series]:
     """The first series of each unit on full masks."""
-    found = {each["full"]["name"]: each for each in reversed(series) if each["full"]}
-    return [each for each in series if each in found.values()]
+    first = {each["full"]["name"]: each for each in reversed(series) if each["full"]}
+    return [each for each in series if each in first.values()]
 
 
 def share(budget: Budget, full: Unit | None, metric: str) -> float | None:
     """Which part of the score on full masks a budget reaches; None: not to be said."""
-    bar = numbers.score(full, metric)["value"] if full else None
+    bar = scores.score(full, metric)["value"] if full else None
     value = budget["row"]["value"]
-    if value is None or bar is None or bar <= 0 or not numbers.higher(metric):
+    if value is None or bar is None or bar <= 0 or not scores.higher(metric):
         return None
     return value / bar
 

@@ -1,4 +1,4 @@
-"""The curves of several runs on one pair of axes, with a legend that can be read.
+"""Draws the curves of several runs on one pair of axes, under a readable legend.
 
 A unit keeps its colour and dash in every plot. A group of seeds is drawn as the mean of
 its members within a band from their lowest to their highest.
@@ -11,10 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from jaxseg.report import derived_numbers, figures, text
-from jaxseg.report.comparison import scores as numbers
-from jaxseg.report.comparison import tables
-from jaxseg.report.comparison import wording as say
-from jaxseg.report.comparison.group_runs import Unit, several, split_of
+from jaxseg.report.comparison import scores, wording
+from jaxseg.report.comparison.group_runs import Unit, members, several, split_of, title
 from jaxseg.report.figures import DASHES, INK, SERIES, Picture
 from jaxseg.report.read import Run, pick
 
@@ -37,38 +35,36 @@ def style(place: int) -> dict:
     return {"color": SERIES[place % len(SERIES)], "linestyle": dash}
 
 
-def curves(units: Sequence[Unit], metric: str) -> list[Picture]:
+def curves(units: Sequence[Unit], metric: str) -> list[Picture | None]:
     """Training loss and validation over epochs, and over images where these differ."""
-    seen = {row_end(run) for unit in units for run in unit["runs"]}
-    column = shared_column(units, metric)
-    wanted = [("loss", "Training loss")]
-    wanted += [(column, f"Validation: {text.label(column.split('/')[-1])}")]
-    found = []
-    for name, title in wanted:
-        found.append(_curve(units, name, title, "epoch"))
-        if len(seen) > 1:
-            found.append(_curve(units, name, title, "images_seen"))
-    return [picture for picture in found if picture is not None]
+    column = _shared_column(units, metric)
+    columns = {
+        "loss": "Training loss",
+        column: f"Validation: {text.label(column.split('/')[-1])}",
+    }
+    sizes = {_epoch_size(run) for unit in units for run in unit["runs"]}
+    axes = ["epoch", "images_seen"] if len(sizes) > 1 else ["epoch"]
+    return [_curve(units, c, columns[c], over) for c in columns for over in axes]
 
 
-def row_end(run: Run) -> float | None:
-    """Images of one epoch: where it differs, an epoch is not a common measure."""
+def _epoch_size(run: Run) -> float | None:
+    """Images of one epoch: runs with other numbers cannot be compared by epochs."""
     last = run["history"][-1]
     return last["images_seen"] / last["epoch"] if last.get("images_seen") else None
 
 
-def shared_column(units: Sequence[Unit], metric: str) -> str:
+def _shared_column(units: Sequence[Unit], metric: str) -> str:
     """The history column by which most runs can be followed."""
     runs = [run for unit in units for run in unit["runs"]]
-    own = [derived_numbers.selection_column(run) for run in runs]
-    names = [f"validation/{metric}", *filter(None, own)]
-    return max(
-        names,
-        key=lambda n: sum(derived_numbers.column(run, n)[0].size > 0 for run in runs),
-    )
+    own = filter(None, map(derived_numbers.selection_column, runs))
+
+    def runs_with(name: str) -> int:
+        return sum(derived_numbers.column(run, name)[0].size > 0 for run in runs)
+
+    return max([f"validation/{metric}", *own], key=runs_with)
 
 
-def _curve(units: Sequence[Unit], name: str, title: str, over: str) -> Picture | None:
+def _curve(units: Sequence[Unit], name: str, heading: str, over: str) -> Picture | None:
     drawn = [(unit, _line(unit, name, over)) for unit in units]
     if not any(line[0].size for _, line in drawn):
         return None
@@ -85,7 +81,7 @@ def _curve(units: Sequence[Unit], name: str, title: str, over: str) -> Picture |
         axes.set(xlabel=over.replace("_", " "))
         if logarithmic:
             axes.set_yscale("log")
-        legend(axes, units)
+        _legend(axes, units)
 
     where = "over epochs" if over == "epoch" else "over images seen"
     words = f"History column `{name}`, {where}."
@@ -94,13 +90,13 @@ def _curve(units: Sequence[Unit], name: str, title: str, over: str) -> Picture |
     if len(units) > SHOWN:
         words += f" Beyond the best {SHOWN} runs the lines are grey."
     key = f"compare_{name.split('/')[-1]}_{over}"
-    return figures.plot(key, f"{title}, {where}", words, draw)
+    return figures.plot(key, f"{heading}, {where}", words, draw)
 
 
-def _wide(lines: list) -> bool:
-    known = np.concatenate([line[1] for line in lines])
-    known = known[np.isfinite(known)]
-    return bool(known.size and known.min() > 0 and known.max() / known.min() > 30)
+def _wide(lines: list[tuple[np.ndarray, ...]]) -> bool:
+    means = np.concatenate([line[1] for line in lines])
+    means = means[np.isfinite(means)]
+    return bool(means.size and means.min() > 0 and means.max() / means.min() > 30)
 
 
 def _line(unit: Unit, name: str, over: str) -> tuple[np.ndarray, ...]:
@@ -118,10 +114,10 @@ def _line(unit: Unit, name: str, over: str) -> tuple[np.ndarray, ...]:
     return np.array(shared), values.mean(0), values.min(0), values.max(0)
 
 
-def legend(axes: Axes, units: Sequence[Unit]) -> None:
-    """Names under the axes, where they cover no curve; the figure grows with them."""
+def _legend(axes: Axes, units: Sequence[Unit]) -> None:
+    """Writes names under the axes, where they cover no curve; the figure grows."""
     handles = [Line2D([], [], **style(i)) for i in range(min(len(units), SHOWN))]
-    names = [_short(tables.title(unit)) for unit in units[:SHOWN]]
+    names = [_short(title(unit)) for unit in units[:SHOWN]]
     if len(units) > SHOWN:
         handles.append(Line2D([], [], **style(SHOWN)))
         names.append(f"{len(units) - SHOWN} others")
@@ -138,8 +134,8 @@ def _short(name: str, most: int = 52) -> str:
 
 def precision_recall(units: Sequence[Unit]) -> Picture | None:
     """Precision over recall of every run on the images that the units share."""
-    known = [unit for unit in units if split_of(unit["runs"][0], unit)["pr"]]
-    if not known:
+    with_curve = [unit for unit in units if split_of(unit)["pr"]]
+    if not with_curve:
         return None
 
     def draw(axes: Axes) -> None:
@@ -147,31 +143,31 @@ def precision_recall(units: Sequence[Unit]) -> Picture | None:
             look = style(place)
             if several(unit):
                 look |= {"linewidth": 1.0}
-            for run in unit["runs"]:
-                rows = split_of(run, unit)["pr"]
+            for run in members([unit]):
+                rows = split_of(run)["pr"]
                 rows = [r for r in rows if None not in (r["recall"], r["precision"])]
                 recall, precision = (
                     [r[k] for r in rows] for k in ("recall", "precision")
                 )
                 axes.plot(recall, precision, label="_", **look)
-        first = split_of(known[0]["runs"][0], known[0])
+        first = split_of(with_curve[0])
         base = pick(first["result"], "curves", "pixel", "prevalence")
         if base is not None:
             axes.axhline(base, color=INK, linestyle=":", linewidth=1)
         axes.set(xlabel="recall", ylabel="precision")
         figures.unit_square(axes)
-        legend(axes, units)
+        _legend(axes, units)
 
     words = f"Over all pixels of {units[0]['images'][0]}. Dotted: the prevalence. "
     if any(map(several, units)):
         words += "One line a seed. "
-    title = "Precision and recall of pixels"
-    return figures.plot("compare_precision_recall", title, words.strip(), draw)
+    heading = "Precision and recall of pixels"
+    return figures.plot("compare_precision_recall", heading, words.strip(), draw)
 
 
-def scores(units: Sequence[Unit], metric: str) -> Picture | None:
+def score_intervals(units: Sequence[Unit], metric: str) -> Picture | None:
     """The stated metric of every unit with its interval, best on top."""
-    rows = [(unit, numbers.score(unit, metric)) for unit in units]
+    rows = [(unit, scores.score(unit, metric)) for unit in units]
     rows = [(unit, row) for unit, row in rows if row["value"] is not None]
     if not rows:
         return None
@@ -187,8 +183,8 @@ def scores(units: Sequence[Unit], metric: str) -> Picture | None:
             axes.plot([row["value"]], [place], "o", markersize=6, **colour)
             at = (row["value"], place)
             above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
-            axes.annotate(say.value(row["value"]), at, fontsize=7.5, **above)
-        names = [_short(tables.title(unit), 30) for unit, _ in rows]
+            axes.annotate(wording.value(row["value"]), at, fontsize=7.5, **above)
+        names = [_short(title(unit), 30) for unit, _ in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.set(ylim=(len(rows) - 0.4, -0.7), xlabel=metric)
         axes.grid(visible=False, axis="y")

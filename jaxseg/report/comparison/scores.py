@@ -1,4 +1,4 @@
-"""Numbers of a comparison: scores of units, their order, extremes, convergence."""
+"""Computes the numbers of a comparison: scores, order, extremes, convergence."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,13 @@ def stated_metric(units: Sequence[Unit], wanted: str | None = None) -> str:
     runs = [run for unit in units for run in unit["runs"]]
     chosen = {derived_numbers.selection(run) for run in runs}
     name = wanted or (chosen.pop() if len(chosen) == 1 else None)
-    known = [m["name"] for u in units for m in score_rows(split_of(u["runs"][0], u))]
-    if wanted and wanted not in known:
-        listed = ", ".join(dict.fromkeys(known))
+    scored = [row["name"] for unit in units for row in score_rows(split_of(unit))]
+    if wanted and wanted not in scored:
+        listed = ", ".join(dict.fromkeys(scored))
         raise ConfigError(
             f"no run was scored by {wanted!r}; --metric is one of {listed}."
         )
-    return next(m for m in (name, DEFAULT, *known) if m in known)
+    return next(m for m in (name, DEFAULT, *scored) if m in scored)
 
 
 def higher(name: str) -> bool:
@@ -42,10 +42,8 @@ def higher(name: str) -> bool:
 
 def score_rows(split: Split) -> list[Row]:
     """One row a metric: the foreground class, or the mean over several."""
-    rows, names = (
-        derived_numbers.metric_rows(split) + _more_rows(split),
-        derived_numbers.classes(split),
-    )
+    rows = derived_numbers.metric_rows(split) + _more_rows(split)
+    names = derived_numbers.classes(split)
     kept: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: row["class"] != derived_numbers.MEAN):
         if not names or row["class"] != names[0]:
@@ -61,8 +59,8 @@ def _more_rows(split: Split) -> list[Row]:
         return []
     rows = [dict(row) for row in result.get("surface") or []]
     for part in ("curves", "calibration"):
-        found = pick(result, part, "pixel") or {}
-        rows += [{"name": n, "value": found[n]} for n in OF_PIXELS if n in found]
+        values = pick(result, part, "pixel") or {}
+        rows += [{"name": n, "value": values[n]} for n in OF_PIXELS if n in values]
     blank = dict.fromkeys(keys) | {"class": "all"}
     return [blank | row for row in rows]
 
@@ -75,15 +73,14 @@ def score(unit: Unit, metric: str, split: str | None = None) -> Row:
     values, rows = [], []
     for run in unit["runs"]:
         where = run["splits"].get(split or unit["images"][0])
-        found = score_rows(where) if where else []
-        row = next((r for r in found if r["name"] == metric), None)
+        scored = score_rows(where) if where else []
+        row = next((r for r in scored if r["name"] == metric), None)
         rows.append(row or {"value": None, "low": None, "high": None})
         values.append(rows[-1]["value"])
+    ends = {key: rows[0][key] for key in ("value", "low", "high")}
+    if several(unit):
+        ends = dict(zip(ends, t_interval(values), strict=True))
     support = {k: rows[0].get(k) for k in ("support_images", "support_pixels")}
-    if not several(unit):
-        ends = {key: rows[0][key] for key in ("value", "low", "high")}
-        return {"name": metric, "values": values} | ends | support
-    ends = dict(zip(("value", "low", "high"), t_interval(values), strict=True))
     return {"name": metric, "values": values} | ends | support
 
 
@@ -118,20 +115,23 @@ def welch(first: Sequence[float], second: Sequence[float]) -> float | None:
     return float(2 * special.stdtr(freedom, -t))
 
 
-def ranked(units: Sequence[Unit], metric: str) -> list[list[Unit]]:
-    """Units in blocks of the same test images, best first; the largest block first."""
-    blocks: dict[Any, list[Unit]] = {}
+def rankings(units: Sequence[Unit], metric: str) -> list[list[Unit]]:
+    """Units that were judged on the same images, best first; the largest set first."""
+    by_images: dict[Any, list[Unit]] = {}
     for i, unit in enumerate(units):
-        split, known = unit["images"]
-        blocks.setdefault((split, known if known is not None else i), []).append(unit)
+        split, digest = unit["images"]
+        # without a hash, no other unit is known to be of the same images
+        by_images.setdefault((split, i if digest is None else digest), []).append(unit)
     sign = -1 if higher(metric) else 1
 
     def place(unit: Unit) -> tuple[bool, float]:
         value = score(unit, metric)["value"]
         return value is None, 0.0 if value is None else sign * value
 
-    found = [sorted(block, key=place) for block in blocks.values()]
-    return sorted(found, key=lambda block: -len(block))
+    return sorted(
+        (sorted(alike, key=place) for alike in by_images.values()),
+        key=lambda ranking: -len(ranking),
+    )
 
 
 def extremes(
@@ -141,14 +141,14 @@ def extremes(
 
     `more`: a higher value is better. None without two defined values.
     """
-    known = {name: v for name, v in values.items() if v is not None}
-    if len(known) < 2:
+    defined = [v for v in values.values() if v is not None]
+    if len(defined) < 2:
         return None
-    low, high = min(known.values()), max(known.values())
+    low, high = min(defined), max(defined)
     best, worst = (high, low) if more else (low, high)
     return {
-        "best": [name for name, v in known.items() if v == best],
-        "worst": [name for name, v in known.items() if v == worst],
+        "best": [name for name, v in values.items() if v == best],
+        "worst": [name for name, v in values.items() if v == worst],
         "best_value": best,
         "worst_value": worst,
         "difference": best - worst,
@@ -181,9 +181,9 @@ def testable(units: Sequence[Unit], wanted: str) -> list[str]:
 
     With several foreground classes the table holds no TN that fits its other counts.
     """
-    split = split_of(units[0]["runs"][0], units[0])
-    known = [row["name"] for row in score_rows(split)]
-    names = [name for name in overlap.METRICS if name in known]
+    split = split_of(units[0])
+    scored = [row["name"] for row in score_rows(split)]
+    names = [name for name in overlap.METRICS if name in scored]
     if len(derived_numbers.classes(split)) > 2:
         needs_no_tn = ("dice", "iou", "precision", "recall")
         names = [name for name in names if name.split("_")[0] in needs_no_tn]

@@ -1,4 +1,4 @@
-"""How values, differences and p-values of a comparison are printed."""
+"""Prints the values, differences and p-values of a comparison."""
 
 import math
 import re
@@ -68,14 +68,14 @@ def tested(test: Test) -> str:
     return words
 
 
-def setting(given: Any) -> str:
+def setting(value: Any) -> str:
     """A value of a config in full, so that what differs also looks different."""
-    if isinstance(given, list | tuple):
-        return ", ".join(map(setting, given)) or "empty"
-    if given is None or isinstance(given, bool):
-        return {None: "not set", True: "true", False: "false"}[given]
-    if isinstance(given, str) and re.fullmatch("[0-9a-f]{32,}", given):
-        return given[:12]  # enough of a hash to tell it from others
-    if isinstance(given, Mapping):
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting, value)) or "empty"
+    if value is None or isinstance(value, bool):
+        return {None: "not set", True: "true", False: "false"}[value]
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{32,}", value):
+        return value[:12]  # enough of a hash to tell it from others
+    if isinstance(value, Mapping):
         return "empty"  # any other mapping has been made flat
-    return str(given) or "empty"
+    return str(value) or "empty"

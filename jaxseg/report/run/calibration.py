@@ -1,4 +1,4 @@
-"""Calibration in a report: tables, reliability diagrams, and what was tested of it."""
+"""Shows how well probabilities are calibrated: tables, diagrams, tested sentences."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,26 +8,25 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from jaxseg.report import figures, text
+from jaxseg.report.blocks import Block, Claim, pictures, table
 from jaxseg.report.figures import INK, SERIES, Picture
 from jaxseg.report.read import Run, Split, pick
-from jaxseg.report.run import tables
 from jaxseg.report.text import number
 
 _Z = 1.96  # standard deviations of a 95 % interval
 _SCORES = ("ece", "ece_confidence", "maximum_calibration_error", "brier", "nll")
 
 
-def blocks(run: Run) -> list[dict[str, Any] | None]:
-    """Tables and diagrams; [] for a run that was scored without calibration."""
+def blocks(run: Run) -> list[Block | None]:
+    """Tables and reliability diagrams; [] for a run scored without calibration."""
     splits = [s for s in run["splits"].values() if s["result"].get("calibration")]
     if not splits:
         return []
-    drawn = [p for p in (_pixels(splits[0]), _images(splits[0])) if p is not None]
-    pictures = {"kind": "pictures", "pictures": drawn} if drawn else None
-    return [_scores(splits), _temperatures(splits), pictures]
+    drawn = pictures([_pixels(splits[0]), _images(splits[0])])
+    return [_scores(splits), _temperatures(splits), drawn]
 
 
-def _scores(splits: list[Split]) -> dict[str, Any]:
+def _scores(splits: list[Split]) -> Block:
     rows, certain = [], []
     for split in splits:
         block, name = split["result"]["calibration"], split["name"]
@@ -58,19 +57,19 @@ def _scores(splits: list[Split]) -> dict[str, Any]:
     )
     heads = ["Split and level", "ECE", "ECE of confidence", "Worst row", "Brier", "NLL"]
     title = "How far probabilities can be believed"
-    return tables.table([*heads, "Support"], rows, title=title, note=note)
+    return table([*heads, "Support"], rows, title=title, note=note)
 
 
-def _cells(found: dict[str, Any], unit: str) -> list[tuple[str, str]]:
+def _cells(level: dict[str, Any], unit: str) -> list[tuple[str, str]]:
     cells = []
     for name in _SCORES:
-        bound = found.get(f"{name}_error_bound")
+        bound = level.get(f"{name}_error_bound")
         small = f"± {number(bound)}" if unit == "pixel" and bound is not None else ""
-        if name == "maximum_calibration_error" and found[name] is not None:
-            small = text.plural(found["maximum_calibration_error_support"], unit)
-        cells.append((number(found[name], "plain"), small))
-    positive = f"{number(found['support_positives'], 'count')} of foreground"
-    return [*cells, (text.plural(found["support"], unit), positive)]
+        if name == "maximum_calibration_error" and level[name] is not None:
+            small = text.plural(level["maximum_calibration_error_support"], unit)
+        cells.append((number(level[name], "plain"), small))
+    positive = f"{number(level['support_positives'], 'count')} of foreground"
+    return [*cells, (text.plural(level["support"], unit), positive)]
 
 
 def _prevalence(name: str, pixel: dict[str, Any]) -> list[list[Any]]:
@@ -83,8 +82,8 @@ def _prevalence(name: str, pixel: dict[str, Any]) -> list[list[Any]]:
     return [[(name, "prevalence alone"), none, none, none, *cells, support]]
 
 
-def _temperatures(splits: list[Split]) -> dict[str, Any] | None:
-    found = [s["result"]["calibration"]["temperature"] for s in splits]
+def _temperatures(splits: list[Split]) -> Block | None:
+    temperatures = [s["result"]["calibration"]["temperature"] for s in splits]
     rows = [
         [
             split["name"] + (" (optimistic)" if fitted["optimistic"] else ""),
@@ -94,7 +93,7 @@ def _temperatures(splits: list[Split]) -> dict[str, Any] | None:
             number(fitted["nll_after"], "plain"),
             text.plural(fitted["support_pixels"], "pixel"),
         ]
-        for split, fitted in zip(splits, found, strict=True)
+        for split, fitted in zip(splits, temperatures, strict=True)
         if fitted
     ]
     heads = ["Applied to", "Temperature", "Fitted on", "NLL there before", "and after"]
@@ -103,16 +102,16 @@ def _temperatures(splits: list[Split]) -> dict[str, Any] | None:
         "nowhere else. It is monotone: no curve, no threshold and no mask changes."
     )
     heads.append("Support")
-    return tables.table(heads, rows, title="Temperature", note=note) if rows else None
+    return table(heads, rows, title="Temperature", note=note) if rows else None
 
 
 def _pixels(split: Split) -> Picture | None:
     block = split["result"]["calibration"]
     after = pick(block, "after_temperature", "pixel")
-    series = [("as predicted", _shown(block["pixel"]))]
+    series = [("as predicted", _filled(block["pixel"]))]
     if after:
         label = f"temperature {number(block['temperature']['value'])}"
-        series.append((label, _shown(after)))
+        series.append((label, _filled(after)))
     counts = [row["count"] for row in series[0][1]]
     if not counts:
         return None
@@ -127,7 +126,7 @@ def _pixels(split: Split) -> Picture | None:
 
 
 def _images(split: Split) -> Picture | None:
-    rows = _shown(split["result"]["calibration"]["image"])
+    rows = _filled(split["result"]["calibration"]["image"])
     if not rows:
         return None
     caption = (
@@ -138,8 +137,9 @@ def _images(split: Split) -> Picture | None:
     return figures.plot("image_reliability", "Images: reliability", caption, draw)
 
 
-def _shown(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in found["rows"] if row["count"]]
+def _filled(level: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a reliability diagram that hold anything."""
+    return [row for row in level["rows"] if row["count"]]
 
 
 def _draw(axes: Axes, series: list[tuple[str, Any]], what: str, spans: bool) -> None:
@@ -158,13 +158,13 @@ def _draw(axes: Axes, series: list[tuple[str, Any]], what: str, spans: bool) -> 
 
 
 def _wilson(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the 95 % interval of a share, Wilson 1927."""
+    """Ends [n], [n] of the 95 % interval of a share (Wilson, 1927)."""
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) * _Z / (1 + _Z**2 / n)
     return middle - half, middle + half
 
 
-def claims(split: Split) -> Iterator[dict[str, str]]:
+def claims(split: Split) -> Iterator[Claim]:
     """Do probabilities say more than the prevalence, and does the temperature help?"""
     block = split["result"].get("calibration") or {}
     pixel, after = block.get("pixel"), pick(block, "after_temperature", "pixel")
@@ -174,33 +174,31 @@ def claims(split: Split) -> Iterator[dict[str, str]]:
     base = pixel["of_prevalence"]["nll"]
     answer = _compare(base - nll, bound)
     words = {"yes": "say more", "no": "do NOT say more", "unclear": "may say more"}
-    yield {
-        "answer": answer,
-        "text": f"Pixel probabilities {words[answer]} than the prevalence alone on "
-        f"{name}: NLL {_pm(nll, bound)} against {number(base, 'plain')}.",
-    }
+    words = (
+        f"Pixel probabilities {words[answer]} than the prevalence alone on {name}: NLL "
+        f"{_bounded(nll, bound)} against {number(base, 'plain')}."
+    )
+    yield Claim(answer=answer, text=words)
     if after:
         gain, fitted = nll - after["nll"], block["temperature"]
         answer = _compare(gain, bound + after["nll_error_bound"])
         words = {"yes": "lowers", "no": "does NOT lower", "unclear": "may lower"}
-        said = (
-            f"The temperature {number(fitted['value'])} {words[answer]} the pixel NLL"
-        )
+        lowers = words[answer]
+        where = f"{name} (it was fitted on {fitted['source_split']})"
         if fitted["optimistic"]:
             answer, where = "unclear", f"{name}, the images it was fitted on"
-        else:
-            where = f"{name} (it was fitted on {fitted['source_split']})"
-        yield {
-            "answer": answer,
-            "text": f"{said} of {where}: {_pm(nll, bound)} becomes "
-            f"{_pm(after['nll'], after['nll_error_bound'])}, ECE "
-            f"{number(pixel['ece'], 'plain')} becomes {number(after['ece'], 'plain')}.",
-        }
+        words = (
+            f"The temperature {number(fitted['value'])} {lowers} the pixel NLL of "
+            f"{where}: {_bounded(nll, bound)} becomes "
+            f"{_bounded(after['nll'], after['nll_error_bound'])}, ECE "
+            f"{number(pixel['ece'], 'plain')} becomes {number(after['ece'], 'plain')}."
+        )
+        yield Claim(answer=answer, text=words)
 
 
 def _compare(gain: float, bound: float) -> str:
     return "yes" if gain > bound else "no" if gain <= 0 else "unclear"
 
 
-def _pm(value: float, bound: float) -> str:
+def _bounded(value: float, bound: float) -> str:
     return f"{number(value, 'plain')} (± {number(bound)})"

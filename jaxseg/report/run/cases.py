@@ -1,4 +1,4 @@
-"""Examples as three panels: image, truth, and prediction with its errors in colour."""
+"""Draws examples as image, truth, and prediction with its errors in colour."""
 
 import io
 import pathlib
@@ -8,11 +8,12 @@ import numpy as np
 from PIL import Image
 
 from jaxseg.errors import DataError
-from jaxseg.report import derived_numbers, text
+from jaxseg.labels import IGNORE
+from jaxseg.report import blocks, derived_numbers, text
+from jaxseg.report.blocks import Block
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Split, pick
 
-IGNORE = 255  # as jaxseg.types.IGNORE, which would bring JAX along
 SIDE = 360  # longer side of a panel on the page
 TRUTHS = ((86, 180, 233), (230, 159, 0), (204, 121, 167), (0, 158, 115), (240, 228, 66))
 RIGHT, EXTRA, MISSED = (0, 158, 115), (230, 60, 20), (240, 228, 66)
@@ -50,24 +51,39 @@ def cases(split: Split) -> list[dict[str, Any]]:
     return [_case(split, case, i) for i, case in enumerate(ranked, start=1)]
 
 
-def heroes(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The very best, a median and the very worst; the first three without these."""
-    by_role = {role: [c for c in shown if c["role"] == role] for role in ROLES}
+def highlights(split: Split, examples: list[dict[str, Any]]) -> list[Block]:
+    """The predictions of the very best, a median and the very worst case, if any.
+
+    Where a run has none of these roles, its first three cases.
+    """
+    by_role = {role: [c for c in examples if c["role"] == role] for role in ROLES}
     ends = by_role["best"][:1], by_role["median"][:1], by_role["worst"][-1:]
-    return [case for some in ends for case in some] or shown[:3]
+    chosen = [case for some in ends for case in some] or examples[:3]
+    if not chosen:
+        return []
+    pictures = [
+        case["panels"][2] | {"caption": f"{case['title']}, Dice {case['dice']}"}
+        for case in chosen
+    ]
+    words = f"Images of {split['name']}. All cases are below, with their inputs and "
+    return [
+        blocks.side_by_side(pictures),
+        blocks.legend(ERRORS),
+        blocks.paragraph(f"{words}truths."),
+    ]
 
 
 def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
     image = _read(case["image"], "RGB")
     truth = _read(case["mask"], "L")
-    guess, drawn = _guess(split, case)
-    for name, array in (("mask", truth), ("probability", guess)):
+    prediction, rule = _predict(split, case)
+    for name, array in (("mask", truth), ("probability", prediction)):
         if array.shape != image.shape[:2]:
             raise DataError(
                 f"{case[name]} is {array.shape[0]}x{array.shape[1]} pixels, its image "
                 f"{image.shape[0]}x{image.shape[1]}: evaluate the split again."
             )
-    panels = [_fit(image), _truth(image, truth), _errors(image, truth, guess)]
+    panels = [_fit(image), _truth(image, truth), _errors(image, truth, prediction)]
     role, case_id = ROLES.get(case["role"], text.label(case["role"])), case["id"]
     title = f"{role}: {case_id}"
     stem = f"{split['name']}_{index}_{case['role']}"
@@ -79,35 +95,34 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
     strip = _picture(stem, _side_by_side(panels), f"{title}: input, truth, prediction")
     return {
         "role": case["role"],
-        "short": role,
         "id": case_id,
         "title": title,
         "dice": text.number(case["dice"]),
-        "note": _note(case, drawn, int((guess > 0).sum())),
+        "note": _note(case, rule, int((prediction > 0).sum())),
         "panels": pictures,
         "strip": strip,
     }
 
 
-def _guess(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
-    """Predicted class ids, and how they were found."""
+def _predict(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
+    """Predicted class ids [h, w], and the rule that they follow."""
     if "prediction" in case:
         return _read(case["prediction"], "L"), "as scored"
     threshold = pick(split["result"], "operating_point", "threshold")
     cut = 0.5 if threshold is None else threshold
     probability = _read(case["probability"], "L") / 255
-    guess = (probability > cut).astype(np.uint8)
+    prediction = (probability > cut).astype(np.uint8)
     if case.get("predicted_pixels") == 0:
-        guess[:] = 0  # removed by the minimum area
-    return guess, f"probability above {text.number(cut)}"
+        prediction[:] = 0  # removed by the minimum area
+    return prediction, f"probability above {text.number(cut)}"
 
 
-def _note(case: dict[str, Any], drawn: str, pixels: int) -> str:
+def _note(case: dict[str, Any], rule: str, pixels: int) -> str:
     scored = case.get("predicted_pixels")
     words = (
         f"Dice {text.number(case['dice'])}. "
         f"Truth {text.number(case.get('truth_pixels'), 'count')} pixels, "
-        f"prediction {text.number(scored, 'count')} pixels ({drawn})."
+        f"prediction {text.number(scored, 'count')} pixels ({rule})."
     )
     if scored is not None and scored != pixels:
         words += (
@@ -153,18 +168,18 @@ def _paint(image: np.ndarray, layers: list[tuple[np.ndarray, tuple]]) -> np.ndar
 
 
 def _truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    found = [int(c) for c in np.unique(truth) if c not in (0, IGNORE)]
-    layers = [(truth == c, TRUTHS[(c - 1) % len(TRUTHS)]) for c in found]
+    classes = [int(c) for c in np.unique(truth) if c not in (0, IGNORE)]
+    layers = [(truth == c, TRUTHS[(c - 1) % len(TRUTHS)]) for c in classes]
     return _paint(image, [*layers, (truth == IGNORE, UNLABELLED)])
 
 
-def _errors(image: np.ndarray, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    known = truth != IGNORE
-    right = known & (guess == truth) & (truth > 0)
-    extra = known & (guess > 0) & (guess != truth)
-    missed = known & (truth > 0) & (guess == 0)
+def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    labelled = truth != IGNORE
+    right = labelled & (prediction == truth) & (truth > 0)
+    extra = labelled & (prediction > 0) & (prediction != truth)
+    missed = labelled & (truth > 0) & (prediction == 0)
     layers = [(right, RIGHT), (extra, EXTRA), (missed, MISSED)]
-    return _paint(image, [*layers, (~known, UNLABELLED)])
+    return _paint(image, [*layers, (~labelled, UNLABELLED)])
 
 
 def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:
@@ -193,11 +208,10 @@ def _picture(name: str, panel: np.ndarray, alt: str) -> Picture:
 def legend(split: Split) -> list[dict[str, str]]:
     """[{"colour", "words"}] of what the panels of a split may show."""
     names = derived_numbers.classes(split)[1:]
-    found = [_entry(TRUTHS[0], "truth")]
+    truths = [_entry(TRUTHS[0], "truth")]
     if len(names) > 1:
-        pairs = [(TRUTHS[i % len(TRUTHS)], name) for i, name in enumerate(names)]
-        found = [_entry(colour, f"truth, {name}") for colour, name in pairs]
-    found += ERRORS
-    if split["result"].get("ignored_pixels"):
-        found.append(_entry(UNLABELLED, "grey: not labelled, counts nowhere"))
-    return found
+        colours = [TRUTHS[i % len(TRUTHS)] for i in range(len(names))]
+        truths = [_entry(c, f"truth, {n}") for c, n in zip(colours, names, strict=True)]
+    unlabelled = [_entry(UNLABELLED, "grey: not labelled, counts nowhere")]
+    ignored = split["result"].get("ignored_pixels")
+    return [*truths, *ERRORS, *(unlabelled if ignored else [])]

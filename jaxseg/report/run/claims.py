@@ -1,84 +1,83 @@
-"""Sentences that were tested: each carries its numbers and turns when they turn.
+"""Tested sentences about a run: each carries its numbers and turns when they turn.
 
-A claim is {"answer", "text"}. The answer is yes, no, or unclear (the interval does not
-decide). A claim whose numbers are not in the run is absent, never guessed.
+The answer of a claim is yes, no, or unclear (the interval does not decide). A claim
+whose numbers are not in the run is absent, never guessed.
 """
 
 from collections.abc import Iterator
 
 from jaxseg.report import derived_numbers, text
-from jaxseg.report.read import Run, Split, pick
-from jaxseg.report.run import calibration, run_claims, training_labels
-from jaxseg.report.run.run_claims import Claim
+from jaxseg.report.blocks import Claim
+from jaxseg.report.read import Row, Run, Split, pick
+from jaxseg.report.run import calibration, training_labels
+from jaxseg.report.text import number
+
+GAP = 0.05  # of a score: how far training may be ahead of validation
+SHARE_TOLERANCE = 0.01  # of an epoch: rounding of a share to whole images
+WEIGHT_TOLERANCE = 1e-3  # relative: cards may round what they store
 
 
 def claims(run: Run) -> list[Claim]:
-    """All claims about a run, results first."""
+    """All claims about a run: its results first, then its training and its data."""
     split = derived_numbers.main_split(run)
-    found: list[Claim] = []
-    found += above_baselines(run, split)
-    found += above_prevalence(split)
-    found += calibration.claims(split)
-    found += detection(split)
-    found += operating_point(run, split)
-    found += transfer(run)
-    found += training_labels.claims(run)
-    return found + run_claims.claims(run)
+    return [
+        *above_baselines(run, split),
+        *above_prevalence(split),
+        *calibration.claims(split),
+        *detection(split),
+        *operating_point(run, split),
+        *transfer(run),
+        *training_labels.claims(run),
+        *convergence(run),
+        *overfitting(run),
+        *sampling(run),
+        *weights(run),
+        *integrity(run),
+    ]
 
 
 def verdict(run: Run) -> Claim:
     """The claim to begin with: the metric that the run was chosen by."""
     split = derived_numbers.main_split(run)
     name = derived_numbers.headline(run, split)[0]["name"]
-    found = list(_against_baselines(split, name))
-    if found:
-        return found[0]
     words = "No baseline stands beside the results, so nothing is claimed of them."
-    return {"answer": "unclear", "text": words}
+    nothing = Claim(answer="unclear", text=words)
+    return next(_against_baselines(split, name), nothing)
 
 
 def above_baselines(run: Run, split: Split) -> Iterator[Claim]:
     """Is the whole interval of the model above the best trivial baseline?"""
-    wanted = [r["name"] for r in derived_numbers.headline(run, split)[:1]] + list(
-        derived_numbers.DICE
-    )
-    for name in dict.fromkeys(wanted):
+    chosen_by = derived_numbers.headline(run, split)[:1]
+    names = [*(row["name"] for row in chosen_by), *derived_numbers.DICE]
+    for name in dict.fromkeys(names):
         yield from _against_baselines(split, name)
 
 
 def _against_baselines(split: Split, name: str) -> Iterator[Claim]:
     for row in derived_numbers.metric_rows(split):
-        known = derived_numbers.baselines(split, row)
-        known = {k: v for k, v in known.items() if v is not None}
+        bars = derived_numbers.known_baselines(split, row)
         if row["class"] in derived_numbers.classes(split)[:1]:
             continue  # background, which an empty answer gets right
-        if row["name"] == name and row["value"] is not None and known:
-            best = max(known, key=lambda k: known[k])
-            answer = _above(row["value"], row["low"], known[best])
-            words = _baseline_text(split, row, known[best], best)
-            yield {"answer": answer, "text": words}
+        if row["name"] == name and row["value"] is not None and bars:
+            best = max(bars, key=lambda base: bars[base])
+            yield _against_best(split, row, best, bars[best])
 
 
-def _above(value: float, low: float | None, bar: float) -> str:
-    if value <= bar:
-        return "no"
-    return "yes" if low is not None and low > bar else "unclear"
-
-
-def _baseline_text(split: Split, row: dict, bar: float, best: str) -> str:
+def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
+    answer = derived_numbers.above(row, bar)
     words = {
         "yes": "is above every trivial baseline",
         "no": "is NOT above every trivial baseline",
         "unclear": "is above the trivial baselines, but not by its whole interval,",
-    }[_above(row["value"], row["low"], bar)]
-    kind = _of(split, row)
+    }[answer]
     support = row["support_images"]
     on = "" if support is None else f", {text.plural(support, 'image')} with foreground"
-    return (
-        f"The model {words} on `{row['name']}`{kind} ({split['name']}{on}): "
+    words = (
+        f"The model {words} on `{row['name']}`{_of(split, row)} ({split['name']}{on}): "
         f"{text.interval(row['value'], row['low'], row['high'])} "
-        f"against {text.number(bar)} ({text.label(best)})."
+        f"against {number(bar)} ({text.label(best)})."
     )
+    return Claim(answer=answer, text=words)
 
 
 def above_prevalence(split: Split) -> Iterator[Claim]:
@@ -88,32 +87,29 @@ def above_prevalence(split: Split) -> Iterator[Claim]:
     if precision is None or base is None:
         return
     bound = curve.get("average_precision_error_bound") or 0.0
-    answer = "yes" if precision - bound > base else "no"
-    words = "better" if answer == "yes" else "NOT better"
-    yield {
-        "answer": answer,
-        "text": f"Pixels are ranked {words} than by chance: average precision "
-        f"{text.number(precision)} (± {text.number(bound)}) against a prevalence of "
-        f"{text.number(base)}.",
-    }
+    better = precision - bound > base
+    words = (
+        f"Pixels are ranked {'better' if better else 'NOT better'} than by chance: "
+        f"average precision {number(precision)} (± {number(bound)}) against a "
+        f"prevalence of {number(base)}."
+    )
+    yield Claim(answer="yes" if better else "no", text=words)
 
 
 def detection(split: Split) -> Iterator[Claim]:
     """Which images get a prediction, of those with and without foreground?"""
-    seen = derived_numbers.confusion(split)
-    positive = seen["hit"] + seen["missed"]
-    negative = seen["false_alarm"] + seen["clean"]
+    images = derived_numbers.confusion(split)
+    positive, negative = images["positive"], images["negative"]
     if positive and negative:
-        found, alarms = seen["hit"] / positive, seen["false_alarm"] / negative
-        answer = "yes" if found > alarms else "no"
-        words = "more often" if answer == "yes" else "NOT more often"
-        yield {
-            "answer": answer,
-            "text": f"Something is predicted {words} where there is something: in "
-            f"{seen['hit']} of {positive} positive images "
-            f"({text.number(found, 'percent')}) and in {seen['false_alarm']} of "
-            f"{negative} empty ones ({text.number(alarms, 'percent')}).",
-        }
+        hits, alarms = images["hit"] / positive, images["false_alarm"] / negative
+        words = "more often" if hits > alarms else "NOT more often"
+        words = (
+            f"Something is predicted {words} where there is something: in "
+            f"{images['hit']} of {positive} positive images "
+            f"({number(hits, 'percent')}) and in {images['false_alarm']} of "
+            f"{negative} empty ones ({number(alarms, 'percent')})."
+        )
+        yield Claim(answer="yes" if hits > alarms else "no", text=words)
 
 
 def operating_point(run: Run, split: Split) -> Iterator[Claim]:
@@ -121,23 +117,24 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     point = split["result"].get("operating_point") or {}
     if point.get("threshold") is None:
         return
-    at = f"threshold {text.number(point['threshold'])}"
+    at = f"threshold {number(point['threshold'])}"
     if point.get("min_area"):
         at += f" and minimum area {text.area(point['min_area'])}"
-    at += "".join(f", {name} {text.number(v)}" for name, v in text.rule(point).items())
+    at += "".join(f", {name} {number(v)}" for name, v in text.rule(point).items())
     source = point.get("source_split") or "a split that is not recorded"
     if any("operating point" in why for why in derived_numbers.optimistic(run, split)):
-        said = f"was chosen on the {split['name']} images themselves: optimistic"
-        yield {"answer": "no", "text": f"The operating point ({at}) {said}."}
+        answer = "no"
+        words = f"was chosen on the {split['name']} images themselves: optimistic"
     elif point.get("source_split") is None or point.get("split_hash") is None:
-        said = f"comes from {source}; that these are other images is not shown"
-        yield {"answer": "unclear", "text": f"The operating point ({at}) {said}."}
+        answer = "unclear"
+        words = f"comes from {source}; that these are other images is not shown"
     else:
-        said = f"was chosen on {source} and then applied to {split['name']}"
-        yield {"answer": "yes", "text": f"The operating point ({at}) {said}."}
+        answer = "yes"
+        words = f"was chosen on {source} and then applied to {split['name']}"
+    yield Claim(answer=answer, text=f"The operating point ({at}) {words}.")
 
 
-def _of(split: Split, row: dict) -> str:
+def _of(split: Split, row: Row) -> str:
     """Names the class where there is more than one to mean."""
     if row["class"] == derived_numbers.MEAN:
         return ", mean over classes"
@@ -148,25 +145,121 @@ def transfer(run: Run) -> Iterator[Claim]:
     """Does test stay within what validation promised?"""
     if not {"test", "validation"} <= set(run["splits"]):
         return
-    ours, theirs = run["splits"]["test"], run["splits"]["validation"]
-    there = {(r["name"], r["class"]): r for r in derived_numbers.metric_rows(theirs)}
-    for row in derived_numbers.headline(run, ours):
-        other = there.get((row["name"], row["class"]))
+    test, validation = run["splits"]["test"], run["splits"]["validation"]
+    rows = derived_numbers.metric_rows(validation)
+    promised = {(row["name"], row["class"]): row for row in rows}
+    for row in derived_numbers.headline(run, test):
+        other = promised.get((row["name"], row["class"]))
         if other is None or None in (row["high"], other["low"], other["value"]):
             continue
-        short = row["high"] < other["value"]
-        apart = row["high"] < other["low"]  # the intervals do not even touch
-        answer = "no" if apart else "unclear" if short else "yes"
-        words = {
-            "yes": "agrees with",
-            "no": "falls short of",
-            "unclear": "may fall short of",
-        }[answer]
-        kind = _of(ours, row)
-        yield {
-            "answer": answer,
-            "text": f"Test {words} validation on `{row['name']}`{kind}: "
+        if row["high"] < other["low"]:  # the intervals do not even touch
+            answer, words = "no", "falls short of"
+        elif row["high"] < other["value"]:
+            answer, words = "unclear", "may fall short of"
+        else:
+            answer, words = "yes", "agrees with"
+        words = (
+            f"Test {words} validation on `{row['name']}`{_of(test, row)}: "
             f"{text.interval(row['value'], row['low'], row['high'])} against "
             f"{text.interval(other['value'], other['low'], other['high'])} where the "
-            "choices were made.",
-        }
+            "choices were made."
+        )
+        yield Claim(answer=answer, text=words)
+
+
+def convergence(run: Run) -> Iterator[Claim]:
+    """Was the run long enough for its best epoch to lie before its last tenth?"""
+    name, history = derived_numbers.selection_column(run), run["history"]
+    if name is None or len(history) < 10:
+        return
+    epochs, values = derived_numbers.column(run, name)
+    best = derived_numbers.best_index(name, values)
+    enough = epochs[best] < derived_numbers.last_tenth(history)
+    if enough:
+        words = "The run was long enough: its best epoch lies before its last tenth"
+    else:
+        words = "The run may have been too short: its best epoch lies in its last tenth"
+    words += (
+        f". Best `{name}` {number(values[best])} in epoch "
+        f"{number(epochs[best], 'count')} of {number(history[-1]['epoch'], 'count')}, "
+        f"{number(values[-1])} at the last."
+    )
+    yield Claim(answer="yes" if enough else "no", text=words)
+
+
+def overfitting(run: Run) -> Iterator[Claim]:
+    """Does validation keep up with training, by one metric, in the best epoch?"""
+    name = derived_numbers.selection_column(run)
+    if name is None:
+        return
+    epochs, values = derived_numbers.column(run, name)
+    epoch = epochs[derived_numbers.best_index(name, values)]
+    row = next(r for r in run["history"] if r["epoch"] == epoch)
+    for bare in (name.removeprefix("validation/"), *derived_numbers.DICE):
+        training = row.get(bare, row.get(f"train/{bare}"))
+        validation = row.get(f"validation/{bare}")
+        if "dice" not in bare or None in (training, validation):
+            continue
+        ahead = training - validation > GAP
+        words = (
+            f"Training {'IS' if ahead else 'is not'} ahead of validation by more than "
+            f"{number(GAP)} on `{bare}` in the best epoch: {number(training)} against "
+            f"{number(validation)}."
+        )
+        yield Claim(answer="no" if ahead else "yes", text=words)
+        return
+
+
+def sampling(run: Run) -> Iterator[Claim]:
+    """Was the share of positives that was asked for the share that was fed?"""
+    shares = derived_numbers.shares(run)
+    if shares is None or shares["worst_gap"] is None:
+        return
+    kept = shares["worst_gap"] <= SHARE_TOLERANCE
+    target = number(shares["first"], "percent")
+    if shares["last"] != shares["first"]:
+        target += f" to {number(shares['last'], 'percent')}"
+    words = (
+        f"Sampling {'fed' if kept else 'did NOT feed'} the share of positives it was "
+        f"asked for: target {target}, realised {number(shares['realised'], 'percent')} "
+        f"overall, largest gap of an epoch {number(shares['worst_gap'], 'percent')}."
+    )
+    yield Claim(answer="yes" if kept else "no", text=words)
+
+
+def weights(run: Run) -> Iterator[Claim]:
+    """Do the stored class weights follow from the pixel counts beside them?"""
+    rows = derived_numbers.class_weights(pick(run["info"], "dataset") or {})
+    rows = [row for row in rows if None not in (row["stored"], row["expected"])]
+    if not rows:
+        return
+    gap = max(abs(row["stored"] / row["expected"] - 1) for row in rows)
+    follow = gap <= WEIGHT_TOLERANCE
+    words = (
+        f"The stored class weights {'follow' if follow else 'do NOT follow'} from the "
+        "training pixels as N / (K n): largest relative difference "
+        f"{number(gap, 'plain')}."
+    )
+    yield Claim(answer="yes" if follow else "no", text=words)
+
+
+def integrity(run: Run) -> Iterator[Claim]:
+    """Were steps lost, and are the splits what the data card says they are?"""
+    skipped = run["info"].get("skipped_steps")
+    if skipped:
+        total = number(run["info"].get("total_steps"), "count")
+        words = f"{text.plural(skipped, 'step')} skipped as non-finite, of {total}."
+        yield Claim(answer="no", text=words)
+    elif skipped is not None:
+        yield Claim(answer="yes", text="No step was skipped as non-finite.")
+    card = pick(run["info"], "dataset", "split_hash") or {}
+    for name, split in run["splits"].items():
+        scored, stored = split["result"].get("split_hash"), card.get(name)
+        if scored is None or stored is None:
+            continue
+        words = "is the one" if scored == stored else "is NOT the one"
+        words = (
+            f"The {name} split that was scored {words} of the data card "
+            f"(`{scored[:12]}` against `{stored[:12]}`)."
+        )
+        yield Claim(answer="yes" if scored == stored else "no", text=words)

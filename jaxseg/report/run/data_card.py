@@ -3,12 +3,12 @@
 from typing import Any
 
 from jaxseg.report import derived_numbers, text
+from jaxseg.report.blocks import Block, table
 from jaxseg.report.read import Run, pick
-from jaxseg.report.run.tables import Table, table
 from jaxseg.report.text import number
 
 
-def splits(card: dict[str, Any]) -> Table | None:
+def splits(card: dict[str, Any]) -> Block | None:
     """Images, positives, groups and pixels of every split of the data card."""
     rows = []
     for name, split in (card.get("splits") or {}).items():
@@ -34,28 +34,26 @@ def splits(card: dict[str, Any]) -> Table | None:
     return table(heads, rows, title="Splits as stored") if rows else None
 
 
-def balance(run: Run) -> Table | None:
+def balance(run: Run) -> Block | None:
     """Share of positive training images as stored, asked for, and fed."""
     train = pick(run["info"], "dataset", "splits", "train") or {}
     images, positives = train.get("images"), train.get("positives")
     stored = positives / images if images and positives is not None else None
     rows = [["as stored", number(stored, "percent")]]
-    seen = derived_numbers.shares(run)
-    if seen:
+    shares = derived_numbers.shares(run)
+    if shares:
+        epochs = text.plural(shares["epochs"], "epoch")
         rows += [
-            ["target, first epoch", number(seen["first"], "percent")],
-            ["target, last epoch", number(seen["last"], "percent")],
-            [
-                f"realised over {text.plural(seen['epochs'], 'epoch')}",
-                number(seen["realised"], "percent"),
-            ],
-            ["largest gap of an epoch", number(seen["worst_gap"], "percent")],
+            ["target, first epoch", number(shares["first"], "percent")],
+            ["target, last epoch", number(shares["last"], "percent")],
+            [f"realised over {epochs}", number(shares["realised"], "percent")],
+            ["largest gap of an epoch", number(shares["worst_gap"], "percent")],
         ]
     heads = ["Share of positive training images", "Value"]
     return table(heads, rows, title="Sampling, before and after")
 
 
-def class_weights(card: dict[str, Any]) -> Table | None:
+def class_weights(card: dict[str, Any]) -> Block | None:
     """Class weights beside the training pixels they come from."""
     rows = [
         [

@@ -1,4 +1,4 @@
-"""The plots of a report: training, thresholds, images."""
+"""Draws the plots of a run: training, thresholds, images."""
 
 import math
 from functools import partial
@@ -12,11 +12,11 @@ from jaxseg.report.figures import INK, SERIES, Picture
 from jaxseg.report.read import Run, Split, pick
 
 
-def training(run: Run) -> list[Picture]:
+def training(run: Run) -> list[Picture | None]:
     """Loss, Dice, learning rate, share of positives and throughput over epochs."""
     names = list(run["history"][0])
     train = [n for n in names if n.split("/")[0] not in ("validation", "test")]
-    loss = [n for n in train if n.split("/")[0] in ("loss", "train_loss")]
+    loss = [n for n in train if n.split("/")[0] == "loss"]
     dice = [n for n in train if "dice" in n and n not in loss]
     dice += [n for n in names if n.startswith("validation/dice")]
     share = ["share_target", "share_realised"]
@@ -27,7 +27,7 @@ def training(run: Run) -> list[Picture]:
         ("share", "Share of positive images fed", share),
         ("throughput", "Images per second", ["images_per_second"]),
     ]
-    return [p for p in (_curves(run, *each) for each in wanted) if p is not None]
+    return [_curves(run, *each) for each in wanted]
 
 
 def _curves(run: Run, name: str, title: str, columns: list[str]) -> Picture | None:
@@ -132,34 +132,32 @@ def thresholds(split: Split) -> Picture | None:
     return figures.plot("detailed_metrics", "Pixel metrics by threshold", caption, draw)
 
 
-def images(split: Split) -> list[Picture]:
+def images(split: Split) -> list[Picture | None]:
     """Image-level ROC, PR and scores, and Dice against the size of the truth."""
-    curves, found = derived_numbers.image_curves(split), []
-    if curves is not None:
-        where = f"On {split['name']}; the score of an image is its highest probability."
-        share = np.mean([row["positive"] == 1 for row in split["images"]])
+    curves = derived_numbers.image_curves(split)
+    if curves is None:
+        return [_sizes(split)]
+    where = f"On {split['name']}; the score of an image is its highest probability."
+    share = np.mean([row["positive"] == 1 for row in split["images"]])
 
-        def roc(axes: Axes) -> None:
-            figures.lines(
-                axes,
-                [("", curves["fpr"], curves["recall"])],
-                x="false positive rate",
-                y="recall",
-            )
-            axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
-            figures.unit_square(axes)
+    def roc(axes: Axes) -> None:
+        line = [("", curves["fpr"], curves["recall"])]
+        figures.lines(axes, line, x="false positive rate", y="recall")
+        axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
+        figures.unit_square(axes)
 
-        def pr(axes: Axes) -> None:
-            pairs = [("", curves["recall"], curves["precision"])]
-            figures.lines(axes, pairs, x="recall", y="precision")
-            axes.axhline(share, color=INK, linestyle=":", linewidth=1)
-            figures.unit_square(axes)
+    def pr(axes: Axes) -> None:
+        line = [("", curves["recall"], curves["precision"])]
+        figures.lines(axes, line, x="recall", y="precision")
+        axes.axhline(share, color=INK, linestyle=":", linewidth=1)
+        figures.unit_square(axes)
 
-        found.append(figures.plot("image_roc", "Images: ROC", where, roc))
-        title = "Images: precision and recall"
-        found.append(figures.plot("image_pr", title, where, pr))
-        found.append(_scores(split))
-    return found + [p for p in [_sizes(split)] if p is not None]
+    return [
+        figures.plot("image_roc", "Images: ROC", where, roc),
+        figures.plot("image_pr", "Images: precision and recall", where, pr),
+        _scores(split),
+        _sizes(split),
+    ]
 
 
 def _scores(split: Split) -> Picture:

@@ -3,7 +3,17 @@
 import json
 from typing import Any
 
-from jaxseg.report import derived_numbers, text
+from jaxseg.report import blocks, derived_numbers, text
+from jaxseg.report.blocks import (
+    Block,
+    Card,
+    code,
+    columns,
+    folded,
+    pairs,
+    paragraph,
+    pictures,
+)
 from jaxseg.report.read import Run, pick
 from jaxseg.report.run import (
     calibration,
@@ -16,24 +26,19 @@ from jaxseg.report.run import (
 )
 from jaxseg.report.text import number, plain
 
-Block = dict[str, Any]
-_CONFIG = {
+_CONFIG = {  # blocks of the config that come first, in this order
     "model": "Model",
     "optim": "Training",
-    "train": "Training",
     "loss": "Loss",
-    "losses": "Loss",
     "sampler": "Sampling",
-    "sampling": "Sampling",
     "augment": "Augmentation",
-    "augmentation": "Augmentation",
     "data": "Data",
 }
 
 
-def sections(run: Run, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """[{"id", "title", "blocks"}]; blocks that the run has no numbers for are gone."""
-    found = [
+def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
+    """[{"id", "title", "blocks"}] without blocks that the run has no numbers for."""
+    listed = [
         ("results", "Results", _results(run)),
         ("curves", "Precision and recall", _curves(run)),
         ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
@@ -46,33 +51,13 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ("config", "Configuration", _config(run)),
         ("environment", "Environment", _environment(run)),
     ]
-    kept = [
-        {"id": key, "title": title, "blocks": [b for b in blocks if b is not None]}
-        for key, title, blocks in found
-    ]
-    return [section for section in kept if section["blocks"]]
-
-
-def paragraph(words: str) -> Block:
-    """A block of prose."""
-    return {"kind": "text", "text": words}
-
-
-def pictures(found: list[Any]) -> Block | None:
-    """A grid of those pictures that exist."""
-    found = [p for p in found if p is not None]
-    return {"kind": "pictures", "pictures": found} if found else None
-
-
-def folded(title: str, code: str) -> Block:
-    """Text that is there for who opens it."""
-    return {"kind": "folded", "title": title, "code": code}
+    return blocks.sections(listed)
 
 
 def _results(run: Run) -> list[Block | None]:
-    blocks = [tables.metrics(run, split) for split in run["splits"].values()]
+    metrics = [tables.metrics(run, split) for split in run["splits"].values()]
     policies = tables.policies(derived_numbers.main_split(run))
-    return [*blocks, policies, tables.operating_point(run)]
+    return [*metrics, policies, tables.operating_point(run)]
 
 
 def _curves(run: Run) -> list[Block | None]:
@@ -101,8 +86,8 @@ def _cases(run: Run, examples: list[dict[str, Any]]) -> list[Block | None]:
         f"From {split['name']}. Best, median and worst are by Dice "
         "among images with foreground."
     )
-    legend = {"kind": "legend", "entries": cases.legend(split)}
-    return [paragraph(words), legend, {"kind": "cases", "cases": examples}]
+    legend = blocks.legend(cases.legend(split))
+    return [paragraph(words), legend, blocks.cases(examples)]
 
 
 def _training(run: Run) -> list[Block | None]:
@@ -120,7 +105,7 @@ def _training(run: Run) -> list[Block | None]:
         where = f"epoch {number(best.get('epoch'), 'count')}"
         facts.append(("best checkpoint", f"{where}: {value}"))
     drawn = [plots.progression(run), *plots.training(run)]
-    words = tables.pairs("The run", facts)
+    words = pairs("The run", facts)
     return [words, tables.progression(run), pictures(drawn)]
 
 
@@ -141,8 +126,8 @@ def _data(run: Run) -> list[Block | None]:
     facts.append(("refused files", number(len(refused), "count")))
     listed = "\n".join(f"{r.get('file')}: {r.get('reason')}" for r in refused)
     return [
-        tables.pairs("Data card", facts),
-        folded("Refused files", listed) if refused else None,
+        pairs("Data card", facts),
+        folded("Refused files", [code(listed)]) if refused else None,
         data_card.splits(card),
         data_card.balance(run),
         data_card.class_weights(card),
@@ -150,27 +135,26 @@ def _data(run: Run) -> list[Block | None]:
 
 
 def _config(run: Run) -> list[Block | None]:
-    """Known groups first, then the rest, then the whole of it as JSON."""
+    """Shows the larger blocks first, then the rest, then all of it as JSON."""
     config, grouped = run["config"], {}
     for key in sorted(config, key=lambda k: (list(_CONFIG) + [k]).index(k)):
         nested = isinstance(config[key], dict)
         title = _CONFIG.get(key, key.capitalize()) if nested else "General"
         grouped.setdefault(title, []).extend(text.flat(config[key], key))
     general = grouped.pop("General", [])
-    blocks = [tables.pairs(title, rows) for title, rows in grouped.items()]
     if general:
-        blocks.append(tables.pairs("General", general))
+        grouped["General"] = general
     whole = json.dumps(config, indent=2, ensure_ascii=False)
     return [
-        {"kind": "columns", "tables": blocks},
-        folded("The whole configuration, as given", whole),
+        columns([pairs(title, rows) for title, rows in grouped.items()]),
+        folded("The whole configuration, as given", [code(whole)]),
     ]
 
 
 def _environment(run: Run) -> list[Block | None]:
     info, history = run["info"], run["history"]
-    seconds, seen = info.get("seconds"), info.get("images_seen")
-    speed = seen / seconds if seconds and seen is not None else None
+    seconds, images = info.get("seconds"), info.get("images_seen")
+    speed = images / seconds if seconds and images is not None else None
     waits = [r["data_wait_share"] for r in history if r.get("data_wait_share")]
     facts = [(k, plain(info.get(k))) for k in ("recipe", "status", "git", "platform")]
     facts += [
@@ -185,55 +169,40 @@ def _environment(run: Run) -> list[Block | None]:
     command = info.get("command")
     if isinstance(command, list):
         command = " ".join(str(word) for word in command)
-    versions = [(k, plain(v)) for k, v in (info.get("versions") or {}).items()]
+    parts = [pairs("Run", facts)]
+    if info.get("versions"):
+        parts.append(pairs("Versions", text.flat(info["versions"])))
     return [
-        {
-            "kind": "columns",
-            "tables": [tables.pairs("Run", facts)]
-            + ([tables.pairs("Versions", versions)] if versions else []),
-        },
-        folded("Command", command) if command else None,
+        columns(parts),
+        folded("Command", [code(command)]) if command else None,
     ]
 
 
-def cards(run: Run) -> list[dict[str, str]]:
+def cards(run: Run) -> list[Card]:
     """The few numbers to remember, each with what it stands against."""
     split = derived_numbers.main_split(run)
-    found = []
+    listed: list[Card] = []
     for row in derived_numbers.headline(run, split)[:4]:
-        known = {
-            k: v
-            for k, v in derived_numbers.baselines(split, row).items()
-            if v is not None
-        }
-        against = f"{number(row['support_images'], 'count')} images"
-        if known:
-            best = max(known, key=lambda k: known[k])
-            against += f"; {text.label(best)}: {number(known[best])}"
         many = len(derived_numbers.classes(split)) > 2
         name = f"{row['class']}: {row['name']}" if many else text.label(row["name"])
-        value, low, high = row["value"], row["low"], row["high"]
-        if None not in (value, low, high):
-            against = f"95 %: {number(low)} to {number(high)}. {against}"
-        found.append(
-            {
-                "name": name,
-                "value": text.scored(row) if value is None else number(value),
-                "sub": against,
-            }
-        )
+        value = text.scored(row) if row["value"] is None else number(row["value"])
+        against = f"{number(row['support_images'], 'count')} images"
+        bars = derived_numbers.known_baselines(split, row)
+        if bars:
+            best = max(bars, key=lambda base: bars[base])
+            against += f"; {text.label(best)}: {number(bars[best])}"
+        if row["value"] is not None and text.span(row):
+            against = f"95 %: {text.span(row)}. {against}"
+        listed.append(Card(name, value, against))
     curve = pick(split["result"], "curves", "pixel") or {}
-    if curve.get("average_precision") is not None:
-        sub = f"prevalence: {number(curve.get('prevalence'))}"
-        value = number(curve["average_precision"])
-        found.append({"name": "Average precision", "value": value, "sub": sub})
-    seen = derived_numbers.confusion(split)
-    positive, negative = (
-        seen["hit"] + seen["missed"],
-        seen["false_alarm"] + seen["clean"],
-    )
-    if positive and negative:
-        sub = f"false positives: {seen['false_alarm']} of {negative} empty images"
-        value = f"{seen['hit']} / {positive}"
-        found.append({"name": "Positive images found", "value": value, "sub": sub})
-    return found
+    precision = curve.get("average_precision")
+    if precision is not None:
+        against = f"prevalence: {number(curve.get('prevalence'))}"
+        listed.append(Card("Average precision", number(precision), against))
+    images = derived_numbers.confusion(split)
+    if images["positive"] and images["negative"]:
+        value = f"{images['hit']} / {images['positive']}"
+        against = f"{images['false_alarm']} of {images['negative']} empty images"
+        against = f"false positives: {against}"
+        listed.append(Card("Positive images found", value, against))
+    return listed

@@ -1,45 +1,39 @@
-"""Surfaces and detected objects in a report: tables, and what each row counts."""
+"""Tables of surfaces and of detected objects, and what each of their rows counts."""
 
 from fractions import Fraction
-from typing import Any
 
 from jaxseg.report import text
+from jaxseg.report.blocks import Block, table
 from jaxseg.report.read import Run, Split
-from jaxseg.report.run import tables
+from jaxseg.report.run.tables import scored_cell
 from jaxseg.report.text import number
 
 
-def blocks(run: Run) -> list[dict[str, Any] | None]:
-    """Tables; [] for a run that was scored without a second pass."""
-    splits = list(run["splits"].values())
-    known = [s for s in splits if s["result"].get("surface")]
-    found = [_surface(split) for split in known]
-    if known:
-        policies = {r["name"]: r["policy"] for r in known[0]["result"]["surface"]}
+def blocks(run: Run) -> list[Block | None]:
+    """Tables of borders and of objects; [] for a run that was scored without these."""
+    splits = run["splits"].values()
+    measured = [split for split in splits if split["result"].get("surface")]
+    tables = [_surface(split) for split in measured]
+    if measured:
+        policies = {r["name"]: r["policy"] for r in measured[0]["result"]["surface"]}
         body = [[f"`{name}`", policy] for name, policy in policies.items()]
         title = "What each surface metric counts"
-        found.append(tables.table(["Metric", "Policy"], body, title=title))
-    return [*found, _froc([s for s in splits if s["result"].get("froc")])]
+        tables.append(table(["Metric", "Policy"], body, title=title))
+    return [*tables, _froc([s for s in splits if s["result"].get("froc")])]
 
 
-def _surface(split: Split) -> dict[str, Any]:
-    rows = []
-    for row in split["result"]["surface"]:
-        value = number(row["value"])
-        if row["value"] is None:
-            value = text.scored(row)
-        known = row["low"] is not None and row["high"] is not None
-        ends = f"{number(row['low'])} to {number(row['high'])}" if known else ""
-        rows.append(
-            [
-                (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
-                (value, ends),
-                number(row["median"]),
-                number(row["missed"], "count"),
-                number(row["invented"], "count"),
-                text.plural(row["support_images"], "image"),
-            ]
-        )
+def _surface(split: Split) -> Block:
+    rows = [
+        [
+            (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
+            scored_cell(row),
+            number(row["median"]),
+            number(row["missed"], "count"),
+            number(row["invented"], "count"),
+            text.plural(row["support_images"], "image"),
+        ]
+        for row in split["result"]["surface"]
+    ]
     heads = ["Metric, class", "Model, 95 %", "Median", "Missed", "Invented", "Support"]
     note = (
         "Distances in pixels of the native image, lower is better; everything else is "
@@ -50,35 +44,33 @@ def _surface(split: Split) -> dict[str, Any]:
         "over images, by group."
     )
     title = f"Surfaces on {split['name']}"
-    return tables.table(heads, rows, title=title, note=note)
+    return table(heads, rows, title=title, note=note)
 
 
-def _froc(splits: list[Split]) -> dict[str, Any] | None:
+def _froc(splits: list[Split]) -> Block | None:
     if not splits:
         return None
     first, rows = splits[0]["result"]["froc"], []
+    rates = [str(Fraction(rate)) for rate in first["false_positives_per_image"]]
     for split in splits:
         for row in split["result"]["froc"]["classes"]:
-            rates = first["false_positives_per_image"]
             sensitivity = row["sensitivity"] or [None] * len(rates)
-            known = row["low"] is not None and row["high"] is not None
-            ends = f"{number(row['low'])} to {number(row['high'])}" if known else ""
-            found = f"{number(row['found'], 'count')} found"
-            objects = text.plural(row["support_components"], "object")
             rows.append(
                 [
                     (split["name"], row["class"]),
-                    *(number(value) for value in sensitivity),
-                    (number(row["mean"]), ends),
-                    (objects, found),
+                    *map(number, sensitivity),
+                    (number(row["mean"]), text.span(row)),
+                    (
+                        text.plural(row["support_components"], "object"),
+                        f"{number(row['found'], 'count')} found",
+                    ),
                     (
                         text.plural(row["support_images"], "image"),
                         f"{number(row['false_positives'])} false positives each",
                     ),
                 ]
             )
-    rates = [str(Fraction(rate)) for rate in first["false_positives_per_image"]]
     heads = ["Split, class", *rates, "Mean, 95 %", "Objects", "Support"]
     note = "Columns: false positives per image. " + first["policy"].capitalize() + "."
     title = "Objects found against false positives (FROC)"
-    return tables.table(heads, rows, title=title, note=note)
+    return table(heads, rows, title=title, note=note)

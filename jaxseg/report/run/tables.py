@@ -1,12 +1,12 @@
-"""Tables of a report as plain data; the templates turn them into Markdown and HTML."""
+"""The tables of a report of a run: metrics, curves, operating point, images."""
 
 from typing import Any
 
 from jaxseg.report import derived_numbers, text
+from jaxseg.report.blocks import Block, table
 from jaxseg.report.read import Run, Split, pick
 from jaxseg.report.text import number
 
-Table = dict[str, Any]
 _RULES = {
     "top threshold": "An image stays empty when fewer pixels than the minimum area are "
     "above the top threshold.",
@@ -14,45 +14,20 @@ _RULES = {
 }
 
 
-def table(
-    heads: list[str],
-    rows: list[list[Any]],
-    *,
-    title: str = "",
-    lead: str = "",
-    note: str = "",
-) -> Table:
-    """A table block: title, words before it, cells, words after it.
-
-    The first column is text, all others align as numbers; a cell given as
-    (main, small) has two lines.
-    """
-    pairs = [[c if isinstance(c, tuple) else (c, "") for c in row] for row in rows]
-    cells = [[{"main": main, "sub": sub} for main, sub in row] for row in pairs]
-    return {
-        "kind": "table",
-        "title": title,
-        "lead": lead,
-        "heads": heads,
-        "rows": cells,
-        "note": note,
-    }
-
-
-def metrics(run: Run, split: Split) -> Table:
+def metrics(run: Run, split: Split) -> Block:
     """Every metric with its interval, baselines beside it, and its support."""
     rows = derived_numbers.metric_rows(split)
     names = [b["name"] for b in split["result"].get("baselines") or []]
     body = []
     for row in rows:
-        known = derived_numbers.baselines(split, row)
+        bars = derived_numbers.baselines(split, row)
         support = number(row["support_images"], "count") + " images"
         pixels = number(row["support_pixels"], "count") + " pixels"
         body.append(
             [
                 (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
-                _two_lines(row),
-                *(number(known[name]) for name in names),
+                scored_cell(row),
+                *(number(bars[name]) for name in names),
                 (support, pixels),
             ]
         )
@@ -71,37 +46,37 @@ def metrics(run: Run, split: Split) -> Table:
     return table(columns, body, title=title, lead=_scored_on(split), note=note)
 
 
-def policies(split: Split) -> Table:
+def policies(split: Split) -> Block:
     """What every metric is and does with empty masks, as evaluation wrote it."""
     rows = derived_numbers.metric_rows(split)
-    found = dict.fromkeys((r["name"], r["policy"]) for r in rows)
-    body = [[f"`{name}`", policy] for name, policy in found]
+    policies = dict.fromkeys((row["name"], row["policy"]) for row in rows)
+    body = [[f"`{name}`", policy] for name, policy in policies]
     return table(["Metric", "Policy"], body, title="What each metric counts")
 
 
-def _two_lines(row: dict[str, Any]) -> tuple[str, str]:
-    if None in (row["value"], row["low"], row["high"]):
-        return text.scored(row), ""
-    return number(row["value"]), f"{number(row['low'])} to {number(row['high'])}"
+def scored_cell(row: dict[str, Any]) -> tuple[str, str]:
+    """The value of a metric, and its interval on a second line."""
+    value = text.scored(row) if row["value"] is None else number(row["value"])
+    return value, text.span(row)
 
 
 def _scored_on(split: Split) -> str:
     """How much was scored: images, positives, pixels, checkpoint."""
     result = split["result"]
-    known, positive = result.get("pixels"), result.get("positive_pixels")
+    pixels, positive = result.get("pixels"), result.get("positive_pixels")
     words = text.plural(result["images"], "image")
     if result.get("positive_images") is not None:
         words += f", {number(result['positive_images'], 'count')} with foreground"
-    if known and positive is not None:
-        share = number(positive / known, "percent")
-        words += f"; foreground is {share} of {text.plural(known, 'pixel')}"
+    if pixels and positive is not None:
+        share = number(positive / pixels, "percent")
+        words += f"; foreground is {share} of {text.plural(pixels, 'pixel')}"
     if result.get("ignored_pixels"):
         words += f"; {text.plural(result['ignored_pixels'], 'pixel')} not labelled"
     step = result.get("step")
     return words + (f". Checkpoint of step {number(step, 'count')}." if step else ".")
 
 
-def precision_recall(run: Run) -> Table | None:
+def precision_recall(run: Run) -> Block | None:
     """Average precision, prevalence and best F1 of every split with a pixel curve."""
     splits = [s for s in run["splits"].values() if pick(s["result"], "curves", "pixel")]
     if not splits:
@@ -135,7 +110,7 @@ def precision_recall(run: Run) -> Table | None:
     return table([*heads, "Support"], rows, title="Pixel curves", note=note)
 
 
-def operating_point(run: Run) -> Table | None:
+def operating_point(run: Run) -> Block | None:
     """Threshold and minimum area, what they were chosen for, and on which split."""
     rows = []
     points = [s["result"].get("operating_point") or {} for s in run["splits"].values()]
@@ -159,21 +134,20 @@ def operating_point(run: Run) -> Table | None:
     return table(heads, rows, title="Operating point", note=note) if rows else None
 
 
-def image_level(run: Run) -> Table:
+def image_level(run: Run) -> Block:
     """Images found, missed and wrongly marked at the operating point."""
     rows = []
     for split in run["splits"].values():
-        seen = derived_numbers.confusion(split)
-        positive = seen["hit"] + seen["missed"]
-        negative = seen["false_alarm"] + seen["clean"]
-        found = seen["hit"] / positive if positive else None
-        spared = seen["clean"] / negative if negative else None
+        images = derived_numbers.confusion(split)
+        positive, negative = images["positive"], images["negative"]
+        hits = images["hit"] / positive if positive else None
+        spared = images["clean"] / negative if negative else None
         rows.append(
             [
                 split["name"],
-                (number(found, "percent"), f"{seen['hit']} of {positive}"),
-                (number(spared, "percent"), f"{seen['clean']} of {negative}"),
-                number(seen["false_alarm"], "count"),
+                (number(hits, "percent"), f"{images['hit']} of {positive}"),
+                (number(spared, "percent"), f"{images['clean']} of {negative}"),
+                number(images["false_alarm"], "count"),
                 f"{number(positive + negative, 'count')} images",
             ]
         )
@@ -183,7 +157,7 @@ def image_level(run: Run) -> Table:
     return table(heads, rows, title="Images found and missed", note=note)
 
 
-def image_curves(run: Run) -> Table | None:
+def image_curves(run: Run) -> Block | None:
     """Average precision and ROC-AUC of every score of an image."""
     rows = []
     for split in run["splits"].values():
@@ -200,7 +174,7 @@ def image_curves(run: Run) -> Table | None:
     return table([*heads, "Support"], rows, title=title) if rows else None
 
 
-def false_positives(split: Split, most: int = 8) -> Table | None:
+def false_positives(split: Split, most: int = 8) -> Block | None:
     """The empty images with the largest wrong prediction."""
     rows = [r for r in split["images"] if r["positive"] != 1 and r["predicted_pixels"]]
     rows.sort(key=lambda r: (-r["predicted_pixels"], r["id"]))
@@ -220,7 +194,7 @@ def false_positives(split: Split, most: int = 8) -> Table | None:
     return table(heads, body, title=title, note=note)
 
 
-def progression(run: Run) -> Table | None:
+def progression(run: Run) -> Block | None:
     """Best validation value in each tenth of the run."""
     name = derived_numbers.selection_column(run)
     if name is None:
@@ -237,8 +211,3 @@ def progression(run: Run) -> Table | None:
     ]
     heads = ["Epochs", f"Best `{name}`", "in epoch", "Mean training loss"]
     return table([*heads, "Times validated"], rows, title="Progression")
-
-
-def pairs(title: str, rows: list[tuple[str, str]]) -> Table:
-    """A two-column table of names and values."""
-    return table(["Setting", "Value"], [list(r) for r in rows], title=title)

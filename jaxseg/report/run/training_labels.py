@@ -1,4 +1,4 @@
-"""The labels of a run that was trained on a part of them: table, claim, pictures."""
+"""Shows which labels a run was trained on, where that was a part of all pixels."""
 
 import json
 import pathlib
@@ -9,17 +9,25 @@ from PIL import Image
 
 from jaxseg.errors import DataError
 from jaxseg.report import text
+from jaxseg.report.blocks import (
+    Block,
+    Claim,
+    columns,
+    legend,
+    pairs,
+    paragraph,
+    pictures,
+    table,
+)
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Run, pick
-from jaxseg.report.run import tables
-from jaxseg.report.run.run_claims import Claim
 from jaxseg.report.text import number
 
-_FOLDER = "supervision_examples"  # as jaxseg.label_pictures writes it
+_FOLDER = "supervision_examples"  # as jaxseg.train.label_pictures writes it
 
 
-def blocks(run: Run) -> list[dict[str, Any] | None]:
-    """What training knew; [] for a run on full masks."""
+def blocks(run: Run) -> list[Block | None]:
+    """Amount, balance and pictures of the labels; [] for a run on full masks."""
     budget = run["info"].get("supervision")
     if not budget:
         return []
@@ -30,13 +38,13 @@ def blocks(run: Run) -> list[dict[str, Any] | None]:
         "epoch and the operating point were chosen on those of validation."
     )
     return [
-        {"kind": "text", "text": words},
-        {"kind": "columns", "tables": [_budget(budget), _classes(run, budget)]},
+        paragraph(words),
+        columns([_budget(budget), _classes(run, budget)]),
         *_pictures(run["workdir"] / _FOLDER),
     ]
 
 
-def _budget(budget: dict[str, Any]) -> tables.Table:
+def _budget(budget: dict[str, Any]) -> Block:
     each = budget["per_image"]
     facts = [("kind", budget["options"]["name"])]
     options = {k: v for k, v in budget["options"].items() if k != "name"}
@@ -48,17 +56,17 @@ def _budget(budget: dict[str, Any]) -> tables.Table:
         ("share of all pixels", number(budget["share"], "percent")),
         ("labelled pixels an image", f"{number(each['mean'], 'plain')} ({spread})"),
     ]
-    return tables.pairs("Label budget", facts)
+    return pairs("Label budget", facts)
 
 
-def _classes(run: Run, budget: dict[str, Any]) -> tables.Table:
-    """Per class: asked, labelled, and how that differs from the full masks."""
-    found, short = budget["per_class"], budget["short_images"]
+def _classes(run: Run, budget: dict[str, Any]) -> Block:
+    """What was asked and labelled of each class, beside its share of full masks."""
+    per_class, short = budget["per_class"], budget["short_images"]
     stored = pick(run["info"], "dataset", "splits", "train", "pixels") or []
-    stored = stored if len(stored) == len(found) else [None] * len(found)
-    whole, labelled = sum(filter(None, stored)), sum(found.values())
+    stored = stored if len(stored) == len(per_class) else [None] * len(per_class)
+    whole, labelled = sum(filter(None, stored)), sum(per_class.values())
     rows = []
-    for c, (name, pixels) in enumerate(found.items()):
+    for c, (name, pixels) in enumerate(per_class.items()):
         asked, full = _asked(budget["options"], c), stored[c]
         rows.append(
             [
@@ -76,7 +84,7 @@ def _classes(run: Run, budget: dict[str, Any]) -> tables.Table:
         "Images with too few have fewer pixels of the class than clicks were asked "
         "for: all of them are labelled. Training did not see the full masks."
     )
-    return tables.table(heads, rows, title="Labels by class", note=note)
+    return table(heads, rows, title="Labels by class", note=note)
 
 
 def _asked(options: dict[str, Any], c: int) -> int | None:
@@ -85,22 +93,21 @@ def _asked(options: dict[str, Any], c: int) -> int | None:
     return options["positive" if c else "negative"] * options.get("annotators", 1)
 
 
-def _pictures(folder: pathlib.Path) -> list[dict[str, Any] | None]:
+def _pictures(folder: pathlib.Path) -> list[Block | None]:
     """Training images with their labels marked; [] where a run wrote none."""
     index = folder / "index.json"
     if not index.is_file():
         return []
     try:
-        found = json.loads(index.read_text("utf-8"))
-        shown = [_picture(folder, k, e) for k, e in enumerate(found["examples"])]
-        legend = [
+        listed = json.loads(index.read_text("utf-8"))
+        drawn = [_picture(folder, k, e) for k, e in enumerate(listed["examples"])]
+        entries = [
             {"colour": each["colour"], "words": f"{each['mark']}: {each['class']}"}
-            for each in found["legend"]
+            for each in listed["legend"]
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{index} does not list pictures: {error!r}.") from error
-    legend_block = {"kind": "legend", "entries": legend} if legend else None
-    return [legend_block, {"kind": "pictures", "pictures": shown} if shown else None]
+    return [legend(entries), pictures(drawn)]
 
 
 def _picture(folder: pathlib.Path, k: int, example: dict[str, Any]) -> Picture:
@@ -135,7 +142,7 @@ def claims(run: Run) -> Iterator[Claim]:
     if lacking:
         words = "NOT every training image has as many pixels of a class as clicks were "
         words += f"asked for: fewer of {', '.join(lacking)}. All it has are labelled."
-        yield {"answer": "no", "text": words}
+        yield Claim(answer="no", text=words)
     else:
         words = "Every training image has as many labelled pixels of each class as "
-        yield {"answer": "yes", "text": f"{words}clicks were asked for."}
+        yield Claim(answer="yes", text=f"{words}clicks were asked for.")

@@ -7,12 +7,12 @@ import shutil
 import jinja2
 import pytest
 from support import fake_run
-from test_build import _Page
+from support.html_page import Page
 
 from jaxseg.report import __main__ as door
+from jaxseg.report import page
 from jaxseg.report.comparison import build, group_runs
 from jaxseg.report.read import read
-from jaxseg.report.run import build as run_build
 
 METRIC = "dice_positives"  # what selects a synthetic run
 
@@ -52,29 +52,29 @@ def built(runs, tmp_path_factory):
     return output
 
 
-def _page(runs, *names, metric=None, output=None):
+def _content(runs, *names, metric=None, output=None):
     units = group_runs.units([runs / name for name in names])
-    return build.page(units, metric=metric, output=output or runs / "nowhere")
+    return build.content(units, metric=metric, output=output or runs / "nowhere")
 
 
-def _table(page, section, at=0):
-    blocks = next(s for s in page["sections"] if s["id"] == section)["blocks"]
+def _table(content, section, at=0):
+    blocks = next(s for s in content["sections"] if s["id"] == section)["blocks"]
     table = [b for b in blocks if b["kind"] == "table"][at]
     return [[cell["main"] for cell in row] for row in table["rows"]]
 
 
 def test_the_pages_are_whole_and_need_nothing_else(built):
     source = (built / "report.html").read_text()
-    page = _Page(source)
-    own = [link for link in page.links if link.endswith(".html")]
+    html = Page(source)
+    own = [link for link in html.links if link.endswith(".html")]
     assert own == []  # no run was reported, so there is nothing to link to
-    assert all(link[0] == "#" and link[1:] in page.ids for link in page.links)
-    assert len(page.ids) == len(set(page.ids))
+    assert all(link[0] == "#" and link[1:] in html.ids for link in html.links)
+    assert len(html.ids) == len(set(html.ids))
     outside = set(re.findall(r"https?://[^\s\"')]+", source))
     assert outside <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert 'name="viewport"' in source and "prefers-color-scheme: dark" in source
-    folded = [t for t in page.text if t.lstrip().startswith("{")]  # JSON says null
-    words = " ".join(t for t in page.text if t not in folded)
+    folded = [t for t in html.text if t.lstrip().startswith("{")]  # JSON says null
+    words = " ".join(t for t in html.text if t not in folded)
     assert not re.findall(r"\b(?:None|nan|NaN|null|inf|Undefined)\b", words)
     assert not re.search(r"\+\s*[-−]\d", words)
 
@@ -106,23 +106,23 @@ def test_two_builds_are_equal_in_every_byte(runs, built, tmp_path, capsys):
 
 
 def test_seeds_stand_as_one_row_with_their_members_beneath(runs, undrawn):
-    page = _page(runs, "good1", "poor", "good0", "good2")
-    rows = _table(page, "summary")
+    content = _content(runs, "good1", "poor", "good0", "good2")
+    rows = _table(content, "summary")
     assert [row[:2] for row in rows] == [["good, 3 seeds", "1"], ["poor", "2"]]
     values = [_value(runs / f"good{i}") for i in range(3)]
     assert rows[0][2] == f"{sum(values) / 3:.4f}"
-    summary = page["sections"][0]["blocks"]
-    members = next(b for b in summary if b["kind"] == "details")["blocks"][0]
+    summary = content["sections"][0]["blocks"]
+    members = next(b for b in summary if b["kind"] == "folded")["blocks"][0]
     names = [row[0]["main"] for row in members["rows"]]
     assert names == ["good0", "good1", "good2"]
     assert [row[1]["main"] for row in members["rows"]] == [f"{v:.4f}" for v in values]
 
 
 def test_better_is_said_where_the_test_decides_it(runs, undrawn):
-    page = _page(runs, "poor", "good0")
-    assert page["verdict"]["answer"] == "yes"
-    assert page["verdict"]["text"].startswith("`good0` is better than the other run")
-    (row,) = _table(page, "tests")
+    content = _content(runs, "poor", "good0")
+    assert content["verdict"]["answer"] == "yes"
+    assert content["verdict"]["text"].startswith("`good0` is better than the other run")
+    (row,) = _table(content, "tests")
     ours, theirs = (_value(runs / name) for name in ("good0", "poor"))
     assert row[0] == "good0 − poor" and row[1] == f"{ours - theirs:+.4f}"
     assert row[-1] == "yes" and float(row[3]) < 0.05
@@ -134,36 +134,37 @@ def _value(root, metric=METRIC):
 
 
 def test_a_small_lead_is_not_called_better(runs, undrawn):
-    seeds = _page(runs, "good0", "good1")["verdict"]["text"]
+    seeds = _content(runs, "good0", "good1")["verdict"]["text"]
     assert seeds.startswith("One configuration, 2 seeds")
-    page = _page(runs, "late", "good1")
-    text = page["verdict"]["text"]
-    assert page["verdict"]["answer"] == "unclear" and "NOT decided" in text
+    content = _content(runs, "late", "good1")
+    text = content["verdict"]["text"]
+    assert content["verdict"]["answer"] == "unclear" and "NOT decided" in text
     assert " 0 of 1 other " in text and "Holm p = " in text
-    rows = {row[0]: row for row in _table(page, "extremes")}
+    rows = {row[0]: row for row in _table(content, "extremes")}
     assert rows[f"`{METRIC}`"][-1] == "n.s."
 
 
 def test_ties_are_labelled(runs, undrawn):
-    page = _page(runs, "poor", "alike")
-    assert "tie for the best" in page["verdict"]["text"]
-    rows = _table(page, "extremes")
+    content = _content(runs, "poor", "alike")
+    assert "tie for the best" in content["verdict"]["text"]
+    rows = _table(content, "extremes")
     assert all(row[3] == row[5] == "tie" for row in rows)
-    assert _table(page, "tests")[0][1] == "0" and _table(page, "tests")[0][-1] == "tie"
+    (row,) = _table(content, "tests")
+    assert row[1] == "0" and row[-1] == "tie"
 
 
 def test_runs_on_other_images_are_marked_and_never_tested(runs, undrawn):
-    page = _page(runs, "alien", "poor", "good0")
-    rows = _table(page, "summary")
+    content = _content(runs, "alien", "poor", "good0")
+    rows = _table(content, "summary")
     assert [row[:2] for row in rows] == [["good0", "1"], ["poor", "2"], ["alien", ""]]
-    note = page["sections"][0]["blocks"][0]["rows"][2][0]["sub"]
+    note = content["sections"][0]["blocks"][0]["rows"][2][0]["sub"]
     assert note.startswith("other images (test `elsewhere-te")
-    assert [row[0] for row in _table(page, "tests")] == ["good0 − poor"]
-    assert "alien" not in json.dumps(_table(page, "extremes"))
-    assert "never tested against each other" in json.dumps(page["claims"])
-    page = _page(runs, "alien", "good0")
-    assert "none is called better" in page["verdict"]["text"]
-    assert "Nothing was tested" in run_build.render("compare.md.j2", page)
+    assert [row[0] for row in _table(content, "tests")] == ["good0 − poor"]
+    assert "alien" not in json.dumps(_table(content, "extremes"))
+    assert "never tested against each other" in json.dumps(content["claims"])
+    content = _content(runs, "alien", "good0")
+    assert "none is called better" in content["verdict"]["text"]
+    assert "Nothing was tested" in page.render(content, "md")
 
 
 def test_an_unfinished_run_is_named_and_left_out(runs, built):
@@ -183,34 +184,34 @@ def test_absent_classes_and_metrics_read_n_a(runs, tmp_path, undrawn):
 
     _edit(root / "eval/test.json", clear)
     units = group_runs.units([runs / "good0", root])
-    page = build.page(units, output=tmp_path, metric=METRIC)
-    assert [row[2] for row in _table(page, "summary")][1] == "n/a (support 0)"
-    assert run_build.render("compare.md.j2", page)
+    content = build.content(units, output=tmp_path, metric=METRIC)
+    assert [row[2] for row in _table(content, "summary")][1] == "n/a (support 0)"
+    assert page.render(content, "md")
 
 
 def test_several_classes_say_what_is_tested(several, tmp_path, undrawn):
     other = fake_run.make(tmp_path / "other", classes=4, epochs=1, noise=3.0)
-    page = build.page(group_runs.units([several, other]), output=tmp_path)
-    words = run_build.render("compare.md.j2", page)
+    content = build.content(group_runs.units([several, other]), output=tmp_path)
+    words = page.render(content, "md")
     assert "summed over its foreground classes" in words
-    tested = {row[0]: row[5] for row in _table(page, "extremes")}
+    tested = {row[0]: row[5] for row in _table(content, "extremes")}
     assert tested["`specificity_pooled`"] == "not tested"
     assert tested[f"`{METRIC}`"] in ("yes", "n.s.")
 
 
-@pytest.mark.parametrize("template", ["compare.html.j2", "compare.md.j2"])
-def test_an_unfilled_placeholder_is_an_error(runs, undrawn, template):
-    context = _page(runs, "good0", "poor")
-    for key in context:
-        lacking = {k: v for k, v in context.items() if k != key}
+@pytest.mark.parametrize("form", ["html", "md"])
+def test_an_unfilled_placeholder_is_an_error(runs, undrawn, form):
+    content = _content(runs, "good0", "poor")
+    for key in set(content) - ({"generator"} if form == "md" else set()):
+        lacking = {k: v for k, v in content.items() if k != key}
         with pytest.raises(jinja2.UndefinedError):
-            run_build.render(template, lacking)
+            page.render(lacking, form)
 
 
 def test_a_run_with_a_report_is_linked_by_a_relative_path(binary, runs, undrawn):
     output = binary.parent / "both"
-    context = build.page(group_runs.units([binary, runs / "poor"]), output=output)
-    links = _Page(run_build.render("compare.html.j2", context)).links
+    context = build.content(group_runs.units([binary, runs / "poor"]), output=output)
+    links = Page(page.render(context, "html")).links
     (link,) = [link for link in links if not link.startswith("#")]
     assert (output / link).resolve() == (binary / "report.html").resolve()
 
@@ -233,7 +234,7 @@ def test_a_foreign_picture_among_the_figures_stops_it(built, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "given, said, code",
+    "words, message, code",
     [
         (["good0", "good0"], "is given twice", 2),
         (["good0", "late"], "`late` is left out", 2),
@@ -241,9 +242,9 @@ def test_a_foreign_picture_among_the_figures_stops_it(built, tmp_path, capsys):
         (["good0", "poor", "--metric=dise"], "no run was scored by 'dise'", 2),
     ],
 )
-def test_wrong_calls_say_what_is_wrong(runs, tmp_path, capsys, given, said, code):
-    paths = [g if g.startswith("-") else str(runs / g) for g in given]
+def test_wrong_calls_say_what_is_wrong(runs, tmp_path, capsys, words, message, code):
+    paths = [g if g.startswith("-") else str(runs / g) for g in words]
     assert door.main(["report", *paths, f"--output={tmp_path / 'new'}"]) == code
-    assert said in capsys.readouterr().err and not (tmp_path / "new").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "new").exists()
     assert door.main(["report", *paths[:2]]) == 2
     assert "no --output" in capsys.readouterr().err

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from jaxseg.errors import ConfigError
-from jaxseg.report.comparison import config_differences, group_runs, scores, wording
-from jaxseg.report.comparison import paired_tests as pairs
+from jaxseg.report import text
+from jaxseg.report.comparison import (
+    config_differences,
+    group_runs,
+    paired_tests,
+    scores,
+    wording,
+)
 
 # figures printed in a report on nine click budgets; the metrics of a row are of one run
 METRICS = ("best Dice", "final Dice", "IoU", "accuracy", "sensitivity", "specificity")
@@ -35,9 +41,9 @@ ENDS = {
 @pytest.mark.parametrize("metric", METRICS)
 def test_each_metric_has_its_own_best_and_worst(metric):
     values = {name: row[METRICS.index(metric)] for name, row in NINE.items()}
-    found = scores.extremes(values, more=True)
-    gap = wording.signed(found["difference"])
-    assert (*found["best"], *found["worst"], gap) == ENDS[metric]
+    ends = scores.extremes(values, more=True)
+    gap = wording.signed(ends["difference"])
+    assert (*ends["best"], *ends["worst"], gap) == ENDS[metric]
     turned = scores.extremes(values, more=False)  # were lower better
     gap = wording.signed(turned["difference"])
     best, worst, shown = ENDS[metric]
@@ -63,10 +69,10 @@ def test_differences_have_one_sign():
 
 
 def test_ties_and_absent_values():
-    found = scores.extremes({"a": 0.5, "b": None, "c": 0.5, "d": 0.4}, more=True)
-    assert (found["best"], found["worst"]) == (["a", "c"], ["d"])
-    found = scores.extremes({"a": 0.5, "b": 0.5}, more=True)
-    assert found["difference"] == 0 and found["best"] == found["worst"] == ["a", "b"]
+    ends = scores.extremes({"a": 0.5, "b": None, "c": 0.5, "d": 0.4}, more=True)
+    assert (ends["best"], ends["worst"]) == (["a", "c"], ["d"])
+    ends = scores.extremes({"a": 0.5, "b": 0.5}, more=True)
+    assert ends["difference"] == 0 and ends["best"] == ends["worst"] == ["a", "b"]
     assert scores.extremes({"a": 0.5, "b": None}, more=True) is None
 
 
@@ -118,14 +124,15 @@ def test_pairs_turn_and_seeds_have_a_say():
     steady = [np.array([0.79, 0.8, 0.81]), np.array([0.69, 0.7, 0.71])]
     shaky = [np.array([0.5, 0.9, 1.0]), np.array([0.5, 0.6, 1.0])]
     names = ["a", "b"]
-    family = pairs._family(names, "dice_pooled", steady, again, 50)
-    test, back = (pairs.between({"m": family}, "m", *n) for n in (names, names[::-1]))
+    family = paired_tests._family(names, "dice_pooled", steady, again, 50)
+    test = paired_tests.between({"m": family}, "m", *names)
+    back = paired_tests.between({"m": family}, "m", *names[::-1])
     assert test["answer"] == "yes" and back["answer"] == "no"
     assert back["value"] == -test["value"] and back["low"] == -test["high"]
-    assert test["seeds"] < 0.05 and pairs.between({}, "m", "a", "b") is None
-    family = pairs._family(names, "loss", steady, again, 50)  # lower is better
+    assert test["seeds"] < 0.05 and paired_tests.between({}, "m", "a", "b") is None
+    family = paired_tests._family(names, "loss", steady, again, 50)  # lower is better
     assert family["a", "b"]["answer"] == "no"
-    family = pairs._family(names, "dice_pooled", shaky, again, 50)
+    family = paired_tests._family(names, "dice_pooled", shaky, again, 50)
     assert family["a", "b"]["adjusted"] < 0.05 < family["a", "b"]["seeds"]
     assert family["a", "b"]["answer"] == "unclear"
 
@@ -133,14 +140,14 @@ def test_pairs_turn_and_seeds_have_a_say():
 def test_pairs_of_one_metric_are_corrected_together():
     again = [np.full(99, value) for value in (0.9, 0.8, 0.7)]
     values = [np.array([value]) for value in (0.9, 0.8, 0.7)]
-    family = pairs._family(["a", "b", "c"], "dice_pooled", values, again, 50)
+    family = paired_tests._family(["a", "b", "c"], "dice_pooled", values, again, 50)
     assert [test["p"] for test in family.values()] == [0.02] * 3
     assert [test["adjusted"] for test in family.values()] == [0.06] * 3
     assert {test["answer"] for test in family.values()} == {"unclear"}
 
 
-def _run(config, known="h"):
-    result = {"metrics": [], "split_hash": known}
+def _run(config, digest="h"):
+    result = {"metrics": [], "split_hash": digest}
     return {"config": config, "splits": {"test": {"name": "test", "result": result}}}
 
 
@@ -174,9 +181,7 @@ def test_labels_are_the_shortest_ends_that_differ():
 
 def test_only_what_differs_is_in_a_diff_the_telling_first():
     tables = [
-        config_differences.flat(
-            {"model": {"name": m, m: {"depth": 4}}, "optim": {"lr": lr}}
-        )
+        text.dotted({"model": {"name": m, m: {"depth": 4}}, "optim": {"lr": lr}})
         for m, lr in (("unet", 0.1), ("unet", 0.2), ("swin", 0.2))
     ]
     odd = config_differences.differing(tables)

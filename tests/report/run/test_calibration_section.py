@@ -8,6 +8,7 @@ import pytest
 from support import scored
 
 from jaxseg.evaluation import count, temperature
+from jaxseg.report import page
 from jaxseg.report.run import build, calibration
 
 
@@ -19,13 +20,13 @@ def tally():
 
 @pytest.fixture
 def block(tally):
-    found = temperature.fit(tally, scored.VALIDATION)
-    return temperature.assemble(tally, found, scored.TEST)
+    fitted = temperature.fit(tally, scored.VALIDATION)
+    return temperature.assemble(tally, fitted, scored.TEST)
 
 
 def _pages(run):
-    context = build.page(run)
-    return [build.render(f"report.{kind}.j2", context) for kind in ("md", "html")]
+    content = build.content(run)
+    return [page.render(content, form) for form in ("md", "html")]
 
 
 def _split(run, block, name="test"):
@@ -34,18 +35,18 @@ def _split(run, block, name="test"):
 
 
 def test_it_is_shown_only_where_it_was_scored(run, undrawn, block):
-    for page in _pages(run):
-        assert "reliability" not in page and "Temperature" not in page
+    for text in _pages(run):
+        assert "reliability" not in text and "Temperature" not in text
     _split(run, block)
-    markdown, page = _pages(run)
-    assert "## Calibration" in markdown and 'href="#calibration"' in page
+    markdown, html = _pages(run)
+    assert "## Calibration" in markdown and 'href="#calibration"' in html
     assert markdown.count("](figures/reliability.png)") == 1
     assert "](figures/image_reliability.png)" in markdown
     pixel, after = block["pixel"], block["after_temperature"]["pixel"]
-    for found in (pixel, after):
+    for level in (pixel, after):
         for name in ("ece", "brier", "nll"):
-            bound = f"{found[f'{name}_error_bound']:.2g}"
-            assert f"| {found[name]:.4g} (± {bound}) |" in markdown, name
+            bound = f"{level[f'{name}_error_bound']:.2g}"
+            assert f"| {level[name]:.4g} (± {bound}) |" in markdown, name
     assert f"{pixel['support']:,} pixels" in markdown
     assert "15 rows of equal width" in markdown
     assert "| test | " in markdown and "(optimistic) | " not in markdown
@@ -61,8 +62,8 @@ def test_what_a_run_does_not_have_is_not_guessed(run, undrawn, tally, lacking):
         if lacking == "everything":
             split[0]["mask"][:] = 255
         empty = count.count_split(predictions, split, to_native=scored.keep)
-        found = temperature.fit(empty, scored.VALIDATION)
-        block = temperature.assemble(empty, found, scored.TEST)
+        fitted = temperature.fit(empty, scored.VALIDATION)
+        block = temperature.assemble(empty, fitted, scored.TEST)
     _split(run, block)
     markdown, _ = _pages(run)
     section = re.search(r"## Calibration.*?(?=\n## )", markdown, re.DOTALL)
@@ -97,8 +98,8 @@ def test_claims_turn_when_their_numbers_turn(run, block):
 
 
 def test_on_the_images_it_was_fitted_on_nothing_is_proven(run, undrawn, tally):
-    found = temperature.fit(tally, scored.VALIDATION)
-    itself = temperature.assemble(tally, found, scored.VALIDATION)
+    fitted = temperature.fit(tally, scored.VALIDATION)
+    itself = temperature.assemble(tally, fitted, scored.VALIDATION)
     split = _split(run, itself, "validation")
     assert list(calibration.claims(split))[1]["answer"] == "unclear"
     assert "| validation (optimistic) |" in _pages(run)[0]

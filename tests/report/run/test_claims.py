@@ -2,12 +2,12 @@
 
 import pytest
 
-from jaxseg.report import derived_numbers
-from jaxseg.report.run import build, claims, run_claims
+from jaxseg.report import derived_numbers, page
+from jaxseg.report.run import build, claims
 
 
-def _one(found):
-    (claim,) = list(found)
+def _one(claims):
+    (claim,) = claims
     return claim
 
 
@@ -34,8 +34,7 @@ def test_the_verdict_turns_with_the_numbers(run, undrawn, value, low, answer, wo
     assert claim["answer"] == answer and words in claim["text"]
     assert f"{value:.3f} [{low:.3f}, 0.770]" in claim["text"]
     assert "against 0.080 (best grey threshold)" in claim["text"]
-    page = build.page(run)
-    assert claim["text"] in build.render("report.md.j2", page)
+    assert claim["text"] in page.render(build.content(run), "md")
 
 
 def test_without_baselines_nothing_is_claimed(run):
@@ -56,10 +55,10 @@ def test_average_precision_must_pass_prevalence_by_more_than_its_error(run):
 
 def test_detection_counts_images(run):
     split = run["splits"]["test"]
-    seen = derived_numbers.confusion(split)
+    images = derived_numbers.confusion(split)
     claim = _one(claims.detection(split))
     assert claim["answer"] == "yes"
-    assert f"in {seen['hit']} of {seen['hit'] + seen['missed']}" in claim["text"]
+    assert f"in {images['hit']} of {images['hit'] + images['missed']}" in claim["text"]
     for row in split["images"]:
         row["predicted_pixels"] = 1.0
     assert _one(claims.detection(split))["answer"] == "no"
@@ -71,7 +70,7 @@ def test_an_operating_point_from_the_same_images_is_optimistic(run, undrawn):
     point = split["result"]["operating_point"]
     point["split_hash"] = split["result"]["split_hash"]
     assert _one(claims.operating_point(run, split))["answer"] == "no"
-    assert "**Test (optimistic)**" in build.render("report.md.j2", build.page(run))
+    assert "**Test (optimistic)**" in page.render(build.content(run), "md")
     point["split_hash"] = None
     assert _one(claims.operating_point(run, split))["answer"] == "unclear"
 
@@ -91,32 +90,32 @@ def test_convergence_and_overfitting_follow_the_history(run):
         row["validation/dice_positives"] = 0.5
         row["dice_positives"] = 0.52
     rows[4]["validation/dice_positives"] = 0.6
-    assert _one(run_claims.convergence(run))["answer"] == "yes"
-    assert _one(run_claims.overfitting(run))["answer"] == "yes"
+    assert _one(claims.convergence(run))["answer"] == "yes"
+    assert _one(claims.overfitting(run))["answer"] == "yes"
     rows[4]["dice_positives"] = 0.7
-    assert "IS ahead" in _one(run_claims.overfitting(run))["text"]
+    assert "IS ahead" in _one(claims.overfitting(run))["text"]
     rows[-1]["validation/dice_positives"] = 0.61
-    claim = _one(run_claims.convergence(run))
+    claim = _one(claims.convergence(run))
     assert claim["answer"] == "no" and "0.610 in epoch 24 of 24" in claim["text"]
 
 
 def test_sampling_fails_when_one_epoch_is_off(run):
-    assert _one(run_claims.sampling(run))["answer"] == "yes"
+    assert _one(claims.sampling(run))["answer"] == "yes"
     run["history"][3]["share_realised"] += 0.05
-    claim = _one(run_claims.sampling(run))
+    claim = _one(claims.sampling(run))
     assert claim["answer"] == "no" and "did NOT" in claim["text"]
 
 
 def test_weights_fail_when_pixels_change(run):
-    assert _one(run_claims.weights(run))["answer"] == "yes"
+    assert _one(claims.weights(run))["answer"] == "yes"
     run["info"]["dataset"]["splits"]["train"]["pixels"][1] *= 2
-    assert _one(run_claims.weights(run))["answer"] == "no"
+    assert _one(claims.weights(run))["answer"] == "no"
 
 
 def test_integrity_sees_lost_steps_and_other_splits(run):
-    assert {c["answer"] for c in run_claims.integrity(run)} == {"yes"}
+    assert {c["answer"] for c in claims.integrity(run)} == {"yes"}
     run["info"]["skipped_steps"] = 3
     run["info"]["dataset"]["split_hash"]["test"] = "another"
-    found = [c["text"] for c in run_claims.integrity(run) if c["answer"] == "no"]
-    assert any("3 steps" in words for words in found)
-    assert any("is NOT the one" in words for words in found)
+    failed = [c["text"] for c in claims.integrity(run) if c["answer"] == "no"]
+    assert any("3 steps" in words for words in failed)
+    assert any("is NOT the one" in words for words in failed)

@@ -1,6 +1,5 @@
 """The written report: whole, self-contained, honest about what it lacks."""
 
-import html.parser
 import json
 import re
 import shutil
@@ -9,53 +8,17 @@ import sys
 
 import jinja2
 import pytest
+from support.html_page import Page
 
 from jaxseg.report import __main__ as door
+from jaxseg.report import page
 from jaxseg.report.read import read
 from jaxseg.report.run import build
 
-_VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class _Page(html.parser.HTMLParser):
-    """Fails on a tag that is not closed in order; keeps text, tables and links."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.open, self.text, self.rows, self.links, self.ids = [], [], [], [], []
-        self.feed(source)
-        self.close()
-        assert self.open == [], f"never closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self._attributes(attrs)
-        if tag not in _VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append("")
-
-    def handle_startendtag(self, tag, attrs):
-        self._attributes(attrs)
-
-    def _attributes(self, attrs):
-        found = dict(attrs)
-        keys = ("src", "href", "xlink:href")
-        self.links += [found[k] for k in keys if k in found]
-        self.ids += [found["id"]] if "id" in found else []
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.text.append(data)
-            if "tr" in self.open:
-                self.rows[-1] += data + " "
-
 
 def _assert_says_nothing_undefined(words):
-    found = re.findall(r".{0,30}\b(?:None|nan|NaN|null|inf|Undefined)\b.{0,30}", words)
-    assert not found, found
+    words = re.findall(r".{0,30}\b(?:None|nan|NaN|null|inf|Undefined)\b.{0,30}", words)
+    assert not words, words
 
 
 @pytest.fixture(params=["binary", "several"])
@@ -65,11 +28,11 @@ def built(request):
 
 def test_html_is_balanced_and_needs_nothing_else(built):
     source = (built / "report.html").read_text()
-    page = _Page(source)
-    for link in page.links:
-        inside = link.startswith("#") and link[1:] in page.ids
+    html = Page(source)
+    for link in html.links:
+        inside = link.startswith("#") and link[1:] in html.ids
         assert link.startswith("data:image/png;base64,") or inside, link[:80]
-    assert len(page.ids) == len(set(page.ids))
+    assert len(html.ids) == len(set(html.ids))
     outside = re.findall(r"https?://[^\s\"')]+", source)
     assert set(outside) <= {
         "http://www.w3.org/2000/svg",
@@ -97,10 +60,10 @@ def test_markdown_tables_have_one_width_each(built):
 
 
 def test_nothing_undefined_is_printed(built):
-    page = _Page((built / "report.html").read_text())
-    folded = [t for t in page.text if t.lstrip().startswith("{")]  # JSON says null
+    html = Page((built / "report.html").read_text())
+    folded = [t for t in html.text if t.lstrip().startswith("{")]  # JSON says null
     assert len(folded) == 1
-    _assert_says_nothing_undefined(" ".join(t for t in page.text if t not in folded))
+    _assert_says_nothing_undefined(" ".join(t for t in html.text if t not in folded))
     words = re.sub(
         r"````text\n\{.*?````", "", (built / "report.md").read_text(), flags=16
     )
@@ -108,7 +71,7 @@ def test_nothing_undefined_is_printed(built):
 
 
 def test_every_metric_row_shows_policy_interval_and_support(built):
-    rows = _Page((built / "report.html").read_text()).rows
+    rows = Page((built / "report.html").read_text()).rows
     for name, split in read(built)["splits"].items():
         for metric in split["result"]["metrics"]:
             assert f"{metric['name']} {metric['policy']} " in rows
@@ -125,7 +88,7 @@ def test_every_metric_row_shows_policy_interval_and_support(built):
 
 
 def test_baselines_stand_beside_the_model(binary):
-    rows = _Page((binary / "report.html").read_text()).rows
+    rows = Page((binary / "report.html").read_text()).rows
     result = json.loads((binary / "eval/test.json").read_text())
     row = next(r for r in rows if " dice_kaggle " in r)
     assert "all empty all foreground best grey threshold" in " ".join(rows)
@@ -151,9 +114,9 @@ def test_a_run_that_lacks_all_that_is_optional_still_reports(binary, tmp_path):
     (root / "config.json").write_text('{"model": null}')
     (root / "history.csv").write_text("epoch,loss\n1,\n2,nan\n")
     build.build(root)
-    page = _Page((root / "report.html").read_text())
-    _assert_says_nothing_undefined(" ".join(page.text).replace('"model": null', ""))
-    assert "n/a (support 0)" in " ".join(page.text)
+    html = Page((root / "report.html").read_text())
+    _assert_says_nothing_undefined(" ".join(html.text).replace('"model": null', ""))
+    assert "n/a (support 0)" in " ".join(html.text)
     assert "nothing is claimed" in (root / "report.md").read_text()
 
 
@@ -170,21 +133,21 @@ def test_two_builds_are_equal_in_every_byte(binary, tmp_path, capsys):
     assert [p for p in sorted(ours) if (binary / p).read_bytes() != ours[p]] == []
 
 
-@pytest.mark.parametrize("template", ["report.html.j2", "report.md.j2"])
-def test_an_unfilled_placeholder_is_an_error(run, undrawn, template):
-    context = build.page(run)
-    assert build.render(template, context)
-    for key in context:
-        lacking = {k: v for k, v in context.items() if k != key}
+@pytest.mark.parametrize("form", ["html", "md"])
+def test_an_unfilled_placeholder_is_an_error(run, undrawn, form):
+    content = build.content(run)
+    assert page.render(content, form)
+    for key in set(content) - ({"generator"} if form == "md" else set()):
+        lacking = {k: v for k, v in content.items() if k != key}
         with pytest.raises(jinja2.UndefinedError):
-            build.render(template, lacking)
+            page.render(lacking, form)
     with pytest.raises(jinja2.UndefinedError, match="filled with nothing"):
-        build.render(template, context | {"title": None})
+        page.render(content | {"title": None}, form)
 
 
 def test_names_from_outside_cannot_open_a_tag(run, undrawn):
     run["info"]["name"] = "<script>alert(1)</script>"
-    assert "<script" not in build.render("report.html.j2", build.page(run))
+    assert "<script" not in page.render(build.content(run), "html")
 
 
 def test_the_door_says_what_is_wrong_without_jax(tmp_path):

@@ -11,7 +11,7 @@ from jaxseg.report.text import number
 
 
 @pytest.fixture(scope="module")
-def found():
+def measures():
     """What evaluation writes of a small split."""
     split, predictions = scored.make(10)
     point = {"threshold": 0.7, "min_area": 0.0}
@@ -24,18 +24,18 @@ def _titles(run):
     return [section["title"] for section in sections.sections(run, [])]
 
 
-def test_it_stands_only_where_the_run_has_it(run, undrawn, found):
+def test_it_stands_only_where_the_run_has_it(run, undrawn, measures):
     assert "Surfaces and detection" not in _titles(run)
     assert [b for b in run_surfaces.blocks(run) if b] == []
-    run["splits"]["test"]["result"] |= found
+    run["splits"]["test"]["result"] |= measures
     assert "Surfaces and detection" in _titles(run)
 
 
-def test_every_row_shows_value_interval_support_and_policy(run, found):
-    run["splits"]["test"]["result"] |= found
+def test_every_row_shows_value_interval_support_and_policy(run, measures):
+    run["splits"]["test"]["result"] |= measures
     surface, policies, froc = run_surfaces.blocks(run)
     assert surface["title"] == "Surfaces on test"
-    for cells, row in zip(surface["rows"], found["surface"], strict=True):
+    for cells, row in zip(surface["rows"], measures["surface"], strict=True):
         assert row["name"] in text.LABELS
         assert cells[0]["main"] == text.label(row["name"])
         assert f"`{row['name']}`, object" == cells[0]["sub"]
@@ -43,8 +43,8 @@ def test_every_row_shows_value_interval_support_and_policy(run, found):
         assert cells[1]["sub"] == f"{number(row['low'])} to {number(row['high'])}"
         assert cells[-1]["main"] == text.plural(row["support_images"], "image")
     stated = {c[0]["main"]: c[1]["main"] for c in policies["rows"]}
-    assert stated == {f"`{r['name']}`": r["policy"] for r in found["surface"]}
-    (cells,), (row,) = froc["rows"], found["froc"]["classes"]
+    assert stated == {f"`{r['name']}`": r["policy"] for r in measures["surface"]}
+    (cells,), (row,) = froc["rows"], measures["froc"]["classes"]
     shown = [cell["main"] for cell in cells[1:8]]
     assert froc["heads"][1:8] == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
     assert shown == [number(value) for value in row["sensitivity"]]
@@ -52,12 +52,12 @@ def test_every_row_shows_value_interval_support_and_policy(run, found):
     assert cells[9]["main"] == text.plural(row["support_components"], "object")
 
 
-def test_an_absent_class_reads_so(run, found):
+def test_an_absent_class_reads_so(run, measures):
     undefined = dict.fromkeys(("value", "median", "low", "high"))
-    absent = [row | undefined | {"support_images": 0} for row in found["surface"]]
+    absent = [row | undefined | {"support_images": 0} for row in measures["surface"]]
     none = {"sensitivity": None, "mean": None, "low": None, "high": None}
-    classes = [row | none for row in found["froc"]["classes"]]
-    detection = found["froc"] | {"classes": classes}
+    classes = [row | none for row in measures["froc"]["classes"]]
+    detection = measures["froc"] | {"classes": classes}
     run["splits"]["test"]["result"] |= {"surface": absent, "froc": detection}
     surface, _, froc = run_surfaces.blocks(run)
     assert {c[1]["main"] for c in surface["rows"]} == {"n/a (support 0)"}

@@ -53,12 +53,12 @@ def test_pictures_show_every_label_where_it_lies(tmp_path, channels):
     split, view = _split(masks, channels)
     label_pictures.write(tmp_path, split, view, _labels(masks))
     folder = tmp_path / label_pictures.FOLDER
-    found = json.loads((folder / label_pictures.INDEX).read_text())
-    assert [e["id"] for e in found["examples"]] == ["train/2", "train/3", "train/4"]
-    assert found["examples"][0]["pixels"] == {"background": 2, "cell": 2, "debris": 1}
-    marks = {each["class"]: each["mark"] for each in found["legend"]}
+    index = json.loads((folder / label_pictures.INDEX).read_text())
+    assert [e["id"] for e in index["examples"]] == ["train/2", "train/3", "train/4"]
+    assert index["examples"][0]["pixels"] == {"background": 2, "cell": 2, "debris": 1}
+    marks = {each["class"]: each["mark"] for each in index["legend"]}
     assert marks == {"background": "cross", "cell": "disc", "debris": "triangle"}
-    assert len({each["colour"] for each in found["legend"]}) == 3
+    assert len({each["colour"] for each in index["legend"]}) == 3
     with Image.open(folder / "0_image.png") as picture:
         assert picture.size == (24, 24) and np.array(picture).max() == 92
     with Image.open(folder / "0_labels.png") as picture:
@@ -67,7 +67,7 @@ def test_pictures_show_every_label_where_it_lies(tmp_path, channels):
     assert drawn.shape == (24 * scale, 24 * scale, 3)
     plain = (drawn == 92).all(-1).reshape(24, scale, 24, scale)
     centres = drawn[scale // 2 :: scale, scale // 2 :: scale]
-    for each in found["legend"]:
+    for each in index["legend"]:
         colour = tuple(bytes.fromhex(each["colour"][1:]))
         at = masks[2] == CLASSES.index(each["class"])
         assert (centres[at] == colour).all()
@@ -94,15 +94,15 @@ def test_dense_labels_tint_their_pixels_and_large_images_shrink():
 @pytest.mark.parametrize("name, there", [("clicks", True), ("full", False)])
 def test_a_run_that_begins_writes_them(tmp_path, name, there):
     config = runs.config("clicks", "smoke", **{"supervision.name": name})
-    made = build.load(config, batch_size=8)
-    run_record.begin(tmp_path, config, made, {})
+    experiment = build.load(config, batch_size=8)
+    run_record.begin(tmp_path, config, experiment, {})
     assert (tmp_path / label_pictures.FOLDER / label_pictures.INDEX).exists() == there
     assert (tmp_path / sparse_labels.FILE).exists() == there
 
 
 def _section(run):
-    found = [s for s in sections.sections(run, []) if s["id"] == "labels"]
-    return found[0]["blocks"] if found else None
+    labels = [s for s in sections.sections(run, []) if s["id"] == "labels"]
+    return labels[0]["blocks"] if labels else None
 
 
 def _rows(block):
@@ -115,7 +115,7 @@ def test_a_run_on_clicks_has_a_section_and_others_have_none(run, undrawn):
     assert _section(run) is None and list(training_labels.claims(run)) == []
     run["info"]["supervision"] = labels(50, 10, short=4)
     run["info"]["dataset"]["splits"]["train"]["pixels"] = [300, 100]
-    budget, classes = _section(run)[1]["tables"]
+    budget, classes = _section(run)[1]["blocks"]
     facts = dict(_rows(budget))
     assert facts["kind"] == "clicks" and facts["positive"] == "50"
     assert facts["distinct labelled pixels"] == "3,500"
@@ -133,7 +133,7 @@ def test_a_run_on_clicks_has_a_section_and_others_have_none(run, undrawn):
 def test_labels_of_another_kind_have_no_clicks_asked(run, undrawn):
     strokes = labels(2, 2, name="scribbles", length=40) | {"short_images": {}}
     run["info"]["supervision"] = strokes
-    classes = _section(run)[1]["tables"][1]
+    classes = _section(run)[1]["blocks"][1]
     assert [row[1] for row in _rows(classes)] == ["n/a", "n/a"]
     assert list(training_labels.claims(run)) == []
 
@@ -188,9 +188,9 @@ def test_an_operating_point_is_shown_with_all_of_its_rule(
     split = run["splits"]["test"]
     split["result"]["operating_point"].update(more, min_area=0.001)
     table = tables.operating_point(run)
-    found = table["heads"]
-    assert found[2 : found.index("Minimum area")] == heads
-    assert all(len(row) == len(found) for row in table["rows"])
+    names = table["heads"]
+    assert names[2 : names.index("Minimum area")] == heads
+    assert all(len(row) == len(names) for row in table["rows"])
     (claim,) = claims.operating_point(run, split)
     assert (
         f"(threshold 0.500 and minimum area 0.1 % of an image{', ' * bool(words)}"
@@ -201,8 +201,8 @@ def test_an_operating_point_is_shown_with_all_of_its_rule(
     monkeypatch.setattr(figures, "plot", lambda name, title, words, draw: draw(axes))
     plots.precision_recall(run)
     later = " and ".join(["minimum area", *(head.lower() for head in heads)])
-    known = axes.get_legend_handles_labels()[1]
-    assert f"threshold 0.500, before {later}" in known
+    legend = axes.get_legend_handles_labels()[1]
+    assert f"threshold 0.500, before {later}" in legend
 
 
 def test_baselines_of_several_classes_are_read_class_by_class(several):

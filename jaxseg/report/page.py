@@ -1,0 +1,95 @@
+"""A page in both of its forms: Markdown beside its figures, and one HTML file.
+
+A report of a run and a comparison of runs are filled into the same two templates.
+"""
+
+import base64
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, TypedDict
+
+import jinja2
+import markupsafe
+
+from jaxseg.report.blocks import Block, Card, Claim
+from jaxseg.report.figures import Picture
+
+_TEMPLATES = pathlib.Path(__file__).parent / "templates"
+_ANSWERS = {"yes": "passed", "no": "failed", "unclear": "open"}
+
+
+class Page(TypedDict):
+    """Everything that the templates are filled with."""
+
+    generator: str  # what wrote the page, for programs that find it
+    title: str
+    facts: list[str]  # one line under the title
+    verdict: Claim  # the sentence to begin with
+    warning: str  # why the results flatter the model; "" where nothing says so
+    cards: list[Card]
+    lead: list[Block]  # between the cards and the claims
+    claims: list[Claim]
+    sections: list[Block]
+
+
+def write(page: Page, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Writes a page; returns {"markdown", "html", "figures"} -> path.
+
+    The pages come first: they name the figures that may be replaced another time.
+    """
+    texts = {"report.md": render(page, "md"), "report.html": render(page, "html")}
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8")
+    for picture in _pictures([*page["lead"], *page["sections"]]):
+        (figures / f"{picture['name']}.png").write_bytes(picture["png"])
+    markdown, html = (folder / name for name in texts)
+    return {"markdown": markdown, "html": html, "figures": figures}
+
+
+def render(page: Page, form: Literal["md", "html"]) -> str:
+    """The filled template; an unfilled placeholder raises jinja2.UndefinedError."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=form == "html",
+        finalize=_filled,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"code": _code, "cell": _cell, "data": _data}
+    template = environment.get_template(f"page.{form}.j2")
+    return template.render(page, answers=_ANSWERS)
+
+
+def _filled(value: Any) -> Any:
+    if value is None:
+        raise jinja2.UndefinedError("a placeholder was filled with nothing.")
+    return value
+
+
+def _code(words: str) -> markupsafe.Markup:
+    """HTML of prose in which `names` stand between backticks."""
+    escaped = str(markupsafe.escape(words))
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
+
+
+def _cell(words: str) -> str:
+    """Text that cannot end a cell of a Markdown table, nor open an HTML tag."""
+    words = str(words).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(words.split())
+
+
+def _data(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _pictures(blocks: Iterable[Block]) -> Iterator[Picture]:
+    """Every picture that Markdown links to, however deep it stands."""
+    for block in blocks:
+        yield from block.get("pictures", [])
+        yield from (case["strip"] for case in block.get("cases", []))
+        yield from _pictures(block.get("blocks", []))
