@@ -28,9 +28,10 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
     "losses": _LOSS,
     "regularisers": _LOSS,
     "data/datasets": (
-        ("Builder", "prepare"),
-        "Builder, a TFDS builder named like the module, and prepare(source, data_dir, "
-        "*, progress, ...), which returns the directory of the prepared data",
+        ("prepare",),
+        "prepare(source, data_dir, *, progress, ...), which returns the directory of "
+        "the prepared data, data_dir/<last part of the name>/<version>; and "
+        "write_demo(folder, *, images, size) where it can draw phantoms",
     ),
     "data/samplers": (
         ("epoch_size", "share", "order"),

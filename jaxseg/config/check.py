@@ -4,7 +4,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from jaxseg import lookup
+from jaxseg import lookup, schedule
 from jaxseg.config import base, doctor_checks
 from jaxseg.data import intensity, resize
 from jaxseg.errors import ConfigError
@@ -28,6 +28,13 @@ def check(config: ConfigDict) -> None:
         lookup.check(lookup.TERMS, lookup.term(name, block))
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
+        schedule.check(block.weight, name=f"loss.{name}.weight")
+        weights = block.get("class_weights")
+        if isinstance(weights, str) and weights != "auto":
+            raise ConfigError(
+                f"config.loss.{name}.class_weights is {weights!r}; give a number a "
+                'class, such as 1,10, or "auto".'
+            )
     _keys(config)
     _numbers(config)
     for key in _POSITIVE:

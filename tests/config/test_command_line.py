@@ -24,6 +24,8 @@ MISTAKES = {
     (SMOKE, "--config.model.unet.widths=8 16"): "Use commas",
     (SMOKE, "--config.model.name=swin_upernett"): "did you mean 'swin_upernet'",
     (SMOKE, "--config.loss=3"): "config.loss=3",
+    (SMOKE, "--config.loss.dice.weight=fast"): "give a number, or knots such as",
+    (SMOKE, "--config.loss.focal.class_weights=aut"): 'such as 1,10, or "auto"',
 }
 
 
