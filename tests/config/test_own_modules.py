@@ -11,36 +11,10 @@ from support import command_lines, runs
 
 from jaxseg import errors, lookup
 
-MODEL = '''
-"""Two convolutions."""
-
-import flax.linen as nn
-
-
-class Model(nn.Module):
-    num_classes: int
-    width: int = 16
-
-    @nn.compact
-    def __call__(self, image, *, train):
-        x = nn.relu(nn.Conv(self.width, (3, 3))(image))
-        return {"logits": nn.Conv(self.num_classes, (3, 3))(x)}
-'''
-LOSS = '''
-"""Errors to a power, mean over the labelled pixels of each image."""
-
-import jax
-import jax.numpy as jnp
-
-from jaxseg.labels import IGNORE
-
-
-def loss(logits, mask, *, power: float = 1.0):
-    truth = jax.nn.one_hot(mask, logits.shape[-1])
-    error = jnp.abs(truth - jax.nn.softmax(logits)).sum(-1) ** power
-    seen = mask != IGNORE
-    return (error * seen).sum((1, 2)) / jnp.maximum(seen.sum((1, 2)), 1)
-'''
+# the examples of README.md, as they stand there
+_, MODEL, LOSS = re.findall(
+    r"```python\n(.*?)```", (runs.ROOT / "README.md").read_text(), re.DOTALL
+)
 SAMPLER = """
 from jaxseg.data.samplers import uniform
 
