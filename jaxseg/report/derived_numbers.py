@@ -22,7 +22,7 @@ def classes(split: Split) -> list[str]:
 
 
 def metric_rows(split: Split) -> list[Row]:
-    """One row a metric and class, every key present, the class by its name."""
+    """A row for each metric and class, with every key and the name of the class."""
     names, rows = classes(split), []
     for metric in split["result"]["metrics"]:
         keys = ("value", "low", "high", "support_images", "support_pixels")
@@ -37,7 +37,7 @@ def metric_rows(split: Split) -> list[Row]:
 
 
 def headline(run: Run, split: Split) -> list[Row]:
-    """The rows of the metric the run was selected by, one a foreground class."""
+    """Rows of the metric that selected the run, one for each foreground class."""
     rows, names = metric_rows(split), classes(split)
     rows = [r for r in rows if not names or r["class"] != names[0]] or rows
     for name in (selection(run), *DICE, *(r["name"] for r in rows)):
@@ -112,7 +112,7 @@ def selection_column(run: Run) -> str | None:
 
 
 def best_index(name: str, values: Any) -> int:
-    """Where a column is best: lowest for a loss, highest for everything else."""
+    """Index of the best value: the lowest of a loss, the highest of anything else."""
     return int(np.argmin(values) if "loss" in name else np.argmax(values))
 
 
@@ -122,7 +122,7 @@ def last_tenth(history: list[Row]) -> float:
 
 
 def progression(run: Run, name: str, parts: int = 10) -> list[Row]:
-    """Best value of a column in each tenth of the run; every epoch is in one."""
+    """A row for each tenth of the run with its best value of a column."""
     history = run["history"]
     ranges = []
     for index in np.array_split(np.arange(len(history)), min(parts, len(history))):
@@ -206,7 +206,7 @@ def nearest(rows: list[Row], threshold: float | None) -> Row:
 
 
 def class_weights(card: dict[str, Any]) -> list[Row]:
-    """Per class: train pixels, their share, the stored weight and N / (K n_c)."""
+    """A row for each class: its pixels, their share, its stored weight, N / (K n_c)."""
     pixels = pick(card, "splits", "train", "pixels") or []
     names = card.get("classes") or []
     stored, total = card.get("class_weights") or [], sum(pixels)

@@ -100,5 +100,5 @@ def lines(
 
 
 def unit_square(axes: Axes) -> None:
-    """Both axes from 0 to 1, with room for a line that lies on the edge."""
+    """Sets both axes from 0 to 1, with room for a line that lies on the edge."""
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

@@ -36,7 +36,8 @@ class Page(TypedDict):
 def write(page: Page, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Writes a page; returns {"markdown", "html", "figures"} -> path.
 
-    The pages come first: they name the figures that may be replaced another time.
+    Pages are written before their figures: if that breaks off, they already name the
+    figures that a second try may replace.
     """
     texts = {"report.md": render(page, "md"), "report.html": render(page, "html")}
     figures = folder / "figures"

@@ -20,7 +20,7 @@ class Unit(TypedDict):
 
     name: str
     runs: list[Run]  # in order of seed
-    names: list[str]  # one a run
+    names: list[str]  # of each run
     images: tuple[str, str | None]  # the split it is judged on, and its hash
 
 

@@ -186,7 +186,7 @@ def budget_claims(series: Series, tests: Tests, metric: str) -> Iterator[Claim]:
 
 
 def _size_in_words(budget: Budget) -> str:
-    """How large a budget is."""
+    """Says how large a budget is."""
     if budget["asked"] is None:
         return f"{number(budget['pixels'], 'plain')} labelled pixels an image"
     return f"{text.plural(budget['asked'], 'click')} an image"

@@ -36,7 +36,7 @@ def style(place: int) -> dict:
 
 
 def curves(units: Sequence[Unit], metric: str) -> list[Picture | None]:
-    """Training loss and validation over epochs, and over images where these differ."""
+    """Draws loss and validation over epochs, and over images where epochs differ."""
     column = _shared_column(units, metric)
     columns = {
         "loss": "Training loss",
@@ -133,7 +133,7 @@ def _short(name: str, most: int = 52) -> str:
 
 
 def precision_recall(units: Sequence[Unit]) -> Picture | None:
-    """Precision over recall of every run on the images that the units share."""
+    """Draws precision over recall of every run on the images that the units share."""
     with_curve = [unit for unit in units if split_of(unit)["pr"]]
     if not with_curve:
         return None
@@ -166,7 +166,7 @@ def precision_recall(units: Sequence[Unit]) -> Picture | None:
 
 
 def score_intervals(units: Sequence[Unit], metric: str) -> Picture | None:
-    """The stated metric of every unit with its interval, best on top."""
+    """Draws the stated metric of every unit with its interval, best on top."""
     rows = [(unit, scores.score(unit, metric)) for unit in units]
     rows = [(unit, row) for unit, row in rows if row["value"] is not None]
     if not rows:

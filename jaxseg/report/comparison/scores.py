@@ -41,7 +41,7 @@ def higher(name: str) -> bool:
 
 
 def score_rows(split: Split) -> list[Row]:
-    """One row a metric: the foreground class, or the mean over several."""
+    """A row for each metric: of the foreground class, or the mean over several."""
     rows = derived_numbers.metric_rows(split) + _more_rows(split)
     names = derived_numbers.classes(split)
     kept: dict[str, Row] = {}

@@ -33,7 +33,7 @@ FAMILIES = {
 
 
 def summary(rankings: list[list[Unit]], metric: str) -> Block:
-    """One row a unit, best first; runs judged on other images below, marked."""
+    """A row for each unit, best first; below, marked, runs judged on other images."""
     units = [unit for ranking in rankings for unit in ranking]
     best = rankings[0]
     notes = _notes(units) | _notes(best)
@@ -104,7 +104,7 @@ def _notes(units: list[Unit]) -> dict[str, str]:
 
 
 def seeds(unit: Unit, metric: str) -> Block:
-    """The members of a group, one row a seed."""
+    """A row for each seed of a group."""
     rows = [
         [
             (member["name"], f"seed {wording.setting(seed(member['runs'][0]))}"),
@@ -141,7 +141,7 @@ def convergence(units: list[Unit]) -> Block:
 def differences(
     units: list[Unit], settings: Callable[[Run], dict[str, Any]], heading: str
 ) -> Block | None:
-    """Settings that are not the same in all units, one column a unit."""
+    """Settings that are not the same in all units, with a column for each unit."""
     configs = [[settings(run) for run in unit["runs"]] for unit in units]
     odd = config_differences.differing([c for each in configs for c in each])
     rows = []
@@ -156,7 +156,7 @@ def differences(
 
 
 def metrics(rankings: list[list[Unit]], split: str | None = None) -> list[Block]:
-    """Every metric of every unit, a table a family, trivial baselines below.
+    """Tables of all metrics, one for each family, with trivial baselines below.
 
     `split`: another one than that which the units are judged on.
     """
@@ -210,7 +210,7 @@ def _family_table(
 
 
 def _baselines(unit: Unit, names: list[str], split: str | None) -> list[list[Any]]:
-    """The trivial answers on the images of a unit, a row each."""
+    """A row for each trivial answer on the images of a unit."""
     by_name = {row["name"]: row for row in _score_rows(unit, split)}
     cells: dict[str, list[Any]] = {}
     for name in filter(by_name.get, names):

@@ -1,4 +1,4 @@
-"""Tables of the data card: splits, class balance before and after sampling."""
+"""Tables of the data card: splits, sampling, class weights."""
 
 from typing import Any
 

@@ -13,7 +13,7 @@ from jaxseg.report.read import Run, Split, pick
 
 
 def training(run: Run) -> list[Picture | None]:
-    """Loss, Dice, learning rate, share of positives and throughput over epochs."""
+    """Draws loss, Dice, learning rate, share of positives and speed over epochs."""
     names = list(run["history"][0])
     train = [n for n in names if n.split("/")[0] not in ("validation", "test")]
     loss = [n for n in train if n.split("/")[0] == "loss"]
@@ -47,7 +47,7 @@ def _curves(run: Run, name: str, title: str, columns: list[str]) -> Picture | No
 
 
 def progression(run: Run) -> Picture | None:
-    """Bars of the best validation value in each tenth of the run."""
+    """Draws the best validation value in each tenth of the run as bars."""
     name = derived_numbers.selection_column(run)
     if name is None:
         return None
@@ -66,7 +66,7 @@ def progression(run: Run) -> Picture | None:
 
 
 def precision_recall(run: Run) -> Picture | None:
-    """Precision over recall of every split, with the operating point of the first."""
+    """Draws precision over recall of every split; the first has its operating point."""
     splits = [s for s in run["splits"].values() if s["pr"]]
     if not splits:
         return None
@@ -109,7 +109,7 @@ def _draw_precision_recall(axes: Axes, splits: list[Split]) -> None:
 
 
 def thresholds(split: Split) -> Picture | None:
-    """Precision, recall and F1 over the threshold."""
+    """Draws precision, recall and F1 over the threshold."""
     rows = [r for r in split["pr"] if None not in r.values()]
     if not rows:
         return None
@@ -133,7 +133,7 @@ def thresholds(split: Split) -> Picture | None:
 
 
 def images(split: Split) -> list[Picture | None]:
-    """Image-level ROC, PR and scores, and Dice against the size of the truth."""
+    """Draws ROC, PR and scores of images, and Dice against the size of the truth."""
     curves = derived_numbers.image_curves(split)
     if curves is None:
         return [_sizes(split)]
