@@ -1,19 +1,52 @@
-"""A name in a config is a public file in a folder; the error lists the choices.
+"""A name in a config is a public file in a folder, or a module of the user's project.
 
-Nothing is imported to answer `names` or `check`, so a wrong name is reported before
-JAX starts.
+`unet` is `jaxseg/models/unet.py`; `my_lab.my_model`, a name with a dot, is that module
+on the Python path. Nothing is imported to answer `names` or `check`, so a wrong name is
+reported before JAX starts.
 """
 
 import difflib
 import importlib
+import importlib.util
 import pathlib
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from jaxseg.errors import ConfigError
 
 _HERE = pathlib.Path(__file__).parent
 TERMS = ("losses", "regularisers")  # the folders of what config.loss names
+# {folder: (what a module there must have, "a|b" being either, and what that is)}
+_LOSS = (("loss",), "loss(logits, mask, ...), one number an image, f32 [b]")
+CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "models": (
+        ("Model",),
+        "Model, a flax.linen module with the field num_classes, whose "
+        "__call__(image, *, train) returns types.Outputs: {'logits': f32 [b h w k]}",
+    ),
+    "losses": _LOSS,
+    "regularisers": _LOSS,
+    "data/datasets": (
+        ("Builder", "prepare"),
+        "Builder, a TFDS builder named like the module, and prepare(source, data_dir, "
+        "*, progress, ...), which returns the directory of the prepared data",
+    ),
+    "data/samplers": (
+        ("epoch_size", "share", "order"),
+        "epoch_size(positive, ...), share(positive, *, epoch, epochs, ...) and "
+        "order(positive, *, seed, epoch, epochs, size, ...), as uniform does",
+    ),
+    "data/supervision": (
+        ("SPARSE", "label|read"),
+        "SPARSE, whether pixels stay unlabelled, and label(mask, *, rng, ...), the "
+        "mask with IGNORE where training may not look",
+    ),
+    "postprocess": (
+        ("apply", "GRID"),
+        "apply(probability, **settings), and GRID, the settings to choose from",
+    ),
+}
 
 
 def names(kind: str) -> list[str]:
@@ -21,25 +54,74 @@ def names(kind: str) -> list[str]:
     return sorted(p.stem for p in (_HERE / kind).glob("*.py") if p.stem[0] != "_")
 
 
+def hint(name: str, choices: Iterable[str]) -> str:
+    """The end of an error: the nearest right name, or all of them."""
+    choices = list(choices)
+    near = difflib.get_close_matches(name, choices, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {choices}."
+
+
+def term(name: str, block: Mapping[str, Any]) -> str:
+    """The module of the term config.loss.NAME: that file, or its `module`."""
+    return block.get("module", name)
+
+
 def check(kind: str | Sequence[str], name: str) -> str:
     """The folder that has `name`, of one or the first of several.
 
-    Raises ConfigError, with the nearest right name, when `name` is not a choice.
+    A module of the user's project counts to the first. Raises ConfigError, with the
+    nearest right name, when `name` is not a choice.
     """
     kinds = [kind] if isinstance(kind, str) else kind
+    if "." in name:
+        _check_own(kinds[0], name)
+        return kinds[0]
     choices = {one: names(one) for one in kinds}
     for folder, there in choices.items():
         if name in there:
             return folder
-    near = difflib.get_close_matches(name, sum(choices.values(), []), n=1)
-    every = " or ".join(f"{there} (jaxseg/{one}/)" for one, there in choices.items())
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {every}."
     folders = " and ".join(f"jaxseg/{one}/" for one in kinds)
     have = "has" if len(kinds) == 1 else "have"
-    raise ConfigError(f"{folders} {have} no {name!r}: {hint}")
+    raise ConfigError(
+        f"{folders} {have} no {name!r}: {hint(name, sum(choices.values(), []))}"
+    )
 
 
 def find(kind: str | Sequence[str], name: str) -> types.ModuleType:
-    """The module `jaxseg/<kind>/<name>.py`; raises ConfigError for a wrong name."""
+    """The module `jaxseg/<kind>/<name>.py`, or the user's; ConfigError for a wrong one.
+
+    A module of the user's project must define what CONTRACTS says.
+    """
     folder = check(kind, name)
-    return importlib.import_module(f"jaxseg.{folder.replace('/', '.')}.{name}")
+    if "." not in name:
+        return importlib.import_module(f"jaxseg.{folder.replace('/', '.')}.{name}")
+    module = importlib.import_module(name)
+    needed, _ = CONTRACTS[folder]
+    for one in needed:
+        if not any(hasattr(module, either) for either in one.split("|")):
+            missing = one.replace("|", " or ")
+            raise ConfigError(
+                f"{module.__file__} has no {missing}. {_must(folder, name)}"
+            )
+    return module
+
+
+def _check_own(kind: str, name: str) -> None:
+    """ConfigError when no module of this name is on the Python path."""
+    try:  # imports the packages above the module, never the module
+        exists = importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise  # something else that such a package imports
+        exists = False
+    except (ImportError, ValueError):  # an empty part, as in "a..b" and ".a"
+        exists = False
+    if not exists:
+        raise ConfigError(
+            f"there is no module {name} on the Python path (the current folder and "
+            f"$PYTHONPATH are on it). {_must(kind, name)}"
+        )
+
+
+def _must(kind: str, name: str) -> str:
+    return f"As one of {kind}, {name} must define {CONTRACTS[kind][1]}."

@@ -1,7 +1,8 @@
-"""Trains and scores a model: python -m jaxseg.main --config=configs/NAME.py[:recipe].
+"""Trains and scores a model: python -m jaxseg.main --config=RECIPE[:variant].
 
-The same command again goes on where it stopped, or says that the run is finished and
-where its report is.
+RECIPE is the name of a file in configs/, or the path of one of your own. The same
+command again goes on where it stopped, or says that the run is finished and where its
+report is.
 """
 
 import pathlib

@@ -18,10 +18,10 @@ LAYERS = (
     {"config", "train_step", "inference", "weights", "report"},
     {"evaluation"},
     {"experiment"},
-    {"doctor", "click", "export", "serve"},
+    {"doctor", "click", "export"},
     {"train"},
     {"sweep"},
-    {"main", "prepare", "evaluate", "predict", "model_table"},
+    {"main", "prepare", "evaluate", "model_table", "recipes"},
 )
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 GROUND = ("labels", "errors", "types", "lookup", "schedule")  # each may use those left
@@ -87,29 +87,54 @@ def test_imports_point_down_inside_data_and_report():
             assert order.index(other) <= order.index(mine), f"{path}: {'.'.join(to)}"
 
 
-def test_no_module_imports_itself_in_a_circle():
-    """A circle inside a wing is as bad as one between wings."""
-    edges: dict[str, set[str]] = {}
-    modules = {
+def _modules() -> dict[str, set[str]]:
+    """{module: modules it imports, lazily or not}, all named below jaxseg."""
+    names = {
         ".".join(p.relative_to(PACKAGE).with_suffix("").parts)
         for p in PACKAGE.rglob("*.py")
     }
+    edges: dict[str, set[str]] = {name: set() for name in names}
     for _, parts, to in _internal():
-        found = [".".join(to[:n]) for n in range(len(to), 0, -1)]
-        target = next((name for name in found if name in modules), None)
-        if target:
-            edges.setdefault(".".join(parts), set()).add(target)
-    done: set[str] = set()
+        longest = [".".join(to[:n]) for n in range(len(to), 0, -1)]
+        edges[".".join(parts)] |= set([n for n in longest if n in names][:1])
+    return edges
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """A circle inside a wing is as bad as one between wings."""
+    edges, done = _modules(), set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:
         assert name not in above, " -> ".join((*above, name))
         if name not in done:
-            for other in edges.get(name, ()):
+            for other in edges[name]:
                 visit(other, (*above, name))
             done.add(name)
 
-    for name in list(edges):
+    for name in edges:
         visit(name, ())
+
+
+def test_what_a_typing_error_needs_imports_no_jax():
+    """A mistake on the command line is answered at once."""
+    edges = _modules()
+    reached = {name for name in edges if name.startswith("config.")}
+    reached |= {"lookup", "errors", "labels", "schedule"}
+    while more := set().union(*(edges[name] for name in reached)) - reached:
+        reached |= more
+    for path, parts, name in _imports():
+        if ".".join(parts) in reached:
+            assert name.split(".")[0] not in ("jax", "flax", "optax"), path
+
+
+def test_a_recipe_imports_the_base_and_nothing_else_of_the_package():
+    for path in (ROOT / "configs").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("jaxseg"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                assert names == ["jaxseg.config.base"], f"{path} imports {names}"
+            if isinstance(node, ast.Import):
+                assert not any("jaxseg" in alias.name for alias in node.names), path
 
 
 def test_no_relative_imports_and_third_parties_stay_in_their_rooms():

@@ -43,7 +43,7 @@ def _run(*arguments, **kwargs) -> subprocess.CompletedProcess:
     [
         ((), "--config=configs/pneumothorax.py"),
         (("--config=configs/pneumotorax.py",), "Did you mean configs/pneumothorax.py"),
-        (("--config=configs/pneumothorax.py:dmo",), "choose one of"),
+        (("--config=configs/pneumothorax.py:dmo",), "did you mean 'demo'"),
         ((SMOKE, "--config.optim.learning_rat=1"), "config.optim.learning_rate"),
         ((SMOKE, "--config.optim.learning_rate=fast"), "fast"),
         ((SMOKE, "--config.model.name=swin_upernett"), "did you mean 'swin_upernet'"),

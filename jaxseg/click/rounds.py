@@ -1,4 +1,4 @@
-"""A round of clicks where a trained model is wrong: train, click, train again.
+"""Adds clicks where a trained model is wrong: train, click, train again.
 
 The annotator is the full mask. As simulated users of interactive segmentation do (Xu et
 al., Deep Interactive Object Selection, 2016, https://arxiv.org/abs/1603.04042), it

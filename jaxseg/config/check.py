@@ -1,12 +1,11 @@
 """What can be wrong with a config and be said before JAX starts."""
 
-import difflib
 import os
 
 from ml_collections import ConfigDict
 
 from jaxseg import lookup
-from jaxseg.config import doctor_checks
+from jaxseg.config import base, doctor_checks
 from jaxseg.data import intensity, resize
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
@@ -18,15 +17,19 @@ _POSITIVE += ("checkpoint.keep",)
 
 
 def check(config: ConfigDict) -> None:
-    """Raises ConfigError for no config, a wrong name or a number out of range."""
+    """Raises ConfigError for no config, a wrong key, name, or number out of range."""
     if config is None:
         raise ConfigError("name a recipe, for example --config=configs/pneumothorax.py")
     lookup.check("models", config.model.name)
     lookup.check("data/datasets", config.data.name)
     lookup.check("data/samplers", config.sampler.name)
     lookup.check("data/supervision", config.supervision.name)
-    for name in config.loss:
-        lookup.check(lookup.TERMS, name)
+    for name, block in config.loss.items():
+        lookup.check(lookup.TERMS, lookup.term(name, block))
+        if "weight" not in block:
+            raise ConfigError(f"config.loss.{name} has no weight; give it one.")
+    _keys(config)
+    _numbers(config)
     for key in _POSITIVE:
         _at_least(config, key, 1)
     _at_least(config, "batch_size", 0)
@@ -52,6 +55,29 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def _keys(config: ConfigDict) -> None:
+    """ConfigError for a key of the recipe that nothing reads."""
+    known = {*base.keys(base.base())}
+    own = {f"loss.{name}" for name, block in config.loss.items() if "module" in block}
+    for key in base.keys(config):
+        inside = any(key.startswith(f"{block}.") for block in (*base.OPEN, *own))
+        if key not in known | own and not inside:
+            raise ConfigError(base.no_key(key, known))
+
+
+def _numbers(config: ConfigDict) -> None:
+    """ConfigError for a word among numbers: the command line reads "8,x" as a word."""
+    default = base.base()
+    for key in {*base.keys(default)} & {*base.keys(config)}:
+        example, value = _get(default, key), _get(config, key)
+        if isinstance(example, tuple) and example:
+            if not all(isinstance(x, (int, float)) for x in value):
+                raise ConfigError(
+                    f"config.{key} is {value}; give numbers, such as "
+                    f"{','.join(map(str, example))}."
+                )
+
+
 def _choices(config: ConfigDict) -> None:
     modes = ("auto", *intensity.MODES)
     for key, allowed in {
@@ -63,9 +89,9 @@ def _choices(config: ConfigDict) -> None:
     }.items():
         value = _get(config, key)
         if value not in allowed:
-            near = difflib.get_close_matches(value, allowed, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose of {[*allowed]}."
-            raise ConfigError(f"config.{key} is {value!r}: {hint}")
+            raise ConfigError(
+                f"config.{key} is {value!r}: {lookup.hint(value, allowed)}"
+            )
     if not all(0 <= area <= 1 for area in config.operating_point.min_areas):
         raise ConfigError(
             f"config.operating_point.min_areas is {config.operating_point.min_areas}; "

@@ -5,25 +5,27 @@ the same command again), 1 anything else. Nothing here imports JAX, so a typing 
 is answered at once.
 """
 
-import difflib
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_dict, config_flags
 
+from jaxseg.config import base, recipe_file
 from jaxseg.errors import ConfigError, Preempted
 
 BAD_CONFIG = ConfigError.exit_code
 
 
 def define_config() -> flags.FlagHolder:
-    """The flag `--config=path.py[:recipe]` with overrides `--config.key=value`."""
-    return config_flags.DEFINE_config_file(
-        "config", None, "Recipe, for example configs/pneumothorax.py or ...py:demo"
+    """The flag `--config=RECIPE[:variant]` with overrides `--config.key=value`."""
+    holder = config_flags.DEFINE_config_file(
+        "config", None, "Recipe: pneumothorax, pneumothorax:demo, or my_folder/mine.py"
     )
+    flags.FLAGS["config"].parser = _RecipeParser()
+    return holder
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
@@ -51,10 +53,57 @@ def fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def config_path(argv: Sequence[str]) -> str | None:
-    """The file named by --config, without its recipe; None when there is none."""
-    value = _value(argv, "config")
-    return value.split(":")[0] if value else None
+def config_value(argv: Sequence[str]) -> str | None:
+    """What --config names, with its variant; None when there is none."""
+    return _value(argv, "config")
+
+
+class _RecipeParser(flags.ArgumentParser):
+    """The config of a recipe, with the keys that the command line may add to it."""
+
+    def parse(self, argument: str) -> ConfigDict:
+        """The locked config; ConfigError for no such recipe, and for unknown keys."""
+        config, overrides = recipe_file.load(argument), _overrides(sys.argv)
+        with config.unlocked():
+            for key in overrides:
+                _open(config, key, overrides)
+        return config.lock()
+
+    def flag_type(self) -> str:
+        """For --help."""
+        return "recipe"
+
+
+def _overrides(argv: Sequence[str]) -> list[str]:
+    """The keys of --config.key=value."""
+    found = [re.match(r"--?(?:no)?config\.([^=]+)", word) for word in argv]
+    return [match[1] for match in found if match]
+
+
+def _open(config: ConfigDict, key: str, overrides: Sequence[str]) -> None:
+    """Adds `key` where it may be new: in an open block, in a term of the user's own.
+
+    Raises ConfigError for a key that is none.
+    """
+    parent, _, last = key.rpartition(".")
+    block = _block(config, parent)
+    if re.fullmatch(r"loss\.\w+", parent) and f"{parent}.module" in overrides:
+        if block is None:
+            block = config.loss[parent.removeprefix("loss.")] = ConfigDict()
+        addable = True
+    else:
+        addable = parent in base.OPEN
+    if block is None or (last not in block and not addable):
+        raise ConfigError(base.no_key(key, base.keys(config)))
+    if last not in block:
+        block[last] = config_dict.FieldReference(None, field_type=object)
+
+
+def _block(config: ConfigDict, parent: str) -> ConfigDict | None:
+    """The block with this dotted name, "" being the config itself."""
+    for part in filter(None, parent.split(".")):
+        config = config.get(part) if isinstance(config, ConfigDict) else None
+    return config if isinstance(config, ConfigDict) else None
 
 
 def _value(argv: Sequence[str], flag: str) -> str | None:
@@ -67,46 +116,11 @@ def _value(argv: Sequence[str], flag: str) -> str | None:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    path = config_path(argv)
-    if path is not None and not os.path.isfile(path):
-        fail(_no_config(path), BAD_CONFIG)
     if data := _value(argv, "config.data.dir"):
         os.environ["JAXSEG_DATA"] = data  # a recipe asks there where the data lies
     try:
         return flags.FLAGS(list(argv))
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
-        fail(_one_line(error, argv), BAD_CONFIG)
-    except SyntaxError as error:
-        fail(f"{path} is not valid Python: {error}", BAD_CONFIG)
-
-
-def _no_config(path: str) -> str:
-    folder = os.path.dirname(path) or "."
-    files = [f for f in os.listdir(folder) if f.endswith(".py")] if _is(folder) else []
-    near = difflib.get_close_matches(os.path.basename(path), files, n=1)
-    hint = f" Did you mean {os.path.join(folder, near[0])}?" if near else ""
-    return f"there is no config file {path}.{hint}"
-
-
-def _is(folder: str) -> bool:
-    return os.path.isdir(folder)
-
-
-def _one_line(error: Exception, argv: Sequence[str]) -> str:
-    """The error in a line; for a mistyped config key, with the nearest right key."""
-    text = " ".join(str(error).replace("\\n", " ").split())
-    if "Traceback" in text:  # ml_collections wraps what the recipe raised
-        text = re.split(r"\b\w*(?:Error|Exception): ", text)[-1]
-    near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
-    for word in argv:
-        match = re.match(r"--?config\.([\w.]+)", word)
-        if match and near and near[2] in match[1].split("."):
-            right = re.sub(rf"\b{near[2]}\b", near[1], match[1])
-            return f"the config has no key config.{match[1]}; use config.{right}."
-        if (
-            match
-            and isinstance(error, (KeyError, AttributeError))
-            and text.strip("'\"") in match[1]
-        ):
-            return f"the config has no key config.{match[1]}; see {config_path(argv)}."
-    return text
+        cause = error.__context__  # absl wraps it in the name of the flag
+        own = cause if isinstance(cause, ConfigError) else error
+        fail(" ".join(str(own).replace("\\n", " ").split()), BAD_CONFIG)

@@ -3,13 +3,14 @@
 Here and not in jaxseg/doctor/, because a wrong name is answered before JAX starts.
 """
 
-import difflib
+from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxseg import lookup
 from jaxseg.errors import ConfigError
 
-# read the card, the index and the config; at the start of every training
+# read the data card, the index and the config; at the start of every training
 FAST = (
     "class_support",
     "prevalence",
@@ -37,30 +38,27 @@ FULL = (
 )
 DEEP = ("overfit_one_batch",)
 ALL = FAST + FULL + DEEP
-# what is wrong with one of these is wrong with the data, else with the config
+# an error of one of these is one of the data, any other one of the config
 OF_DATA = FAST[:6] + FULL[:3]
 
-# the block config.doctor; runs of before have none
-DEFAULTS = {"ignore": (), "prevalence": -1.0, "steps": 100}
 
-
-def options(config: ConfigDict) -> dict:
-    """The block config.doctor, with what it lacks; ConfigError for what is wrong."""
-    found = DEFAULTS | dict(config.get("doctor", {}))
-    ignored = found["ignore"]
-    found["ignore"] = (ignored,) if isinstance(ignored, str) else tuple(ignored)
-    for name in found["ignore"]:
+def options(config: ConfigDict) -> dict[str, Any]:
+    """The block config.doctor; ConfigError for a wrong name or number."""
+    block = config.doctor.to_dict()
+    ignored = block["ignore"]
+    block["ignore"] = (ignored,) if isinstance(ignored, str) else tuple(ignored)
+    for name in block["ignore"]:
         if name not in ALL:
-            near = difflib.get_close_matches(name, ALL, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"choose of {[*ALL]}."
-            raise ConfigError(f"config.doctor.ignore has no check {name!r}: {hint}")
-    if found["steps"] < 1:
+            raise ConfigError(
+                f"config.doctor.ignore has no check {name!r}: {lookup.hint(name, ALL)}"
+            )
+    if block["steps"] < 1:
         raise ConfigError(
-            f"config.doctor.steps is {found['steps']}; it must be at least 1."
+            f"config.doctor.steps is {block['steps']}; it must be at least 1."
         )
-    if found["prevalence"] > 1:
+    if block["prevalence"] > 1:
         raise ConfigError(
-            f"config.doctor.prevalence is {found['prevalence']}; give the share of "
+            f"config.doctor.prevalence is {block['prevalence']}; give the share of "
             "positive images, from 0 to 1, or -1 for unknown."
         )
-    return found
+    return block

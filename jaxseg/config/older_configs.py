@@ -1,10 +1,20 @@
-"""What configs of before did not have: a recipe or a run from then still works."""
+"""What configs of before did not say: the values that their runs were trained with.
+
+Frozen: a default that changes in base.py, or in a model or a loss, must not change what
+an older run is. Never edit a value here; when base.py gets a new key, add to NEW what
+the code did before there was one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
-NEW = {
+NEW: dict[str, Any] = {
     "num_seeds": 1,
+    "data.raw": False,
     "sampler.seed": -1,
+    "sampler.fields": {},
     "supervision": {
         "name": "full",
         "positive": 10,
@@ -15,21 +25,127 @@ NEW = {
         "seed": -1,
         "paths": (),
     },
+    "supervision.fields": {},
+    "model.fields": {},
+    "pretrained": {"path": "", "allow_missing": ()},
+    "transfer": {
+        "freeze": (),
+        "frozen_until": 0,
+        "freeze_norm": (),
+        "encoder_scale": 1.0,
+        "decoder_scale": 1.0,
+        "layer_decay": 1.0,
+    },
     "operating_point.rule": "threshold",
     "eval.surface": True,
     "eval.tolerance": 2.0,
+    "doctor": {"ignore": (), "prevalence": -1.0, "steps": 100},
+}
+_UNET = {
+    "widths": (64, 128, 256, 512, 1024),
+    "convs": 2,
+    "norm": "batch",
+    "dropout": 0.0,
+    "up": "transposed",
+    "conv_bias": False,
+    "head_norm": False,
+    "dtype": "float32",
+}
+_DECODER = {
+    "decoder_widths": (256, 128, 64, 32, 16),
+    "decoder_norm": "batch",
+    "dropout": 0.0,
+    "up": "nearest",
+    "up_conv": False,
+    "image_skip": False,
+    "dtype": "float32",
+}
+_SWIN = {"size": "tiny", "embed_dim": None, "depths": None, "num_heads": None}
+_SWIN |= {"window": None, "width": 512, "pool_scales": (1, 2, 3, 6), "aux": True}
+_SWIN |= {"aux_channels": 256, "drop_path": 0.0, "remat": False, "dtype": "float32"}
+MODELS: dict[str, dict[str, Any]] = {
+    "unet": _UNET,
+    "attention_unet": _UNET | {"gate_conv": False},
+    "attention_resunet": _UNET | {"gate_conv": False},
+    "resnet_unet": {"depth": 50, "width": 64, **_DECODER},
+    "efficientnet_unet": {"width": 1.0, "depth": 1.0, **_DECODER},
+    "swin_upernet": _SWIN,
+}
+_OVERLAP = {"smooth": 1.0, "classes": None, "absent_weight": 1.0}
+_CRF = {"radius": 5, "sigma_rgb": 0.1, "sigma_xy": 6.0, "downsample": 1}
+TERMS: dict[str, dict[str, Any]] = {
+    "cross_entropy": {"class_weights": None, "label_smoothing": 0.0},
+    "dice": _OVERLAP,
+    "dice_batch": _OVERLAP,
+    "focal": {"gamma": 2.0, "class_weights": None},
+    "lovasz": {"classes": None, "absent_weight": 1.0},
+    "tversky": {"alpha": 0.3, "beta": 0.7, **_OVERLAP},
+    "partial_cross_entropy": {"balance": "class"},
+    "total_variation": {"classes": None},
+    "entropy": {},
+    "gated_crf": _CRF | {"skip_black": False},
+    "neighbourhood": {"radius": 8, "colour": 0.1, "confidence": 0.8},
+    "image_label": {"sharpness": 5.0},
+}
+_TONES = ("brightness", "contrast", "gamma", "noise")
+AUGMENT: dict[str, Any] = {
+    "flip_horizontal": 0.0,
+    "flip_vertical": 0.0,
+    "rotate_degrees": 0.0,
+    "scale": (1.0, 1.0),
+    "shift": 0.0,
+    "shear_degrees": 0.0,
+    "affine_probability": 1.0,
+    "elastic_pixels": 0.0,
+    "elastic_cells": 4,
+    "elastic_probability": 1.0,
+    **{name: 0.0 for name in _TONES},
+    **{f"{name}_probability": 1.0 for name in _TONES},
 }
 
 
 def complete(config: ConfigDict) -> ConfigDict:
-    """A copy with the keys that it lacks, set to what was the rule before them."""
+    """A copy with the keys that it lacks, set to what was the rule before them.
+
+    Of models only the one that it names gets its fields: a block that is not there is
+    a model, or a term of weight 0, that the run does not use.
+    """
     config = config.copy_and_resolve_references()
     with config.unlocked():
         for key, value in NEW.items():
-            *path, last = key.split(".")
-            block = config
-            for part in path:
-                block = block[part]
-            if last not in block:
-                block[last] = value
+            parent, _, last = key.rpartition(".")
+            block = config.get(parent) if parent else config
+            if block is not None:
+                _fill(block, {last: value})
+        if "model" in config and config.model.name in MODELS:
+            _fill(config.model, {config.model.name: {}})
+            _fill(config.model[config.model.name], MODELS[config.model.name])
+        for name, block in config.get("loss", {}).items():
+            _fill(block, TERMS.get(name, {}))
+        if "augment" in config:
+            _fill(config.augment, AUGMENT)
     return config
+
+
+def _fill(block: ConfigDict, values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if key not in block:
+            block[key] = value
+
+
+def effective(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run depends on: without models, samplers and terms that it does not use.
+
+    Two configs that give the same run are equal here, however many keys they have.
+    """
+    out = complete(ConfigDict(config)).to_dict()
+    for kind in ("model", "sampler"):
+        block = out[kind]
+        used = "fields" if "." in block["name"] else block["name"]
+        out[kind] = {
+            key: value
+            for key, value in block.items()
+            if key == used or not isinstance(value, dict)
+        }
+    out["loss"] = {k: term for k, term in out["loss"].items() if term["weight"] != 0}
+    return out

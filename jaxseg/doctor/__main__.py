@@ -1,6 +1,6 @@
 """Examines data, config and pipeline before a training:
 
-    python -m jaxseg.doctor --config=configs/NAME.py[:recipe]
+    python -m jaxseg.doctor --config=RECIPE[:variant]
 
 prints a page of findings, each with the reason and the fix. `--deep` also sees whether
 the model can learn one batch by heart; `--output=DIR` keeps the page as doctor.md with

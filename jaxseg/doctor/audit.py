@@ -44,15 +44,15 @@ def run(case: Case, names: Sequence[str]) -> list[Finding]:
     findings = []
     for name in names:
         try:
-            found = find(name)(case)
+            finding = find(name)(case)
         except (ConfigError, DataError) as error:
-            found = Finding(
+            finding = Finding(
                 ERROR,
                 "could not be done: " + " ".join(str(error).split()),
                 "training would stop for the same reason",
                 "mend what the message names",
             )
-        findings.append(found._replace(name=name))
+        findings.append(finding._replace(name=name))
     return findings
 
 
@@ -78,16 +78,16 @@ def fast(config: ConfigDict, experiment: build.Experiment) -> None:
     case = quick_case(config, experiment)
     findings = run(case, doctor_checks.FAST)
     errors = stopping(case, findings)
-    for found in findings:
-        if found.level != "ok" and found not in errors:
-            said = "error, ignored" if found.level == ERROR else WARNING
-            logging.warning("doctor (%s) %s", said, _line(found))
+    for finding in findings:
+        if finding.level != "ok" and finding not in errors:
+            label = "error, ignored" if finding.level == ERROR else WARNING
+            logging.warning("doctor (%s) %s", label, _line(finding))
     if sharding.any_process(bool(errors)):
         kind = DataError if exit_code(errors) == DataError.exit_code else ConfigError
         if not errors:
             raise kind("doctor found an error on another process, which says what.")
-        lines = [_line(found) for found in errors]
-        names = ", ".join(repr(found.name) for found in errors)
+        lines = [_line(finding) for finding in errors]
+        names = ", ".join(repr(finding.name) for finding in errors)
         raise kind(
             "doctor: " + "\n  ".join(lines) + "\n  The whole page: python -m "
             "jaxseg.doctor with the same --config; to train all the same, name the "
@@ -96,5 +96,5 @@ def fast(config: ConfigDict, experiment: build.Experiment) -> None:
     logging.info("doctor: %d quick checks done", len(findings))
 
 
-def _line(found: Finding) -> str:
-    return f"{found.name}: {found.seen}; {found.why}. Mend: {found.fix}."
+def _line(finding: Finding) -> str:
+    return f"{finding.name}: {finding.observed}; {finding.why}. Mend: {finding.fix}."

@@ -1,4 +1,4 @@
-"""What a check is given, and what it gives back."""
+"""The two records of every check: the case it examines, and its finding."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ OK, WARNING, ERROR = LEVELS = ("ok", "warning", "error")
 
 
 class Finding(NamedTuple):
-    """What one check saw; `why` and `fix` are for levels above ok."""
+    """What one check observed; `why` and `fix` are for levels above ok."""
 
     level: str
-    seen: str  # with its numbers
+    observed: str  # in words, with its numbers
     why: str = ""
     fix: str = ""
     drawing: str = ""  # lines to show as they are
@@ -22,14 +22,15 @@ class Finding(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A run to be examined; the last four are costly and made when first asked for.
+    """A run to be examined.
 
-    In the fast part they are None.
+    The last four are costly: they are computed when first asked for, and None in the
+    fast part.
     """
 
     config: ConfigDict
     experiment: build.Experiment
-    options: dict  # checks.options(config)
+    options: dict  # doctor_checks.options(config)
     scan: Callable[[], list] | None = None  # images.scan
     stages: Callable[[], Any] | None = None  # probe.stages
     trained: Callable[[], Any] | None = None  # model.first_steps

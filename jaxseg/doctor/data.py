@@ -18,12 +18,12 @@ def class_support(case: Case) -> Finding:
     images = {name: (s.pixels > 0).sum(0) for name, s in splits.items()}
     classes = splits["train"].classes
     missing = {
-        name: [c for c, n in zip(classes, found, strict=True) if n == 0]
-        for name, found in images.items()
+        name: [c for c, n in zip(classes, counts, strict=True) if n == 0]
+        for name, counts in images.items()
     }
-    empty = [name for name, found in images.items() if not found[1:].any()]
-    order = np.argsort(sum(found[1:] for found in images.values()))[:_ROWS] + 1
-    seen = "images with " + "; ".join(
+    empty = [name for name, counts in images.items() if not counts[1:].any()]
+    order = np.argsort(sum(counts[1:] for counts in images.values()))[:_ROWS] + 1
+    observed = "images with " + "; ".join(
         f"{classes[k]}: "
         + ", ".join(
             f"{images[name][k]} of {len(split)} in {name}"
@@ -37,7 +37,7 @@ def class_support(case: Case) -> Finding:
             lost += [f"no {few(missing['train'])} in train"]
         return Finding(
             ERROR,
-            f"{'; '.join(lost)} ({seen})",
+            f"{'; '.join(lost)} ({observed})",
             "nothing is learned or measured without a pixel of it, and a score over "
             "empty masks alone says nothing",
             "look at the masks (are they where the data set expects them, with the "
@@ -47,53 +47,53 @@ def class_support(case: Case) -> Finding:
     if lost:
         return Finding(
             WARNING,
-            f"{'; '.join(lost)} ({seen})",
+            f"{'; '.join(lost)} ({observed})",
             "its score there is n/a and enters no mean",
             "give the split images of the class, or merge or remove the class",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def prevalence(case: Case) -> Finding:
     """The share of positives is that of the real world in what is scored."""
-    splits, known = case.experiment.splits, case.options["prevalence"]
+    splits, expected = case.experiment.splits, case.options["prevalence"]
     counts = {n: (int(s.positive.sum()), len(s)) for n, s in splits.items()}
-    seen = "positive images: " + ", ".join(
+    observed = "positive images: " + ", ".join(
         f"{share(p, n)} in {name}" for name, (p, n) in counts.items()
     )
-    if known < 0:
+    if expected < 0:
         other = sum(p for p, _ in counts.values()) / sum(n for _, n in counts.values())
         odd = [name for name, c in counts.items() if _differs(*c, other)]
         if odd:
             return Finding(
                 WARNING,
-                seen,
+                observed,
                 f"{few(odd)} differs by more than chance: a split that was resampled "
                 "gives precision and thresholds that do not hold elsewhere",
                 "make the splits first and balance in training only (config.sampler)",
             )
-        return Finding(OK, seen)
-    odd = [n for n in ("validation", "test") if _differs(*counts[n], known)]
-    seen += f"; in use {share(known, 1)}"
+        return Finding(OK, observed)
+    odd = [n for n in ("validation", "test") if _differs(*counts[n], expected)]
+    observed += f"; in use {share(expected, 1)}"
     if odd:
         return Finding(
             ERROR,
-            seen,
+            observed,
             f"{few(odd)} differs by more than chance, as if images had been left out "
             "or repeated before the split: precision, average precision and the "
             "threshold will not hold where the model is used",
             "prepare all images and balance in training only (config.sampler), or "
             "set config.doctor.prevalence to the share where the model is used",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def _differs(count: int, of: int, wanted: float) -> bool:
     """Beyond chance, and by enough to matter."""
-    found = count / max(of, 1)
+    part = count / max(of, 1)
     noise = _SIGMAS * (wanted * (1 - wanted) / max(of, 1)) ** 0.5 + 1 / max(of, 1)
-    high, low = max(found, wanted), max(min(found, wanted), 1e-9)
-    return abs(found - wanted) > noise and high / low > _RATIO
+    high, low = max(part, wanted), max(min(part, wanted), 1e-9)
+    return abs(part - wanted) > noise and high / low > _RATIO
 
 
 def label_values(case: Case) -> Finding:
@@ -163,22 +163,22 @@ def unlabelled(case: Case) -> Finding:
         n: int((s.pixels.sum(1) == 0).sum()) for n, s in case.experiment.splits.items()
     }
     sizes = {name: len(split) for name, split in case.experiment.splits.items()}
-    seen = "images without any label: " + ", ".join(
+    observed = "images without any label: " + ", ".join(
         f"{n} of {sizes[name]} in {name}" for name, n in lost.items()
     )
     if lost["train"] == sizes["train"]:
         why, fix = "there is nothing to learn from", "label some training images"
-        return Finding(ERROR, seen, why, fix)
+        return Finding(ERROR, observed, why, fix)
     if lost["validation"] or lost["test"] or lost["train"] > 0.5 * sizes["train"]:
         return Finding(
             WARNING,
-            seen,
+            observed,
             "they enter no score and no loss, so the numbers rest on fewer images "
             "than the splits say",
             "move them out of validation and test; lower their share in training "
             "if most steps see nothing labelled",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def group_leak(case: Case) -> Finding:
@@ -192,12 +192,12 @@ def group_leak(case: Case) -> Finding:
                 homes.setdefault(key, set()).add(name)
         shared[what] = {k: sorted(v) for k, v in homes.items() if len(v) > 1}
         total = len(homes)
-    for what, found in shared.items():
-        if found:
-            some = few(f"{k} in {' and '.join(v)}" for k, v in found.items())
+    for what, homes in shared.items():
+        if homes:
+            some = few(f"{k} in {' and '.join(v)}" for k, v in homes.items())
             return Finding(
                 ERROR,
-                f"{len(found)} {what}(s) in two splits: {some}",
+                f"{len(homes)} {what}(s) in two splits: {some}",
                 "the model is scored on what it has seen, and a threshold is chosen "
                 "on what is reported: the scores will look better than they are",
                 "split by group (patient, slide), before anything is resampled",

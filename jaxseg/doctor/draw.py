@@ -1,4 +1,4 @@
-"""Numbers as a few lines of text."""
+"""Draws numbers as a few lines of text: a curve, a table, a histogram."""
 
 from collections.abc import Sequence
 

@@ -40,7 +40,7 @@ def supervision(case: Case) -> Finding:
     each = labelled[0].sum((1, 2))
     total = (labelled[0] | labelled[1]).sum((1, 2))
     stored = train.pixels[chosen].sum() / train.sizes[chosen].prod(1).sum()
-    seen = (
+    observed = (
         f"{len(first)} images: {each.mean():,.0f} of {area:,} pixels labelled on "
         f"average, at most {each.max():,} ({share(each.mean(), area)}; "
         f"{share(stored, 1)} in store)"
@@ -48,46 +48,50 @@ def supervision(case: Case) -> Finding:
     if not np.array_equal(first, second):
         return Finding(
             ERROR,
-            f"{seen}; after two epochs {total.mean():,.0f} on average, at most "
+            f"{observed}; after two epochs {total.mean():,.0f} on average, at most "
             f"{total.max():,}: other labels in the second epoch",
             "labels that are drawn again show more pixels in every epoch, so training "
             "uses a larger budget of labels than the one that is stated",
             "draw labels once, from the seed and the image (data/supervision)",
         )
-    return _taught(case, f"{seen}; the same ones in the second epoch")
+    return _taught(case, f"{observed}; the same ones in the second epoch")
 
 
-def _taught(case: Case, seen: str) -> Finding:
+def _taught(case: Case, observed: str) -> Finding:
     """Some term of the loss learns from labels that are there."""
     block = case.config.loss.to_dict()
     terms = [n for n, b in block.items() if np.atleast_2d(b["weight"])[:, -1].any()]
-    places = {name: lookup.check(lookup.TERMS, name) for name in terms}
+    modules = {name: lookup.term(name, block[name]) for name in terms}
+    places = {
+        name: lookup.check(lookup.TERMS, module) for name, module in modules.items()
+    }
     by_pixel = [name for name, folder in places.items() if folder == "losses"]
-    fns = {name: lookup.find(lookup.TERMS, name).loss for name in terms}
+    fns = {n: lookup.find(lookup.TERMS, module).loss for n, module in modules.items()}
     by_image = [name for name, fn in fns.items() if "label" in step.asks_for(fn)]
     drawn = case.experiment.labels()
     pixels = drawn is None or len(drawn.label) > 0
     images = case.experiment.splits["train"].labels
-    known = images[images >= 0] > 0
-    if not ((pixels and by_pixel) or (len(known) and by_image)):
+    labelled = images[images >= 0] > 0
+    if not ((pixels and by_pixel) or (len(labelled) and by_image)):
         return Finding(
             ERROR,
-            f"{'some' if pixels else 'no'} pixels and {len(known):,} of {len(images):,}"
-            f" images are labelled, but the terms of the loss are {few(terms)}",
+            f"{'some' if pixels else 'no'} pixels and {len(labelled):,} of "
+            f"{len(images):,} images are labelled, but the terms of the loss are "
+            f"{few(terms)}",
             "none of them learns from a label that is there, so training runs and "
             "teaches nothing",
             "config.loss.image_label.weight=1.0 for labels of images; for labelled "
             "pixels another config.supervision, and a term of jaxseg/losses/",
         )
-    if not (pixels and by_pixel) and len({*known.tolist()}) == 1:
+    if not (pixels and by_pixel) and len({*labelled.tolist()}) == 1:
         return Finding(
             WARNING,
-            f"all {len(known):,} image labels are "
-            f"{'positive' if known[0] else 'negative'}, and no pixel is labelled",
+            f"all {len(labelled):,} image labels are "
+            f"{'positive' if labelled[0] else 'negative'}, and no pixel is labelled",
             "a network that gives this answer everywhere is right about each of them",
             "images of both kinds, or labelled pixels",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def _again(chosen: np.ndarray, *, epoch: int) -> np.ndarray:
@@ -115,7 +119,7 @@ def value_range(case: Case) -> Finding:
     black = (before > 1e-3) & (after < _BLACK * before)
     same = _overlap(s.network, s.scored)
     other = _overlap(s.scored, s.validation)
-    seen = (
+    observed = (
         f"{len(s.image)} images: ranges of training and evaluation overlap by "
         f"{share(same, 1)}, those of validation by {share(other, 1)}"
     )
@@ -131,7 +135,7 @@ def value_range(case: Case) -> Finding:
     if same < _OVERLAP[1]:
         return Finding(
             ERROR if same < _OVERLAP[0] else WARNING,
-            seen,
+            observed,
             "the same images look different to the network in training and in "
             "evaluation, so what it learns does not apply",
             "gentler brightness, contrast and gamma in config.augment; the same "
@@ -141,12 +145,12 @@ def value_range(case: Case) -> Finding:
     if other < _OVERLAP[0]:
         return Finding(
             WARNING,
-            seen,
+            observed,
             "images of validation are much brighter or darker than those of training",
             "look at both; config.data.intensity.mode=percentile evens them out",
             drawing,
         )
-    return Finding(OK, seen, drawing=drawing)
+    return Finding(OK, observed, drawing=drawing)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -165,39 +169,43 @@ def co_transform(case: Case) -> Finding:
     image, mask = (np.concatenate(x) for x in zip(*parts, strict=True))
     before = np.concatenate([batch["mask"]] * len(parts))
     label = int(batch["mask"].max())
-    shown, known = image.mean(-1) > 0.5, mask != IGNORE
+    shown, labelled = image.mean(-1) > 0.5, mask != IGNORE
     truth = mask == label
-    alike = _iou(shown & known, truth)
+    alike = _iou(shown & labelled, truth)
     # what left the view says nothing
     inside = truth.sum((1, 2)) > _VISIBLE * (before == label).sum((1, 2))
     moved = (truth != (before == label)).any((1, 2)).sum()
-    found = alike[inside]
-    seen = (
+    overlap = alike[inside]
+    observed = (
         f"a letter F in image and mask: overlap (IoU) {fitted:.2f} after resizing; "
-        + (f"{np.median(found):.2f}, at worst {found.min():.2f}" if len(found) else "-")
+        + (
+            f"{np.median(overlap):.2f}, at worst {overlap.min():.2f}"
+            if len(overlap)
+            else "-"
+        )
         + f", after augmentation of {len(mask)} ({moved} moved)"
     )
     odd = sorted(set(np.unique(mask).tolist()) - {0, label, IGNORE})
     if odd:
-        seen += f"; the mask now holds {odd}, which is no class"
-    off = len(found) and (np.median(found) < _IOU[0] or found.min() < _IOU[1])
+        observed += f"; the mask now holds {odd}, which is no class"
+    off = len(overlap) and (np.median(overlap) < _IOU[0] or overlap.min() < _IOU[1])
     if off or odd or fitted < _IOU[0]:
         return Finding(
             ERROR,
-            seen,
+            observed,
             "the mask no longer lies on what it labels, so the network is taught to "
             "find the wrong place",
             "move image and mask by one transformation, the mask by nearest neighbour "
             "(data/augment.py, data/geometry.py)",
         )
-    if not len(found):
+    if not len(overlap):
         return Finding(
             WARNING,
-            seen,
+            observed,
             "augmentation moves everything out of view",
             "a smaller config.augment.shift or scale",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

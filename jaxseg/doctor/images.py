@@ -91,13 +91,15 @@ def constant_images(case: Case) -> Finding:
     dim = [look for look in looks if not look.flat and look.spread < _FLAT]
     if not flat and not dim:
         return Finding(OK, f"none of {len(looks):,} images is one value, or nearly so")
-    seen = f"{len(flat)} of {len(looks):,} images are one value, {len(dim)} nearly so"
+    observed = (
+        f"{len(flat)} of {len(looks):,} images are one value, {len(dim)} nearly so"
+    )
     names = few(f"{look.split}/{look.id}" for look in flat + dim)
     lost = any(look.foreground for look in flat)
     level = ERROR if lost or len(flat) > _MANY * len(looks) else WARNING
     return Finding(
         level,
-        f"{seen}: {names}",
+        f"{observed}: {names}",
         "nothing can be found in them"
         + (", and yet masks of theirs have foreground" if lost else ""),
         "look at these files; for 16-bit or dark images set config.data.intensity",
@@ -112,20 +114,20 @@ def duplicates(case: Case) -> Finding:
     for look in case.scan():
         if look.digest and not look.flat:
             homes.setdefault(look.digest, []).append(look)
-    pairs = [found for found in homes.values() if len({f.split for f in found}) > 1]
+    pairs = [equal for equal in homes.values() if len({f.split for f in equal}) > 1]
     if pairs:
-        return _repeated(len(pairs), few((_names(found) for found in pairs), 3))
-    same = sum(len(found) - 1 for found in homes.values())
+        return _repeated(len(pairs), few((_names(equal) for equal in pairs), 3))
+    same = sum(len(equal) - 1 for equal in homes.values())
     return Finding(OK, f"no image is in two splits, {same or 'none'} twice in one")
 
 
 def _known_duplicates(case: Case) -> Finding:
     """What preparation counted, where it did."""
     extra = case.experiment.card["extra"]
-    known = extra.get("equal_images_in_two_splits")
-    if known:
-        return _repeated(known, "python -m jaxseg.doctor names them")
-    if known is None:
+    count = extra.get("equal_images_in_two_splits")
+    if count:
+        return _repeated(count, "python -m jaxseg.doctor names them")
+    if count is None:
         return Finding(OK, "kept in one split by preparation, or not yet counted")
     return Finding(OK, "no image is in two splits, as preparation counted")
 
@@ -149,13 +151,13 @@ def near_duplicates(case: Case) -> Finding:
     """No image is in two splits in nearly the same form."""
     looks = [look for look in case.scan() if look.thumb is not None and not look.flat]
     pairs = near_pairs(looks)
-    said = f"correlation above {_ALIKE} of {_SIDE} x {_SIDE} thumbnails, also mirrored"
+    rule = f"correlation above {_ALIKE} of {_SIDE} x {_SIDE} thumbnails, also mirrored"
     if not pairs:
-        return Finding(OK, f"no two splits share one ({said})")
+        return Finding(OK, f"no two splits share one ({rule})")
     names = few((f"{_names([a, b])} ({c:.3f})" for c, a, b in pairs), 3)
     return Finding(
         WARNING,
-        f"{len(pairs)} pair(s) across splits ({said}): {names}",
+        f"{len(pairs)} pair(s) across splits ({rule}): {names}",
         "neighbouring frames, crops or saved copies of one image let the model score "
         "on what it has nearly seen",
         "look at the pairs; give what belongs together one group and split again",
@@ -173,7 +175,7 @@ def near_pairs(looks: list[Look]) -> list[tuple[float, Look, Look]]:
     mirrored = thumbs.reshape(-1, _SIDE, _SIDE)[:, :, ::-1].reshape(len(looks), -1)
     flipped, own_flipped = _unit(mirrored), _unit(mirrored - common)
     kind = np.unique([look.split for look in looks], return_inverse=True)[1]
-    found = {}
+    closest = {}
     for start in range(0, len(looks), _BLOCK):
         rows = slice(start, start + _BLOCK)
         for one, other in ((plain, own), (flipped, own_flipped)):
@@ -183,8 +185,8 @@ def near_pairs(looks: list[Look]) -> list[tuple[float, Look, Look]]:
                 a, b = looks[start + i], looks[j]
                 if a.digest != b.digest:
                     key = (start + int(i), int(j))
-                    found[key] = max(found.get(key, 0.0), float(alike[i, j]))
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+                    closest[key] = max(closest.get(key, 0.0), float(alike[i, j]))
+    ranked = sorted(closest.items(), key=lambda item: (-item[1], item[0]))
     return [(c, looks[i], looks[j]) for (i, j), c in ranked]
 
 

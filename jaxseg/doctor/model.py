@@ -75,7 +75,7 @@ def loss_terms(case: Case) -> Finding:
             wrong.append(f"{name} is {a:.3g} whatever is predicted")
         elif b > a and set(step.asks_for(fn)) <= {"logits", "mask"}:
             wrong.append(f"{name} costs more when right")
-    seen = f"{few(terms)} on {len(batch['mask'])} images"
+    observed = f"{few(terms)} on {len(batch['mask'])} images"
     if wrong:
         return Finding(
             ERROR,
@@ -84,7 +84,7 @@ def loss_terms(case: Case) -> Finding:
             "look at its settings in config.loss and at the classes the batch holds",
             drawing,
         )
-    return Finding(OK, seen, drawing=drawing)
+    return Finding(OK, observed, drawing=drawing)
 
 
 def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
@@ -119,48 +119,48 @@ def _whole_image(logits: jax.Array) -> jax.Array:
 
 def gradients(case: Case) -> Finding:
     """Every parameter that should learn gets a gradient."""
-    found = case.trained()
+    first = case.trained()
     total = len(parameter_groups.paths(case.experiment.abstract.params))
-    seen = (
-        f"{total} parameters, {found.steps} real step(s), loss {found.losses[-1]:.4g}"
+    observed = (
+        f"{total} parameters, {first.steps} real step(s), loss {first.losses[-1]:.4g}"
     )
-    if not math.isfinite(found.losses[-1]):
+    if not math.isfinite(first.losses[-1]):
         return Finding(
             ERROR,
-            seen,
+            observed,
             "a loss that is not a number stops training",
             "a smaller config.optim.learning_rate, float32, weights of the losses "
             "that are not huge",
         )
-    if found.silent:
+    if first.silent:
         return Finding(
             ERROR,
-            f"{len(found.silent)} of {seen}, never a gradient: {few(found.silent)}",
+            f"{len(first.silent)} of {observed}, never a gradient: {few(first.silent)}",
             "the loss does not depend on them: they stay as they were drawn",
             "give the part a weight in the loss (config.aux_weight), switch it off, or "
             "name it in config.transfer.freeze",
         )
-    return Finding(OK, f"{seen}, none without a gradient")
+    return Finding(OK, f"{observed}, none without a gradient")
 
 
 def memory(case: Case) -> Finding:
     """One step fits into the device."""
-    found = case.trained().memory
-    if found is None:
+    needs = case.trained().memory
+    if needs is None:
         return Finding(OK, "this device does not tell")
-    need = found.argument_size_in_bytes + found.temp_size_in_bytes
+    need = needs.argument_size_in_bytes + needs.temp_size_in_bytes
     limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
-    seen = f"{need / 2**20:,.0f} MiB per device for one step"
+    observed = f"{need / 2**20:,.0f} MiB per device for one step"
     if limit:
-        seen += f" of {limit / 2**20:,.0f}"
+        observed += f" of {limit / 2**20:,.0f}"
     if limit and need > _FULL * limit:
         return Finding(
             WARNING,
-            seen,
+            observed,
             "training may stop for want of memory",
             "config.optim.accumulate=2, or a smaller config.batch_size",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def overfit_one_batch(case: Case) -> Finding:
@@ -169,16 +169,16 @@ def overfit_one_batch(case: Case) -> Finding:
     losses, dice = by_heart(case.config, case.experiment, case.example(), steps)
     start, end = np.mean(losses[:3]), np.mean(losses[-3:])
     fell = end / start if start > 0 else 1.0
-    seen = f"loss {start:.3g} to {end:.3g} ({fell:.0%}) in {steps} steps"
+    observed = f"loss {start:.3g} to {end:.3g} ({fell:.0%}) in {steps} steps"
     if dice is not None:
-        seen += f", Dice of the batch {dice:.2f}"
+        observed += f", Dice of the batch {dice:.2f}"
     drawing = draw.curve(losses, below=f"step 1 to {steps}: the loss")
     if fell <= _FELL or (dice or 0) >= _DICE:
-        return Finding(OK, seen, drawing=drawing)
+        return Finding(OK, observed, drawing=drawing)
     learned = fell <= _SOME
     return Finding(
         WARNING if learned else ERROR,
-        seen,
+        observed,
         "a network that cannot learn one batch by heart will not learn many"
         if not learned
         else "the one batch is learned slowly",

@@ -30,20 +30,20 @@ def verdict(findings: Sequence[Finding], errors: Sequence[Finding]) -> str:
     """What it comes to and what to do now; `errors` are those not ignored."""
     warnings = [f.name for f in findings if f.level == WARNING]
     ignored = [f.name for f in findings if f.level == ERROR and f not in errors]
-    found = f"{len(findings)} checks"
+    checks = f"{len(findings)} checks"
     if errors:
         return (
-            f"Do not train yet: {len(errors)} of {found} failed "
+            f"Do not train yet: {len(errors)} of {checks} failed "
             f"({', '.join(f.name for f in errors)}). Mend them, or name them in "
             "config.doctor.ignore."
         )
     extra = f" Ignored: {', '.join(ignored)}." if ignored else ""
     if warnings:
         return (
-            f"Ready to train, with {len(warnings)} warning(s) of {found} to read first "
-            f"({', '.join(warnings)}).{extra}"
+            f"Ready to train, with {len(warnings)} warning(s) of {checks} to read "
+            f"first ({', '.join(warnings)}).{extra}"
         )
-    return f"Ready to train: {found}, nothing found.{extra}"
+    return f"Ready to train: {checks}, nothing found.{extra}"
 
 
 def text(case: Case, findings: Sequence[Finding], errors: Sequence[Finding]) -> str:
@@ -53,27 +53,29 @@ def text(case: Case, findings: Sequence[Finding], errors: Sequence[Finding]) -> 
         mine = [f for f in findings if f.name in names]
         if mine:
             lines += ["", title]
-            for found in mine:
-                lines += _finding(found, found.level == ERROR and found not in errors)
+            for finding in mine:
+                lines += _finding(
+                    finding, finding.level == ERROR and finding not in errors
+                )
     return "\n".join([*lines, "", *_wrapped(verdict(findings, errors), "", "  ")])
 
 
-def _finding(found: Finding, ignored: bool) -> list[str]:
-    mark = f"{found.level} (ignored)" if ignored else found.level
-    start = f"  {mark:<8}{found.name:<{_LEFT - 10}}"
-    lines = _wrapped(found.seen, start, " " * _LEFT)
-    lines += [" " * _LEFT + line for line in found.drawing.splitlines()]
-    for word, said in (("why", found.why), ("fix", found.fix)):
-        if said:
+def _finding(finding: Finding, ignored: bool) -> list[str]:
+    mark = f"{finding.level} (ignored)" if ignored else finding.level
+    start = f"  {mark:<8}{finding.name:<{_LEFT - 10}}"
+    lines = _wrapped(finding.observed, start, " " * _LEFT)
+    lines += [" " * _LEFT + line for line in finding.drawing.splitlines()]
+    for word, sentence in (("why", finding.why), ("fix", finding.fix)):
+        if sentence:
             start = f"{word + ': ':>{_LEFT}}"
-            lines += _wrapped(said, start, " " * _LEFT)
+            lines += _wrapped(sentence, start, " " * _LEFT)
     return lines
 
 
-def _wrapped(said: str, first: str, rest: str) -> list[str]:
+def _wrapped(sentence: str, first: str, rest: str) -> list[str]:
     """Lines of one width; long names, and numbers from their %, are not parted."""
     lines = textwrap.wrap(
-        said.replace(" %", "\0%"),
+        sentence.replace(" %", "\0%"),
         _WIDTH,
         initial_indent=first,
         subsequent_indent=rest,
@@ -91,20 +93,29 @@ def markdown(
 ) -> str:
     """The page as Markdown, its verdict first; `pictures` are {file: caption}."""
     lines = ["# doctor", "", header(case), "", f"**{verdict(findings, errors)}**", ""]
-    lines += ["| level | check | seen |", "| --- | --- | --- |"]
+    lines += ["| level | check | observed |", "| --- | --- | --- |"]
     ranked = sorted(findings, key=lambda f: -LEVELS.index(f.level))
-    lines += [f"| {f.level} | `{f.name}` | {_cell(f.seen)} |" for f in ranked]
-    for found in ranked:
-        if found.level != OK:
-            lines += ["", f"## {found.name} ({found.level})", "", found.seen, ""]
-            lines += [f"- Why it matters: {found.why}", f"- What to do: {found.fix}"]
-    for found in findings:
-        if found.drawing:
-            lines += ["", f"### {found.name}", "", "```text", found.drawing, "```"]
+    lines += [f"| {f.level} | `{f.name}` | {_cell(f.observed)} |" for f in ranked]
+    for finding in ranked:
+        if finding.level != OK:
+            lines += [
+                "",
+                f"## {finding.name} ({finding.level})",
+                "",
+                finding.observed,
+                "",
+            ]
+            lines += [
+                f"- Why it matters: {finding.why}",
+                f"- What to do: {finding.fix}",
+            ]
+    for finding in findings:
+        if finding.drawing:
+            lines += ["", f"### {finding.name}", "", "```text", finding.drawing, "```"]
     for file, caption in pictures.items():
         lines += ["", f"## {caption}", "", f"![{caption}]({file})"]
     return "\n".join(lines) + "\n"
 
 
-def _cell(said: str) -> str:
-    return said.replace("|", "\\|").replace("\n", " ")
+def _cell(sentence: str) -> str:
+    return sentence.replace("|", "\\|").replace("\n", " ")

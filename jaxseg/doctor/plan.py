@@ -20,7 +20,7 @@ def total_steps(case: Case) -> Finding:
     """Enough steps to learn anything; an epoch of a small set is short."""
     plan, train = case.experiment.plan, case.experiment.splits["train"]
     images = plan.total_steps * plan.batch_size
-    seen = (
+    observed = (
         f"{plan.steps_per_epoch:,} steps per epoch, {plan.total_steps:,} in all; "
         f"{images:,} images seen, each of the {len(train):,} about "
         f"{images / len(train):.2g} times"
@@ -29,43 +29,43 @@ def total_steps(case: Case) -> Finding:
     if short or plan.total_steps < _TOO_FEW:
         return Finding(
             WARNING,
-            seen,
+            observed,
             f"a network of random weights learns little in fewer than {_STEPS} steps, "
             "however many epochs they are called",
             f"config.epochs={-(-_STEPS // plan.steps_per_epoch)} or more, or a smaller "
             "config.batch_size",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def batch_size(case: Case) -> Finding:
     """The batch is smaller than the set, and not too small for batch norm."""
     size, images = case.experiment.plan.batch_size, len(case.experiment.splits["train"])
     part = size // case.config.optim.accumulate
-    seen = f"{size} images a step, {part} at a time, of {images:,}"
+    observed = f"{size} images a step, {part} at a time, of {images:,}"
     if size > images:
         return Finding(
             WARNING,
-            seen,
+            observed,
             "every step holds some images twice, so it costs more and tells no more",
             f"config.batch_size={images} or less",
         )
     if part == 1 and "batch_stats" in case.experiment.abstract.model_state:
         return Finding(
             WARNING,
-            seen,
+            observed,
             "batch norm takes its statistics from a single image; those of "
             "evaluation will be different ones",
             "a larger config.batch_size, or a smaller config.optim.accumulate",
         )
-    return Finding(OK, seen)
+    return Finding(OK, observed)
 
 
 def learning_rate(case: Case) -> Finding:
     """The rate rises, and comes down, within training."""
     peak, total = case.config.optim.learning_rate, case.experiment.plan.total_steps
     warm = round(case.config.optim.warmup_epochs * case.experiment.plan.steps_per_epoch)
-    seen = f"{peak:.3g} after {warm:,} of {total:,} steps"
+    observed = f"{peak:.3g} after {warm:,} of {total:,} steps"
     drawing = ""
     if case.scan:  # the real function compiles a little
         at = np.linspace(0, total - 1, min(total, draw.WIDTH)).round().astype(np.int32)
@@ -81,35 +81,35 @@ def learning_rate(case: Case) -> Finding:
             )
         if warm < total:
             last = rates[-1] if rates[-1] > 1e-3 * peak else 0
-            seen += f", then {last:.2g} at the end"
+            observed += f", then {last:.2g} at the end"
     if warm > total / 2:
         never = f"warm-up is longer than training: the rate never gets to {peak:.3g}"
         return Finding(
             WARNING,
-            seen,
+            observed,
             never if warm >= total else "most of the steps are warm-up",
             f"config.optim.warmup_epochs={0.1 * case.config.epochs:.2g} or less",
             drawing,
         )
-    return Finding(OK, seen, drawing=drawing)
+    return Finding(OK, observed, drawing=drawing)
 
 
 def loss_weights(case: Case) -> Finding:
     """Every head and every term that is there has a weight."""
     weights = {k: block["weight"] for k, block in case.config.loss.to_dict().items()}
     knots = {k: np.atleast_2d(w)[:, -1] for k, w in weights.items()}
-    seen = ", ".join(
+    observed = ", ".join(
         f"{name} {_knots(values)}" for name, values in knots.items() if values.any()
     )
     params = case.experiment.abstract.params
     heads = [p for p in parameter_groups.paths(params) if p.startswith("aux")]
     if heads:
-        seen += f"; auxiliary head x {case.config.aux_weight:g}"
+        observed += f"; auxiliary head x {case.config.aux_weight:g}"
     negative = [name for name, values in knots.items() if (values < 0).any()]
     if negative or case.config.aux_weight < 0:
         return Finding(
             ERROR,
-            seen,
+            observed,
             f"{few(negative or ['aux_weight'])} is below 0: its mistakes are rewarded",
             "weights of 0 or more",
         )
@@ -119,14 +119,14 @@ def loss_weights(case: Case) -> Finding:
     if learning and case.config.aux_weight == 0:
         return Finding(
             ERROR,
-            seen,
+            observed,
             f"the auxiliary head ({few(learning, 2)}) is computed, but no loss "
             "depends on it: it never learns",
             "config.aux_weight=0.4, or switch the head off "
             f"(config.model.{case.config.model.name}.aux=False)",
         )
     off = [name for name, values in knots.items() if not values.any()]
-    return Finding(OK, seen + (f"; off: {few(off)}" if off else ""))
+    return Finding(OK, observed + (f"; off: {few(off)}" if off else ""))
 
 
 def _knots(values: np.ndarray) -> str:
@@ -141,7 +141,7 @@ def sampling_share(case: Case) -> Finding:
     target = float(np.mean(plan.shares[:epochs]))
     fed = np.concatenate([positive[plan.order(epoch=e)] for e in range(epochs)])
     noise = _SIGMAS * (target * (1 - target) / len(fed)) ** 0.5 + 1 / len(fed)
-    seen = (
+    observed = (
         f"{case.config.sampler.name}: {share(fed.sum(), len(fed))} positive in the "
         f"first {len(fed):,} images, target {share(target, 1)}, "
         f"{share(positive.sum(), len(positive))} in the data"
@@ -149,7 +149,7 @@ def sampling_share(case: Case) -> Finding:
     if abs(fed.mean() - target) > noise:
         return Finding(
             ERROR,
-            seen,
+            observed,
             "the sampler does not do what the config asks for",
             "look at config.sampler and at the sampler's order()",
         )
@@ -162,14 +162,14 @@ def sampling_share(case: Case) -> Finding:
         if not np.array_equal(np.sort(cut), np.sort(whole)):
             return Finding(
                 ERROR,
-                f"{seen}; of {cut.size} read by {processes} processes "
+                f"{observed}; of {cut.size} read by {processes} processes "
                 f"{share(positive[cut].mean(), 1)}, by one "
                 f"{share(positive[whole].mean(), 1)}",
                 "with several processes a step is fed other images than with one, so "
                 "the sampler is lost",
                 "cut the batches of one order over the processes (data/pipeline.py)",
             )
-    return Finding(OK, f"{seen}; the same batches for {few(counts)} processes")
+    return Finding(OK, f"{observed}; the same batches for {few(counts)} processes")
 
 
 def _cut(experiment, steps: int, processes: int) -> np.ndarray:

@@ -1,26 +1,22 @@
-"""What needs no model: the baselines that a model has to beat, on the same images."""
+"""Scores what needs no model: the baselines to beat, on the same images."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from jaxseg.evaluation import image_threshold, metric_table, operating_point
-from jaxseg.evaluation.tally import Tally
+from jaxseg.evaluation.tally import Tally, with_foreground
 from jaxseg.metrics import overlap
 
 
-def choose(
-    tally: Tally, *, source_split: str, split_hash: str
-) -> dict[str, Any] | None:
+def choose(tally: Tally, split: Any) -> dict[str, Any] | None:
     """The best global threshold on the intensity of the image; None for k > 2.
 
     Threshold and polarity ("bright" or "dark" is foreground) with the highest pooled
     Dice on this tally, to be frozen like an operating point.
     """
-    if tally.truth.shape[1] != 2:
+    if tally.num_classes != 2:
         return None
     threshold, polarity, value = image_threshold.best(tally.levels)
     return {
@@ -28,34 +24,26 @@ def choose(
         "polarity": polarity,
         "objective": "dice_pooled",
         "value": value,
-        "source_split": source_split,
-        "split_hash": split_hash,
+        **operating_point.source(split),
     }
 
 
 def rows(
-    tally: Tally,
-    point: dict[str, Any] | None,
-    *,
-    split: str,
-    split_hash: str,
-    classes: Sequence[str] | None = None,
+    tally: Tally, point: dict[str, Any] | None, split: Any
 ) -> list[dict[str, Any]]:
-    """Rows {name, detail, metrics} of what needs no model, on the images of `tally`.
+    """Rows {name, detail, metrics} of what needs no model, on the images of `split`.
 
     For k = 2: all_empty, all_foreground, majority_class, and best_global_threshold with
     `point` of `choose`. For more classes: all_empty, majority_class and
     all_one_class (the most frequent foreground class); their rows also hold `classes`,
-    {class name: {metric: value}}, with the names in `classes`. Raises ConfigError as
-    `operating_point.apply` does.
+    {class name: {metric: value}}. Raises ConfigError as `operating_point.apply` does.
     """
-    k = tally.truth.shape[1]
-    classes = classes or [f"class {c}" for c in range(k)]
-    empty = all_of(tally, 0, "all_empty", "background", classes)
-    frequent = majority(tally, classes)
+    empty = _constant(tally, 0, "all_empty", "background", split)
+    majority = _most_frequent(tally, 0, "majority_class", "class", split)
     if not operating_point.needs_point(tally, point):
-        return [empty, frequent, one_class(tally, classes)]
-    optimistic = operating_point.same_images(point, split, split_hash)
+        one = _most_frequent(tally, 1, "all_one_class", "foreground class", split)
+        return [empty, majority, one]
+    optimistic = operating_point.is_optimistic(point, split)
     rule = "at or above" if point["polarity"] == "bright" else "below"
     detail = (
         f"foreground is {rule} level {point['threshold']} of 256 "
@@ -65,66 +53,47 @@ def rows(
     wrong, right = image_threshold.predicted(
         tally.levels, threshold=point["threshold"], polarity=point["polarity"]
     ).T
-    predicted = np.stack([tally.pixels - wrong - right, wrong + right], axis=1)
-    hits = np.stack([tally.truth[:, 0] - wrong, right], axis=1)
+    by_intensity = with_foreground(tally, wrong, right)
     return [
         empty,
-        all_of(tally, 1, "all_foreground", "foreground", classes),
-        frequent,
-        row(tally, predicted, hits, "best_global_threshold", detail, classes),
+        _constant(tally, 1, "all_foreground", "foreground", split),
+        majority,
+        _row(by_intensity, "best_global_threshold", detail, split),
     ]
 
 
-def all_of(
-    tally: Tally, c: int, name: str, why: str, classes: Sequence[str]
-) -> dict[str, Any]:
+def _constant(tally: Tally, c: int, name: str, why: str, split: Any) -> dict[str, Any]:
     """Row of the rule that every pixel is of class c."""
-    predicted, hits = np.zeros_like(tally.truth), np.zeros_like(tally.truth)
-    predicted[:, c], hits[:, c] = tally.pixels, tally.truth[:, c]
-    return row(tally, predicted, hits, name, f"every pixel is {why}", classes)
+    confusion = np.zeros_like(tally.confusion)
+    confusion[:, :, c] = tally.truth
+    constant = dataclasses.replace(tally, confusion=confusion)
+    return _row(constant, name, f"every pixel is {why}", split)
 
 
-def majority(tally: Tally, classes: Sequence[str]) -> dict[str, Any]:
-    """Row of the most frequent class of these images; the lower class wins a tie."""
-    c, why = _most(tally, 0, classes, "class")
-    return all_of(tally, c, "majority_class", why, classes)
-
-
-def one_class(tally: Tally, classes: Sequence[str]) -> dict[str, Any]:
-    """Row of the most frequent foreground class; the lower class wins a tie."""
-    c, why = _most(tally, 1, classes, "foreground class")
-    return all_of(tally, c, "all_one_class", why, classes)
-
-
-def _most(tally: Tally, first: int, classes, kind: str) -> tuple[int, str]:
+def _most_frequent(
+    tally: Tally, first: int, name: str, kind: str, split: Any
+) -> dict[str, Any]:
+    """Row of the most frequent class from `first` on; the lower class wins a tie."""
     total = tally.truth.sum(axis=0)
     c = first + int(np.argmax(total[first:]))
     share = total[c] / max(total.sum(), 1)
-    why = f"{classes[c]!r}, the most frequent {kind} of these images"
-    return c, f"{why} ({share:.2%} of their pixels)"
+    why = f"{split.classes[c]!r}, the most frequent {kind} of these images"
+    return _constant(tally, c, name, f"{why} ({share:.2%} of their pixels)", split)
 
 
-def row(
-    tally: Tally,
-    predicted: Int[np.ndarray, "n k"],
-    hits: Int[np.ndarray, "n k"],
-    name: str,
-    detail: str,
-    classes: Sequence[str],
-) -> dict[str, Any]:
+def _row(tally: Tally, name: str, detail: str, split: Any) -> dict[str, Any]:
     """{name, detail, metrics} of a rule with these counts; for k > 2 also {classes}.
 
     `metrics` are of the foreground, averaged over its present classes; `classes` holds
     those of each class by its name, of background the pooled ones.
     """
-    guess = dataclasses.replace(tally, predicted=predicted, hits=hits)
-    found = {"name": name, "detail": detail, "metrics": metric_table.summary(guess)}
-    if len(classes) == 2:
-        return found
-    return found | {"classes": {t: _each(guess, c) for c, t in enumerate(classes)}}
+    out = {"name": name, "detail": detail, "metrics": metric_table.summary(tally)}
+    if tally.num_classes > 2:
+        out["classes"] = {t: _each(tally, c) for c, t in enumerate(split.classes)}
+    return out
 
 
-def _each(guess: Tally, c: int) -> dict[str, float | None]:
-    each = metric_table.of_class(guess, c)
+def _each(tally: Tally, c: int) -> dict[str, float | None]:
+    counts = metric_table.of_class(tally, c)
     names = overlap.METRICS if c else overlap.POOLED
-    return {name: overlap.value(name, each) for name in names}
+    return {name: overlap.value(name, counts) for name in names}

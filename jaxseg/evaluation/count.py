@@ -1,7 +1,7 @@
-"""Exact counts of images and their probabilities, each at its native size.
+"""Counts predicted images exactly, each at its native size.
 
-Its probabilities are brought back to that size before anything is counted, and only a
-compact row stays in memory.
+The probabilities of an image are brought back to that size before anything is counted,
+and only its compact row of a tally stays in memory.
 """
 
 import collections
@@ -15,10 +15,10 @@ from jaxtyping import Float, UInt8
 
 from jaxseg.errors import ConfigError, DataError, NotFinite
 from jaxseg.evaluation import image_threshold
+from jaxseg.evaluation import tally as tallies
 from jaxseg.evaluation.tally import WHOLE, Tally, empty, merge
 from jaxseg.labels import IGNORE
 from jaxseg.metrics import histograms
-from jaxseg.metrics.histogram import joint
 
 Resize = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
@@ -30,7 +30,7 @@ def count_split(
     to_native: Resize,
     threads: int = 2,
 ) -> Tally:
-    """Tally of the predicted images of `split`, each at its native size.
+    """Counts the predicted images of `split`, each at its native size.
 
     `predictions` gives (index in the split, probability f32 [H, W, k]) of real images,
     without padding; of several processes each gives its own share, and their tallies
@@ -53,7 +53,12 @@ def count_split(
     return merge(itertools.chain([empty(k)], rows), ids=split.ids)
 
 
-def at_native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
+def at_native(
+    probability: Float[np.ndarray, "H W k"],
+    shape: tuple[int, int],
+    k: int,
+    to_native: Resize,
+) -> Float[np.ndarray, "h w _"]:
     """Probability f32 [h, w, k] at native size; [h, w, 1], of foreground, for k = 2."""
     probability = np.asarray(probability, np.float32)
     if probability.shape[-1] != k:
@@ -66,8 +71,10 @@ def at_native(probability, shape, k: int, to_native: Resize) -> np.ndarray:
     return np.reshape(to_native(probability, shape), (*shape, probability.shape[-1]))
 
 
-def in_threads(function, items: Iterable, threads: int) -> Iterator:
-    """function(item) of every item in order, at most 2 x threads items in memory."""
+def in_threads(
+    function: Callable[[Any], Any], items: Iterable, threads: int
+) -> Iterator:
+    """Yields function(item) in order, with at most 2 x threads items in memory."""
     waiting = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(max(threads, 1)) as pool:
         try:
@@ -91,7 +98,7 @@ def count_image(
     num_classes: int,
     name: str,
 ) -> Tally:
-    """Tally of one image; `probability` at the size of the mask, float32.
+    """Counts one image; `probability` is at the size of the mask, float32.
 
     For two classes a single channel, that of the foreground, is enough. Raises
     DataError for a label that is no class, and for probabilities that are none.
@@ -110,17 +117,19 @@ def count_image(
     levels = np.zeros((2, 0), np.uint32)
     if num_classes == 2:
         levels = image_threshold.histogram(image, mask)
-        counted = _binary(picked[:, -1], label)
+        counts = _two_classes(picked[:, -1], label)
     else:
-        counted = _many(picked, label)
+        counts = _more_classes(picked, label)
     row = {"index": np.int64(index), "ignored": np.int64(mask.size - label.size)}
-    row |= {"levels": levels} | counted
+    row |= {"levels": levels} | counts
     whole = {name: row.pop(name) for name in WHOLE}
     return Tally(**{name: value[None] for name, value in row.items()}, **whole)
 
 
-def _check(picked, name: str) -> None:
-    low, high = (picked.min(), picked.max()) if picked.size else (0, 0)
+def _check(probability: np.ndarray, name: str) -> None:
+    low, high = 0, 0
+    if probability.size:
+        low, high = probability.min(), probability.max()
     if not (low >= -1e-3 and high <= 1.001):  # also NaN
         raise NotFinite(
             f"The predictions for {name!r} range from {low} to {high}; probabilities "
@@ -128,47 +137,47 @@ def _check(picked, name: str) -> None:
         )
 
 
-def _binary(score, label) -> dict[str, np.ndarray]:
+def _two_classes(
+    score: Float[np.ndarray, "n"], label: UInt8[np.ndarray, "n"]
+) -> dict[str, np.ndarray]:
+    """Fields of the tally of one image from its probabilities of foreground."""
     score = score.astype(np.float32, copy=False)
 
-    def encode(part):
+    def encode(part: slice) -> np.ndarray:
         return histograms.bins(score[part]) + label[part] * np.int32(histograms.BINS)
 
-    counts, codes = joint(encode, label.size, 2 * histograms.BINS)
+    counts, codes = histograms.count_codes(encode, label.size, 2 * histograms.BINS)
     pooled = counts.reshape(2, histograms.BINS)
-    cells = histograms.coarse(pooled)
-    truth = cells.sum(axis=1)
-    wrong, right = histograms.above(cells)[:, histograms.nearest(0.5)[0]]
+    cells = tallies.cells(pooled)
+    total, foreground = cells.sum(axis=1), tallies.above(cells)[:, tallies.nearest(0.5)]
+    values = histograms.only_values(score, codes, counts).reshape(2, -1)
     return {
-        "truth": truth,
-        "predicted": np.array([label.size - wrong - right, wrong + right]),
-        "hits": np.array([truth[0] - wrong, right]),
+        "confusion": np.stack([total - foreground, foreground], axis=1),
         "max_probability": np.float32(score.max(initial=0)),
         "scores": cells.astype(np.uint32),
         "pooled": pooled,
-        "seen": histograms.join(
-            *histograms.values(score, codes, counts).reshape(2, -1)
-        ),
+        "only_value": histograms.join_only_values(*values),
     }
 
 
-def _many(picked, label) -> dict[str, np.ndarray]:
-    k = picked.shape[1]
+def _more_classes(
+    probability: Float[np.ndarray, "n k"], label: UInt8[np.ndarray, "n"]
+) -> dict[str, np.ndarray]:
+    """Fields of the tally of one image by its most probable classes."""
+    k = probability.shape[1]
 
-    def encode(part):
-        best, guess = picked[part, 0], 0
+    def encode(part: slice) -> np.ndarray:
+        best, answer = probability[part, 0], 0
         for c in range(1, k):  # argmax: the lowest class wins a tie
-            guess = np.where(picked[part, c] > best, c, guess)
-            best = np.maximum(best, picked[part, c])
-        return guess + label[part] * np.int32(k)
+            answer = np.where(probability[part, c] > best, c, answer)
+            best = np.maximum(best, probability[part, c])
+        return answer + label[part] * np.int32(k)
 
-    confusion = joint(encode, label.size, k * k)[0].reshape(k, k)
+    counts, _ = histograms.count_codes(encode, label.size, k * k)
     return {
-        "truth": confusion.sum(axis=1),
-        "predicted": confusion.sum(axis=0),
-        "hits": confusion.diagonal().copy(),
-        "max_probability": np.float32((1 - picked[:, 0]).max(initial=0)),
+        "confusion": counts.reshape(k, k),
+        "max_probability": np.float32((1 - probability[:, 0]).max(initial=0)),
         "scores": np.zeros((2, 0), np.uint32),
         "pooled": np.zeros((2, 0), np.int64),
-        "seen": np.zeros(0, np.int32),
+        "only_value": np.zeros(0, np.int32),
     }

@@ -1,4 +1,4 @@
-"""Which images a report shows, and their pictures."""
+"""Chooses the images that a report shows, and draws their pictures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from jaxseg import pictures
 from jaxseg.evaluation import metric_table
 from jaxseg.evaluation.tally import Tally
+from jaxseg.labels import IGNORE
 from jaxseg.postprocess import decision
 from jaxseg.types import Example
 
@@ -16,7 +17,7 @@ from jaxseg.types import Example
 def choose(
     tally: Tally, ids: Sequence[str], *, positives: int = 6, negatives: int = 4
 ) -> list[dict[str, Any]]:
-    """Images to show: {id, index, role, dice, truth_pixels, predicted_pixels}.
+    """Lists images to show: {id, index, role, dice, truth_pixels, predicted_pixels}.
 
     Of the images with foreground a third each is "best", "median" and "worst" by Dice
     at the tally's counts; of those without, half has the most false positives
@@ -58,7 +59,7 @@ def draw(
     probability: Float[np.ndarray, "h w k"],
     point: dict[str, Any] | None,
 ) -> dict[str, bytes]:
-    """PNG files of the image, mask, probability of foreground and prediction.
+    """Draws PNG files of image, mask, probability of foreground and prediction.
 
     The image is 8-bit, grey or RGB (the first channel unless there are three; 16-bit
     images from their 0.5 to their 99.5 percentile); mask and prediction hold class ids;
@@ -66,13 +67,15 @@ def draw(
     """
     k = probability.shape[-1]
     foreground = probability[..., 0] if k == 1 else 1 - probability[..., 0]
+    labelled = example["mask"] != IGNORE
+    prediction = decision.apply(
+        probability, labelled=labelled, **decision.settings(point)
+    )
     return {
         "image": pictures.png(pictures.grey_or_rgb(example["image"])),
         "mask": pictures.png(example["mask"]),
         "probability": pictures.png(
             np.rint(foreground.clip(0, 1) * 255).astype(np.uint8)
         ),
-        "prediction": pictures.png(
-            decision.decide(probability, example["mask"], point)
-        ),
+        "prediction": pictures.png(prediction),
     }

@@ -1,10 +1,10 @@
-"""The best global threshold on the image itself: the baseline a model has to beat."""
+"""Finds the best threshold on the intensity of the image: a baseline to beat."""
 
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
 from jaxseg.labels import IGNORE
-from jaxseg.metrics.histogram import joint
+from jaxseg.metrics import histograms
 
 LEVELS = 256
 RULE = (
@@ -32,7 +32,8 @@ def histogram(
     def encode(part):
         return value[part] + (label[part] > 0) * np.int32(depth)
 
-    by_truth = joint(encode, value.size, 2 * depth)[0].reshape(2, depth)
+    counts, _ = histograms.count_codes(encode, value.size, 2 * depth)
+    by_truth = counts.reshape(2, depth)
     if depth > LEVELS:
         level = _stretch(by_truth.sum(axis=0))
         by_truth = [np.bincount(level, row, minlength=LEVELS) for row in by_truth]
@@ -40,7 +41,7 @@ def histogram(
 
 
 def _stretch(counts: Int[np.ndarray, "depth"]) -> Int[np.ndarray, "depth"]:
-    """Level 0 to 255 of each 16-bit value."""
+    """Returns the level, 0 to 255, of each 16-bit value."""
     total = counts.sum()
     if not total:
         return np.zeros(len(counts), np.int64)
@@ -52,7 +53,7 @@ def _stretch(counts: Int[np.ndarray, "depth"]) -> Int[np.ndarray, "depth"]:
 def predicted(
     levels: Int[np.ndarray, "*n 2 256"], *, threshold: int, polarity: str
 ) -> Int[np.ndarray, "*n 2"]:
-    """Pixels by truth that the rule calls foreground, int64.
+    """Counts the pixels by truth that the rule calls foreground, int64.
 
     "bright" takes levels >= threshold, "dark" takes levels < threshold.
     """

@@ -1,4 +1,4 @@
-"""The table of metrics of a report: value, interval, support and policy of each."""
+"""Rows of metrics in a result: value, interval, support and policy of each."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ def rows(
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
 ) -> list[dict[str, Any]]:
-    """One dict for each class and metric: foreground first, then background.
+    """One row for each class and metric: foreground first, then background.
 
     `groups` names the group of every image of the tally, in its order. Background has
     pooled metrics only. With several foreground classes the first rows, of class
@@ -43,7 +43,7 @@ def rows(
         names = [name for _, name in wanted]
         draw = {"seed": seed, "resamples": resamples}
         samples = bootstrap.resample(names, terms, groups, **draw)
-    found = {
+    table = {
         (c, name): _row(name, classes[c], each[c], drawn)
         for (c, name), drawn in zip(wanted, samples, strict=True)
     }
@@ -52,14 +52,16 @@ def rows(
         present = [c for c in foreground if tally.truth[:, c].any()]
         drawn = dict(zip(wanted, samples, strict=True))
         for name in overlap.METRICS:
-            some = [(found[c, name], drawn[c, name]) for c in present]
+            some = [(table[c, name], drawn[c, name]) for c in present]
             means.append(_mean_row(name, some, len(foreground), tally))
-    return means + list(found.values())
+    return means + list(table.values())
 
 
-def _row(name: str, title: str, each, drawn) -> dict[str, Any]:
-    value = overlap.value(name, each)
-    images, pixels = overlap.support(name, each)
+def _row(
+    name: str, title: str, counts: dict[str, np.ndarray], drawn: np.ndarray
+) -> dict[str, Any]:
+    value = overlap.value(name, counts)
+    images, pixels = overlap.support(name, counts)
     low, high = bootstrap.interval(drawn) if value is not None else (None, None)
     return {
         "name": name,
@@ -73,14 +75,16 @@ def _row(name: str, title: str, each, drawn) -> dict[str, Any]:
     }
 
 
-def _mean_row(name: str, some, of: int, tally: Tally) -> dict[str, Any]:
+def _mean_row(
+    name: str, some: list[tuple[dict, np.ndarray]], of: int, tally: Tally
+) -> dict[str, Any]:
     value = overlap.mean_of_present([row["value"] for row, _ in some])
     low = high = None
     if value is not None:
         drawn = np.stack([d for row, d in some if row["value"] is not None])
-        known = ~np.isnan(drawn)
-        total = np.where(known, drawn, 0).sum(axis=0)
-        number = known.sum(axis=0)
+        defined = ~np.isnan(drawn)
+        total = np.where(defined, drawn, 0).sum(axis=0)
+        number = defined.sum(axis=0)
         mean = np.where(number > 0, total / np.maximum(number, 1), np.nan)
         low, high = bootstrap.interval(mean)
     return {
@@ -96,8 +100,8 @@ def _mean_row(name: str, some, of: int, tally: Tally) -> dict[str, Any]:
     }
 
 
-def _left_out(some) -> str:
-    """No class leaves a mean silently: one that is present may still have 0/0."""
+def _left_out(some: list[tuple[dict, np.ndarray]]) -> str:
+    """Says how many present classes leave the mean, because theirs is 0/0."""
     without = sum(row["value"] is None for row, _ in some)
     return f", without {without} of them that are n/a" if without else ""
 
@@ -107,9 +111,9 @@ def summary(tally: Tally) -> dict[str, float | None]:
 
     With several foreground classes: the mean over those present in the truth.
     """
-    present = [c for c in range(1, tally.truth.shape[1]) if tally.truth[:, c].any()]
-    if tally.truth.shape[1] == 2:
-        present = [1]
+    present = [1]
+    if tally.num_classes > 2:
+        present = np.flatnonzero(tally.truth[:, 1:].any(axis=0)) + 1
     each = [of_class(tally, c) for c in present]
     return {
         name: overlap.mean_of_present([overlap.value(name, e) for e in each])

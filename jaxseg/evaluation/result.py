@@ -1,8 +1,7 @@
-"""The content of `eval/<split>.json`, and the tables and pictures beside it."""
+"""Assembles `eval/<split>.json`, and writes the tables and pictures beside it."""
 
 import csv
 import io
-import json
 import os
 import pathlib
 from collections.abc import Iterable
@@ -12,8 +11,10 @@ import numpy as np
 
 from jaxseg.errors import DataError
 from jaxseg.evaluation import count, examples, metric_table, temperature
-from jaxseg.evaluation.tally import Applied, Tally, at, check_complete
+from jaxseg.evaluation.tally import Decided, Tally, above, at, check_complete
 from jaxseg.metrics import bootstrap, curves
+from jaxseg.postprocess import decision
+from jaxseg.run_directory import files
 
 
 def summary(tally: Tally, threshold: float = 0.5) -> dict[str, float | None]:
@@ -21,40 +22,40 @@ def summary(tally: Tally, threshold: float = 0.5) -> dict[str, float | None]:
 
     For k > 2 the threshold is not used: argmax, averaged over present classes.
     """
-    two = tally.truth.shape[1] == 2
+    two = tally.num_classes == 2
     return metric_table.summary(at(tally, threshold=threshold) if two else tally)
 
 
-def report(
-    applied: Applied,
+def assemble(
+    decided: Decided,
     baselines: list[dict[str, Any]],
     split: Any,
     *,
-    name: str,
     step: int,
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
     scaling: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What `eval/<split>.json` holds: every image of the split, at the operating point.
+    """Assembles `eval/<split>.json`: every image of the split, at the operating point.
 
-    `applied` and `baselines` come from `operating_point`, `scaling` (None: there is
-    none) from `temperature.fit`; it changes `calibration` only. Intervals resample the
-    groups of the split. `curves.pixel` (None for k > 2) has a proven bound on the error
-    of each figure; its best F1 is chosen on these very images. Raises DataError, with
-    the ids, when an image is missing.
+    `baselines` are `baselines.rows`; `scaling` (None: there is none) comes from
+    `temperature.fit` and changes `calibration` only. Intervals resample the groups of
+    the split. `curves.pixel` (None for k > 2) has a proven bound on the error of each
+    figure; its best F1 is chosen on these very images. `confusion` (k > 2 only) has a
+    row for each true and a column for each predicted class. Raises DataError, with the
+    ids, when an image is missing.
     """
-    tally = applied.tally
+    tally, two = decided.tally, len(split.classes) == 2
     check_complete(tally, split.ids)
     area = tally.predicted[:, 1:].sum(axis=1) / np.maximum(tally.pixels, 1)
     pixel = None
-    if len(split.classes) == 2:
-        pixel = curves.pixel_curve(tally.pooled, tally.seen)
+    if two:
+        pixel = curves.pixel_curve(tally.pooled, tally.only_value)
         pixel["support_pixels"] = pixel.pop("support")
     image = {"max_probability": tally.max_probability, "predicted_share": area}
     image = [_image_curve(tally, title, score) for title, score in image.items()]
-    return {
-        "split": name,
+    scores = {
+        "split": split.name,
         "split_hash": split.hash,
         "step": int(step),
         "images": len(tally.index),
@@ -63,16 +64,17 @@ def report(
         "positive_pixels": int(tally.truth[:, 1:].sum()),
         "ignored_pixels": int(tally.ignored.sum()),
         "classes": list(split.classes),
-        "operating_point": applied.point,
+        "operating_point": decided.point,
         "metrics": metric_table.rows(
             tally, split.classes, split.groups, seed=seed, resamples=resamples
         ),
         "baselines": baselines,
         "curves": {"pixel": pixel, "image": image[0], "image_area": image[1]},
-        "calibration": temperature.report(
-            tally, scaling, split=name, split_hash=split.hash
-        ),
+        "calibration": temperature.assemble(tally, scaling, split),
     }
+    if not two:
+        scores["confusion"] = tally.confusion.sum(axis=0).tolist()
+    return scores
 
 
 def _image_curve(tally: Tally, title: str, score: np.ndarray) -> dict[str, Any]:
@@ -83,34 +85,28 @@ def _image_curve(tally: Tally, title: str, score: np.ndarray) -> dict[str, Any]:
     return {"score": title} | {key: curve[key] for key in wanted} | support
 
 
-def write_report(folder: str | os.PathLike, found: dict[str, Any]) -> None:
-    """`<folder>/<split>.json`; each file here replaces the old one in one step."""
-    text = json.dumps(found, indent=1, allow_nan=False) + "\n"
-    write(pathlib.Path(folder) / f"{found['split']}.json", text.encode())
-
-
 def write_tables(
     folder: str | os.PathLike,
-    applied: Applied,
+    decided: Decided,
     split: Any,
     *,
-    name: str,
     columns: dict[str, list] | None = None,
 ) -> None:
-    """`<name>_per_image.csv` and, for k = 2, `<name>_pr.csv` at every grid threshold.
+    """Writes `<split>_per_image.csv` and, for k = 2, `<split>_pr.csv` by threshold.
 
     `columns` are more of an image, in order. Floats are written so that they read back
     bit for bit; None is an empty field.
     """
-    folder = pathlib.Path(folder)
-    rows = metric_table.per_image(applied.tally, split.ids, split.groups)
+    folder, tally = pathlib.Path(folder), decided.tally
+    rows = metric_table.per_image(tally, split.ids, split.groups)
     for title, values in (columns or {}).items():
         for row, value in zip(rows, values, strict=True):
             row[title] = value
-    write(folder / f"{name}_per_image.csv", _csv(rows))
+    _replace(folder / f"{split.name}_per_image.csv", _csv(rows))
     if len(split.classes) == 2:
-        cells = applied.tally.scores.sum(axis=0, dtype=np.int64)
-        write(folder / f"{name}_pr.csv", _csv(curves.rows(cells)))
+        cells = tally.scores.sum(axis=0, dtype=np.int64)
+        rows = curves.rows(decision.THRESHOLDS, above(cells), cells.sum(axis=1))
+        _replace(folder / f"{split.name}_pr.csv", _csv(rows))
 
 
 def _csv(rows: list[dict[str, Any]]) -> bytes:
@@ -121,7 +117,7 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def write(path: pathlib.Path, content: bytes) -> None:
+def _replace(path: pathlib.Path, content: bytes) -> None:
     """Replaces the file in one step: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -131,36 +127,34 @@ def write(path: pathlib.Path, content: bytes) -> None:
 
 def write_examples(
     folder: str | os.PathLike,
-    applied: Applied,
+    decided: Decided,
     split: Any,
     predictions: Iterable[tuple[int, np.ndarray]],
     *,
-    name: str,
     to_native: count.Resize,
 ) -> list[dict[str, Any]]:
-    """`<name>_examples.json` and the PNG files it names in `<name>_examples/`.
+    """Writes `<split>_examples.json` and the PNG files it names in `<split>_examples/`.
 
     `predictions` gives (index, probability) of the images that
-    `examples.choose(applied.tally, split.ids)` names, in any order; others are passed
+    `examples.choose(decided.tally, split.ids)` names, in any order; others are passed
     over. Returns what the JSON holds. Raises DataError when one is missing.
     """
     folder = pathlib.Path(folder)
-    wanted = {e["index"]: e for e in examples.choose(applied.tally, split.ids)}
+    wanted = {e["index"]: e for e in examples.choose(decided.tally, split.ids)}
     for index, probability in predictions:
         if int(index) not in wanted:
             continue
         example = split[int(index)]
         shape, k = example["mask"].shape, len(split.classes)
         native = count.at_native(probability, shape, k, to_native)
-        pictures = examples.draw(example, native, applied.point)
+        pictures = examples.draw(example, native, decided.point)
         for kind, content in pictures.items():
             file = f"{int(index):06d}_{kind}.png"
-            write(folder / f"{name}_examples" / file, content)
+            _replace(folder / f"{split.name}_examples" / file, content)
             wanted[int(index)][kind] = file
     missing = [e["id"] for e in wanted.values() if "image" not in e]
     if missing:
         raise DataError(f"No prediction came for the examples {missing}.")
-    found = list(wanted.values())
-    text = json.dumps(found, indent=1, allow_nan=False) + "\n"
-    write(folder / f"{name}_examples.json", text.encode())
-    return found
+    shown = list(wanted.values())
+    files.write_json(folder / f"{split.name}_examples.json", shown)
+    return shown

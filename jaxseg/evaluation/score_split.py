@@ -1,8 +1,9 @@
-"""Scoring a split with a model: every image once, counted over all processes."""
+"""Scores a split with a model: every image once, counted over all processes."""
 
 import collections
 import pathlib
-from typing import Any
+from collections.abc import Container, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,32 +21,51 @@ from jaxseg.evaluation import (
     surfaces,
     temperature,
 )
-from jaxseg.evaluation.tally import Applied, Tally, from_arrays, merge, to_arrays
+from jaxseg.evaluation.tally import Decided, Tally, merge
 from jaxseg.inference import whole_split
+from jaxseg.run_directory import files, schemas
 
 
-def tally(
+class Scoring(NamedTuple):
+    """Whose predictions are scored, how, and where the scores go: one run."""
+
+    workdir: pathlib.Path
+    scorer: whole_split.Scorer
+    variables: Any  # of the model, those of `step`
+    step: int
+    seed: int  # of the bootstrap
+    resamples: int
+    tolerance: float | None  # pixels, of the surface metrics; None: measure none
+
+
+Predictions = Iterable[tuple[int, np.ndarray]]
+
+
+def _keep(
+    predictions: Predictions, wanted: Container[int], kept: dict[int, np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Passes predictions on; those of the `wanted` indices stay in `kept`."""
+    for index, probability in predictions:
+        if index in wanted:
+            kept[index] = probability
+        yield index, probability
+
+
+def tally_split(
     scorer: whole_split.Scorer,
     variables: Any,
     split: prepared.Split,
     *,
     keep: dict[int, Any] | None = None,
 ) -> Tally:
-    """The counts of the whole split, the same on every process.
+    """Counts the whole split; every process gets the same tally.
 
-    The values of `keep` become the probabilities of the indices that are its keys.
+    `keep` gets the probabilities of those of its keys that this process predicts.
     """
-
-    def watched():
-        for index, probability in whole_split.predictions(scorer, variables, split):
-            if keep is not None and index in keep:
-                keep[index] = probability
-            yield index, probability
-
-    mine = count.count_split(watched(), split, to_native=scorer.to_native())
-    k = len(split.classes)
-    parts = sharding.gather(to_arrays(mine))
-    return merge([from_arrays(part, num_classes=k) for part in parts], ids=split.ids)
+    keep = {} if keep is None else keep
+    predictions = _keep(whole_split.predictions(scorer, variables, split), keep, keep)
+    own = count.count_split(predictions, split, to_native=scorer.to_native())
+    return merge([Tally(**p) for p in sharding.gather(vars(own))], ids=split.ids)
 
 
 def choose_point(
@@ -57,88 +77,70 @@ def choose_point(
     min_areas: tuple[float, ...],
     rule: str = "threshold",
 ) -> dict[str, Any]:
-    """Operating point, threshold of the baseline and temperature, from validation."""
-    source = {"source_split": split.name, "split_hash": split.hash}
+    """Chooses what is frozen on validation: operating point, baseline, temperature."""
     point = None
     if len(split.classes) == 2:
         point = operating_point.choose(
-            validation, objective=objective, min_areas=min_areas, rule=rule, **source
+            validation, split, objective=objective, min_areas=min_areas, rule=rule
         )
-    baseline = baselines.choose(validation, **source)
-    fitted = temperature.fit(validation, **source)
     return {
         "step": step,
         "operating_point": point,
-        "baseline": baseline,
-        "temperature": fitted,
+        "baseline": baselines.choose(validation, split),
+        "temperature": temperature.fit(validation, split),
     }
 
 
-def judge(
-    counted: Tally,
-    split: prepared.Split,
-    point: dict[str, Any],
-    *,
-    step: int,
-    seed: int,
-    resamples: int,
-) -> tuple[dict[str, Any], Applied]:
-    """What eval/<split>.json holds of the counts alone, at the frozen point."""
-    if point["step"] != step:
+def score_tally(
+    scoring: Scoring, split: prepared.Split, frozen: dict[str, Any], tally: Tally
+) -> tuple[dict[str, Any], Decided]:
+    """(the part of eval/<split>.json that needs counts alone, the counts it is of)."""
+    if frozen["step"] != scoring.step:
         raise ConfigError(
-            f"the operating point belongs to step {point['step']}, not {step}; finish "
-            "the run (start its command again) before scoring it."
+            f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
+            " finish the run (start its command again) before scoring it."
         )
-    where = {"split": split.name, "split_hash": split.hash}
-    applied = operating_point.apply(counted, point["operating_point"], **where)
-    rows = baselines.rows(counted, point["baseline"], classes=split.classes, **where)
-    found = result.report(
-        applied,
+    decided = operating_point.apply(tally, frozen["operating_point"], split)
+    rows = baselines.rows(tally, frozen["baseline"], split)
+    scores = result.assemble(
+        decided,
         rows,
         split,
-        name=split.name,
-        step=step,
-        seed=seed,
-        resamples=resamples,
-        scaling=point.get("temperature"),  # runs of before have none
+        step=scoring.step,
+        seed=scoring.seed,
+        resamples=scoring.resamples,
+        scaling=frozen.get("temperature"),  # older runs have none
     )
-    return found, applied
+    return scores, decided
 
 
-def look_again(
-    scorer: whole_split.Scorer,
-    variables: Any,
-    split: prepared.Split,
-    applied: Applied,
-    *,
-    tolerance: float | None,
+def second_pass(
+    scoring: Scoring, split: prepared.Split, decided: Decided
 ) -> tuple[list[tuple[int, np.ndarray]], surfaces.Measured | None]:
     """(predictions of the images to show, what `surfaces` measures on all images).
 
     One pass over the split, and every process gets the results of all. Without a
     tolerance nothing is measured, and only batches with an image to show are computed.
     """
-    chosen = {e["index"] for e in examples.choose(applied.tally, split.ids)}
-    shown = {}
+    scorer, tolerance = scoring.scorer, scoring.tolerance
+    chosen = {e["index"] for e in examples.choose(decided.tally, split.ids)}
     only = chosen if tolerance is None else None
-
-    def watched():
-        for index, probability in whole_split.predictions(
-            scorer, variables, split, only
-        ):
-            if index in chosen:
-                shown[index] = probability
-            yield index, probability
-
-    measured, options = None, {"point": applied.point, "tolerance": tolerance}
+    predictions = whole_split.predictions(scorer, scoring.variables, split, only)
+    shown: dict[int, np.ndarray] = {}
+    predictions, measured = _keep(predictions, chosen, shown), None
     if tolerance is None:
-        collections.deque(watched(), maxlen=0)
+        collections.deque(predictions, maxlen=0)
     else:
-        options["to_native"] = scorer.to_native()
-        mine = surfaces.measure(watched(), split, **options)
-        measured = surfaces.join(sharding.gather(mine))
-    index = np.array(list(shown), np.int32)
+        own = surfaces.measure(
+            predictions,
+            split,
+            point=decided.point,
+            tolerance=tolerance,
+            to_native=scorer.to_native(),
+        )
+        measured = surfaces.join(sharding.gather(own))
     size = (*scorer.view.size, len(split.classes))
+    index = np.array(list(shown), np.int32)
     rows = np.array(list(shown.values()), np.float32).reshape(-1, *size)
     everyone = sharding.gather({"index": index, "rows": rows})
     pairs = [p for d in everyone for p in zip(d["index"], d["rows"], strict=True)]
@@ -146,36 +148,35 @@ def look_again(
 
 
 def score_split(
-    workdir: pathlib.Path,
-    scorer: whole_split.Scorer,
-    variables: Any,
+    scoring: Scoring,
     split: prepared.Split,
-    point: dict[str, Any],
+    frozen: dict[str, Any],
     *,
-    step: int,
-    seed: int,
-    resamples: int,
-    tolerance: float | None,
-    counted: Tally | None = None,
+    tally: Tally | None = None,
 ) -> dict[str, Any]:
-    """What eval/<split>.json holds: the split scored at a frozen point, with pictures.
+    """Scores the split with what `choose_point` froze; returns eval/<split>.json.
 
-    `counted` is its tally where that is known already; `tolerance`, in pixels, is that
-    of `boundaries`, None = do not measure surfaces. Process 0 writes the files.
+    `tally` is that of the split where it was counted already. Process 0 writes the
+    result, its tables and its pictures.
     """
-    counted = tally(scorer, variables, split) if counted is None else counted
-    options = {"seed": seed, "resamples": resamples}
-    found, applied = judge(counted, split, point, step=step, **options)
-    shown, measured = look_again(scorer, variables, split, applied, tolerance=tolerance)
+    if tally is None:
+        tally = tally_split(scoring.scorer, scoring.variables, split)
+    scores, decided = score_tally(scoring, split, frozen, tally)
+    shown, measured = second_pass(scoring, split, decided)
     columns = {}
     if measured is not None:
-        found |= surfaces.report(measured, split, tolerance=tolerance, **options)
+        scores |= surfaces.assemble(
+            measured,
+            split,
+            tolerance=scoring.tolerance,
+            seed=scoring.seed,
+            resamples=scoring.resamples,
+        )
         columns = surfaces.columns(measured)
     if jax.process_index() == 0:
-        files = (workdir / "eval", applied, split)
-        result.write_report(files[0], found)
-        result.write_tables(*files, name=split.name, columns=columns)
-        native = scorer.to_native()
-        result.write_examples(*files, shown, name=split.name, to_native=native)
-    logging.info("scored %d images of %s", found["images"], split.name)
-    return found
+        folder, to_native = scoring.workdir / "eval", scoring.scorer.to_native()
+        files.write(folder / f"{split.name}.json", scores, schemas.Result)
+        result.write_tables(folder, decided, split, columns=columns)
+        result.write_examples(folder, decided, split, shown, to_native=to_native)
+    logging.info("scored %d images of %s", scores["images"], split.name)
+    return scores

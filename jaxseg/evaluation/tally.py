@@ -1,19 +1,21 @@
-"""What is kept of each scored image: a compact row of exact counts.
+"""The tally: exact counts of scored images, a compact row of each.
 
-A tally holds rows, one per image, and one pooled histogram of the scores. Merging
-tallies is addition: any number of processes, any order, the same result.
+Beside the rows it holds one pooled histogram of all scores. Merging tallies is
+addition: any number of processes, any order, the same result.
 """
 
 import dataclasses
-import functools
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.metrics import histograms
+from jaxseg.postprocess import decision
+
+CELLS = len(decision.THRESHOLDS) + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,19 +28,37 @@ class Tally:
 
     index: np.ndarray  # i64 [n], position in the split
     ignored: np.ndarray  # i64 [n], pixels that are not labelled
-    truth: np.ndarray  # i64 [n, k], pixels of each class
-    predicted: np.ndarray  # i64 [n, k], by argmax (k = 2: p > 0.5)
-    hits: np.ndarray  # i64 [n, k], in both
+    confusion: np.ndarray  # i64 [n, k truth, k predicted], by argmax (k = 2: p > 0.5)
     max_probability: np.ndarray  # f32 [n], of foreground
-    scores: np.ndarray  # u32 [n, 2, 418], cells of bins.GRID by truth
+    scores: np.ndarray  # u32 [n, 2, CELLS], pixels between two thresholds by truth
     levels: np.ndarray  # u32 [n, 2, 256], intensity of the image by truth
-    pooled: np.ndarray  # i64 [2, bins.BINS], scores of all images by truth
-    seen: np.ndarray  # i32 [bins.BINS], bins.values of all images
+    pooled: np.ndarray  # i64 [2, histograms.BINS], scores of all images by truth
+    only_value: np.ndarray  # i32 [histograms.BINS], only_values of all images
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the truth and of the prediction, background included."""
+        return self.confusion.shape[-1]
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Pixels of each class, i64 [n, k]."""
+        return self.confusion.sum(axis=2)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Pixels that are predicted as each class, i64 [n, k]."""
+        return self.confusion.sum(axis=1)
+
+    @property
+    def hits(self) -> np.ndarray:
+        """Pixels of each class that are predicted as that class, i64 [n, k]."""
+        return self.confusion.diagonal(axis1=1, axis2=2)
 
     @property
     def pixels(self) -> np.ndarray:
         """Labelled pixels of each image, i64 [n]."""
-        return self.truth.sum(axis=1)
+        return self.confusion.sum(axis=(1, 2))
 
     @property
     def positive(self) -> np.ndarray:
@@ -46,42 +66,65 @@ class Tally:
         return self.truth[:, 1:].any(axis=1)
 
 
-WHOLE = ("pooled", "seen")
+WHOLE = ("pooled", "only_value")  # of all images together; ROWS are of each
 ROWS = [f.name for f in dataclasses.fields(Tally) if f.name not in WHOLE]
-
-
-def _layout(k: int) -> dict[str, tuple[type, tuple[int, ...]]]:
-    """dtype and shape, without the axis of the images, of every array."""
-    cells, levels, size = (418, 256, histograms.BINS) if k == 2 else (0, 0, 0)
-    return {
-        "index": (np.int64, ()),
-        "ignored": (np.int64, ()),
-        "truth": (np.int64, (k,)),
-        "predicted": (np.int64, (k,)),
-        "hits": (np.int64, (k,)),
-        "max_probability": (np.float32, ()),
-        "scores": (np.uint32, (2, cells)),
-        "levels": (np.uint32, (2, levels)),
-        "pooled": (np.int64, (2, size)),
-        "seen": (np.int32, (size,)),
-    }
+_STARTS = np.append(0, np.searchsorted(histograms.LOWER, decision.THRESHOLDS))
 
 
 def empty(num_classes: int) -> Tally:
     """The tally of no image: what a process without a share of the split has."""
-    arrays = {
-        name: np.zeros(shape if name in WHOLE else (0, *shape), dtype)
-        for name, (dtype, shape) in _layout(num_classes).items()
-    }
-    arrays["seen"] += histograms.EMPTY
-    return Tally(**arrays)
+    k, two = num_classes, num_classes == 2
+    bins = histograms.BINS * two
+    return Tally(
+        index=np.zeros(0, np.int64),
+        ignored=np.zeros(0, np.int64),
+        confusion=np.zeros((0, k, k), np.int64),
+        max_probability=np.zeros(0, np.float32),
+        scores=np.zeros((0, 2, CELLS * two), np.uint32),
+        levels=np.zeros((0, 2, 256 * two), np.uint32),
+        pooled=np.zeros((2, bins), np.int64),
+        only_value=np.full(bins, histograms.EMPTY, np.int32),
+    )
 
 
-class Applied(NamedTuple):
-    """A tally whose `predicted` and `hits` are those at an operating point."""
+def cells(pooled: Int[np.ndarray, "2 bins"]) -> Int[np.ndarray, "2 cells"]:
+    """Sums a histogram over bins into the CELLS that decision.THRESHOLDS cut."""
+    return np.add.reduceat(pooled, _STARTS, axis=-1)
 
-    tally: Tally
-    point: dict[str, Any] | None  # None for more than two classes: argmax
+
+def above(cells: Int[np.ndarray, "*n cells"]) -> Int[np.ndarray, "*n thresholds"]:
+    """Counts the scores that exceed each of decision.THRESHOLDS, int64."""
+    tail = cells[..., :0:-1].astype(np.int64)
+    return np.cumsum(tail, axis=-1)[..., ::-1]
+
+
+def nearest(threshold: float) -> int:
+    """Position in decision.THRESHOLDS of the nearest one."""
+    return int(np.argmin(np.abs(decision.THRESHOLDS - threshold)))
+
+
+def _position(threshold: float) -> int:
+    place = nearest(threshold)
+    exact = float(decision.THRESHOLDS[place])
+    if exact != threshold:
+        raise ConfigError(
+            f"Threshold {threshold} is not on the grid of exactly counted thresholds; "
+            f"the nearest that is: {exact!r}."
+        )
+    return place
+
+
+def with_foreground(
+    tally: Tally, wrong: Int[np.ndarray, "n"], right: Int[np.ndarray, "n"]
+) -> Tally:
+    """The tally (k = 2) of a rule by its foreground, in pixels of each image.
+
+    `wrong` of the predicted foreground are background in truth, `right` are not.
+    """
+    negative, positive = tally.truth.T
+    parts = [negative - wrong, wrong, positive - right, right]
+    confusion = np.stack(parts, axis=1).reshape(-1, 2, 2)
+    return dataclasses.replace(tally, confusion=confusion)
 
 
 def at(
@@ -92,43 +135,29 @@ def at(
     top_threshold: float | None = None,
     gate: float | None = None,
 ) -> Tally:
-    """The tally (k = 2) with the counts of `p > threshold`.
+    """The tally (k = 2) of the rule of `decision.apply` with these settings.
 
-    An image becomes empty when fewer of its pixels than `min_area` (a share of the
-    labelled ones) lie above `top_threshold`, which is `threshold` unless given; and
-    when its max_probability is not above `gate`. Raises ConfigError for thresholds that
-    are not in bins.GRID: counts at others are not known exactly.
+    Raises ConfigError for a top threshold below the threshold, and for thresholds that
+    are not in decision.THRESHOLDS: counts at others are not known exactly.
     """
     top = threshold if top_threshold is None else top_threshold
     if top < threshold:
         raise ConfigError(
             f"The top threshold {top} is below the threshold {threshold}; raise it."
         )
-    above = histograms.above(tally.scores)
-    wrong, right = above[..., _place(threshold)].T
-    keep = above[..., _place(top)].sum(axis=1) >= min_area * tally.pixels
+    counts = above(tally.scores)
+    wrong, right = counts[..., _position(threshold)].T
+    keep = counts[..., _position(top)].sum(axis=1) >= min_area * tally.pixels
     if gate is not None:
         keep &= tally.max_probability.astype(np.float64) > gate
-    wrong, right = wrong * keep, right * keep
-    predicted = np.stack([tally.pixels - wrong - right, wrong + right], axis=1)
-    hits = np.stack([tally.truth[:, 0] - wrong, right], axis=1)
-    return dataclasses.replace(tally, predicted=predicted, hits=hits)
+    return with_foreground(tally, wrong * keep, right * keep)
 
 
-def at_point(tally: Tally, point: dict[str, Any]) -> Tally:
-    """`at` with the settings of an operating point, those of an older one included."""
-    names = ("threshold", "min_area", "top_threshold", "gate")
-    return at(tally, **{name: point[name] for name in names if name in point})
+class Decided(NamedTuple):
+    """A tally at an operating point: its confusion is that of the frozen rule."""
 
-
-def _place(threshold: float) -> int:
-    place, exact = histograms.nearest(threshold)
-    if not exact:
-        raise ConfigError(
-            f"Threshold {threshold} is not on the grid of exactly counted thresholds; "
-            f"the nearest that is: {float(histograms.GRID[place])!r}."
-        )
-    return place
+    tally: Tally
+    point: dict[str, Any] | None  # None for more than two classes: argmax
 
 
 def merge(tallies: Iterable[Tally], *, ids: Sequence[str] | None = None) -> Tally:
@@ -136,21 +165,21 @@ def merge(tallies: Iterable[Tally], *, ids: Sequence[str] | None = None) -> Tall
 
     Raises DataError when there is no tally or an image comes twice; `ids` names it.
     """
-    rows, pooled, seen = {name: [] for name in ROWS}, None, None
+    rows, pooled, only_value = {name: [] for name in ROWS}, None, None
     for tally in tallies:
         if pooled is None:
             pooled = np.zeros_like(tally.pooled)
-            seen = np.full_like(tally.seen, histograms.EMPTY)
-            classes = tally.truth.shape[1]
-        if tally.truth.shape[1] != classes:
+            only_value = np.full_like(tally.only_value, histograms.EMPTY)
+            classes = tally.num_classes
+        if tally.num_classes != classes:
             raise ConfigError(
-                f"Tallies of {classes} and of {tally.truth.shape[1]} classes cannot be "
+                f"Tallies of {classes} and of {tally.num_classes} classes cannot be "
                 "merged; score them with one model."
             )
         for name in ROWS:
             rows[name].append(getattr(tally, name))
         pooled += tally.pooled
-        seen = histograms.join(seen, tally.seen)
+        only_value = histograms.join_only_values(only_value, tally.only_value)
     if pooled is None:
         raise DataError("No image was scored: the split is empty.")
     index = np.concatenate(rows["index"])
@@ -160,7 +189,7 @@ def merge(tallies: Iterable[Tally], *, ids: Sequence[str] | None = None) -> Tall
     if len(twice):
         raise DataError(f"Images scored more than once: {_names(twice, ids)}.")
     joined = {name: np.concatenate(parts)[order] for name, parts in rows.items()}
-    return Tally(**joined, pooled=pooled, seen=seen)
+    return Tally(**joined, pooled=pooled, only_value=only_value)
 
 
 def check_complete(tally: Tally, ids: Sequence[str]) -> None:
@@ -179,37 +208,3 @@ def check_complete(tally: Tally, ids: Sequence[str]) -> None:
 def _names(index, ids: Sequence[str] | None) -> str:
     shown = [repr(ids[i]) if ids is not None else f"index {i}" for i in index[:5]]
     return ", ".join(shown) + (f" and {len(index) - 5} more" if len(index) > 5 else "")
-
-
-def to_arrays(tally: Tally, *, rows: int | None = None) -> dict[str, np.ndarray]:
-    """The tally as uint32 arrays [images, words] that survive a gather through JAX.
-
-    JAX without x64 cuts int64 to 32 bits, so everything travels as its 32-bit words.
-    Arrays of several processes may be concatenated along axis 0. Where they must have
-    equal shapes, `rows` pads the images of each to one number; `from_arrays` drops the
-    padding.
-    """
-    out = {}
-    for name, (dtype, shape) in _layout(tally.truth.shape[1]).items():
-        array = np.ascontiguousarray(getattr(tally, name), dtype)
-        n = 1 if name in WHOLE else len(tally.index)
-        words = array.dtype.itemsize // 4 * math.prod(shape)
-        flat = array.view(np.uint32).reshape(n, words)
-        if rows is not None and name not in WHOLE:
-            pad = ((0, rows - n), (0, 0))
-            flat = np.pad(flat, pad, constant_values=2**32 - 1)  # as index: -1
-        out[name] = flat
-    return out
-
-
-def from_arrays(arrays: dict[str, np.ndarray], *, num_classes: int) -> Tally:
-    """The merged tally of concatenated `to_arrays`; padding rows are dropped."""
-    found = {}
-    for name, (dtype, shape) in _layout(num_classes).items():
-        words = np.ascontiguousarray(arrays[name], dtype=np.uint32)
-        found[name] = words.reshape(-1).view(dtype).reshape(len(words), *shape)
-    real = found["index"] >= 0
-    pooled = found.pop("pooled").sum(axis=0)
-    seen = functools.reduce(histograms.join, found.pop("seen"))
-    kept = {name: array[real] for name, array in found.items()}
-    return merge([Tally(**kept, pooled=pooled, seen=seen)])

@@ -14,7 +14,7 @@ from absl import logging
 from scipy import optimize
 from scipy.special import expit
 
-from jaxseg.errors import ConfigError
+from jaxseg.evaluation import operating_point
 from jaxseg.evaluation.tally import Tally
 from jaxseg.metrics import calibration
 from jaxseg.metrics.calibration import Cells
@@ -22,25 +22,25 @@ from jaxseg.metrics.calibration import Cells
 LIMITS = (1 / 32, 32.0)  # of T: beyond them the data does not decide
 
 
-def fit(tally: Tally, *, source_split: str, split_hash: str) -> dict[str, Any] | None:
+def fit(tally: Tally, split: Any) -> dict[str, Any] | None:
     """The temperature of the lowest pixel NLL on this tally, to be frozen; k = 2.
 
     `value` is None, and a warning is logged, unless both classes are present;
     `at_limit` says that the NLL still falls at an end of LIMITS. None for k > 2, where
     no probabilities are kept.
     """
-    if tally.truth.shape[1] != 2:
+    if tally.num_classes != 2:
         return None
-    known = calibration.pixel_cells(tally.pooled, tally.seen)
+    cells = calibration.pixel_cells(tally.pooled, tally.only_value)
     value = before = after = None
-    positive, count = int(known.positives.sum()), int(known.count.sum())
+    positive, count = int(cells.positives.sum()), int(cells.count.sum())
     if 0 < positive < count:
-        value = best(known)
+        value = best(cells)
         before, after = (
-            calibration.nll(calibration.scaled(known, t))[0] for t in (1.0, value)
+            calibration.nll(calibration.scaled(cells, t))[0] for t in (1.0, value)
         )
     else:
-        logging.warning("%s has one class only: no temperature.", source_split)
+        logging.warning("%s has one class only: no temperature.", split.name)
     return {
         "value": value,
         "nll_before": before,
@@ -48,19 +48,18 @@ def fit(tally: Tally, *, source_split: str, split_hash: str) -> dict[str, Any] |
         "at_limit": value in LIMITS,
         "support_pixels": count,
         "support_positive_pixels": positive,
-        "source_split": source_split,
-        "split_hash": split_hash,
+        **operating_point.source(split),
     }
 
 
-def best(known: Cells) -> float:
+def best(cells: Cells) -> float:
     """The T in LIMITS of the lowest NLL; 1 when no T changes it.
 
     The NLL is convex in 1 / T, so its slope has one sign change; found by Brent's
     method in log T. Sums are exact (fsum), so the order of the pixels does not matter.
     """
-    logit = np.concatenate([known.logit_low, known.logit_high])
-    negatives, positives = (np.tile(n, 2) for n in (known.negatives, known.positives))
+    logit = np.concatenate([cells.logit_low, cells.logit_high])
+    negatives, positives = (np.tile(n, 2) for n in (cells.negatives, cells.positives))
 
     def slope(log_t: float) -> float:  # of the NLL over 1 / T, times the count
         z = logit * math.exp(-log_t)
@@ -77,48 +76,33 @@ def best(known: Cells) -> float:
     return math.exp(optimize.brentq(slope, low, high, xtol=1e-10, rtol=1e-12))
 
 
-def check(
-    found: dict[str, Any] | None, *, split: str, split_hash: str
-) -> dict[str, Any] | None:
-    """The frozen temperature with `optimistic`: whether it was fitted on these images.
-
-    None stays None (more than two classes, or a run from before there was one). Raises
-    ConfigError when these are the images it was fitted on, but under another name.
-    """
-    if found is None:
-        return None
-    same = found["split_hash"] == split_hash
-    if same and found["source_split"] != split:
-        raise ConfigError(
-            f"The temperature was fitted on {found['source_split']!r}, and {split!r} "
-            f"has the same images (hash {split_hash}): a result on them would be "
-            f"optimistic. Report it as {found['source_split']!r}, or use other images."
-        )
-    return {**found, "optimistic": same}
-
-
-def report(
-    tally: Tally, found: dict[str, Any] | None, *, split: str, split_hash: str
+def assemble(
+    tally: Tally, frozen: dict[str, Any] | None, split: Any
 ) -> dict[str, Any] | None:
     """The block `calibration` of eval/<split>.json; None for k > 2.
 
     `pixel` are all labelled pixels; `image` takes the highest probability of an image
     for that of any foreground in it; `after_temperature` is pixels again with p scaled
-    by the frozen temperature (None without one). Raises ConfigError as `check` does.
+    by the frozen temperature (None without one). `frozen` is None for a run from before
+    there was one. Raises ConfigError as `operating_point.is_optimistic` does.
     """
-    if tally.truth.shape[1] != 2:
+    if tally.num_classes != 2:
         return None
-    frozen = check(found, split=split, split_hash=split_hash)
-    known = calibration.pixel_cells(tally.pooled, tally.seen)
+    if frozen is not None:
+        optimistic = operating_point.is_optimistic(
+            frozen, split, "temperature was fitted"
+        )
+        frozen = {**frozen, "optimistic": optimistic}
+    cells = calibration.pixel_cells(tally.pooled, tally.only_value)
     labelled = tally.pixels > 0  # an image without labels is neither kind
     image = calibration.exact_cells(
         tally.max_probability[labelled], tally.positive[labelled]
     )
-    pixel, after = calibration.figures(known), None
+    pixel, after = calibration.figures(cells), None
     if frozen and frozen["value"] is not None:
-        scaled = calibration.figures(calibration.scaled(known, frozen["value"]))
-        given = {key: pixel[key] for key in ("certain", "certain_wrong")}
-        after = {"pixel": scaled | given}
+        scaled = calibration.figures(calibration.scaled(cells, frozen["value"]))
+        as_before = {key: pixel[key] for key in ("certain", "certain_wrong")}
+        after = {"pixel": scaled | as_before}
     return {
         "pixel": pixel,
         "image": {"score": "max_probability"} | calibration.figures(image),

@@ -1,6 +1,7 @@
 """The parts of an experiment from its config: data, model, losses, plan, settings."""
 
 import functools
+import inspect
 import pathlib
 from typing import Any, NamedTuple
 
@@ -79,9 +80,8 @@ def parts(config: ConfigDict, card: dict) -> Parts:
 
 
 def model(config: ConfigDict, num_classes: int) -> Any:
-    """The model the config names, with the fields of the block of that name."""
-    name = config.model.name
-    fields = config.model[name].to_dict() if name in config.model else {}
+    """The model the config names, with the fields of its block."""
+    name, fields = config.model.name, settings(config.model)
     if fields.get("aux") and not config.aux_weight:
         raise ConfigError(
             f"config.aux_weight is 0, so the auxiliary head would never learn; set "
@@ -97,12 +97,14 @@ def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
     """{name: (loss, weight)} of the terms whose weight is not 0."""
     terms = {}
     for name, block in config.loss.to_dict().items():
-        weight = block.pop("weight")
+        weight, module = block.pop("weight"), lookup.term(name, block)
+        block.pop("module", None)
         schedule.check(weight, name=f"loss.{name}.weight")
         if block.get("class_weights") == "auto":
             block["class_weights"] = tuple(card["class_weights"])
         if weight != 0:
-            fn = lookup.find(lookup.TERMS, name).loss
+            fn = lookup.find(lookup.TERMS, module).loss
+            _check_arguments(fn, name, block)
             terms[name] = (functools.partial(fn, **block), weight)
             if "teacher" in step.asks_for(fn) and not config.optim.ema:
                 raise ConfigError(
@@ -112,6 +114,19 @@ def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
     if not terms:
         raise ConfigError("every weight in config.loss is 0; give one a weight.")
     return terms
+
+
+def settings(block: ConfigDict) -> dict[str, Any]:
+    """Those of what `block` names: its own block, or `fields` of a user's module."""
+    key = "fields" if "." in block.name else block.name
+    return block[key].to_dict() if key in block else {}
+
+
+def _check_arguments(fn: step.Loss, name: str, block: dict[str, Any]) -> None:
+    try:
+        inspect.signature(fn).bind_partial(**block)
+    except TypeError as error:
+        raise ConfigError(f"config.loss.{name}: {error}.") from error
 
 
 class Plan(NamedTuple):
@@ -128,8 +143,7 @@ class Plan(NamedTuple):
 def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     """The order of examples and the number of steps."""
     name = config.sampler.name
-    sampler = lookup.find("data/samplers", name)
-    options = config.sampler[name].to_dict() if name in config.sampler else {}
+    sampler, options = lookup.find("data/samplers", name), settings(config.sampler)
     positive = split.positive
     wanted = sampler.epoch_size(positive, **options)
     steps = max(1, round(wanted / batch_size))
@@ -220,6 +234,15 @@ def check_outputs(settings: step.Settings, state: TrainState, image_shape) -> No
             f"{sorted(outputs)}: choose a model with an image head, or set "
             f"config.loss.{asking[0]}.weight=0."
         )
+
+
+def scoring_options(config: ConfigDict) -> dict[str, Any]:
+    """How a split is scored: fields of `score_split.Scoring`."""
+    return {
+        "seed": config.seed,
+        "resamples": config.eval.bootstrap,
+        "tolerance": config.eval.tolerance if config.eval.surface else None,
+    }
 
 
 def batch_size(config: ConfigDict, fixed: int = 0) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxseg.evaluation import score_split
-from jaxseg.experiment import finished_run
+from jaxseg.experiment import finished_run, from_config
 from jaxseg.run_directory import files, schemas
 
 
@@ -28,16 +28,15 @@ def score_again(
         run = finished_run.with_data(workdir, split, data_dir=data_dir)
         path = workdir / "eval" / f"{split}.json"
         before = files.read_json(path) if path.exists() else None
-        result = score_split.score_split(
-            workdir,
-            run.experiment.scorer,
-            run.variables,
-            run.experiment.splits[split],
-            run.operating_point,
+        scoring = score_split.Scoring(
+            workdir=workdir,
+            scorer=run.experiment.scorer,
+            variables=run.variables,
             step=run.step,
-            seed=run.config.seed,
-            resamples=run.config.eval.bootstrap,
-            tolerance=run.config.eval.tolerance if run.config.eval.surface else None,
+            **from_config.scoring_options(run.config),
+        )
+        result = score_split.score_split(
+            scoring, run.experiment.splits[split], run.operating_point
         )
     if before is None:
         return result, "none were"

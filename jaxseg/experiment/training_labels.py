@@ -1,4 +1,4 @@
-"""The block config.supervision, read: which pixels training may know.
+"""Which pixels of the training masks are labelled, from the block config.supervision.
 
 Validation and test always have their full masks.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxseg.data import pipeline, prepared, sparse_labels
+from jaxseg.errors import ConfigError
 
 Drawn = Callable[[], sparse_labels.Labels | None]
 
@@ -21,7 +22,13 @@ def drawn(config: ConfigDict, split: prepared.Split, view: pipeline.View) -> Dra
     at once for settings that are no choice.
     """
     block = config.supervision.to_dict()
-    chosen = sparse_labels.options(block, seed=config.seed)
+    fields = block.pop("fields")
+    chosen = sparse_labels.options(block | fields, seed=config.seed)
+    if unused := fields.keys() - chosen.keys():
+        raise ConfigError(
+            f"config.supervision.fields holds {', '.join(sorted(unused))}, which "
+            f"{block['name']} does not take."
+        )
     if not sparse_labels.is_sparse(block["name"]):
         return _nothing
     return functools.cache(functools.partial(sparse_labels.draw, split, view, chosen))

@@ -1,32 +1,37 @@
-"""Probabilities of one batch: the forward pass of evaluation, over the mesh."""
+"""Predicts the probabilities of one batch: the forward pass of evaluation."""
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float
 
 from jaxseg.types import Batch, Normalise
 
 
-def scale(image: jax.Array, *, mean, std) -> jax.Array:
-    """f32 image in [0, 1], standardised by channel: what every model gets."""
-    return (image - jnp.asarray(mean, image.dtype).reshape(1, 1, 1, -1)) / jnp.asarray(
-        std, image.dtype
-    ).reshape(1, 1, 1, -1)
+def scale(
+    image: Float[Array, "b h w c"], *, mean: Sequence[float], std: Sequence[float]
+) -> Float[Array, "b h w c"]:
+    """Standardises an image in [0, 1] by channel: what every model gets."""
+    mean, std = (jnp.asarray(x, image.dtype).reshape(1, 1, 1, -1) for x in (mean, std))
+    return (image - mean) / std
 
 
-def predict(variables, batch: Batch, *, model: Any, normalise: Normalise):
-    """f32 [b, h, w, k]: probabilities of the classes."""
+def predict(
+    variables: Any, batch: Batch, *, model: Any, normalise: Normalise
+) -> Float[Array, "b h w k"]:
+    """Probabilities of the classes, float32."""
     image = batch["image"].astype(jnp.float32) / 255
     outputs = model.apply(variables, normalise(image), train=False)
     return jax.nn.softmax(outputs["logits"].astype(jnp.float32), axis=-1)
 
 
-def make_predict(mesh: Mesh, *, model: Any, normalise: Normalise):
-    """A jit-compiled `predict(variables, batch)` over the mesh.
+def make_predict(mesh: Mesh, *, model: Any, normalise: Normalise) -> Callable:
+    """Compiles `predict(variables, batch)` for the mesh.
 
     Every device runs one and the same program on a block of the same size, whatever
     the number of devices: that is what makes the counts equal bit for bit.

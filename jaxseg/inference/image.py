@@ -54,8 +54,8 @@ def predict(
     """
     native = image.shape[:2]
     grey = intensity.to_uint8(image, mode=view.intensity, low=view.low, high=view.high)
-    labelled = np.zeros(native, np.uint8)  # no pixel of it is IGNORE
-    fitted, _ = resize.fit(grey, labelled, view.size, view.fit)
+    no_mask = np.zeros(native, np.uint8)
+    fitted, _ = resize.fit(grey, no_mask, view.size, view.fit)
     at_size = np.asarray(probabilities(fitted[None])[0], np.float32)
     k = at_size.shape[-1]
     if k == 2:  # as in scoring, only the foreground is resized
@@ -65,5 +65,5 @@ def predict(
         probability = np.concatenate([1 - foreground, foreground], axis=-1)
     else:
         probability = resize.unfit(at_size, native, view.fit).reshape(*native, k)
-    classes = decision.decide(probability, labelled, operating_point)
+    classes = decision.apply(probability, **decision.settings(operating_point))
     return Prediction(classes, probability)

@@ -1,4 +1,4 @@
-"""Probabilities of every image of a split, batch by batch over the mesh."""
+"""Predicts every image of a split, batch by batch over the mesh."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -68,7 +68,10 @@ def predictions(
         yield from _rows(*waiting, only)
 
 
-def _rows(index, probability, only) -> Iterator[tuple[int, np.ndarray]]:
+def _rows(
+    index: jax.Array, probability: jax.Array, only: set[int] | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields (index, probability) of the images of this process in one batch."""
     parts = zip(
         sharding.local_rows(index), sharding.local_rows(probability), strict=True
     )

@@ -4,7 +4,7 @@ Whole groups (patients) are drawn with replacement, because images of one patien
 not independent. Davison and Hinkley, 1997, chapter 3.8.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,7 +18,7 @@ _CHUNK = 100  # resamples at a time: bounds the memory
 def draws(
     groups: int, *, seed: int, resamples: int = RESAMPLES
 ) -> Iterator[Int[np.ndarray, "r groups"]]:
-    """How often each resample takes each group, in chunks; the same for one seed."""
+    """Yields, in chunks, how often each resample takes each group; same for a seed."""
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, _CHUNK):
         size = min(_CHUNK, resamples - start)
@@ -42,13 +42,14 @@ def resample(
     terms: Float[np.ndarray, "m 4 n"],
     groups: Sequence[str],
     *,
+    divide: Callable[[str, np.ndarray], np.ndarray] = overlap.divide,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Float[np.ndarray, "m resamples"]:
     """Each of m metrics on each resample of the groups; NaN where it is undefined.
 
-    `terms` come from `counts.terms` of each of the `names`, so a pooled metric is
-    pooled again and a mean over images is averaged again.
+    `terms` are what `divide` takes of each of the `names` once it is summed over images
+    (`overlap.terms`), so a pooled metric is pooled again and a mean averaged again.
     """
     summed = by_group(terms, groups)
     parts = []
@@ -56,19 +57,19 @@ def resample(
         # einsum adds in a fixed order, which BLAS does not: bit-exact when repeated
         drawn = np.einsum("rg,mtg->mtr", taken.astype(np.float64), summed)
         pairs = zip(names, drawn, strict=True)
-        parts.append(np.stack([overlap.divide(name, one) for name, one in pairs]))
+        parts.append(np.stack([divide(name, one) for name, one in pairs]))
     return np.concatenate(parts, axis=1)
 
 
 def interval(
     values: Float[np.ndarray, "resamples"], *, level: float = 0.95
 ) -> tuple[float | None, float | None]:
-    """Low and high end of the percentile interval; undefined resamples are left out.
+    """Returns the ends of the percentile interval; undefined resamples are left out.
 
     (None, None) when no resample is defined.
     """
-    known = values[~np.isnan(values)]
-    if not len(known):
+    defined = values[~np.isnan(values)]
+    if not len(defined):
         return None, None
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

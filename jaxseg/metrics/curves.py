@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxseg.metrics import histograms as _bins
+from jaxseg.metrics import histograms
 
 _ROUNDING = 1e-12  # of the float64 sums, added to every bound
 
@@ -138,11 +138,11 @@ def _best_f1(s: _Steps):
 
 
 def pixel_curve(
-    pooled: Int[np.ndarray, "2 bins"], seen: Int[np.ndarray, "bins"]
+    pooled: Int[np.ndarray, "2 bins"], only_value: Int[np.ndarray, "bins"]
 ) -> dict[str, float | int | None]:
-    """`curve` of a pooled histogram over `bins.BINS` bins, rows by truth."""
-    tied = (seen >= 0) | _bins.at_most_one_value()
-    return curve(pooled[0], pooled[1], _bins.LOWER, tied)
+    """`curve` of a pooled histogram over `histograms.BINS` bins, rows by truth."""
+    tied = (only_value >= 0) | histograms.at_most_one_value()
+    return curve(pooled[0], pooled[1], histograms.LOWER, tied)
 
 
 def exact_curve(
@@ -156,12 +156,16 @@ def exact_curve(
     return curve(neg, pos, lower, np.ones(len(level), bool))
 
 
-def rows(cells: Int[np.ndarray, "2 cells"]) -> list[dict[str, float | None]]:
-    """Threshold, precision, recall and false-positive rate at each grid threshold.
+def rows(
+    thresholds: Float[np.ndarray, "t"],
+    above: Int[np.ndarray, "2 t"],
+    total: Int[np.ndarray, "2"],
+) -> list[dict[str, float | None]]:
+    """Threshold, precision, recall and false-positive rate at each threshold.
 
-    Exact counts of `score > threshold`; None for 0/0.
+    `above` counts the scores above each, `total` all of them, rows by truth. None for
+    0/0.
     """
-    total = cells.sum(axis=1)
     return [
         {
             "threshold": float(t),
@@ -169,7 +173,7 @@ def rows(cells: Int[np.ndarray, "2 cells"]) -> list[dict[str, float | None]]:
             "recall": _ratio(tp, total[1]),
             "fpr": _ratio(fp, total[0]),
         }
-        for t, (fp, tp) in zip(_bins.GRID, _bins.above(cells).T, strict=True)
+        for t, (fp, tp) in zip(thresholds, above.T, strict=True)
     ]
 
 

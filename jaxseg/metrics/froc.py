@@ -32,20 +32,20 @@ def measure(
     predicted: Bool[np.ndarray, "h w"],
     score: Float[np.ndarray, "h w"],
 ) -> tuple[Float[np.ndarray, "t"], Float[np.ndarray, "f"]]:
-    """(scores at which truth components are found, scores of false positives).
+    """(scores at which truth components are detected, scores of false positives).
 
-    Both are sorted; MISSED stands for a component that is not found at all.
+    Both are sorted; MISSED stands for a component that is not detected at all.
     """
     number, components = _components(truth)
     many, candidates = _components(predicted)
     highest = np.full(many, MISSED)
     np.maximum.at(highest, candidates[predicted], score[predicted].astype(np.float32))
     both = truth & predicted
-    found = np.full(number, MISSED)
-    np.maximum.at(found, components[both], highest[candidates[both]])
+    detected = np.full(number, MISSED)
+    np.maximum.at(detected, components[both], highest[candidates[both]])
     touched = np.zeros(many, bool)
     touched[candidates[both]] = True
-    return np.sort(found[1:]), np.sort(highest[1:][~touched[1:]])
+    return np.sort(detected[1:]), np.sort(highest[1:][~touched[1:]])
 
 
 def _components(mask: Bool[np.ndarray, "h w"]) -> tuple[int, Int[np.ndarray, "h w"]]:
@@ -54,7 +54,7 @@ def _components(mask: Bool[np.ndarray, "h w"]) -> tuple[int, Int[np.ndarray, "h 
 
 
 def curve(
-    found: Float[np.ndarray, "t"],
+    detected: Float[np.ndarray, "t"],
     false: Float[np.ndarray, "f"],
     *,
     weights: tuple[
@@ -66,10 +66,10 @@ def curve(
     `weights` says how often each truth component and false positive counts, and how
     many images there are, in each of r resamples.
     """
-    up, down = np.argsort(-found, kind="stable"), np.argsort(-false, kind="stable")
-    found, false = found[up], false[down]
-    of_found, of_false, images = weights
-    hits = _running(of_found[:, up])  # [r, t + 1]
+    up, down = np.argsort(-detected, kind="stable"), np.argsort(-false, kind="stable")
+    detected, false = detected[up], false[down]
+    of_detected, of_false, images = weights
+    hits = _running(of_detected[:, up])  # [r, t + 1]
     wrong = _running(of_false[:, down])
     out = np.full((len(images), len(RATES)), np.nan)
     for r in np.flatnonzero(hits[:, -1]):
@@ -77,39 +77,39 @@ def curve(
         # the first false positive too many, and every score above its own
         first = np.searchsorted(wrong[r, 1:], allowed, side="right")
         limit = np.append(false, MISSED)[first]
-        accepted = np.searchsorted(-found, -limit, side="left")
+        accepted = np.searchsorted(-detected, -limit, side="left")
         out[r] = hits[r, accepted] / hits[r, -1]
     return out
 
 
 def _running(weight: np.ndarray) -> np.ndarray:
-    """Sums of the first 0, 1, 2, ... columns."""
+    """Sums the first 0, 1, 2, ... columns."""
     return np.pad(np.cumsum(weight, axis=1), ((0, 0), (1, 0)))
 
 
 def row(
     title: str,
-    found: tuple[Int[np.ndarray, "t"], Float[np.ndarray, "t"]],
+    detected: tuple[Int[np.ndarray, "t"], Float[np.ndarray, "t"]],
     false: tuple[Int[np.ndarray, "f"], Float[np.ndarray, "f"]],
     groups: Sequence[str],
     *,
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
 ) -> dict[str, Any]:
-    """What eval/<split>.json says of one class: sensitivity at RATES and their mean.
+    """Row of one class in eval/<split>.json: sensitivity at RATES and their mean.
 
-    `found` and `false` are (image, score) of every truth component and false positive;
-    `groups` names the group of every image. `low` and `high` end the 95 % bootstrap
-    interval of the mean over groups; None for fewer than two. `false_positives` is the
-    rate at the operating point, where the curve ends.
+    `detected` and `false` are (image, score) of every truth component and every false
+    positive; `groups` names the group of every image. `low` and `high` end the 95 %
+    bootstrap interval of the mean over groups; None for fewer than two.
+    `false_positives` is the rate at the operating point, where the curve ends.
     """
     names, code = np.unique(np.asarray(groups, str), return_inverse=True)
     size = np.bincount(code, minlength=len(names))
-    parts = code[found[0]], code[false[0]]
+    parts = code[detected[0]], code[false[0]]
 
     def sensitivity(taken):
         weights = taken[:, parts[0]], taken[:, parts[1]], taken @ size
-        return curve(found[1], false[1], weights=weights)
+        return curve(detected[1], false[1], weights=weights)
 
     value = sensitivity(np.ones((1, len(names)), np.int64))[0]
     defined = not np.isnan(value).any()
@@ -124,8 +124,8 @@ def row(
         "mean": float(value.mean()) if defined else None,
         "low": low,
         "high": high,
-        "found": int(np.count_nonzero(found[1] > MISSED)),
+        "found": int(np.count_nonzero(detected[1] > MISSED)),
         "false_positives": len(false[1]) / max(len(code), 1),
-        "support_components": len(found[1]),
+        "support_components": len(detected[1]),
         "support_images": len(code),
     }

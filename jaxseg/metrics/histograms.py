@@ -1,18 +1,20 @@
-"""Exact bins for probabilities, fine at both ends.
+"""Exact histograms of probabilities, with bins that are fine at both ends.
 
-A saturated model crowds its scores at 0 and at 1, where equal bins see nothing. Here a
-bin is a range of float32 bit patterns of min(p, 1 - p): 1024 bins in every octave, from
-1/2 down to the smallest normal float, and from 1/2 up until 1 - p (which is exact
-there) is 0. Every bin is open below and closed above, so `p > t` counted directly and
-counted from the bins agree bit for bit whenever t is an edge. p = 0 and p = 1 have bins
-of their own.
+A saturated model crowds its scores at 0 and at 1, where equal bins resolve nothing.
+Here a bin is a range of float32 bit patterns of min(p, 1 - p): 1024 bins in every
+octave, from 1/2 down to the smallest normal float, and from 1/2 up until 1 - p (which
+is exact there) is 0. Every bin is open below and closed above, so `p > t` counted
+directly and counted from the bins agree bit for bit whenever t is an edge. p = 0 and
+p = 1 have bins of their own.
 """
+
+import threading
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxseg.metrics.histogram import CHUNK
-
+_CHUNK = 1 << 14  # pixels at a time
 _MANTISSA = 10
 _SHIFT = 23 - _MANTISSA
 _HALF = 126 << _MANTISSA  # the kept bits of 0.5
@@ -21,8 +23,28 @@ _LOW = _HALF - _FLOOR  # bins of (0, 1/2]
 _HIGH = (23 << _MANTISSA) + 1  # bins of (1/2, 1]: 1 - p is 0 or at least 2^-24
 BINS = 1 + _LOW + _HIGH
 
-EMPTY, MIXED = -1, -2  # of `values`: nothing seen; more than one value, or not looked
-_LOOK = 4096  # an image in more bins than this is not searched for ties
+EMPTY, MIXED = -1, -2  # of `only_values`: no value; several, or not searched
+_SEARCHED = 4096  # an image in more bins than this is not searched for ties
+_thread = threading.local()
+
+
+def count_codes(
+    encode: Callable[[slice], Int[np.ndarray, "m"]], n: int, size: int
+) -> tuple[Int[np.ndarray, "size"], Int[np.ndarray, "n"]]:
+    """Returns how often each code in [0, size) occurs, int64, and the n codes.
+
+    `encode` gives the codes of one stretch of pixels. They are written into one buffer
+    that each thread keeps, because fresh memory costs more here than arithmetic (every
+    page has to be faulted in): so they are valid until the thread calls again.
+    """
+    buffer = getattr(_thread, "buffer", None)
+    if buffer is None or len(buffer) < n:
+        _thread.buffer = buffer = np.empty(n, np.intp)
+    for start in range(0, n, _CHUNK):
+        part = slice(start, min(start + _CHUNK, n))
+        buffer[part] = encode(part)
+    codes = buffer[:n]
+    return np.bincount(codes, minlength=size).astype(np.int64, copy=False), codes
 
 
 def bins(score: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
@@ -48,7 +70,7 @@ def bins(score: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     return code
 
 
-def _edges() -> np.ndarray:
+def _edges() -> Float[np.ndarray, "bins"]:
     """Threshold t of each bin: a score lies in this bin or above when score > t."""
     codes = np.arange(_FLOOR + 1, _HALF + 1, dtype=np.int32) << _SHIFT
     half = codes.view(np.float32).astype(np.float64)  # 2^-126 ... 1/2
@@ -57,16 +79,7 @@ def _edges() -> np.ndarray:
     return np.concatenate([[-1.0, 0.0], half[:-1], high])
 
 
-def _grid() -> np.ndarray:
-    coarse = [2.0**e * (1 + i / 8) for e in range(-18, -4) for i in range(8)]
-    fine = [2.0**e * (1 + i / 32) for e in range(-4, -1) for i in range(32)]
-    low = np.array(coarse + fine)
-    return np.concatenate([low, [0.5], 1 - low[::-1]])
-
-
 LOWER = _edges()  # f64 [BINS], each an exact float32; -1 means "below every score"
-GRID = _grid()  # f64 [417], the thresholds an operating point may take
-_STARTS = np.concatenate([[0], np.searchsorted(LOWER, GRID)])
 
 
 def at_most_one_value() -> np.ndarray:
@@ -77,47 +90,36 @@ def at_most_one_value() -> np.ndarray:
     return one
 
 
-def coarse(histogram: Int[np.ndarray, "2 bins"]) -> Int[np.ndarray, "2 cells"]:
-    """The same histogram in the 418 cells that the thresholds of GRID cut."""
-    return np.add.reduceat(histogram, _STARTS, axis=-1)
+def only_values(
+    score: Float[np.ndarray, "n"],
+    codes: Int[np.ndarray, "n"],
+    counts: Int[np.ndarray, "bins"],
+) -> Int[np.ndarray, "bins"]:
+    """The one value in each bin, as int32 bits; EMPTY or MIXED where there is none.
 
-
-def above(cells: Int[np.ndarray, "*n cells"]) -> Int[np.ndarray, "*n thresholds"]:
-    """How many scores exceed each threshold of GRID, int64."""
-    tail = cells[..., :0:-1].astype(np.int64)
-    return np.cumsum(tail, axis=-1)[..., ::-1]
-
-
-def nearest(threshold: float) -> tuple[int, bool]:
-    """Position in GRID of the nearest threshold, and whether it is exactly that."""
-    at = int(np.argmin(np.abs(GRID - threshold)))
-    return at, float(GRID[at]) == threshold
-
-
-def values(score, codes, counts) -> Int[np.ndarray, "cells"]:
-    """The one value each cell has seen, as int32 bits; EMPTY or MIXED otherwise.
-
-    `codes` says in which cell each score lies, `counts` how many lie in each. It tells
-    ties from crowds. Where scores are spread over thousands of cells there is nothing
-    to gain, so those cells are called MIXED without looking.
+    `codes` says in which bin each score lies, `counts` how many lie in each. It tells
+    ties from crowds. Where scores are spread over thousands of bins there is nothing
+    to gain, so those bins are called MIXED without a search.
     """
-    if np.count_nonzero(counts) > _LOOK:
+    if np.count_nonzero(counts) > _SEARCHED:
         return np.where(counts > 0, np.int32(MIXED), np.int32(EMPTY))
-    seen = np.full(len(counts), EMPTY, np.int32)
-    parts = [slice(i, i + CHUNK) for i in range(0, len(codes), CHUNK)]
+    value = np.full(len(counts), EMPTY, np.int32)
+    parts = [slice(i, i + _CHUNK) for i in range(0, len(codes), _CHUNK)]
     for part in parts:
-        seen[codes[part]] = _bits(score[part])
-    differ = [codes[p][seen[codes[p]] != _bits(score[p])] for p in parts]
+        value[codes[part]] = _bits(score[part])
+    differ = [codes[p][value[codes[p]] != _bits(score[p])] for p in parts]
     for part in differ:
-        seen[part] = MIXED
-    return seen
+        value[part] = MIXED
+    return value
 
 
-def _bits(score) -> np.ndarray:
+def _bits(score: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     return np.maximum(np.ascontiguousarray(score).view(np.int32), 0)
 
 
-def join(a: Int[np.ndarray, "bins"], b: Int[np.ndarray, "bins"]):
-    """What two sets of scores have seen together; order does not matter."""
+def join_only_values(
+    a: Int[np.ndarray, "bins"], b: Int[np.ndarray, "bins"]
+) -> Int[np.ndarray, "bins"]:
+    """Returns the `only_values` of two sets of scores together, in any order."""
     differ = np.where((a == b) | (b == EMPTY), a, MIXED)
     return np.where(a == EMPTY, b, differ)

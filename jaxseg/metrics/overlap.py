@@ -60,10 +60,10 @@ METRICS = POOLED + PER_IMAGE
 
 
 def policy(name: str) -> str:
-    """What the metric is and what it does with empty masks, in words."""
+    """Says in words what the metric is and what it does with empty masks."""
     formula, family = _PARTS[name]
-    said = f"{_FORMULA[formula]}; {_FAMILY[family]}"
-    return f"{said}; {_OWN[name]}" if name in _OWN else said
+    words = f"{_FORMULA[formula]}; {_FAMILY[family]}"
+    return f"{words}; {_OWN[name]}" if name in _OWN else words
 
 
 def split_counts(
@@ -82,7 +82,7 @@ def split_counts(
 
 
 def _fraction(formula: str, tp, fp, fn, tn):
-    """Above and below the line."""
+    """Returns numerator and denominator."""
     if formula == "dice":
         return 2 * tp, 2 * tp + fp + fn
     if formula == "accuracy":
@@ -92,7 +92,7 @@ def _fraction(formula: str, tp, fp, fn, tn):
 
 
 def _matthews(tp, fp, fn, tn):
-    """Float64 throughout: off by a few roundings, whatever cancels above the line."""
+    """Computes in float64 throughout: off by a few roundings, whatever cancels."""
     sides = np.stack([tp + fp, tp + fn, tn + fp, tn + fn]).astype(np.float64)
     defined = (sides > 0).all(axis=0)
     above = np.multiply(tp, tn, dtype=np.float64) - np.multiply(fp, fn, dtype=float)
@@ -111,7 +111,7 @@ def _ratio(formula: str, tp, fp, fn, tn) -> Float[np.ndarray, "*n"]:
 
 
 def terms(name: str, *, tp, fp, fn, tn) -> Float[np.ndarray, "4 *n"]:
-    """What is summed over images before `divide`; float64 of the shape of the counts.
+    """f64 [4, *n]: the four numbers of each image that are summed before `divide`.
 
     Pooled: tp, fp, fn and tn themselves (exact below 2^53). Means over images: the
     ratio, whether the image is in the mean, whether the class is in it, and 0.
@@ -145,7 +145,7 @@ def divide(name: str, summed: Float[np.ndarray, "4 *n"]) -> Float[np.ndarray, "*
 
 
 def _truth(formula: str, tp, fp, fn, tn):
-    """Pixels of the kind that the formula is about."""
+    """Counts the pixels of the kind that the formula is about."""
     return tn + fp if formula == "specificity" else tp + fn
 
 
@@ -168,12 +168,12 @@ def value(name: str, counts: dict[str, np.ndarray]) -> float | None:
             return _exact_matthews(*summed)
     else:
         summed = [math.fsum(row) for row in terms(name, **counts)]
-    found = float(divide(name, np.array(summed, np.float64)))
-    return None if math.isnan(found) else found
+    result = float(divide(name, np.array(summed, np.float64)))
+    return None if math.isnan(result) else result
 
 
 def _exact_matthews(tp: int, fp: int, fn: int, tn: int) -> float | None:
-    """Whole numbers to the end: the fourth power of 2e8 pixels fits no float exactly.
+    """Computes in whole numbers: the fourth power of 2e8 pixels fits no float exactly.
 
     The square is a ratio of integers, rounded once; so a perfect prediction is 1.
     """
@@ -183,7 +183,7 @@ def _exact_matthews(tp: int, fp: int, fn: int, tn: int) -> float | None:
 
 
 def support(name: str, counts: dict[str, np.ndarray]) -> tuple[int, int]:
-    """Images and truth pixels behind the metric, as its policy says."""
+    """Counts the images and truth pixels behind the metric, as its policy says."""
     formula, family = _PARTS[name]
     truth = _truth(formula, **counts)
     inside = truth > 0 if family == "pooled" else terms(name, **counts)[1] > 0
@@ -192,5 +192,5 @@ def support(name: str, counts: dict[str, np.ndarray]) -> tuple[int, int]:
 
 def mean_of_present(values: list[float | None]) -> float | None:
     """Mean over classes that have a value; None when none has."""
-    known = [v for v in values if v is not None]
-    return math.fsum(known) / len(known) if known else None
+    present = [v for v in values if v is not None]
+    return math.fsum(present) / len(present) if present else None

@@ -35,7 +35,7 @@ class Images(TypedDict):
 
     id: list[str]
     group: list[str]
-    overlap: dict[str, np.ndarray]  # tp, fp, fn and tn, int64 [n]
+    counts: dict[str, np.ndarray]  # tp, fp, fn and tn, int64 [n]
 
 
 class Drawn(TypedDict):
@@ -117,9 +117,8 @@ def resample(
         check(runs[0], other)
     each = [(run["counts"], name) for run in runs for name in names]
     shape = (len(runs), len(names))
-    known = [overlap.value(name, found) for found, name in each]
-    value = np.array([math.nan if v is None else v for v in known]).reshape(shape)
-    terms = np.stack([overlap.terms(name, **found) for found, name in each])
+    value = np.array([overlap.value(name, counts) for counts, name in each], float)
+    terms = np.stack([overlap.terms(name, **counts) for counts, name in each])
     samples = bootstrap.resample(
         [name for _, name in each],
         terms,
@@ -128,7 +127,9 @@ def resample(
         resamples=resamples,
     )
     groups = len(set(runs[0]["group"]))
-    return Drawn(value=value, samples=samples.reshape(*shape, -1), groups=groups)
+    return Drawn(
+        value=value.reshape(shape), samples=samples.reshape(*shape, -1), groups=groups
+    )
 
 
 def difference(
@@ -159,33 +160,15 @@ def difference(
     )
 
 
-def compare(
-    names: Sequence[str],
-    first: Images,
-    second: Images,
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> dict[str, Difference]:
-    """Each metric of two runs on the same images: first minus second, tested."""
-    drawn = resample(names, [first, second], seed=seed, resamples=resamples)
-    found = {}
-    for i, name in enumerate(names):
-        value, samples = drawn["value"][:, i], drawn["samples"][:, i]
-        pair = (value[0], value[1]), (samples[0], samples[1])
-        found[name] = difference(*pair, drawn["groups"])
-    return found
-
-
 def holm(p: Sequence[float | None]) -> list[float | None]:
     """p-values of one family, adjusted so that all together err as seldom as one.
 
     Undefined ones stay undefined and are not counted. Holm, 1979, A simple sequentially
     rejective multiple test procedure, https://www.jstor.org/stable/4615733.
     """
-    known = sorted((value, i) for i, value in enumerate(p) if value is not None)
-    found, highest = [None] * len(p), 0.0
-    for rank, (value, i) in enumerate(known):
-        highest = max(highest, min(1.0, (len(known) - rank) * value))
-        found[i] = highest
-    return found
+    defined = sorted((value, i) for i, value in enumerate(p) if value is not None)
+    adjusted, highest = [None] * len(p), 0.0
+    for rank, (value, i) in enumerate(defined):
+        highest = max(highest, min(1.0, (len(defined) - rank) * value))
+        adjusted[i] = highest
+    return adjusted

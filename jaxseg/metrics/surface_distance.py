@@ -1,4 +1,4 @@
-"""How far the border of a predicted object lies from that of the true one, in pixels.
+"""Measures how far a predicted border lies from the true one, in pixels.
 
 Tools differ on all of this (Podobnik and Vrtovec, 2024,
 https://arxiv.org/abs/2410.02630), so it is defined here, once. A border pixel is
@@ -18,9 +18,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage, spatial
 
-# what is kept of one class in one image: NaN where both masks are empty, then pixels
+# of one class in one image: five measures, NaN where both masks are empty; pixels
 FIELDS = ("hd95", "hd", "assd", "nsd", "boundary_iou")
-FIELDS += ("precise", "predicted", "found", "truth")
+FIELDS += ("predicted_near", "predicted", "truth_near", "truth")
 BAND = 0.02  # of the diagonal of the image: the boundary of boundary IoU
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _SURE = 2.0**16  # squared distances that OpenCV has exactly, once they are rounded
@@ -36,9 +36,9 @@ def measure(
     """FIELDS of one class in one image, float64.
 
     Of two empty masks the first five are NaN. When one is empty, an object missed or
-    invented, the distances are the diagonal of the image and the others 0. `precise`
-    are predicted pixels within `tolerance` pixels of a truth pixel, and `found` are
-    truth pixels as near to a predicted one.
+    invented, the distances are the diagonal of the image and the others 0.
+    `predicted_near` are predicted pixels within `tolerance` pixels of a truth pixel,
+    `truth_near` truth pixels as near to a predicted one.
     """
     row = np.zeros(len(FIELDS))
     row[6], row[8] = np.count_nonzero(predicted), np.count_nonzero(truth)
@@ -88,8 +88,7 @@ def nearest(
 
     The square root in float64 of an exact integer, whichever way it is found. A tree of
     points is the fastest for thin borders, OpenCV's transform for dense ones: its error
-    is a millionth, so that small squares can be rounded. The rest is left to SciPy. (On
-    the host, in threads, for crops of any shape: so not by `distance`.)
+    is a millionth, so that small squares can be rounded. The rest is left to SciPy.
     """
     points = np.argwhere(start), np.argwhere(goal)
     if 20 * (len(points[0]) + len(points[1])) < start.size:

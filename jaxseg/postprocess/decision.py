@@ -1,11 +1,15 @@
-"""The decision rule: probabilities become class ids at a frozen operating point."""
+"""The decision rule: probabilities become class ids at a frozen operating point.
 
+A pixel is foreground above a threshold, and an image with too little to show is left
+empty. Without a threshold (more than two classes) the most probable class is taken.
+`evaluation/tally.at` counts the same rule from histograms, at every setting of GRID.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
-
-from jaxseg.labels import IGNORE
+from jaxtyping import Bool, Float, UInt8
 
 OBJECTIVES = (
     "dice_pooled",
@@ -18,33 +22,59 @@ OBJECTIVES = (
     "iou_kaggle",
     "matthews_pooled",
 )
-
-
 RULES = ("threshold", "triplet", "gate")
 
 
+def _thresholds() -> Float[np.ndarray, "417"]:
+    """Exact float32 values, symmetric about 1/2 and finer towards both ends."""
+    coarse = [2.0**e * (1 + i / 8) for e in range(-18, -4) for i in range(8)]
+    fine = [2.0**e * (1 + i / 32) for e in range(-4, -1) for i in range(32)]
+    low = np.array(coarse + fine)
+    return np.concatenate([low, [0.5], 1 - low[::-1]])
+
+
+THRESHOLDS = _thresholds()  # f64 [417]
+STEP = 4
+COARSE = THRESHOLDS[::STEP]  # f64 [105], the top thresholds and gates that are tried
 # Shares of the image, so that a point fits images of other sizes: at 1024 x 1024 these
 # are 0, 105, 262, 524, 1049, 2097 and 4194 pixels.
 MIN_AREAS = (0.0, 0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004)
+GRID = {
+    "threshold": THRESHOLDS,
+    "min_area": MIN_AREAS,
+    "top_threshold": COARSE,
+    "gate": COARSE,
+}
 
 
-def decide(
+def apply(
     probability: Float[np.ndarray, "h w k"],
-    mask: UInt8[np.ndarray, "h w"],
-    point: dict[str, Any] | None,
+    *,
+    threshold: float | None = None,
+    min_area: float = 0.0,
+    top_threshold: float | None = None,
+    gate: float | None = None,
+    labelled: Bool[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "h w"]:
-    """Class ids by the rule that was counted (`tally.at_point`), or argmax.
+    """Class ids: p > threshold, or the most probable class without a threshold.
 
-    `probability` may hold the foreground alone. Whether an image becomes empty is
-    decided by its labelled pixels.
+    With a threshold `probability` may hold the foreground alone. The image becomes
+    empty when fewer of its pixels than `min_area` (a share) lie above `top_threshold`,
+    which is `threshold` unless given; and when no pixel lies above `gate`. Only the
+    pixels of `labelled` (None: all of them) decide whether it does.
     """
-    if point is None:
+    if threshold is None:
         return probability.argmax(axis=-1).astype(np.uint8)
-    score, labelled = probability[..., -1], mask != IGNORE
-    top, gate = (point.get(key) for key in ("top_threshold", "gate"))
-    top = point["threshold"] if top is None else top
-    area = np.count_nonzero(score[labelled] > np.float32(top))
-    shown = area >= point["min_area"] * np.count_nonzero(labelled)
+    score = probability[..., -1]
+    deciding = score.ravel() if labelled is None else score[labelled]
+    top = threshold if top_threshold is None else top_threshold
+    area = np.count_nonzero(deciding > np.float32(top))
+    shown = area >= min_area * deciding.size
     if gate is not None:
-        shown &= float(score[labelled].max(initial=0)) > gate
-    return ((score > np.float32(point["threshold"])) & shown).astype(np.uint8)
+        shown &= float(deciding.max(initial=0)) > gate
+    return ((score > np.float32(threshold)) & shown).astype(np.uint8)
+
+
+def settings(point: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns what an operating point, also one of an older run, says to `apply`."""
+    return {name: point[name] for name in GRID if name in point} if point else {}

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole and verified, or are not used.
+"""Saves and restores checkpoints; one that is damaged is never used.
 
 Orbax writes a step into a temporary directory and renames it, so a step is there or
 not. But it keeps no digests: one flipped bit in the array data restores wrong numbers
@@ -222,8 +222,8 @@ def _not_written(manager, step, error) -> OSError:
 
 def _best(values, steps, mode) -> int | None:
     sign = 1 if mode == "max" else -1
-    known = [step for step in steps if values.get(step) is not None]
-    return max(known, key=lambda step: (sign * values[step], -step), default=None)
+    scored = [step for step in steps if values.get(step) is not None]
+    return max(scored, key=lambda step: (sign * values[step], -step), default=None)
 
 
 def _seal(directory, pending):

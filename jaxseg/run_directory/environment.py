@@ -1,4 +1,4 @@
-"""What a run ran on: versions, platform, git revision, command line."""
+"""Describes what a run ran on: versions, platform, git revision, command line."""
 
 import importlib.metadata
 import pathlib
@@ -56,13 +56,13 @@ def command_line(arguments: list[str]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def _git(folder, *arguments) -> str | None:

@@ -13,7 +13,7 @@ import json
 import os
 import pathlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import logging
@@ -126,12 +126,17 @@ def flat(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_config(
-    workdir: str | os.PathLike, config: dict[str, Any], *, allowed: tuple[str, ...] = ()
+    workdir: str | os.PathLike,
+    config: dict[str, Any],
+    *,
+    allowed: tuple[str, ...] = (),
+    effective: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> str:
     """ "new" where config.json was written now, "resume" where it says the same.
 
     `allowed` names what may change on resume ("eval" covers "eval.batch_size"); such
-    a change is written. A workdir in which nothing was saved yet takes any config.
+    a change is written. `effective` leaves of a config what the run depends on, which
+    is compared. A workdir in which nothing was saved yet takes any config.
     Raises ConfigError with the differences otherwise.
     """
     workdir = pathlib.Path(workdir)
@@ -141,8 +146,10 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
-    known = path.exists()
-    lines = config_diff(read_json(path), config) if known else []
+    present = path.exists()
+    lines = []
+    if present:
+        lines = config_diff(effective(read_json(path)), effective(config))
     refused = [line for line in lines if not _covered(line, allowed)]
     if refused and started:
         raise errors.ConfigError(
@@ -151,9 +158,9 @@ def check_config(
         )
     for line in lines:
         logging.info("config changed on resume: %s", line)
-    if lines or not known:
+    if lines or not present:
         write_json(path, config)
-    return "new" if refused or not known else "resume"
+    return "new" if refused or not present else "resume"
 
 
 class History:

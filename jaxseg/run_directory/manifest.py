@@ -1,4 +1,4 @@
-"""The manifest of a folder: what was written there, byte for byte.
+"""The manifest of a folder: digests of its files, so that damage is noticed.
 
 `manifest.json` holds a record, the SHA-256 and size of every file, and the SHA-256
 of itself. Whoever reads the folder later knows that it holds what was written, or
@@ -57,9 +57,9 @@ def problem(folder: pathlib.Path) -> str | None:
         return wrong
     try:
         for name, (size, _) in record["files"].items():
-            found = (folder / name).stat().st_size
-            if found != size:
-                return f"{folder / name} has {found} bytes instead of {size}"
+            there = (folder / name).stat().st_size
+            if there != size:
+                return f"{folder / name} has {there} bytes instead of {size}"
         with concurrent.futures.ThreadPoolExecutor() as pool:
             paths = [folder / name for name in record["files"]]
             for path, digest in zip(paths, pool.map(_sha256, paths), strict=True):

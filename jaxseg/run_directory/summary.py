@@ -1,29 +1,29 @@
-"""The lines a user sees when a run has ended."""
+"""Writes the lines a user sees when a run has ended: scores, and where files are."""
 
 import pathlib
 
 from jaxseg.run_directory import files
 
 
-def score_lines(found: dict) -> str:
+def score_lines(result: dict) -> str:
     """The main scores of a split, each with its support."""
     lines = []
-    for row in found["metrics"]:
-        if row["class"] == found["classes"][0] and len(found["classes"]) > 1:
+    for row in result["metrics"]:
+        if row["class"] == result["classes"][0] and len(result["classes"]) > 1:
             continue
         if row["name"] in ("dice_pooled", "dice_positives", "dice_kaggle"):
             value = "n/a" if row["value"] is None else f"{row['value']:.4f}"
             lines.append(
-                f"{found['split']:<10} {row['name']:<14} {value}  ({row['class']}, "
+                f"{result['split']:<10} {row['name']:<14} {value}  ({row['class']}, "
                 f"support {row['support_images']} images)"
             )
     return "\n".join(lines)
 
 
-def of_run(known: dict, workdir: pathlib.Path, paths: dict) -> str:
+def of_run(record: dict, workdir: pathlib.Path, paths: dict) -> str:
     """The last lines a user sees: the result, and where everything is."""
-    lines = [f"run        {workdir}  ({known['status']} {known['finished']})"]
-    best = known.get("best")
+    lines = [f"run        {workdir}  ({record['status']} {record['finished']})"]
+    best = record.get("best")
     if best:
         lines.append(
             f"best       epoch {best['epoch']}: {best['metric']} {best['value']:.4f}"

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, older_configs
+from jaxseg.config import check, command_line, older_configs, recipe_file
 from jaxseg.sweep import members
 
 CONFIG = command_line.define_config()
@@ -30,9 +30,8 @@ COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.
 def main(argv) -> int:
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
-    changed = members.changes(
-        config, command_line.config_path(sys.argv), seeds=SEEDS.value
-    )
+    path = recipe_file.find(command_line.config_value(sys.argv))
+    changed = members.changes(config, path, seeds=SEEDS.value)
     configs = members.members(CONFIG.value, changed)
     for member in configs.values():
         check.check(member)

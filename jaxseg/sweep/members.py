@@ -1,18 +1,17 @@
 """The members of a sweep: their configs, and the command that trains each alone."""
 
 import copy
-import importlib.util
 import inspect
+import os
 import pathlib
 import re
 import shlex
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxseg.config import older_configs
+from jaxseg.config import base, older_configs, recipe_file
 from jaxseg.errors import ConfigError
 
 REPORT = "report"  # beside the members: no member may have this name
@@ -23,7 +22,9 @@ _OWN = re.compile(r"--?(workdir|seeds|together|parallel|(?:no)?commands)(=|$)")
 Changes = Mapping[str, Any]  # {"optim.learning_rate": 1e-3}
 
 
-def changes(config: ConfigDict, path: str, *, seeds: int = 0) -> dict[str, Changes]:
+def changes(
+    config: ConfigDict, path: str | os.PathLike, *, seeds: int = 0
+) -> dict[str, Changes]:
     """{member: what it changes} of the recipe in `path`.
 
     Its `get_sweep(seeds=...)` says so; a recipe without one is repeated with other
@@ -32,12 +33,13 @@ def changes(config: ConfigDict, path: str, *, seeds: int = 0) -> dict[str, Chang
     """
     if seeds < 0:
         raise ConfigError(f"--seeds is {seeds}; it must be at least 1.")
-    spec = importlib.util.spec_from_file_location("recipe", path)
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
+    recipe = recipe_file.module(path)
     if not hasattr(recipe, "get_sweep"):
         return repeats(config, seeds or _SEEDS)
-    found = _called(recipe.get_sweep, path, {"seeds": seeds} if seeds else {})
+    options = {"seeds": seeds} if seeds else {}
+    if not options.keys() <= inspect.signature(recipe.get_sweep).parameters.keys():
+        raise ConfigError(f"get_sweep() in {path} takes no seeds: leave --seeds out.")
+    found = recipe_file.call(recipe.get_sweep, path, **options)
     mappings = isinstance(found, Mapping) and found.values()
     if not mappings or not all(isinstance(values, Mapping) for values in mappings):
         raise ConfigError(
@@ -54,18 +56,6 @@ def changes(config: ConfigDict, path: str, *, seeds: int = 0) -> dict[str, Chang
         name: {key: _plain(value) for key, value in values.items()}
         for name, values in found.items()
     }
-
-
-def _called(get_sweep, path: str, options: dict) -> Any:
-    if not options.keys() <= inspect.signature(get_sweep).parameters.keys():
-        raise ConfigError(f"get_sweep() in {path} takes no seeds: leave --seeds out.")
-    try:
-        return get_sweep(**options)
-    except Exception as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)]
-        raise ConfigError(
-            f"get_sweep() in {path}, line {lines[-1]}: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _plain(value: Any) -> Any:
@@ -106,7 +96,8 @@ def _place(config: ConfigDict, key: str, who: str) -> tuple[ConfigDict, str]:
     for part in path:
         block = block.get(part) if isinstance(block, ConfigDict) else None
     if not isinstance(block, ConfigDict) or last not in block:
-        raise ConfigError(f"{who} sets config.{key}: the recipe has no such key.")
+        message = base.no_key(key, base.keys(config))
+        raise ConfigError(f"{who} sets config.{key}: {message}")
     return block, last
 
 

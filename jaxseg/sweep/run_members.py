@@ -1,4 +1,4 @@
-"""Running the members of a sweep, however many at a time, and what came of them."""
+"""Runs the members of a sweep, one by one, together or in processes; reports them."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Training several runs as one program: each ends as a run directory of its own."""
+"""Trains several runs as one program; each ends as a run directory of its own."""
 
 import contextlib
 import pathlib

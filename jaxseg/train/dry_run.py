@@ -1,4 +1,4 @@
-"""What a run would be: its config, parameters, memory and one compiled step."""
+"""Describes a run before it is trained: config, parameters, memory, one step."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Pictures of labelled pixels on training images: what the annotators are taken for."""
+"""Pictures of training images with their labelled pixels marked, by class."""
 
 import pathlib
 from collections.abc import Sequence
@@ -92,16 +92,16 @@ def draw(
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
     out = cv2.resize(np.ascontiguousarray(grey), size[::-1], interpolation=how)
     y, x = np.nonzero(mask != IGNORE)
-    found = sorted(set(mask[y, x].tolist()))
+    classes = sorted(set(mask[y, x].tolist()))
     spacing = (size[0] * size[1] / max(1, len(y))) ** 0.5
     if spacing < _CROWDED:
-        return _tint(out, mask, found), dict.fromkeys(found, "area")
+        return _tint(out, mask, classes), dict.fromkeys(classes, "area")
     radius = int(np.clip(0.25 * spacing, 3, 7))
     for row, column in zip(y.tolist(), x.tolist(), strict=True):
         c = int(mask[row, column])
         centre = int((column + 0.5) * scale), int((row + 0.5) * scale)
         mark(out, centre, radius, MARKS[c % len(MARKS)], _colour(c))
-    return out, {c: MARKS[c % len(MARKS)] for c in found}
+    return out, {c: MARKS[c % len(MARKS)] for c in classes}
 
 
 def _size(shape: tuple[int, int]) -> tuple[tuple[int, int], float]:
@@ -115,9 +115,9 @@ def _colour(c: int) -> tuple[int, int, int]:
     return COLOURS[c % len(COLOURS)]
 
 
-def _tint(out: np.ndarray, mask: np.ndarray, found: Sequence[int]) -> np.ndarray:
+def _tint(out: np.ndarray, mask: np.ndarray, classes: Sequence[int]) -> np.ndarray:
     large = cv2.resize(mask, out.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    for c in found:
+    for c in classes:
         half = 0.5 * out[large == c] + 0.5 * np.array(_colour(c))
         out[large == c] = half.round().astype(np.uint8)
     return out

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxseg.devices import prefetch
 from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
-from jaxseg.experiment import build, finetune
+from jaxseg.experiment import build, finetune, from_config
 from jaxseg.run_directory import checkpoint, files, schemas
 from jaxseg.train import open_run, progress, run_record, stop, validation
 from jaxseg.train.epoch_sums import EpochSums
@@ -140,17 +140,17 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         experiment.abstract,
         step=checkpoint.best_step(run.checkpoints),
     )
-    variables = build.variables(experiment, best)
-    options = {
-        "step": step,
-        "seed": config.seed,
-        "resamples": config.eval.bootstrap,
-        "tolerance": config.eval.tolerance if config.eval.surface else None,
-    }
+    scoring = score_split.Scoring(
+        workdir=workdir,
+        scorer=experiment.scorer,
+        variables=build.variables(experiment, best),
+        step=step,
+        **from_config.scoring_options(config),
+    )
     split = experiment.splits["validation"]
-    counted = score_split.tally(experiment.scorer, variables, split)
-    point = score_split.choose_point(
-        counted,
+    tally = score_split.tally_split(scoring.scorer, scoring.variables, split)
+    frozen = score_split.choose_point(
+        tally,
         split,
         step=step,
         objective=config.operating_point.objective,
@@ -159,8 +159,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
     )
     if jax.process_index() == 0:
         path = workdir / files.OPERATING_POINT
-        files.write(path, point, schemas.OperatingPoint)
-    scored = (workdir, experiment.scorer, variables)
-    score_split.score_split(*scored, split, point, counted=counted, **options)
-    score_split.score_split(*scored, experiment.splits["test"], point, **options)
+        files.write(path, frozen, schemas.OperatingPoint)
+    score_split.score_split(scoring, split, frozen, tally=tally)
+    score_split.score_split(scoring, experiment.splits["test"], frozen)
     return run_record.end(workdir, config, experiment, run.record, metadata["best"])

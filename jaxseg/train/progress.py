@@ -1,4 +1,4 @@
-"""How far a run is: one live line on a terminal, plain lines elsewhere."""
+"""Prints how far a run is: one live line on a terminal, plain lines elsewhere."""
 
 import collections
 import contextlib

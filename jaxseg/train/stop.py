@@ -1,4 +1,4 @@
-"""A request to stop, answered by saving first."""
+"""Catches SIGTERM and Ctrl-C, so that training saves before it stops."""
 
 import signal
 

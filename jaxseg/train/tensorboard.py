@@ -115,8 +115,8 @@ def _second(folder: pathlib.Path) -> int:
     first, it is the earlier one that hides the other.
     """
     names = [path.name.removeprefix(_EVENTS) for path in folder.glob(f"{_EVENTS}*")]
-    known = [int(name.split(".")[0]) for name in names if name[:1].isdigit()]
-    return max([int(time.time()), *(second + 1 for second in known)])
+    seconds = [int(name.split(".")[0]) for name in names if name[:1].isdigit()]
+    return max([int(time.time()), *(second + 1 for second in seconds)])
 
 
 class TensorBoardWriter(metric_writers.MetricWriter):
@@ -193,8 +193,8 @@ class TensorBoardWriter(metric_writers.MetricWriter):
 
     @_harmless
     def write_hparams(self, hparams: Mapping[str, Any]):
-        known = (bool, int, float, str)
-        plain = {k: v if isinstance(v, known) else str(v) for k, v in hparams.items()}
+        kinds = (bool, int, float, str)
+        plain = {k: v if isinstance(v, kinds) else str(v) for k, v in hparams.items()}
         self._event(summary=hparams_summary.hparams_pb(plain))
 
     @_harmless

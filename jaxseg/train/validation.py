@@ -10,10 +10,8 @@ from ml_collections import ConfigDict
 from jaxseg import pictures
 from jaxseg.data import resize
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import result, score_split
-from jaxseg.evaluation.tally import Tally
+from jaxseg.evaluation import result, score_split, tally
 from jaxseg.experiment import finetune
-from jaxseg.metrics import histograms
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
 from jaxseg.train import progress, tensorboard
@@ -54,7 +52,7 @@ def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float 
     """Metrics of validation at threshold 0.5; pictures and a curve for TensorBoard."""
     split, scorer = run.experiment.splits["validation"], run.experiment.scorer
     probabilities = dict.fromkeys(_shown(split))
-    counted = score_split.tally(scorer, variables, split, keep=probabilities)
+    counted = score_split.tally_split(scorer, variables, split, keep=probabilities)
     metrics = result.summary(counted)
     metric = run.config.eval.metric
     if metric not in metrics:
@@ -74,10 +72,10 @@ def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float 
     return metrics
 
 
-def _write_curve(writer: Any, done: int, counted: Tally) -> None:
+def _write_curve(writer: Any, done: int, counted: tally.Tally) -> None:
     cells = counted.scores.sum(axis=0, dtype=np.int64)
-    at = [histograms.nearest(t)[0] for t in np.linspace(0, 1, 101)]
-    fp, tp = histograms.above(cells)[:, at]
+    at = [tally.nearest(t) for t in np.linspace(0, 1, 101)]
+    fp, tp = tally.above(cells)[:, at]
     negative, positive = cells.sum(axis=1)
     writer.write_pr_curve(
         done, "validation/pixels", tp=tp, fp=fp, tn=negative - fp, fn=positive - tp
@@ -93,7 +91,7 @@ def _shown(split) -> list[int]:
 
 def _picture(example, probability, fit: str) -> np.ndarray:
     native = resize.unfit(probability, example["mask"].shape, fit)
-    prediction = decision.decide(native, example["mask"], None)
+    prediction = decision.apply(native)
     image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
     return pictures.small(pictures.triptych(image, example["mask"], prediction))

@@ -87,28 +87,28 @@ class Split:
 
 
 def drawing(split, threads):
-    for i, _ in whole_split.predictions():
+    for i, _ in split.predictions():
         split[i]
     return {}
 
 
 def jaxseg(split, threads, whole=False):
-    from jaxseg.evaluation import operating_point, result, temperature
+    from jaxseg.evaluation import baselines, count, operating_point, result, temperature
     from jaxseg.metrics import curves
 
     tally = count.count_split(
-        whole_split.predictions(), split, to_native=lambda p, size: p, threads=threads
+        split.predictions(), split, to_native=lambda p, size: p, threads=threads
     )
-    source = {"source_split": "validation", "split_hash": "other"}
-    point = operating_point.choose(tally, **source)
-    curve = curves.pixel_curve(tally.pooled, tally.seen)
+    validation = Split(0, split.size)
+    validation.name, validation.hash = "validation", "other"
+    point = operating_point.choose(tally, validation)
+    curve = curves.pixel_curve(tally.pooled, tally.only_value)
     if whole:
-        where = {"split": split.name, "split_hash": split.hash}
-        base = baselines.choose(tally, **source)
-        rows = baselines.rows(tally, base, classes=split.classes, **where)
-        applied = operating_point.apply(tally, point, **where)
-        scaling = temperature.fit(tally, **source)
-        result.report(applied, rows, split, name="test", step=1, scaling=scaling)
+        base = baselines.choose(tally, validation)
+        rows = baselines.rows(tally, base, split)
+        decided = operating_point.apply(tally, point, split)
+        scaling = temperature.fit(tally, validation)
+        result.assemble(decided, rows, split, step=1, scaling=scaling)
     return curve | {"point": point}
 
 
@@ -122,7 +122,7 @@ def scikit_learn(split, threads):
 
     n = split.size**2
     truth, p = np.empty(len(split) * n, bool), np.empty(len(split) * n, np.float32)
-    for i, probability in whole_split.predictions():
+    for i, probability in split.predictions():
         part = slice(i * n, (i + 1) * n)
         truth[part], p[part] = split[i]["mask"].ravel(), probability[..., 1].ravel()
     found, seconds, start = {}, {}, time.perf_counter()
@@ -153,9 +153,7 @@ def measured(kind: str, images: int, size: int, threads: int) -> dict:
     if kind == "scikit_learn":
         import sklearn.metrics  # noqa: F401
     else:
-        import jaxseg.metrics.temperature
-        import jaxseg.operating_point
-        import jaxseg.score  # noqa: F401
+        import jaxseg.evaluation.result  # noqa: F401
     before = _memory("VmRSS")
     wall, cpu = time.perf_counter(), time.process_time()
     found = globals()[kind](Split(images, size), threads)

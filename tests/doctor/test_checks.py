@@ -33,7 +33,9 @@ def test_a_healthy_run_passes_every_check(healthy, request):
     bad = {n: f for n, f in found.items() if f.level != "ok"}
     assert not bad, bad
     for finding in found.values():
-        assert any(c.isdigit() for c in finding.seen) or "no image" in finding.seen
+        assert (
+            any(c.isdigit() for c in finding.observed) or "no image" in finding.observed
+        )
 
 
 def test_the_quick_part_reads_hardly_an_image_and_compiles_nothing(
@@ -58,7 +60,7 @@ def test_real_clicks_are_the_same_ones_in_every_epoch(folder):
     changes["supervision.negative"] = 2
     case = doctored.case(doctored.folder_config(directory, **changes))
     found = doctored.found(case, "supervision")["supervision"]
-    assert found.level == "ok" and "at most 5 (" in found.seen
+    assert found.level == "ok" and "at most 5 (" in found.observed
 
 
 def test_a_file_that_cannot_be_read(folder, monkeypatch):
@@ -71,7 +73,9 @@ def test_a_file_that_cannot_be_read(folder, monkeypatch):
 
     monkeypatch.setattr(records, "from_png", broken)
     found = doctored.found(doctored.spoiled(folder), "unreadable", "constant_images")
-    assert found["unreadable"].level == "error" and "'a03'" in found["unreadable"].seen
+    assert (
+        found["unreadable"].level == "error" and "'a03'" in found["unreadable"].observed
+    )
     assert found["constant_images"].level == "ok"
 
 
@@ -84,7 +88,7 @@ def test_images_with_nothing_in_them(tmp_path):
         directory = doctored.folder(root, extra=[("flat", "train", flat, mask)])
         twin = doctored.case(doctored.folder_config(directory))
         found = doctored.found(twin, "constant_images")["constant_images"]
-        assert found.level == level and "train/flat" in found.seen
+        assert found.level == level and "train/flat" in found.observed
 
 
 def test_a_class_that_one_split_lacks(folder):
@@ -99,11 +103,11 @@ def test_a_class_that_one_split_lacks(folder):
         splits[name] = three
     found = doctored.found(doctored.splitting(folder, **splits), "class_support")
     assert found["class_support"].level == "warning"
-    assert "validation: no rare" in found["class_support"].seen
+    assert "validation: no rare" in found["class_support"].observed
     splits["train"].pixels[:, 2] = 0
     found = doctored.found(doctored.splitting(folder, **splits), "class_support")
     assert found["class_support"].level == "error"
-    assert "no rare in train" in found["class_support"].seen
+    assert "no rare in train" in found["class_support"].observed
 
 
 def test_images_without_labels_in_what_is_scored(folder):
@@ -134,7 +138,7 @@ def test_settings_that_do_not_go_together(folder, changes, name, level, said):
     if config.optim.warmup_epochs == 150:
         said = "750 of 500"
     found = doctored.found(twin, name)[name]
-    assert found.level == level and said in found.seen, found
+    assert found.level == level and said in found.observed, found
 
 
 def _constant(logits, mask):
@@ -161,7 +165,7 @@ def test_a_loss_that_does_not_answer_to_the_prediction(folder, loss, said):
     terms = {"good": (dice.loss, 1.0), "bad": (loss, 1.0)}
     twin = doctored.stepping(folder, losses=terms)
     found = doctored.found(twin, "loss_terms")["loss_terms"]
-    assert found.level == "error" and found.seen == f"bad {said}"
+    assert found.level == "error" and found.observed == f"bad {said}"
 
 
 @pytest.mark.parametrize("name", lookup.names("losses"))
@@ -186,7 +190,7 @@ def test_one_batch_is_learned_by_heart_or_not(folder):
     stuck.config.optim.learning_rate = 1e-9
     learns.config.optim.learning_rate = 3e-2
     found = doctored.found(learns, "overfit_one_batch")["overfit_one_batch"]
-    assert found.level == "ok" and "in 60 steps" in found.seen, found
+    assert found.level == "ok" and "in 60 steps" in found.observed, found
     assert doctored.levels(stuck, "overfit_one_batch") == {"overfit_one_batch": "error"}
 
 
@@ -212,4 +216,4 @@ def test_an_error_within_a_check_is_its_finding(folder):
     config.transfer.freeze = ("nothing/*",)
     found = doctored.found(folder._replace(config=config), "loss_weights")
     assert found["loss_weights"].level == "error"
-    assert "could not be done" in found["loss_weights"].seen
+    assert "could not be done" in found["loss_weights"].observed

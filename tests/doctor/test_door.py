@@ -10,7 +10,7 @@ import pytest
 from support import doctored, real_images, runs
 
 from jaxseg import errors
-from jaxseg.config import check, doctor_checks
+from jaxseg.config import check, doctor_checks, older_configs
 from jaxseg.doctor import audit, page, pictures
 from jaxseg.doctor.case import Finding
 from jaxseg.run_directory import files
@@ -128,8 +128,9 @@ def test_errors_of_the_data_outrank_those_of_the_config():
 def test_a_run_from_before_doctor_goes_on(phantoms, tmp_path):
     old = phantoms.config.copy_and_resolve_references()
     del old["doctor"]
-    check.check(old)
-    audit.fast(old, phantoms.experiment)
+    full = older_configs.complete(old)
+    check.check(full)
+    audit.fast(full, phantoms.experiment)
     files.check_config(tmp_path, old.to_dict())
     (tmp_path / "history.csv").write_text("step\n")
     now = phantoms.config.to_dict()

@@ -23,7 +23,8 @@ def test_black_and_white_masks_taken_for_class_ids(tmp_path, folder):
     twin = doctored.case(doctored.folder_config(directory, **options))
     found = doctored.found(twin, "label_values")["label_values"]
     assert (
-        found.level == "error" and "8 of 20 masks of train hold 0 and 255" in found.seen
+        found.level == "error"
+        and "8 of 20 masks of train hold 0 and 255" in found.observed
     )
     assert doctored.levels(folder, "label_values") == {"label_values": "ok"}
     directory = doctored.folder(tmp_path / "all_white")
@@ -45,7 +46,7 @@ def test_an_image_repeated_before_the_split(tmp_path, folder):
     """Seeds 002 and 004 resampled first: copies fell into several splits."""
     twin = _copied(tmp_path, lambda image: image, "copy")
     found = doctored.found(twin, "duplicates")["duplicates"]
-    assert found.level == "error" and "train/a04 = test/copy" in found.seen
+    assert found.level == "error" and "train/a04 = test/copy" in found.observed
     quick = doctored.found(twin._replace(scan=None), "duplicates")["duplicates"]
     assert quick.level == "error" and "1 image(s)" in quick.seen
     names = ("duplicates", "near_duplicates")
@@ -66,4 +67,4 @@ def test_an_image_stored_twice_in_nearly_the_same_form(tmp_path, change):
     found = doctored.found(twin, "duplicates", "near_duplicates")
     assert found["duplicates"].level == "ok"
     assert found["near_duplicates"].level == "warning"
-    assert "train/a04 = test/again" in found["near_duplicates"].seen
+    assert "train/a04 = test/again" in found["near_duplicates"].observed

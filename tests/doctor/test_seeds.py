@@ -33,8 +33,8 @@ def test_masks_that_were_lost_and_read_as_empty(phantoms):
     names = ("class_support", "label_values")
     found = doctored.found(doctored.splitting(phantoms, validation=lost), *names)
     assert [found[name].level for name in names] == ["error", "error"]
-    assert "no foreground at all in validation" in found["class_support"].seen
-    assert "contradict the label" in found["label_values"].seen
+    assert "no foreground at all in validation" in found["class_support"].observed
+    assert "contradict the label" in found["label_values"].observed
     assert doctored.levels(phantoms, *names) == dict.fromkeys(names, "ok")
 
 
@@ -50,7 +50,7 @@ def test_images_that_augmentation_blackens(phantoms):
         doctored.stepping(phantoms, augment=_through_8_bits), "value_range"
     )
     assert found["value_range"].level == "error"
-    assert "32 of 32 images lose their contrast" in found["value_range"].seen
+    assert "32 of 32 images lose their contrast" in found["value_range"].observed
     assert doctored.levels(phantoms, "value_range") == {"value_range": "ok"}
 
 
@@ -83,7 +83,7 @@ def test_negatives_left_out_before_the_split(phantoms):
         split = doctored.picked(phantoms.experiment.splits["validation"], index)
         twin = doctored.splitting(phantoms, validation=split)
         found[name] = doctored.found(twin, "prevalence")["prevalence"]
-    assert found["mistaken"].level == "error" and "65.7 %" in found["mistaken"].seen
+    assert found["mistaken"].level == "error" and "65.7 %" in found["mistaken"].observed
     assert found["healthy"].level == "ok"
 
 
@@ -95,9 +95,9 @@ def test_a_patient_in_two_splits(phantoms, home):
     leak.groups[0] = train.groups[3]
     found = doctored.found(doctored.splitting(phantoms, **{home: leak}), "group_leak")
     assert found["group_leak"].level == "error"
-    assert f"{train.groups[3]} in {home} and train" in found["group_leak"].seen.replace(
-        f"train and {home}", f"{home} and train"
-    )
+    assert f"{train.groups[3]} in {home} and train" in found[
+        "group_leak"
+    ].observed.replace(f"train and {home}", f"{home} and train")
     assert doctored.levels(phantoms, "group_leak") == {"group_leak": "ok"}
 
 
@@ -106,7 +106,7 @@ def test_a_threshold_chosen_on_the_images_that_are_reported(phantoms):
     same = {"test": phantoms.experiment.splits["validation"]}
     found = doctored.found(doctored.splitting(phantoms, **same), "group_leak")
     assert found["group_leak"].level == "error"
-    assert "6 image(s) in two splits" in found["group_leak"].seen
+    assert "6 image(s) in two splits" in found["group_leak"].observed
 
 
 def _clicks(split, view, rng_of, example, index):
@@ -128,8 +128,8 @@ def test_clicks_that_are_drawn_again_in_every_epoch(phantoms, redrawn):
     twin = doctored.spoiled(phantoms, parts=experiment.parts._replace(view=view))
     found = doctored.found(twin, "supervision")["supervision"]
     assert found.level == ("error" if redrawn else "ok")
-    assert "5 of 4,096 pixels labelled" in found.seen
-    assert ("at most 10: other labels" in found.seen) == redrawn
+    assert "5 of 4,096 pixels labelled" in found.observed
+    assert ("at most 10: other labels" in found.observed) == redrawn
 
 
 def _without_sampler(split, view, order, *, processes=1, process=0, **kwargs):
@@ -154,7 +154,7 @@ def test_a_sampler_that_several_processes_drop(phantoms, monkeypatch):
     assert doctored.levels(phantoms, "sampling_share") == {"sampling_share": "ok"}
     monkeypatch.setattr(pipeline, "train_batches", _without_sampler)
     found = doctored.found(phantoms, "sampling_share")["sampling_share"]
-    assert found.level == "error" and "read by 2 processes" in found.seen
+    assert found.level == "error" and "read by 2 processes" in found.observed
 
 
 def test_a_sampler_without_effect(phantoms):
@@ -176,7 +176,7 @@ def test_an_auxiliary_head_without_a_loss(phantoms):
     found = doctored.found(twin, "loss_weights", "gradients")
     for finding in found.values():
         assert finding.level == "error"
-        assert "aux/kernel" in finding.seen + finding.why
+        assert "aux/kernel" in finding.observed + finding.why
     healthy = doctored.levels(doctored.small(phantoms), *found)
     assert healthy == dict.fromkeys(found, "ok")
 
@@ -189,4 +189,4 @@ def test_63_steps_in_all(phantoms, per_epoch, steps, level):
     )
     twin = doctored.spoiled(phantoms, plan=plan)
     found = doctored.found(twin, "total_steps")["total_steps"]
-    assert found.level == level and f"{steps} in all" in found.seen
+    assert found.level == level and f"{steps} in all" in found.observed

@@ -7,8 +7,6 @@ from support import scored
 from jaxseg.evaluation import baselines, count, metric_table
 from jaxseg.metrics import overlap
 
-WHERE = {"split": "test", "split_hash": "t1"}
-
 
 def _rows(k, *, swap=(), classes=None):
     """Baselines of a small split; `swap` gives a pixel count to every class."""
@@ -17,8 +15,9 @@ def _rows(k, *, swap=(), classes=None):
         if swap:
             example["mask"][:] = np.repeat(range(k), swap).reshape(10, 10)
     tally = count.count_split(predictions, split, to_native=scored.keep)
-    point = baselines.choose(tally, source_split="v", split_hash="v1")
-    rows = baselines.rows(tally, point, classes=classes, **WHERE)
+    split.classes = classes or split.classes
+    point = baselines.choose(tally, scored.VALIDATION)
+    rows = baselines.rows(tally, point, split)
     return split, tally, {row["name"]: row for row in rows}
 
 
@@ -49,7 +48,7 @@ def test_several_classes():
 
 def test_the_majority_may_be_foreground():
     _, tally, rows = _rows(3, swap=(20, 65, 15))
-    assert "'class 1', the most frequent class" in rows["majority_class"]["detail"]
+    assert "'object', the most frequent class" in rows["majority_class"]["detail"]
     assert rows["majority_class"]["metrics"] == rows["all_one_class"]["metrics"]
     assert rows["majority_class"]["metrics"] != rows["all_empty"]["metrics"]
     _, tally, rows = _rows(2, swap=(40, 60))
@@ -60,9 +59,9 @@ def test_the_majority_may_be_foreground():
 def test_per_class_values_make_the_mean():
     """An absent class is n/a by itself and is not in the mean."""
     split, tally, rows = _rows(4)
-    tally.truth[:, 0] += tally.truth[:, 2]
-    tally.truth[:, 2] = 0
-    rows = baselines.rows(tally, None, classes=split.classes, **WHERE)
+    tally.confusion[:, 0] += tally.confusion[:, 2]
+    tally.confusion[:, 2] = 0
+    rows = baselines.rows(tally, None, split)
     for row in rows:
         for name, value in row["metrics"].items():
             found = [row["classes"][c][name] for c in ("object", "third")]

@@ -39,11 +39,9 @@ def test_best_median_and_worst_by_dice():
 )
 def test_negatives_share_their_places(clean, wrong):
     split, _, tally = _tally(clean + wrong + 1)
-    tally.truth[:] = [[50, 0]]
-    tally.truth[-1] = [40, 10]
-    tally.predicted[:] = [[50, 0]]
-    tally.predicted[:wrong] = [[49, 1]]
-    tally.hits[:] = 0
+    tally.confusion[:] = [[50, 0], [0, 0]]
+    tally.confusion[-1] = [[40, 0], [10, 0]]
+    tally.confusion[:wrong] = [[49, 1], [0, 0]]
     roles = [e["role"] for e in examples.choose(tally, split.ids)]
     assert len(roles) == 1 + min(4, clean + wrong)
     assert roles.count("negative") >= min(clean, 2)
@@ -53,7 +51,7 @@ def test_negatives_share_their_places(clean, wrong):
 @pytest.mark.parametrize("n", range(8))
 def test_few_positives_are_all_shown_once(n):
     split, _, tally = _tally(max(n, 1))
-    tally.truth[:] = [[40, n > 0]]
+    tally.confusion[:] = [[40, 0], [n > 0, 0]]
     roles = [e["role"] for e in examples.choose(tally, split.ids)]
     shown = [r for r in roles if r in ("best", "median", "worst")]
     assert len(shown) == min(n, 6)

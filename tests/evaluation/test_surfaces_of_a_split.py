@@ -17,7 +17,6 @@ from jaxseg.evaluation import (
     count,
     operating_point,
     score_split,
-    surface_rows,
     surfaces,
 )
 from jaxseg.inference import whole_split
@@ -26,14 +25,12 @@ from jaxseg.metrics import froc, surface_distance
 FIELD = {name: i for i, name in enumerate(surface_distance.FIELDS)}
 
 
-def _applied(split, predictions, **options):
+def _decided(split, predictions, **options):
     tally = count.count_split(predictions, split, to_native=scored.keep)
     point = None
     if len(split.classes) == 2:
-        source = {"source_split": "validation", "split_hash": "v1"}
-        point = operating_point.choose(tally, **source, **options)
-    where = {"split": "test", "split_hash": split.hash}
-    return operating_point.apply(tally, point, **where)
+        point = operating_point.choose(tally, scored.VALIDATION, **options)
+    return operating_point.apply(tally, point, split)
 
 
 def _measure(split, predictions, point, **options):
@@ -46,10 +43,10 @@ def _measure(split, predictions, point, **options):
 def test_the_masks_are_those_that_were_counted(k, rule):
     """At a point that empties images: its rule is that of the counts and pictures."""
     split, predictions = scored.make(12, k=k)
-    applied = _applied(split, predictions, rule=rule, min_areas=(0.2,))
-    found = _measure(split, predictions, applied.point)["surface"]
+    decided = _decided(split, predictions, rule=rule, min_areas=(0.2,))
+    found = _measure(split, predictions, decided.point)["surface"]
     for name in ("truth", "predicted"):
-        counted = getattr(applied.tally, name)[:, 1:]
+        counted = getattr(decided.tally, name)[:, 1:]
         np.testing.assert_array_equal(found[..., FIELD[name]], counted)
     if k == 2:
         assert 0 < (found[..., FIELD["predicted"]] == 0).sum() < 12
@@ -58,7 +55,7 @@ def test_the_masks_are_those_that_were_counted(k, rule):
 @pytest.mark.parametrize("k", [2, 3])
 def test_any_order_threads_and_processes_give_the_same_bits(k):
     split, predictions = scored.make(9, k=k)
-    point = _applied(split, predictions).point
+    point = _decided(split, predictions).point
     one = _measure(split, predictions, point, threads=1)
     shares = [predictions[5:][::-1], [], predictions[:5]]
     parts = [_measure(split, share, point, threads=3) for share in shares]
@@ -68,13 +65,13 @@ def test_any_order_threads_and_processes_give_the_same_bits(k):
         assert array.dtype == many[name].dtype
         np.testing.assert_array_equal(array, many[name], name)
     options = {"tolerance": 2.0, "resamples": 30}
-    reports = [json.dumps(surfaces.report(m, split, **options)) for m in (one, many)]
+    reports = [json.dumps(surfaces.assemble(m, split, **options)) for m in (one, many)]
     assert reports[0] == reports[1]
 
 
 def test_pixels_without_a_label_are_background_in_both():
     split, predictions = scored.make(8)
-    point = _applied(split, predictions).point
+    point = _decided(split, predictions).point
     before = _measure(split, predictions, point)
     hidden = 0
     for (_, probability), example in zip(predictions, split.examples, strict=True):
@@ -87,23 +84,23 @@ def test_pixels_without_a_label_are_background_in_both():
     assert hidden > 0
     split.examples[1]["mask"][:] = 255  # one of the images with an object
     options = {"tolerance": 2.0, "resamples": 10}
-    found = surfaces.report(_measure(split, predictions, point), split, **options)
+    found = surfaces.assemble(_measure(split, predictions, point), split, **options)
     assert found["froc"]["classes"][0]["support_images"] == 7
-    known = surfaces.report(before, split, **options)
-    supports = [f["surface"][0]["support_images"] for f in (found, known)]
+    whole = surfaces.assemble(before, split, **options)
+    supports = [f["surface"][0]["support_images"] for f in (found, whole)]
     assert supports[0] == supports[1] - 1
 
 
 @pytest.mark.parametrize("k", [2, 4])
 def test_report_has_the_documented_keys(k):
     split, predictions = scored.make(12, k=k)
-    measured = _measure(split, predictions, _applied(split, predictions).point)
-    found = surfaces.report(measured, split, tolerance=2.0, resamples=30)
+    measured = _measure(split, predictions, _decided(split, predictions).point)
+    found = surfaces.assemble(measured, split, tolerance=2.0, resamples=30)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     keys = "name class value median low high support_images missed invented policy"
     names = [(row["class"], row["name"]) for row in found["surface"]]
     foreground = split.classes[1:]
-    assert names == [(c, n) for c in foreground for n in surface_rows.METRICS]
+    assert names == [(c, n) for c in foreground for n in surfaces.METRICS]
     assert all(set(row) == set(keys.split()) for row in found["surface"])
     assert found["froc"]["false_positives_per_image"] == list(froc.RATES)
     assert [row["class"] for row in found["froc"]["classes"]] == list(foreground)
@@ -144,12 +141,14 @@ def _scorer(per_device_batch):
 
 def _score(workdir, split, *, per_device_batch=1, tolerance):
     scorer = _scorer(per_device_batch)
-    counted = score_split.tally(scorer, None, split)
-    point = score_split.choose_point(
-        counted, split, step=3, objective="dice_pooled", min_areas=(0.0,)
+    tally = score_split.tally_split(scorer, None, split)
+    frozen = score_split.choose_point(
+        tally, split, step=3, objective="dice_pooled", min_areas=(0.0,)
     )
-    options = {"step": 3, "seed": 0, "resamples": 40, "tolerance": tolerance}
-    found = score_split.score_split(workdir, scorer, None, split, point, **options)
+    scoring = score_split.Scoring(
+        workdir, scorer, None, step=3, seed=0, resamples=40, tolerance=tolerance
+    )
+    found = score_split.score_split(scoring, split, frozen)
     return found, runs.scores(workdir)
 
 

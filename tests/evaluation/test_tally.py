@@ -1,6 +1,8 @@
 """Tallies: exact, order-independent, complete, and safe on their way."""
 
+import concurrent.futures
 import dataclasses
+import threading
 
 import hypothesis
 import jax
@@ -10,6 +12,7 @@ from hypothesis import strategies
 from sklearn import metrics as sklearn
 from support import scored
 
+from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError, NotFinite
 from jaxseg.evaluation import metric_table
 from jaxseg.evaluation import tally as tallies
@@ -41,6 +44,7 @@ def test_counts_equal_a_confusion_matrix(k):
         keep = mask != 255
         guess = probability.argmax(axis=-1)[keep]
         table_ = sklearn.confusion_matrix(mask[keep], guess, labels=range(k))
+        np.testing.assert_array_equal(found.confusion[row], table_)
         np.testing.assert_array_equal(found.truth[row], table_.sum(axis=1))
         np.testing.assert_array_equal(found.predicted[row], table_.sum(axis=0))
         np.testing.assert_array_equal(found.hits[row], table_.diagonal())
@@ -50,7 +54,7 @@ def test_counts_equal_a_confusion_matrix(k):
 
 
 @pytest.mark.parametrize(
-    "threshold", histograms.GRID[[0, 60, 200, 208, 300, 416]].tolist()
+    "threshold", decision.THRESHOLDS[[0, 60, 200, 208, 300, 416]].tolist()
 )
 @pytest.mark.parametrize("area", [0.0, 0.2])
 def test_counts_at_a_threshold_are_direct_counts(threshold, area):
@@ -74,6 +78,23 @@ def test_counts_at_a_threshold_are_direct_counts(threshold, area):
             assert one[key][row] == value.sum(), key
 
 
+def test_counts_above_a_threshold_equal_direct_counts():
+    """Smooth scores, crowds at both ends, thresholds and the floats beside them."""
+    rng, edges = np.random.default_rng(0), decision.THRESHOLDS.astype(np.float32)
+    beside = [np.nextafter(edges, np.float32(x)) for x in (-1, 2)]
+    spread = [rng.random(4000), rng.random(2000) ** 40, 1 - rng.random(2000) ** 12]
+    special = [0, 1, -1e-6, 1 + 1e-6, 1e-45]
+    score = np.concatenate([edges, *beside, *spread, special]).astype(np.float32)
+    counts = np.bincount(histograms.bins(score), minlength=histograms.BINS)
+    cells = tallies.cells(np.stack([counts, counts * 0]))
+    assert cells.shape == (2, tallies.CELLS)
+    direct = [(score > t).sum() for t in edges]
+    np.testing.assert_array_equal(tallies.above(cells)[0], direct)
+    assert not tallies.above(cells)[1].any()
+    place = tallies.nearest(0.3)
+    assert abs(decision.THRESHOLDS[place] - 0.3) < 1 / 128
+
+
 def test_an_area_of_just_the_minimum_stays():
     probability = np.zeros((8, 8, 1), np.float32)
     probability[:4, :4] = 0.9
@@ -83,7 +104,7 @@ def test_an_area_of_just_the_minimum_stays():
         at = tallies.at(found, threshold=0.5, min_area=area)
         assert at.predicted.tolist() == [[64 - left, left]]
         point = {"threshold": 0.5, "min_area": area}
-        assert decision.decide(probability, mask, point).sum() == left
+        assert decision.apply(probability, **point).sum() == left
 
 
 def test_a_threshold_off_the_grid_is_refused_with_the_nearest():
@@ -153,20 +174,29 @@ def test_an_image_twice_or_not_at_all_is_named():
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_tallies_travel_through_jax_unharmed(k):
-    """JAX holds 32 bits: counts beyond them must still arrive."""
+def test_tallies_travel_between_processes_unharmed(k, monkeypatch):
+    """JAX holds 32 bits: counts beyond them must still arrive, of unequal shares."""
     split, predictions = scored.make(6, k=k)
     parts = [_measure(split, p) for p in predictions]
-    parts[0] = dataclasses.replace(parts[0], truth=parts[0].truth + 2**40)
+    parts[0] = dataclasses.replace(parts[0], confusion=parts[0].confusion + 2**40)
     parts[1].pooled[:] += 2**33
-    processes = [tallies.merge(parts[:4]), tallies.merge(parts[4:])]
-    sent = []
-    for tally in processes:
-        arrays = tallies.to_arrays(tally, rows=4)  # processes must send equal shapes
-        sent.append({n: np.asarray(jax.numpy.asarray(a)) for n, a in arrays.items()})
-    assert [s["index"].shape for s in sent] == [(4, 2)] * 2
-    joined = {name: np.concatenate([s[name] for s in sent]) for name in sent[0]}
-    _same(tallies.from_arrays(joined, num_classes=k), tallies.merge(parts))
+    shares = [tallies.merge(parts[:4]), tallies.merge([*parts[4:], tallies.empty(k)])]
+    barrier, sent = threading.Barrier(2), {}
+
+    def allgather(array):
+        sent[threading.current_thread().name] = jax.numpy.asarray(array)
+        barrier.wait()
+        everyone = np.stack([sent[name] for name in sorted(sent)])
+        barrier.wait()
+        return everyone
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(sharding.multihost_utils, "process_allgather", allgather)
+    with concurrent.futures.ThreadPoolExecutor(2, "process") as pool:
+        received = list(pool.map(sharding.gather, map(vars, shares)))
+    for process in received:
+        joined = tallies.merge(tallies.Tally(**fields) for fields in process)
+        _same(joined, tallies.merge(parts))
 
 
 def test_counts_beyond_int32_over_many_images():
@@ -178,15 +208,15 @@ def test_counts_beyond_int32_over_many_images():
             one,
             index=np.array([i]),
             scores=big,
-            truth=big.sum(axis=2, dtype=np.int64),
+            confusion=np.diag(big.sum(axis=(0, 2), dtype=np.int64))[None],
         )
         for i in range(3)
     ]
     found = tallies.at(tallies.merge(images), threshold=0.5)
-    above = (len(histograms.GRID) + 1) // 2
+    above = tallies.CELLS // 2
     assert metric_table.of_class(found, 1)["tp"].sum() == 3 * 2**31 * above
     assert metric_table.of_class(found, 1)["fp"].sum() == 3 * 2**31 * above
-    assert found.pixels.sum() == 3 * 2**31 * 2 * (len(histograms.GRID) + 1)
+    assert found.pixels.sum() == 3 * 2**31 * 2 * tallies.CELLS
 
 
 @pytest.mark.parametrize("value", [np.nan, 1.5, -0.5])

@@ -8,19 +8,19 @@ from scipy.special import expit
 from sklearn import metrics as sklearn
 from sklearn.calibration import calibration_curve
 
-from jaxseg.metrics import calibration, histograms, reliability
+from jaxseg.metrics import calibration, histograms
 
-EDGES = np.arange(1, reliability.ROWS) / reliability.ROWS
+EDGES = np.arange(1, calibration.ROWS) / calibration.ROWS
 
 
 def _brute(truth, score):
     """Every figure from single scores, pixel by pixel, and the gaps of the rows."""
     p, y = np.clip(score.astype(np.float64), 0, 1), truth.astype(np.float64)
     clipped = np.clip(p, *calibration.CLIP)
-    rows = [np.searchsorted(EDGES, p) == i for i in range(reliability.ROWS)]
+    rows = [np.searchsorted(EDGES, p) == i for i in range(calibration.ROWS)]
     gaps = [abs(p[r].mean() - y[r].mean()) for r in rows if r.any()]
     sure, right = np.maximum(p, 1 - p), (p > 0.5) == (y > 0.5)
-    levels = [np.searchsorted(EDGES, sure) == i for i in range(reliability.ROWS)]
+    levels = [np.searchsorted(EDGES, sure) == i for i in range(calibration.ROWS)]
     return {
         "ece": sum(abs((p[r] - y[r]).sum()) for r in rows) / len(p),
         "ece_confidence": sum(abs((sure[r] - right[r]).sum()) for r in levels) / len(p),
@@ -31,17 +31,15 @@ def _brute(truth, score):
 
 
 def _pooled(truth, score, *, look=True):
-    """(pooled, seen) as `measure` keeps them."""
+    """(pooled, only_value) as a tally keeps them."""
     code = histograms.bins(score)
     pooled = np.stack(
         [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
     )
-    seen = np.where(pooled.any(axis=0), histograms.MIXED, histograms.EMPTY).astype(
-        np.int32
-    )
+    only_value = np.where(pooled.any(axis=0), histograms.MIXED, histograms.EMPTY)
     if look:
-        seen = histograms.values(score, code, pooled.sum(axis=0))
-    return pooled, seen
+        only_value = histograms.only_values(score, code, pooled.sum(axis=0))
+    return pooled, only_value
 
 
 def _draw(kind, n=30_000, seed=0):
@@ -105,13 +103,11 @@ def test_the_bounds_hold_and_are_small(kind, look):
 def test_rows_are_the_calibration_curve_of_scikit_learn(kind):
     truth, score = _draw(kind)
     if kind == "smooth":  # scores that no row shares a cell for
-        score = histograms.GRID[np.searchsorted(histograms.GRID, score) - 1].astype(
-            np.float32
-        )
+        score = np.round(256 * score) / np.float32(256)
     ours = calibration.figures(calibration.pixel_cells(*_pooled(truth, score)))
     kept = [row for row in ours["rows"] if row["count"]]
-    edges = np.linspace(0, 1, reliability.ROWS + 1)
-    observed, mean = calibration_curve(truth, score, n_bins=reliability.ROWS)
+    edges = np.linspace(0, 1, calibration.ROWS + 1)
+    observed, mean = calibration_curve(truth, score, n_bins=calibration.ROWS)
     np.testing.assert_allclose([row["mean"] for row in kept], mean, atol=1e-7)
     np.testing.assert_allclose([r["observed"] for r in kept], observed, atol=1e-12)
     np.testing.assert_allclose([r["from"] for r in ours["rows"]], edges[:-1])
@@ -131,8 +127,8 @@ def test_rows_are_the_calibration_curve_of_scikit_learn(kind):
 def test_the_bounds_hold_for_any_float32(pairs):
     score, truth = (np.array(column) for column in zip(*pairs, strict=True))
     score = score.astype(np.float32)
-    known = calibration.pixel_cells(*_pooled(truth, score, look=False))
-    ours = calibration.figures(known)
+    cells = calibration.pixel_cells(*_pooled(truth, score, look=False))
+    ours = calibration.figures(cells)
     for name, value in _brute(truth, score).items():
         assert abs(ours[name] - value) <= ours[f"{name}_error_bound"], name
     order = np.argsort(-score, kind="stable")
@@ -145,7 +141,7 @@ def test_the_bounds_hold_for_any_float32(pairs):
 def test_the_bounds_hold_where_cells_are_wide(seed, width):
     """Cells as wide as a row or two, so that the bounds are put to the test.
 
-    1/2 is an edge between cells, as it is in `bins`.
+    1/2 is an edge between cells, as it is in `histograms`.
     """
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 40))
@@ -155,7 +151,9 @@ def test_the_bounds_hold_where_cells_are_wide(seed, width):
     edges = np.linspace(0, 1, 2 * width + 1)
     code = np.clip(np.searchsorted(edges, score) - 1, 0, None)
     neg, pos = (np.bincount(code[truth == c], minlength=2 * width) for c in (0, 1))
-    ours = calibration.figures(calibration.cells(edges[:-1], edges[1:], neg, pos))
+    ours = calibration.figures(
+        calibration.cells_between(edges[:-1], edges[1:], neg, pos)
+    )
     for name, value in _brute(truth, score).items():
         assert abs(ours[name] - value) <= ours[f"{name}_error_bound"], name
 
@@ -170,9 +168,9 @@ def test_a_calibrated_sample_has_a_small_error_and_beats_the_prevalence():
     base = ours["of_prevalence"]
     assert ours["brier"] < base["brier"] and ours["nll"] < base["nll"]
     constant = np.full(len(truth), truth.mean(), np.float32)
-    known = calibration.figures(calibration.pixel_cells(*_pooled(truth, constant)))
-    assert known["brier"] == pytest.approx(base["brier"], abs=1e-7)
-    assert known["nll"] == pytest.approx(base["nll"], abs=1e-7)
+    other = calibration.figures(calibration.pixel_cells(*_pooled(truth, constant)))
+    assert other["brier"] == pytest.approx(base["brier"], abs=1e-7)
+    assert other["nll"] == pytest.approx(base["nll"], abs=1e-7)
 
 
 def test_nll_is_the_log_loss_of_scikit_learn():
@@ -184,12 +182,12 @@ def test_nll_is_the_log_loss_of_scikit_learn():
 
 def test_nothing_scored_has_no_value_and_support_zero():
     pooled = np.zeros((2, histograms.BINS), np.int64)
-    seen = np.full(histograms.BINS, histograms.EMPTY, np.int32)
-    ours = calibration.figures(calibration.pixel_cells(pooled, seen))
+    only_value = np.full(histograms.BINS, histograms.EMPTY, np.int32)
+    ours = calibration.figures(calibration.pixel_cells(pooled, only_value))
     for name in calibration.FIGURES:
         assert ours[name] is None and ours[f"{name}_error_bound"] is None
     assert ours["support"] == ours["certain"] == 0
-    assert [row["count"] for row in ours["rows"]] == [0] * reliability.ROWS
+    assert [row["count"] for row in ours["rows"]] == [0] * calibration.ROWS
 
 
 def test_single_scores_are_exact():
@@ -203,8 +201,10 @@ def test_single_scores_are_exact():
 
 
 def test_figures_survive_more_pixels_than_int32_holds():
-    known = calibration.cells([0.25, 0.75], [0.25, 0.75], [2**40, 3], [2**33, 2**41])
-    ours = calibration.figures(known)
+    cells = calibration.cells_between(
+        [0.25, 0.75], [0.25, 0.75], [2**40, 3], [2**33, 2**41]
+    )
+    ours = calibration.figures(cells)
     n = 2**40 + 2**33 + 2**41 + 3
     gap = abs((2**40 + 2**33) / 4 - 2**33) + abs((2**41 + 3) * 0.75 - 2**41)
     assert ours["ece"] == pytest.approx(gap / n, rel=1e-14)

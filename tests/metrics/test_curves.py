@@ -25,8 +25,8 @@ def _binned(truth, score):
     counts = np.stack(
         [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
     )
-    seen = histograms.values(score, code, counts.sum(axis=0))
-    return curves.pixel_curve(counts, seen)
+    only_value = histograms.only_values(score, code, counts.sum(axis=0))
+    return curves.pixel_curve(counts, only_value)
 
 
 def _draw(kind, n=60_000):
@@ -139,12 +139,13 @@ def test_figures_survive_more_pixels_than_int32_holds():
 
 def test_rows_are_the_exact_curve():
     truth, score = _draw("smooth", 3000)
-    code = histograms.bins(score)
-    counts = [np.bincount(code[truth == c], minlength=histograms.BINS) for c in (0, 1)]
-    rows = curves.rows(histograms.coarse(np.stack(counts)))
-    assert len(rows) == len(histograms.GRID) <= 500
-    for row in rows[::50]:
-        guess = score > np.float32(row["threshold"])
+    thresholds = np.array([0.0, 0.01, 0.25, 0.5, 0.9, 1.0])
+    masks = [score[truth == c][:, None] > thresholds for c in (0, 1)]
+    above = np.stack([mask.sum(axis=0) for mask in masks])
+    rows = curves.rows(thresholds, above, np.bincount(truth))
+    assert [row["threshold"] for row in rows] == thresholds.tolist()
+    for row in rows:
+        guess = score > row["threshold"]
         hits = (guess & (truth == 1)).sum()
         assert row["recall"] == hits / truth.sum()
         assert row["precision"] == (hits / guess.sum() if guess.any() else None)

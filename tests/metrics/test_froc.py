@@ -25,30 +25,30 @@ def test_one_image_by_hand():
     score[predicted] = 0.6
     score[2, 2], score[9, 2], score[11, 1] = 0.7, 0.8, 0.9
     score[0, 12], score[6, 13] = 0.65, 0.75
-    found, false = froc.measure(truth, predicted, score)
-    # (0, 0) and (3, 3) touch at a corner: one component. Three: found by 0.7; by the
+    detected, false = froc.measure(truth, predicted, score)
+    # (0, 0) and (3, 3) touch at a corner: one component. Three: detected by 0.7; by the
     # higher of 0.9 and 0.8, of which the second is no false positive; not at all
-    np.testing.assert_array_equal(found, F32([-1, 0.7, 0.9]))
+    np.testing.assert_array_equal(detected, F32([-1, 0.7, 0.9]))
     np.testing.assert_array_equal(false, F32([0.65, 0.75]))
-    assert found.dtype == false.dtype == F32
+    assert detected.dtype == false.dtype == F32
 
 
-def _row(found, false, images, **options):
-    found, false = (
+def _row(detected, false, images, **options):
+    detected, false = (
         (np.array([i for i, _ in pairs], int), F32([s for _, s in pairs]))
-        for pairs in (found, false)
+        for pairs in (detected, false)
     )
     groups = options.pop("groups", [f"patient{i}" for i in range(images)])
-    return froc.row("cell", found, false, groups, resamples=100, **options)
+    return froc.row("cell", detected, false, groups, resamples=100, **options)
 
 
 def test_a_curve_by_hand():
     """Four images: the rates 1/8 ... 8 allow 0, 1, 2, 4, 8, 16 and 32 of 5 false."""
-    found = [(0, 0.95), (0, 0.8), (1, 0.6), (2, 0.5), (2, 0.2), (3, -1)]
+    detected = [(0, 0.95), (0, 0.8), (1, 0.6), (2, 0.5), (2, 0.2), (3, -1)]
     false = [(0, 0.9), (3, 0.7), (1, 0.5), (3, 0.4), (0, 0.3)]
-    row = _row(found, false, 4)
-    # above 0.9 one is found; above 0.7 two; above 0.5, which is false too, three;
-    # above 0.3 four; then all that are found at all
+    row = _row(detected, false, 4)
+    # above 0.9 one is detected; above 0.7 two; above 0.5, which is false too, three;
+    # above 0.3 four; then all that are detected at all
     wanted = np.array([1, 2, 3, 4, 5, 5, 5]) / 6
     assert row["sensitivity"] == pytest.approx(wanted)
     assert row["mean"] == pytest.approx(wanted.mean())
@@ -80,17 +80,17 @@ def test_degenerate_masks(shape):
         (empty, full, ([], [0.25])),
         (full, full, ([0.25], [])),
     ):
-        found, false = froc.measure(truth, predicted, score)
-        assert (found.tolist(), false.tolist()) == wanted
+        detected, false = froc.measure(truth, predicted, score)
+        assert (detected.tolist(), false.tolist()) == wanted
 
 
-def _brute(found, false, images):
+def _brute(detected, false, images):
     """Sensitivity at each rate over every cut that could be made."""
     out = []
-    cuts = [*np.unique([s for s in (*found, *false) if s >= 0]), 2.0]
+    cuts = [*np.unique([s for s in (*detected, *false) if s >= 0]), 2.0]
     for rate in froc.RATES:
         kept = [c for c in cuts if (false >= c).sum() <= rate * images]
-        out.append(max((found >= c).mean() for c in kept))
+        out.append(max((detected >= c).mean() for c in kept))
     return out
 
 
@@ -99,12 +99,12 @@ def _brute(found, false, images):
 def test_any_order_and_every_cut(seed, objects, wrong):
     """Scores of one decimal, so that many are tied."""
     rng = np.random.default_rng(seed)
-    found = rng.integers(1, 11, objects).astype(F32) / 10
-    found[rng.random(objects) < 0.2] = froc.MISSED
+    detected = rng.integers(1, 11, objects).astype(F32) / 10
+    detected[rng.random(objects) < 0.2] = froc.MISSED
     false = rng.integers(1, 11, wrong).astype(F32) / 10
-    pairs = [[(rng.integers(3), s) for s in scores] for scores in (found, false)]
+    pairs = [[(rng.integers(3), s) for s in scores] for scores in (detected, false)]
     row = _row(*pairs, 3)
-    assert row["sensitivity"] == pytest.approx(_brute(found, false, 3))
+    assert row["sensitivity"] == pytest.approx(_brute(detected, false, 3))
     shuffled = [[p[i] for i in rng.permutation(len(p))] for p in pairs]
     assert _row(*shuffled, 3) == row
 
@@ -113,12 +113,12 @@ def test_resamples_are_curves_of_repeated_images():
     """A weight of two is the same as the image twice."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 3, 30), rng.integers(0, 3, 20)
-    found, false = (rng.random(n).astype(F32) for n in (30, 20))
+    detected, false = (rng.random(n).astype(F32) for n in (30, 20))
     times = np.array([2, 0, 1])
     weights = times[None, image[0]], times[None, image[1]], np.array([3])
-    once = froc.curve(found, false, weights=weights)
+    once = froc.curve(detected, false, weights=weights)
     repeated = [
-        np.repeat(s, times[i]) for s, i in ((found, image[0]), (false, image[1]))
+        np.repeat(s, times[i]) for s, i in ((detected, image[0]), (false, image[1]))
     ]
     ones = [np.ones((1, len(s)), int) for s in repeated]
     twice = froc.curve(*repeated, weights=(*ones, np.array([3])))

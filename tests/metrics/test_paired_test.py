@@ -29,6 +29,14 @@ def _pair(seed, n=40, gap=0.0, **kwargs):
     return [paired_test.images(rows) for rows in both]
 
 
+def _compare(names, first, second, **options):
+    """Each metric of two runs on the same images: first minus second, tested."""
+    drawn = paired_test.resample(names, [first, second], **options)
+    pairs = zip(drawn["value"].T, drawn["samples"].swapaxes(0, 1), strict=True)
+    tests = [paired_test.difference(*pair, drawn["groups"]) for pair in pairs]
+    return dict(zip(names, tests, strict=True))
+
+
 def test_p_is_the_written_formula_and_few_groups_cap_it():
     first = np.array([1, 1, 1, 1, 1, 1, 1, 1, 0.0])  # 1 of 9 at or below 0
     test = paired_test.difference((0.7, 0.5), (first, np.zeros(9)), 30)
@@ -42,16 +50,14 @@ def test_p_is_the_written_formula_and_few_groups_cap_it():
 
 def test_identical_runs_differ_by_nothing_with_p_one():
     first, _ = _pair(0)
-    for test in paired_test.compare(
-        overlap.METRICS, first, first, resamples=200
-    ).values():
+    for test in _compare(overlap.METRICS, first, first, resamples=200).values():
         assert (test["value"], test["low"], test["high"], test["p"]) == (0, 0, 0, 1)
 
 
 def test_an_obvious_difference_is_found_with_its_sign_and_turns():
     first, second = _pair(1, gap=0.2)
-    ours = paired_test.compare(["dice_pooled"], second, first)["dice_pooled"]
-    theirs = paired_test.compare(["dice_pooled"], first, second)["dice_pooled"]
+    ours = _compare(["dice_pooled"], second, first)["dice_pooled"]
+    theirs = _compare(["dice_pooled"], first, second)["dice_pooled"]
     assert 0 < ours["low"] < ours["value"] < ours["high"] and ours["p"] < 0.001
     assert theirs["value"] == -ours["value"] and theirs["p"] == ours["p"]
     assert theirs["low"] == pytest.approx(-ours["high"])
@@ -60,10 +66,7 @@ def test_an_obvious_difference_is_found_with_its_sign_and_turns():
 def test_p_is_about_uniform_when_nothing_differs():
     names = ["dice_pooled", "iou_positives"]
     found = [
-        [
-            t["p"]
-            for t in paired_test.compare(names, *_pair(s, 80), resamples=200).values()
-        ]
+        [t["p"] for t in _compare(names, *_pair(s, 80), resamples=200).values()]
         for s in range(400)
     ]
     found = np.array(found)
@@ -78,7 +81,7 @@ def test_what_makes_an_image_hard_cancels():
     rows = _rows(rng, truth, rng.uniform(0.2, 0.9, 40))
     better = [r | {"tp": r["tp"] + 10, "fn": r["fn"] - 10} for r in rows]
     pair = paired_test.images(better), paired_test.images(rows)
-    test = paired_test.compare(["recall_positives"], *pair)["recall_positives"]
+    test = _compare(["recall_positives"], *pair)["recall_positives"]
     assert test["low"] == pytest.approx(0.01) and test["high"] == pytest.approx(0.01)
     alone = paired_test.resample(["recall_positives"], pair)["samples"][0, 0]
     assert np.ptp(alone) > 0.1  # one run by itself is not known nearly so well
@@ -86,7 +89,7 @@ def test_what_makes_an_image_hard_cancels():
 
 def test_values_and_metrics_are_those_of_counts():
     first, second = _pair(3, n=12)
-    for name, test in paired_test.compare(overlap.METRICS, first, second).items():
+    for name, test in _compare(overlap.METRICS, first, second).items():
         ours, theirs = (overlap.value(name, run["counts"]) for run in (first, second))
         assert test["value"] == ours - theirs
 
@@ -94,14 +97,12 @@ def test_values_and_metrics_are_those_of_counts():
 def test_images_of_one_patient_are_drawn_together():
     each = [f"p{i // 8}" for i in range(40)]
     apart, together = (
-        paired_test.compare(["dice_pooled"], *_pair(4, groups=g))["dice_pooled"]
+        _compare(["dice_pooled"], *_pair(4, groups=g))["dice_pooled"]
         for g in (None, each)
     )
     assert (apart["groups"], together["groups"]) == (40, 5)
     assert together["value"] == apart["value"] and together["p"] >= 2**-4
-    one = paired_test.compare(["dice_pooled"], *_pair(4, groups=["p"] * 40))[
-        "dice_pooled"
-    ]
+    one = _compare(["dice_pooled"], *_pair(4, groups=["p"] * 40))["dice_pooled"]
     assert (one["low"], one["p"]) == (None, None) and one["value"] is not None
 
 
@@ -109,12 +110,10 @@ def test_resamples_without_the_class_are_left_out():
     rng = np.random.default_rng(5)
     truth = np.array([500] + [0] * 7)
     pair = [paired_test.images(_rows(rng, truth, skill)) for skill in (0.9, 0.6)]
-    test = paired_test.compare(["recall_pooled"], *pair, resamples=1000)[
-        "recall_pooled"
-    ]
+    test = _compare(["recall_pooled"], *pair, resamples=1000)["recall_pooled"]
     assert 500 < test["resamples"] < 800  # 1 - (7/8)^8 of them have the image: 0.656
     empty = [paired_test.images(_rows(rng, np.zeros(8, int), 0.5)) for _ in range(2)]
-    none = paired_test.compare(["recall_pooled"], *empty, resamples=50)["recall_pooled"]
+    none = _compare(["recall_pooled"], *empty, resamples=50)["recall_pooled"]
     assert (none["value"], none["p"], none["resamples"]) == (None, None, 0)
 
 
@@ -130,7 +129,7 @@ def _changed(rows, **new):
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, message",
     [
         (lambda rows: rows[1:], "1 are in one run only, 'i000'"),
         (lambda rows: _changed(rows, id="x"), "2 are in one run only"),
@@ -138,11 +137,11 @@ def _changed(rows, **new):
         (lambda rows: _changed(rows, fn=9e3), "same masks, but image 'i000'"),
     ],
 )
-def test_other_images_are_refused(change, said):
+def test_other_images_are_refused(change, message):
     rows = _rows(np.random.default_rng(7), np.arange(100, 110), 0.5)
     pair = paired_test.images(rows), paired_test.images(change(rows))
-    with pytest.raises(DataError, match=said):
-        paired_test.compare(["dice_pooled"], *pair)
+    with pytest.raises(DataError, match=message):
+        _compare(["dice_pooled"], *pair)
 
 
 def test_a_table_that_cannot_be_tested_says_why():

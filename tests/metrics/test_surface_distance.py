@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, spatial
 
-from jaxseg.evaluation import surface_rows
+from jaxseg.evaluation import surfaces
 from jaxseg.metrics import surface_distance
 
 CLASSES, GROUPS = ["cell"], [f"patient{i // 2}" for i in range(6)]
@@ -43,9 +43,9 @@ def _brute(truth, predicted, tolerance):
         "assd": pooled.mean(),
         "nsd": (pooled <= tolerance).mean(),
         "boundary_iou": (ours & theirs).sum() / (ours | theirs).sum(),
-        "precise": near[0].sum(),
+        "predicted_near": near[0].sum(),
         "predicted": predicted.sum(),
-        "found": near[1].sum(),
+        "truth_near": near[1].sum(),
         "truth": truth.sum(),
     }
 
@@ -183,7 +183,7 @@ def _rows(pairs, **options):
         :, None
     ]
     options = {"tolerance": 2.0, "resamples": 200} | options
-    rows = surface_rows.rows(measured, CLASSES, GROUPS[: len(pairs)], **options)
+    rows = surfaces.rows(measured, CLASSES, GROUPS[: len(pairs)], **options)
     return {row["name"]: row for row in rows}, measured[:, 0]
 
 
@@ -211,7 +211,7 @@ def test_a_missed_object_costs_the_diagonal_and_empty_pairs_are_left_out():
     assert rows["recall_tolerant_pooled"]["value"] == pytest.approx(r)
     assert pooled["value"] == pytest.approx(2 * p * r / (p + r))
     assert pooled["median"] is None and pooled["support_images"] == 3
-    assert tuple(rows) == surface_rows.METRICS
+    assert tuple(rows) == surfaces.METRICS
 
 
 def test_an_absent_class_is_undefined_and_one_group_has_no_interval():

@@ -9,6 +9,7 @@ import numpy as np
 class Split:
     examples: list
     classes: tuple = ("background", "object")
+    name: str = "test"
     hash: str = "f00d"
 
     @property
@@ -62,3 +63,7 @@ def keep(probability, size):
     """`to_native` where the predictions are at native size already."""
     assert probability.shape[:2] == tuple(size)
     return probability
+
+
+VALIDATION = Split([], name="validation", hash="v1")  # chosen on
+TEST = Split([], hash="t1")  # scored on

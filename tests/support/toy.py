@@ -25,8 +25,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """The toy data set."""
 
     name = "toy"
-    code_path = None
     VERSION = tfds.core.Version("1.0.0")
+    code_path = None  # else TFDS looks for its own files beside this one
 
     def __init__(self, **kwargs):
         super().__init__(file_format="array_record", **kwargs)

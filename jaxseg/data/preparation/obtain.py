@@ -51,7 +51,7 @@ def dataset(
         source = [str(pathlib.Path(directory).expanduser().resolve()), options]
         place = cache / "raw" / _digest(source)
         return module.prepare(directory, place, progress=progress, **options)
-    newest = build_once.locate(name, directory)
+    newest = build_once.locate(name.rpartition(".")[2], directory)
     if newest is None:
         raise DataError(
             f"{directory} holds no prepared {name}; make it with: "

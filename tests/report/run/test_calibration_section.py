@@ -10,8 +10,6 @@ from support import scored
 from jaxseg.evaluation import count, temperature
 from jaxseg.report.run import build, calibration
 
-SOURCE = {"source_split": "validation", "split_hash": "v1"}
-
 
 @pytest.fixture(scope="module")
 def tally():
@@ -21,8 +19,8 @@ def tally():
 
 @pytest.fixture
 def block(tally):
-    found = temperature.fit(tally, **SOURCE)
-    return temperature.report(tally, found, split="test", split_hash="t1")
+    found = temperature.fit(tally, scored.VALIDATION)
+    return temperature.assemble(tally, found, scored.TEST)
 
 
 def _pages(run):
@@ -57,14 +55,14 @@ def test_it_is_shown_only_where_it_was_scored(run, undrawn, block):
 def test_what_a_run_does_not_have_is_not_guessed(run, undrawn, tally, lacking):
     block = None
     if lacking == "temperature":
-        block = temperature.report(tally, None, split="test", split_hash="t1")
+        block = temperature.assemble(tally, None, scored.TEST)
     elif lacking != "k > 2":
         split, predictions = scored.make(1)
         if lacking == "everything":
             split[0]["mask"][:] = 255
         empty = count.count_split(predictions, split, to_native=scored.keep)
-        found = temperature.fit(empty, **SOURCE)
-        block = temperature.report(empty, found, split="test", split_hash="t1")
+        found = temperature.fit(empty, scored.VALIDATION)
+        block = temperature.assemble(empty, found, scored.TEST)
     _split(run, block)
     markdown, _ = _pages(run)
     section = re.search(r"## Calibration.*?(?=\n## )", markdown, re.DOTALL)
@@ -99,8 +97,8 @@ def test_claims_turn_when_their_numbers_turn(run, block):
 
 
 def test_on_the_images_it_was_fitted_on_nothing_is_proven(run, undrawn, tally):
-    found = temperature.fit(tally, **SOURCE)
-    itself = temperature.report(tally, found, split="validation", split_hash="v1")
+    found = temperature.fit(tally, scored.VALIDATION)
+    itself = temperature.assemble(tally, found, scored.VALIDATION)
     split = _split(run, itself, "validation")
     assert list(calibration.claims(split))[1]["answer"] == "unclear"
     assert "| validation (optimistic) |" in _pages(run)[0]

@@ -17,7 +17,7 @@ def found():
     point = {"threshold": 0.7, "min_area": 0.0}
     options = {"point": point, "tolerance": 2.0, "to_native": scored.keep}
     measured = surfaces.measure(predictions, split, **options)
-    return surfaces.report(measured, split, tolerance=2.0, resamples=30)
+    return surfaces.assemble(measured, split, tolerance=2.0, resamples=30)
 
 
 def _titles(run):

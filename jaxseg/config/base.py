@@ -1,0 +1,328 @@
+"""Every key of a config once, with its default and what it means.
+
+A recipe begins with `base()` and says what differs:
+
+    from jaxseg.config import base
+
+    def get_config(arg: str = "") -> ConfigDict:
+        c = base.base()
+        c.name = "mine"
+        c.loss.dice.weight = 1.0
+        return base.variant(c, arg, {"full": {}, "smoke": {"epochs": 1}})
+
+Each file of models/, losses/, regularisers/ and data/samplers/ has a block here with
+its arguments, so any of them can be chosen on the command line of any recipe:
+`--config.model.name=unet --config.model.unet.widths=8,16,32`. A test holds that they
+are the same. None is "the module's own choice".
+
+A module of your own is named with a dot, and lies where you start the command:
+
+    config.model.name = "my_lab.my_model"       config.model.fields = {"width": 8}
+    config.loss.my_term = {"module": "my_lab.my_loss", "weight": 1.0, "power": 2.0}
+
+and the same for data.name (data.options), sampler.name (sampler.fields) and
+supervision.name (supervision.fields). The command line takes such keys too:
+`--config.model.fields.width=8 --config.loss.my_term.module=my_lab.my_loss
+--config.loss.my_term.weight=1.0`. jaxseg/lookup.py says what the module must define.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from jaxseg import lookup
+from jaxseg.errors import ConfigError
+
+# blocks whose keys are not ours: the command line may add to them
+OPEN = ("model.fields", "sampler.fields", "supervision.fields", "data.options")
+
+
+def base() -> ConfigDict:
+    """All keys with their defaults; every term of the loss has weight 0."""
+    c = ConfigDict()
+    c.name = ""  # of the run: runs/<name>-<recipe>
+    c.recipe = ""  # the variant: full, demo, smoke ...
+    c.recipe_chosen = ""  # why: by name, by default ...
+    c.seed = 0
+    c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
+    c.epochs = 100
+    c.batch_size = 0  # over all devices; 0 = per_device_batch x devices, fixed at start
+    c.per_device_batch = 4
+    c.data = _data()
+    c.supervision = _supervision()
+    c.sampler = _sampler()
+    c.augment = _augment()
+    c.model = _model()
+    c.aux_weight = 0.4  # of the auxiliary head in the loss
+    c.loss = _loss()
+    c.optim = _optim()
+    # a weight file, a run directory, or package:efficientnet-lite0; what the file lacks
+    # is an error unless allow_missing names it: ("classifier/*",)
+    c.pretrained = {"path": "", "allow_missing": ()}
+    c.transfer = _transfer()
+    c.eval = _eval()
+    c.operating_point = {  # chosen on validation, then frozen
+        "objective": "dice_pooled",
+        "rule": "threshold",  # or triplet, gate
+        "min_areas": (0.0,),  # smallest foreground that counts, as shares of the image
+    }
+    c.doctor = {
+        "ignore": (),  # names of checks of python -m jaxseg.doctor that may fail
+        "prevalence": -1.0,  # share of positive images in use; -1 = unknown
+        "steps": 100,  # of --deep, on one batch
+    }
+    c.mesh = {"data": 0, "fsdp": 1}  # devices; data 0 = all the others
+    c.checkpoint = {"keep": 2, "every_steps": 0}  # 0 = at the end of each epoch only
+    c.log_every = 10  # steps between lines in TensorBoard
+    return c
+
+
+def variant(
+    config: ConfigDict,
+    arg: str,
+    variants: Mapping[str, Mapping[str, Any]],
+    *,
+    default: str = "full",
+    why: str = "by default",
+) -> ConfigDict:
+    """`config` changed to what `--config=NAME:arg` asks for, `default` without an arg.
+
+    Raises ConfigError, with the nearest right name, for another one.
+    """
+    chosen = arg or default
+    if chosen not in variants:
+        raise ConfigError(
+            f"the recipe has no variant {arg!r}: {lookup.hint(arg, variants)}"
+        )
+    config.recipe, config.recipe_chosen = chosen, "by name" if arg else why
+    config.update(variants[chosen])
+    return config
+
+
+def keys(config: ConfigDict) -> list[str]:
+    """Every key, dotted, blocks as well: "optim", "optim.learning_rate"."""
+    out = []
+    for key in config:
+        value = config[key]
+        below = keys(value) if isinstance(value, ConfigDict) else []
+        out += [key, *(f"{key}.{other}" for other in below)]
+    return out
+
+
+def no_key(key: str, choices: Iterable[str]) -> str:
+    """The sentence for a key that is none, with the nearest of `choices`."""
+    near = difflib.get_close_matches(key, list(choices), n=1)
+    use = f"use config.{near[0]}" if near else "jaxseg/config/base.py lists them all"
+    return f"the config has no key config.{key}; {use}."
+
+
+def _any(value: Any) -> config_dict.FieldReference:
+    """A number or word that may become a tuple, or knots over training."""
+    return config_dict.FieldReference(value, field_type=object)
+
+
+def _none(kind: type) -> config_dict.FieldReference:
+    """None, or a value of this type."""
+    return config_dict.placeholder(kind)
+
+
+def _data() -> dict[str, Any]:
+    return {
+        "name": "image_folder",  # of jaxseg/data/datasets/
+        "dir": "",  # the data; default $JAXSEG_DATA where the recipe says so
+        # True: dir holds raw files, prepared at the first start; False: dir is what
+        # `python -m jaxseg.prepare --data_dir` wrote
+        "raw": True,
+        "image_size": (256, 256),  # height, width the model sees
+        "fit": "stretch",  # or "pad": keep the aspect ratio
+        "intensity": {  # the window that becomes 8 bits
+            # auto, none, percentile, zscore, range, imagenet
+            "mode": "auto",
+            # percentiles, standard deviations or intensities; None = the mode's own
+            "low": _none(float),
+            "high": _none(float),
+        },
+        "workers": 0,  # processes that decode; 0 = in this one
+        "timeout_s": 300,  # a batch that takes longer stops the run
+        "options": {},  # of the data set's prepare(), such as mask_format
+        "demo": {"images": 0, "size": 0},  # phantoms to make; 0 = real data
+    }
+
+
+def _supervision() -> dict[str, Any]:
+    """Which pixels of the training masks are known; the others are always full."""
+    return {
+        "name": "full",  # or clicks, scribbles, stored, image_level
+        "positive": 10,  # clicks or strokes an image, in each foreground class
+        "negative": 10,  # and in the background
+        "strategy": "random",  # of clicks; or centre, boundary, grid
+        "length": 40,  # pixels of a scribble
+        "annotators": 1,  # whose labels are united
+        "seed": -1,  # of the drawing; -1 = config.seed
+        "paths": (),  # of stored: supervision.npz of other runs
+        "fields": {},  # of a module of your own
+    }
+
+
+def _sampler() -> dict[str, Any]:
+    return {
+        "name": "uniform",  # or "balanced", when most images are empty
+        "seed": -1,  # of the order of examples; -1 = config.seed
+        "balanced": {
+            # of positives: a number, or knots ((progress, share), ...); a negative
+            # number = as negative_keep and positive_weight imply
+            "share": _any(0.5),
+            "negative_keep": 1.0,  # share of the negatives that an epoch counts
+            "positive_weight": 1.0,
+        },
+        "uniform": {},
+        "fields": {},  # of a module of your own
+    }
+
+
+def _augment() -> dict[str, Any]:
+    """Of image and mask together; magnitudes are "up to", 0 is off."""
+    return {
+        "flip_horizontal": 0.0,  # probability; 0 where left and right differ
+        "flip_vertical": 0.0,  # 0.5 for microscopy and anything seen from above,
+        "rotate_degrees": 0.0,  # with 180 here
+        "scale": (1.0, 1.0),  # smallest and largest
+        "shift": 0.0,  # of the side
+        "shear_degrees": 0.0,
+        "affine_probability": 1.0,  # of the four above
+        "elastic_pixels": 0.0,
+        "elastic_cells": 4,  # of the grid that bends, each way
+        "elastic_probability": 1.0,
+        "brightness": 0.0,  # of the range
+        "brightness_probability": 1.0,
+        "contrast": 0.0,
+        "contrast_probability": 1.0,
+        "gamma": 0.0,
+        "gamma_probability": 1.0,
+        "noise": 0.0,  # standard deviation, of the range
+        "noise_probability": 1.0,
+    }
+
+
+def _model() -> dict[str, Any]:
+    """The fields of every model; each file of jaxseg/models/ explains its own."""
+    unet = {
+        "widths": (64, 128, 256, 512, 1024),  # channels of each level
+        "convs": 2,  # of each level
+        "norm": "batch",  # or group, instance
+        "dropout": 0.0,
+        "up": "transposed",  # or bilinear, nearest
+        "conv_bias": False,  # this and head_norm rebuild published networks
+        "head_norm": False,
+        "dtype": "float32",  # or bfloat16, of the computation
+    }
+    decoder = {
+        "decoder_widths": (256, 128, 64, 32, 16),  # at 1/16, 1/8, 1/4, 1/2 and 1
+        "decoder_norm": "batch",  # or group, instance, none
+        "dropout": 0.0,
+        "up": "nearest",  # or bilinear, transposed
+        "up_conv": False,  # a convolution after the first two
+        "image_skip": False,  # the image itself, to the last level
+        "dtype": "float32",
+    }
+    return {
+        "name": "unet",
+        "unet": unet,
+        "attention_unet": {**unet, "gate_conv": False},  # of the gating signal
+        "attention_resunet": {**unet, "gate_conv": False},
+        "resnet_unet": {"depth": 50, "width": 64, **decoder},  # depth 18, 34, 50, 101
+        "efficientnet_unet": {"width": 1.0, "depth": 1.0, **decoder},  # multipliers
+        "swin_upernet": {
+            "size": "tiny",  # a published backbone: tiny, small, base, large;
+            "embed_dim": _none(int),  # these four replace single fields of it
+            "depths": _none(tuple),
+            "num_heads": _none(tuple),
+            "window": _none(int),
+            "width": 512,  # channels of the decoder
+            "pool_scales": (1, 2, 3, 6),  # grids of the pyramid pooling
+            "aux": True,  # the auxiliary head on stage 3
+            "aux_channels": 256,
+            "drop_path": 0.0,  # stochastic depth at the last block
+            "remat": False,  # less memory, more time, same numbers
+            "dtype": "float32",
+        },
+        "fields": {},  # of a module of your own
+    }
+
+
+def _loss() -> dict[str, Any]:
+    """Every term: a weight (a number, or knots over training) and its arguments."""
+    terms = {
+        "dice_batch": _overlap(),  # of the whole batch: for rare classes
+        "dice": _overlap(),  # of each image
+        # class_weights: a number a class, or "auto" = N / (K n_c) of training pixels
+        "cross_entropy": {"class_weights": _any(None), "label_smoothing": 0.0},
+        "focal": {"gamma": 2.0, "class_weights": _any(None)},
+        "lovasz": {"classes": _none(tuple), "absent_weight": 1.0},
+        "tversky": {"alpha": 0.3, "beta": 0.7, **_overlap()},  # of false alarms, misses
+        # of sparse labels (config.supervision). balance "class": the ratio of clicks
+        # does not become the prior; "pixels": it does
+        "partial_cross_entropy": {"balance": "class"},
+        # beside sparse labels: these four need none
+        "total_variation": {"classes": _none(tuple)},
+        "entropy": {},
+        "gated_crf": {
+            "radius": 5,
+            "sigma_rgb": 0.1,
+            "sigma_xy": 6.0,
+            "downsample": 1,
+            "skip_black": False,
+        },
+        # a mean teacher: set optim.ema too, to 0.99 say
+        "neighbourhood": {"radius": 8, "colour": 0.1, "confidence": 0.8},
+        # of the whole image: what supervision.name="image_level" leaves to learn from
+        "image_label": {"sharpness": 5.0},
+    }
+    return {name: {"weight": _any(0.0), **terms[name]} for name in terms}
+
+
+def _overlap() -> dict[str, Any]:
+    return {
+        "smooth": 1.0,  # pixels
+        "classes": _none(tuple),  # None = all but 0
+        "absent_weight": 1.0,  # of a class that an image does not show
+    }
+
+
+def _optim() -> dict[str, Any]:
+    return {
+        "learning_rate": 1e-3,
+        "weight_decay": 0.05,
+        "warmup_epochs": 1.0,
+        "final_scale": 0.0,  # of the learning rate, at the end of the cosine
+        "clip_norm": 1.0,  # 0 = do not clip
+        "accumulate": 1,  # micro-batches a step
+        "ema": 0.0,  # decay, after a warm-up, of the evaluated average; 0 = none
+        "bad_steps": 10,  # non-finite steps in a row before training stops
+    }
+
+
+def _transfer() -> dict[str, Any]:
+    """Patterns are of paths such as "encoder/layer1_0/conv1/kernel"; * crosses "/"."""
+    return {
+        "freeze": (),  # patterns of parameters that stay as they are: ("encoder/*",)
+        "frozen_until": 0,  # optimizer steps after which they learn; 0 = never
+        "freeze_norm": (),  # patterns of batch norms that keep their statistics
+        "encoder_scale": 1.0,  # times the learning rate
+        "decoder_scale": 1.0,
+        "layer_decay": 1.0,  # of the rate, from each block of the encoder to the last
+    }
+
+
+def _eval() -> dict[str, Any]:
+    return {
+        "per_device_batch": 4,
+        "every_epochs": 1,
+        "metric": "dice_pooled",  # of validation: the best epoch has the highest
+        "patience": 0,  # epochs without a better one before stopping; 0 = never
+        "bootstrap": 1000,  # resamples of the images, for intervals
+        "surface": True,  # distances of borders and FROC: a second pass over the split
+        "tolerance": 2.0,  # pixels that a border may be off
+    }

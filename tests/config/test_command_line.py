@@ -1,0 +1,77 @@
+"""A mistake in a config is one sentence, with the nearest right word, without JAX."""
+
+import pytest
+from support import command_lines
+
+SMOKE = "--config=pneumothorax:smoke"
+MISTAKES = {
+    (): "--config=configs/pneumothorax.py",
+    ("--config.epochs=2",): "Unknown command line flag 'config.epochs'",
+    (SMOKE, "--config.optim.learning_rat=1"): (
+        "the config has no key config.optim.learning_rat; "
+        "use config.optim.learning_rate."
+    ),
+    (SMOKE, "--config.optm.learning_rate=1"): "use config.optim.learning_rate.",
+    (SMOKE, "--config.learning_rate=1"): "use config.optim.learning_rate.",
+    (SMOKE, "--config.seed.x=1"): "no key config.seed.x; use config.seed.",
+    (SMOKE, "--noconfig.eval.surfac"): "use config.eval.surface.",
+    (SMOKE, "--config.loss.focl.weight", "1"): "use config.loss.focal.weight.",
+    (SMOKE, "--config.model.unet.width=8"): "use config.model.unet.widths.",
+    (SMOKE, "--config.optim.learning_rate=fast"): "float: 'fast'",
+    (SMOKE, "--config.epochs=1.5"): "config.epochs=1.5",
+    (SMOKE, "--config.eval.surface=maybe"): "config.eval.surface=maybe",
+    (SMOKE, "--config.model.unet.widths=8,x"): "numbers, such as 64,128,256,512,1024",
+    (SMOKE, "--config.model.unet.widths=8 16"): "Use commas",
+    (SMOKE, "--config.model.name=swin_upernett"): "did you mean 'swin_upernet'",
+    (SMOKE, "--config.loss=3"): "config.loss=3",
+}
+
+
+def test_a_mistake_is_one_sentence():
+    answers = command_lines.answers(list(MISTAKES))
+    for (words, message), answer in zip(MISTAKES.items(), answers, strict=True):
+        assert message in answer.get("error", ""), (words, answer)
+        assert answer["error"].startswith("jaxseg: ") and answer["code"] == 2, words
+        assert "\n" not in answer["error"] and "Traceback" not in answer["error"]
+
+
+def test_a_key_that_nothing_reads_in_a_recipe_of_ones_own(tmp_path):
+    recipe = tmp_path / "mine.py"
+    texts = {
+        "c.optim.learning_rat = 1.0": "use config.optim.learning_rate",
+        "c.epoch = 3": "no key config.epoch; use config.epochs",
+        "c.loss.dice.smoth = 3": "use config.loss.dice.smooth",
+        "c.loss.mine = {'module': 'email.mime', 'x': 2}": "loss.mine has no weight",
+        "c.loss.mine = {'weight': 1.0}": "jaxseg/losses/ and jaxseg/regularisers/",
+    }
+    for text, message in texts.items():
+        recipe.write_text(
+            "from jaxseg.config import base\n"
+            f"def get_config(arg=''):\n    c = base.base()\n    {text}\n    return c\n"
+        )
+        (answer,) = command_lines.answers([[f"--config={recipe}"]])
+        assert message in answer["error"] and answer["code"] == 2, answer
+
+
+def test_later_words_win_and_the_data_directory_reaches_the_recipe():
+    data = ("--config.data.dir=/somewhere",)
+    commands = [
+        [SMOKE, "--config.epochs=3", "--config.epochs=5"],
+        ["--config=clicks:5+5"],
+        ["--config=clicks", *data],
+    ]
+    last, phantoms, real = (a["config"] for a in command_lines.answers(commands))
+    assert last["epochs"] == 5
+    assert real["data"]["dir"] == "/somewhere" and real["data"]["image_size"][0] == 256
+    assert phantoms["data"]["demo"]["images"] == 80
+
+
+@pytest.mark.parametrize("block", ["data.options", "model.fields", "sampler.fields"])
+def test_an_open_block_takes_any_key(block):
+    words = [f"--config.{block}.number=3", f"--config.{block}.text=a b"]
+    words += [f"--config.{block}.pair=(1,2)", f"--config.{block}.on"]
+    (answer,) = command_lines.answers([[SMOKE, *words]])
+    got = answer["config"]
+    for part in block.split("."):
+        got = got[part]
+    assert got == {"number": 3, "text": "a b", "pair": [1, 2], "on": True}

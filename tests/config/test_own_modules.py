@@ -1,0 +1,194 @@
+"""A model, a loss and the rest may live in the user's project, outside the package."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from support import command_lines, runs
+
+from jaxseg import errors, lookup
+
+MODEL = '''
+"""Two convolutions."""
+
+import flax.linen as nn
+
+
+class Model(nn.Module):
+    num_classes: int
+    width: int = 16
+
+    @nn.compact
+    def __call__(self, image, *, train):
+        x = nn.relu(nn.Conv(self.width, (3, 3))(image))
+        return {"logits": nn.Conv(self.num_classes, (3, 3))(x)}
+'''
+LOSS = '''
+"""Errors to a power, mean over the labelled pixels of each image."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxseg.labels import IGNORE
+
+
+def loss(logits, mask, *, power: float = 1.0):
+    truth = jax.nn.one_hot(mask, logits.shape[-1])
+    error = jnp.abs(truth - jax.nn.softmax(logits)).sum(-1) ** power
+    seen = mask != IGNORE
+    return (error * seen).sum((1, 2)) / jnp.maximum(seen.sum((1, 2)), 1)
+'''
+SAMPLER = """
+from jaxseg.data.samplers import uniform
+
+
+def epoch_size(positive, *, times):
+    return times * len(positive)
+
+
+def share(positive, *, epoch, epochs, times):
+    return uniform.share(positive, epoch=epoch, epochs=epochs)
+
+
+def order(positive, *, seed, epoch, epochs, size, times):
+    return uniform.order(positive, seed=seed, epoch=epoch, epochs=epochs, size=size)
+"""
+SUPERVISION = """
+SPARSE = True
+
+
+def label(mask, *, rng, rows):
+    out = mask.copy()
+    out[rows:] = 255
+    return out
+"""
+DATA = """
+from jaxseg.data.datasets.phc import Builder, prepare, write_demo
+"""
+FILES = {"my_model": MODEL, "my_loss": LOSS, "my_sampler": SAMPLER}
+FILES |= {"my_supervision": SUPERVISION, "my_data": DATA}
+WORDS = (
+    "--config=clicks:smoke",
+    "--config.data.name=my_lab.my_data",
+    "--config.model.name=my_lab.my_model",
+    "--config.model.fields.width=6",
+    "--config.loss.partial_cross_entropy.weight=0",
+    "--config.loss.mine.module=my_lab.my_loss",
+    "--config.loss.mine.weight=1.0",
+    "--config.loss.mine.power=2.0",
+    "--config.sampler.name=my_lab.my_sampler",
+    "--config.sampler.fields.times=2",
+    "--config.supervision.name=my_lab.my_supervision",
+    "--config.supervision.fields.rows=20",
+    "--config.eval.surface=False",
+)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder with my_lab/, in which a user would start the commands."""
+    (tmp_path / "my_lab").mkdir()
+    for name, text in FILES.items():
+        (tmp_path / "my_lab" / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def _main(project, *words: str, **environment) -> subprocess.CompletedProcess:
+    own = {"JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": os.environ["JAXSEG_CACHE"]}
+    own |= {"JAXSEG_DATA": "", "PYTHONPATH": str(runs.ROOT)}  # not the project
+    return subprocess.run(
+        [sys.executable, "-m", "jaxseg.main", *words],
+        env=runs.OUTSIDE | own | environment,
+        cwd=project,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_run_is_made_of_modules_of_the_project(project):
+    done = _main(project, *WORDS, "--workdir=run")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((project / "run" / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["params"] == 3 * 3 * 6 + 6 + 3 * 3 * 6 * 2 + 2  # of grey images
+    steps = 2 * record["dataset"]["splits"]["train"]["images"] // 8
+    assert abs(record["total_steps"] - steps) <= 1
+    budget = record["supervision"]
+    assert budget["options"]["rows"] == 20
+    assert budget["share"] == 20 / 32
+    header, row = (project / "run" / "history.csv").read_text().splitlines()
+    assert "mine" in header
+    again = _main(project, *WORDS, "--workdir=run")
+    assert again.returncode == 0 and "finished" in again.stdout, again.stderr
+
+
+def test_settings_that_a_module_does_not_take_are_refused(project):
+    changes = {
+        "--config.model.fields.depth=3": "config.model.my_lab.my_model: .*'depth'",
+        "--config.loss.mine.colour=3": "config.loss.mine: .*'colour'",
+        "--config.supervision.fields.columns=3": "columns, which my_lab.my_superv",
+    }
+    for word, message in changes.items():
+        done = _main(project, *WORDS, word, "--dry_run")
+        assert done.returncode == 2 and re.search(message, done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("kind", [*lookup.CONTRACTS])
+def test_a_missing_module_and_a_missing_part_say_what_must_be_there(
+    kind, tmp_path, monkeypatch
+):
+    name = f"own_{kind.replace('/', '_')}"
+    (tmp_path / f"{name}_lab").mkdir()
+    (tmp_path / f"{name}_lab" / "empty.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    parts, contract = lookup.CONTRACTS[kind]
+    for wrong in (f"{name}_lab.emty", f"{name}.empty", "os.path.x", "a..b", ".x"):
+        with pytest.raises(errors.ConfigError, match="no module") as caught:
+            lookup.check(kind, wrong)
+        assert contract in str(caught.value) and kind in str(caught.value)
+    assert lookup.check(kind, f"{name}_lab.empty") == kind
+    assert f"{name}_lab.empty" not in sys.modules  # looked for, not imported
+    first = parts[0].replace("|", " or ")
+    with pytest.raises(errors.ConfigError, match=f"has no {first}") as caught:
+        lookup.find(kind, f"{name}_lab.empty")
+    assert contract in str(caught.value) and "empty.py" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [k for k in lookup.CONTRACTS if k != "postprocess"])
+def test_every_file_of_the_package_keeps_its_contract(kind):
+    for name in lookup.names(kind):
+        assert lookup.find(kind, f"jaxseg.{kind.replace('/', '.')}.{name}")
+
+
+def test_what_a_package_of_the_project_fails_to_import_is_not_hidden(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "broken_lab").mkdir()
+    (tmp_path / "broken_lab" / "__init__.py").write_text("import not_installed\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="not_installed"):
+        lookup.check("models", "broken_lab.my_model")
+
+
+def test_a_name_is_checked_before_jax_starts(project):
+    wrong = [
+        ["--config.model.name=my_lab.my_modl"],
+        ["--config.data.name=my_lab.x"],
+        ["--config.sampler.name=my_lab.x"],
+        ["--config.supervision.name=my_lab.x"],
+        ["--config.loss.mine.module=my_lab.x", "--config.loss.mine.weight=1"],
+        ["--config.loss.mine.module=my_lab.my_loss"],
+    ]
+    right = list(WORDS[1:])
+    commands = [["--config=clicks:smoke", *words] for words in (*wrong, right)]
+    *refused, made = command_lines.answers(commands, cwd=project)
+    for answer, words in zip(refused[:-1], wrong, strict=False):
+        name = words[0].partition("=")[2]
+        assert f"no module {name}" in answer["error"] and answer["code"] == 2
+        assert "must define" in answer["error"]
+    assert "config.loss.mine has no weight" in refused[-1]["error"]
+    mine = made["config"]["loss"]["mine"]
+    assert mine == {"module": "my_lab.my_loss", "weight": 1.0, "power": 2.0}
