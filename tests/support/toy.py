@@ -25,7 +25,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """The toy data set."""
 
     name = "toy"
-    code_path = None
     VERSION = tfds.core.Version("1.0.0")
     code_path = None  # else TFDS looks for its own files beside this one
 

@@ -112,7 +112,7 @@ def faked(monkeypatch):
 
     monkeypatch.setattr(loop, "train_and_evaluate", alone)
     monkeypatch.setattr(vmap_loop, "train_and_evaluate", many)
-    monkeypatch.setattr(run_members.build, "build", lambda place: None)
+    monkeypatch.setattr(run_members.run_build, "build", lambda place: None)
     return asked
 
 
