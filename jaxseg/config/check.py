@@ -37,6 +37,7 @@ def check(config: ConfigDict) -> None:
             )
     _keys(config)
     _numbers(config)
+    _fields(config)
     for key in _POSITIVE:
         _at_least(config, key, 1)
     _at_least(config, "batch_size", 0)
@@ -83,6 +84,17 @@ def _numbers(config: ConfigDict) -> None:
                     f"config.{key} is {value}; give numbers, such as "
                     f"{','.join(map(str, example))}."
                 )
+
+
+def _fields(config: ConfigDict) -> None:
+    """ConfigError for fields of a module of the user's own where none is named."""
+    for kind in ("model", "sampler"):
+        name = config[kind].name
+        if config[kind].fields and "." not in name:
+            raise ConfigError(
+                f"config.{kind}.fields is for a module of your own, but "
+                f"config.{kind}.name is {name!r}: set config.{kind}.{name} instead."
+            )
 
 
 def _choices(config: ConfigDict) -> None:

@@ -132,7 +132,7 @@ def weights(run: FinishedRun) -> save.Weights:
     name, card = run.config.model.name, run.record["dataset"]
     facts = {
         "model": name,
-        "fields": from_config.settings(run.config.model),
+        "fields": from_config.chosen_fields(run.config.model),
         "classes": card["classes"],
         "channels": card["channels"],
         "image_size": list(run.config.data.image_size),

@@ -81,7 +81,7 @@ def parts(config: ConfigDict, card: dict) -> Parts:
 
 def model(config: ConfigDict, num_classes: int) -> Any:
     """The model the config names, with the fields of its block."""
-    name, fields = config.model.name, settings(config.model)
+    name, fields = config.model.name, chosen_fields(config.model)
     if fields.get("aux") and not config.aux_weight:
         raise ConfigError(
             f"config.aux_weight is 0, so the auxiliary head would never learn; set "
@@ -116,8 +116,11 @@ def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
     return terms
 
 
-def settings(block: ConfigDict) -> dict[str, Any]:
-    """Those of what `block` names: its own block, or `fields` of a user's module."""
+def chosen_fields(block: ConfigDict) -> dict[str, Any]:
+    """The fields of the model, or sampler, that its block names.
+
+    They are a block of that name, or `fields` for a module of the user's own.
+    """
     key = "fields" if "." in block.name else block.name
     return block[key].to_dict() if key in block else {}
 
@@ -143,7 +146,7 @@ class Plan(NamedTuple):
 def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     """The order of examples and the number of steps."""
     name = config.sampler.name
-    sampler, options = lookup.find("data/samplers", name), settings(config.sampler)
+    sampler, options = lookup.find("data/samplers", name), chosen_fields(config.sampler)
     positive = split.positive
     wanted = sampler.epoch_size(positive, **options)
     steps = max(1, round(wanted / batch_size))

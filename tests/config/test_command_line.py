@@ -24,6 +24,7 @@ MISTAKES = {
     (SMOKE, "--config.model.unet.widths=8 16"): "Use commas",
     (SMOKE, "--config.model.name=swin_upernett"): "did you mean 'swin_upernet'",
     (SMOKE, "--config.loss=3"): "config.loss=3",
+    (SMOKE, "--config.model.fields.width=3"): "set config.model.swin_upernet instead",
     (SMOKE, "--config.loss.dice.weight=fast"): "give a number, or knots such as",
     (SMOKE, "--config.loss.focal.class_weights=aut"): 'such as 1,10, or "auto"',
 }
@@ -72,6 +73,9 @@ def test_later_words_win_and_the_data_directory_reaches_the_recipe():
 def test_an_open_block_takes_any_key(block):
     words = [f"--config.{block}.number=3", f"--config.{block}.text=a b"]
     words += [f"--config.{block}.pair=(1,2)", f"--config.{block}.on"]
+    # modules that are there, and are not imported
+    words += ["--config.model.name=email.mime.text"] * block.startswith("model")
+    words += ["--config.sampler.name=email.mime.text"] * block.startswith("sampler")
     (answer,) = command_lines.answers([[SMOKE, *words]])
     got = answer["config"]
     for part in block.split("."):
