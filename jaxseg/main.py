@@ -55,12 +55,12 @@ def main(argv) -> int:
         code, lines = run_members.conclude(list(configs), workdir, failed)
         print("\n".join(lines))
         return code
-    known = loop.train_and_evaluate(config, workdir)
+    record = loop.train_and_evaluate(config, workdir)
     if processes.is_main():
         from jaxseg.report.run import build
 
         paths = build.build(workdir)
-        print(summary.of_run(known, workdir, paths))
+        print(summary.of_run(record, workdir, paths))
     return 0
 
 

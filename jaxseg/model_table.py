@@ -58,8 +58,8 @@ def rows(
 
 def references(text: str) -> list[str]:
     """The publications a docstring names: "Xiao et al. 2018 (1807.10221)"."""
-    found = _PUBLISHED.findall(" ".join(text.split()))
-    return [f"{who} {year} ({where})" for who, year, where in found]
+    published = _PUBLISHED.findall(" ".join(text.split()))
+    return [f"{who} {year} ({where})" for who, year, where in published]
 
 
 def measure(model: Any, shape: tuple[int, int, int, int]) -> dict[str, Any]:
@@ -96,11 +96,11 @@ def strides(model: Any, variables: Any, shape: tuple[int, ...]) -> tuple[int, ..
     return tuple(256 // m.shape[1] for m in jax.eval_shape(run, variables, image))
 
 
-def table(found: list[dict[str, Any]]) -> str:
+def table(measured: list[dict[str, Any]]) -> str:
     """The rows as Markdown."""
     lines = ["| model | parameters | GFLOPs | strides | published |"]
     lines += ["|---|--:|--:|---|---|"]
-    for row in found:
+    for row in measured:
         lines.append(
             f"| {row['model']} | {row['parameters']:,} | {row['gflops']:.1f} "
             f"| {', '.join(map(str, row['strides']))} | {row['reference']} |"
@@ -123,11 +123,11 @@ def main(argv) -> int:
             f"--channels is {CHANNELS.value} and --classes {CLASSES.value}; both must "
             "be at least 1."
         )
-    found = rows(
+    measured = rows(
         size=size, channels=CHANNELS.value, classes=CLASSES.value, names=MODELS.value
     )
     print(f"One image of {SIZE.value}x{CHANNELS.value}, {CLASSES.value} classes:\n")
-    print(table(found))
+    print(table(measured))
     return 0
 
 

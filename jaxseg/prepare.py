@@ -95,18 +95,18 @@ def _options(dataset) -> dict[str, object]:
 
 def _define_options(argv: Sequence[str]) -> None:
     """Makes flags of the options of the data set that the command line names."""
-    found = re.search(r"--?dataset[= ](\S+)", " ".join(argv))
-    if not found:
+    named = re.search(r"--?dataset[= ](\S+)", " ".join(argv))
+    if not named:
         return
     try:
-        dataset = lookup.find(_KIND, found[1])
+        dataset = lookup.find(_KIND, named[1])
     except ConfigError as error:
         command_line.fail(str(error), error.exit_code)
     kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer}
     kinds |= {float: flags.DEFINE_float, tuple: flags.DEFINE_list}
     for name, default in _options(dataset).items():
         define = kinds.get(type(default), flags.DEFINE_string)
-        define(name, default, f"Option of {found[1]}: see its prepare().")
+        define(name, default, f"Option of {named[1]}: see its prepare().")
 
 
 if __name__ == "__main__":

@@ -65,12 +65,12 @@ def check(config: ConfigDict) -> None:
 
 def _keys(config: ConfigDict) -> None:
     """ConfigError for a key of the recipe that nothing reads."""
-    known = {*base.keys(base.base())}
+    keys = {*base.keys(base.base())}
     own = {f"loss.{name}" for name, block in config.loss.items() if "module" in block}
     for key in base.keys(config):
         inside = any(key.startswith(f"{block}.") for block in (*base.OPEN, *own))
-        if key not in known | own and not inside:
-            raise ConfigError(base.no_key(key, known))
+        if key not in keys | own and not inside:
+            raise ConfigError(base.no_key(key, keys))
 
 
 def _numbers(config: ConfigDict) -> None:

@@ -76,8 +76,8 @@ class _RecipeParser(flags.ArgumentParser):
 
 def _overrides(argv: Sequence[str]) -> list[str]:
     """The keys of --config.key=value."""
-    found = [re.match(r"--?(?:no)?config\.([^=]+)", word) for word in argv]
-    return [match[1] for match in found if match]
+    overrides = [re.match(r"--?(?:no)?config\.([^=]+)", word) for word in argv]
+    return [match[1] for match in overrides if match]
 
 
 def _open(config: ConfigDict, key: str, overrides: Sequence[str]) -> None:

@@ -5,14 +5,13 @@ rebuilt years later, on a machine without an accelerator.
 """
 
 import csv
-import json
 import math
 import os
 import pathlib
 from typing import Any, TypedDict
 
 from jaxseg.errors import DataError
-from jaxseg.run_directory import schemas
+from jaxseg.run_directory import files, schemas
 
 Row = dict[str, Any]
 _TEXT = {"id", "group"}
@@ -23,7 +22,7 @@ class Split(TypedDict):
     """What evaluation wrote about one split."""
 
     name: str
-    result: schemas.Result  # eval/<split>.json; of earlier versions, a part of it
+    result: schemas.Result  # eval/<split>.json
     images: list[Row]  # eval/<split>_per_image.csv
     pr: list[Row]  # eval/<split>_pr.csv; [] when there is no pixel curve
     cases: list[dict[str, Any]]  # examples; image, mask, probability are paths
@@ -34,7 +33,7 @@ class Run(TypedDict):
 
     workdir: pathlib.Path
     config: dict[str, Any]
-    info: schemas.Record  # run.json; of earlier versions, a part of it
+    info: schemas.Record  # run.json
     history: list[Row]  # a row an epoch; None where a value is undefined
     splits: dict[str, Split]  # test first
 
@@ -44,11 +43,12 @@ def read(workdir: str | os.PathLike) -> Run:
     root = pathlib.Path(workdir)
     if not root.is_dir():
         raise DataError(f"{root} is no directory: give the workdir of a run.")
-    history = _rows(root / "history.csv", ["epoch"])
+    path = root / files.HISTORY
+    history = _rows(path, sorted(schemas.HistoryRow.__required_keys__))
     if not history:
-        raise DataError(f"{root / 'history.csv'} has no rows: train an epoch first.")
+        raise DataError(f"{path} has no rows: train an epoch first.")
     if any(row["epoch"] is None for row in history):
-        raise DataError(f"{root / 'history.csv'} has a row without an epoch.")
+        raise DataError(f"{path} has a row without an epoch.")
     names = {
         path.stem
         for path in (root / "eval").glob("*.json")
@@ -61,8 +61,8 @@ def read(workdir: str | os.PathLike) -> Run:
     first = [name for name in _ORDER if name in names]
     return Run(
         workdir=root,
-        config=_json(root / "config.json", dict),
-        info=_json(root / "run.json", dict),
+        config=files.read(root / files.CONFIG, dict[str, Any]),
+        info=files.read(root / files.RUN, schemas.Record),
         history=history,
         splits={n: _split(root, n) for n in first + sorted(names - set(first))},
     )
@@ -77,18 +77,12 @@ def pick(value: Any, *keys: str) -> Any:
 
 def _split(root: pathlib.Path, name: str) -> Split:
     folder = root / "eval"
-    result = _json(folder / f"{name}.json", dict)
-    for key in ("images", "metrics"):
-        if result.get(key) is None:
-            raise DataError(f"{folder / name}.json has no {key!r}: evaluate again.")
-    for row in result["metrics"]:
-        if not isinstance(row, dict) or "name" not in row:
-            raise DataError(f"{folder / name}.json has a metric without a name.")
+    result = files.read(folder / f"{name}.json", schemas.Result)
     pr = []
     if pick(result, "curves", "pixel"):
         pr = _rows(folder / f"{name}_pr.csv", ["threshold", "precision", "recall"])
     wanted = ["id", "positive", "truth_pixels", "predicted_pixels"]
-    examples = _json(folder / f"{name}_examples.json", list)
+    examples = files.read(folder / f"{name}_examples.json", list[dict[str, Any]])
     return Split(
         name=name,
         result=result,
@@ -112,20 +106,6 @@ def _case(folder: pathlib.Path, name: str, case: dict[str, Any]) -> dict[str, An
         if not paths[key].is_file():
             raise DataError(f"{paths[key]} is missing: evaluate the split again.")
     return {"role": "example", "dice": None} | case | paths
-
-
-def _json(path: pathlib.Path, kind: type) -> Any:
-    if not path.is_file():
-        raise DataError(f"{path} is missing: is this the workdir of a run?")
-    try:  # NaN and Infinity are undefined here, whoever wrote them
-        value = json.loads(path.read_text("utf-8"), parse_constant=lambda _: None)
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(value, kind):
-        raise DataError(
-            f"{path} holds a {type(value).__name__}, wants a {kind.__name__}."
-        )
-    return value
 
 
 def _rows(path: pathlib.Path, wanted: list[str]) -> list[Row]:

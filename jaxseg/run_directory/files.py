@@ -75,7 +75,9 @@ def read_json(path: str | os.PathLike) -> Any:
     try:
         return json.loads(pathlib.Path(path).read_text())
     except FileNotFoundError:
-        raise errors.DataError(f"{path} does not exist.") from None
+        raise errors.DataError(
+            f"{path} does not exist: is this the directory of a run?"
+        ) from None
     except ValueError as error:
         raise errors.DataError(f"{path} is not readable as JSON: {error}.") from None
 

@@ -39,14 +39,14 @@ def changes(
     options = {"seeds": seeds} if seeds else {}
     if not options.keys() <= inspect.signature(recipe.get_sweep).parameters.keys():
         raise ConfigError(f"get_sweep() in {path} takes no seeds: leave --seeds out.")
-    found = recipe_file.call(recipe.get_sweep, path, **options)
-    mappings = isinstance(found, Mapping) and found.values()
+    changed = recipe_file.call(recipe.get_sweep, path, **options)
+    mappings = isinstance(changed, Mapping) and changed.values()
     if not mappings or not all(isinstance(values, Mapping) for values in mappings):
         raise ConfigError(
             f"get_sweep() in {path} must return {{member: {{key of config: value}}}} "
-            f"with one member or more; it returned {found!r:.80}."
+            f"with one member or more; it returned {changed!r:.80}."
         )
-    for name in found:
+    for name in changed:
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name == REPORT:
             raise ConfigError(
                 f"get_sweep() in {path} names a member {name!r}; use letters, digits "
@@ -54,7 +54,7 @@ def changes(
             )
     return {
         name: {key: _plain(value) for key, value in values.items()}
-        for name, values in found.items()
+        for name, values in changed.items()
     }
 
 
@@ -131,7 +131,7 @@ def _kept(words: Sequence[str], config: ConfigDict, values: Changes) -> list[str
     kept, words = [], list(words)
     while words:
         word = words.pop(0)
-        flag, given, _ = word.partition("=")
+        flag, equals, _ = word.partition("=")
         key = re.sub(r"^--?(no)?config\.", "", flag)
         if own := _OWN.match(word):
             alone = own[1].endswith("commands")
@@ -140,7 +140,7 @@ def _kept(words: Sequence[str], config: ConfigDict, values: Changes) -> list[str
         else:
             kept.append(word)
             continue
-        if not given and not alone:
+        if not equals and not alone:
             words.pop(0)
     return kept
 

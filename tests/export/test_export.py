@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors
-from support import runs, tiny
+from support import records, runs, tiny
 
 from jaxseg import lookup
 from jaxseg.errors import ConfigError
@@ -119,18 +119,8 @@ def run(tmp_path_factory):
     """A finished run, as training leaves one, whose numbers are noise."""
     workdir = tmp_path_factory.mktemp("run")
     config = runs.config("pneumothorax", **{"optim.ema": 0.9})
-    record = {
-        "status": "finished",
-        "intensity": "none",
-        "batch_size": 4,
-        "steps_per_epoch": 2,
-        "total_steps": 4,
-        "dataset": {
-            "classes": ["background", "pneumothorax"],
-            "channels": 1,
-            "dtype": "uint8",
-        },
-    }
+    card = records.card(classes=["background", "pneumothorax"])
+    record = records.record(intensity="none", dataset=card)
     files.write_json(workdir / "config.json", config.to_dict())
     files.write_json(workdir / "run.json", record)
     _, abstract = finished_run.expected(config, record)
@@ -141,7 +131,9 @@ def run(tmp_path_factory):
         checkpoint.save(manager, saved, step=step, metrics=metrics)
         checkpoint.check_errors(manager)
     checkpoint.close(manager)
-    files.write_json(workdir / files.OPERATING_POINT, {"step": 2})
+    files.write_json(
+        workdir / files.OPERATING_POINT, {"step": 2, "operating_point": None}
+    )
     return workdir, state.evaluated(filled(abstract, 2))
 
 

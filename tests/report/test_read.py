@@ -1,6 +1,8 @@
 """Reading names what is missing; derived numbers agree with a second opinion."""
 
+import csv
 import json
+import math
 import shutil
 
 import numpy as np
@@ -12,6 +14,10 @@ from jaxseg.errors import DataError
 from jaxseg.report import derived_numbers, text
 from jaxseg.report.read import read
 from jaxseg.report.run import cases
+from jaxseg.run_directory import schemas
+
+COLUMNS = ",".join(sorted(schemas.HistoryRow.__required_keys__))
+NOTHING = COLUMNS.count(",") * ","
 
 
 @pytest.fixture
@@ -51,14 +57,14 @@ def test_a_missing_picture_or_evaluation_is_named(copy):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("run.json", "{", "not valid JSON"),
+        ("run.json", "{", "not readable as JSON"),
         ("run.json", "[]", "holds a list, wants a dict"),
-        ("history.csv", "step\n1\n", "no column 'epoch'"),
-        ("history.csv", "epoch\n", "has no rows"),
-        ("history.csv", "epoch,loss\n,1\n", "without an epoch"),
-        ("history.csv", "epoch,loss\n1,low\n", "line 2: loss is 'low'"),
-        ("eval/test.json", '{"images": 3}', "no 'metrics'"),
-        ("eval/test.json", '{"images": 3, "metrics": [{}]}', "without a name"),
+        ("history.csv", "epoch\n1\n", "no column 'data_wait_share'"),
+        ("history.csv", f"{COLUMNS}\n", "has no rows"),
+        ("history.csv", f"{COLUMNS}\n{NOTHING}\n", "without an epoch"),
+        ("history.csv", f"{COLUMNS}\nlow{NOTHING}\n", "line 2: .* is 'low'"),
+        ("run.json", '{"seconds": 3}', "run.json has no 'batch_size'"),
+        ("eval/test.json", '{"images": 3}', "test.json has no 'baselines'"),
         ("eval/test_examples.json", '[{"id": "a"}]', "without 'image'"),
     ],
 )
@@ -69,11 +75,17 @@ def test_a_broken_file_is_named(copy, name, content, message):
 
 
 def test_not_a_number_becomes_undefined(copy):
-    (copy / "run.json").write_text('{"seconds": NaN}')
-    (copy / "history.csv").write_text("epoch,loss\n1,nan\n2,\n")
+    path = copy / "eval/test.json"
+    result = json.loads(path.read_text())
+    result["metrics"][0]["value"] = math.nan
+    path.write_text(json.dumps(result))
+    rows = list(csv.DictReader((copy / "history.csv").read_text().splitlines()))
+    rows[0]["loss"], rows[1]["loss"] = "nan", ""
+    lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+    (copy / "history.csv").write_text("\n".join(lines))
     run = read(copy)
-    assert run["info"] == {"seconds": None}
-    assert [row["loss"] for row in run["history"]] == [None, None]
+    assert run["splits"]["test"]["result"]["metrics"][0]["value"] is None
+    assert [row["loss"] for row in run["history"]][:2] == [None, None]
 
 
 def test_progression_covers_every_epoch_once(run):

@@ -8,12 +8,14 @@ import sys
 
 import jinja2
 import pytest
+from support import records
 from support.html_page import Page
 
 from jaxseg.report import __main__ as door
 from jaxseg.report import page
 from jaxseg.report.read import read
 from jaxseg.report.run import build
+from jaxseg.run_directory import schemas
 
 
 def _assert_says_nothing_undefined(words):
@@ -107,12 +109,21 @@ def test_a_run_that_lacks_all_that_is_optional_still_reports(binary, tmp_path):
     for name in ("test", "validation"):
         path = root / f"eval/{name}.json"
         result = json.loads(path.read_text())
-        metrics = [{"name": m["name"]} for m in result["metrics"]]
-        path.write_text(json.dumps({"images": result["images"], "metrics": metrics}))
+        result = {key: result[key] for key in schemas.Result.__required_keys__}
+        undefined = {"value": None, "low": None, "high": None, "support_images": 0}
+        result["metrics"] = [
+            {"name": row["name"], "class": row["class"], **undefined}
+            for row in result["metrics"]
+        ]
+        result |= {"operating_point": None, "baselines": [], "curves": {}}
+        path.write_text(json.dumps(result))
         (root / f"eval/{name}_examples.json").write_text("[]")
-    (root / "run.json").write_text("{}")
+    (root / "run.json").write_text(json.dumps(records.record()))
     (root / "config.json").write_text('{"model": null}')
-    (root / "history.csv").write_text("epoch,loss\n1,\n2,nan\n")
+    columns = sorted(schemas.HistoryRow.__required_keys__)
+    rows = [["1" if c == "epoch" else "nan" for c in columns], ["2"] * len(columns)]
+    lines = [columns, *rows]
+    (root / "history.csv").write_text("\n".join(map(",".join, lines)))
     build.build(root)
     html = Page((root / "report.html").read_text())
     _assert_says_nothing_undefined(" ".join(html.text).replace('"model": null', ""))
