@@ -1,4 +1,4 @@
-"""Clicks where a finished run is wrong: python -m jaxseg.click --run=runs/a \\
+"""Adds clicks where a finished run is wrong: python -m jaxseg.click --run=runs/a \\
     --positive=5 --negative=5 --output=clicks.npz
 
 In each training image the full mask is asked for up to so many clicks on what the best

@@ -1,4 +1,4 @@
-"""The checks run one by one, and what their findings mean for a run."""
+"""Runs the checks one by one, and says what their findings mean for a run."""
 
 import functools
 from collections.abc import Sequence

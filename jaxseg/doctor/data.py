@@ -1,4 +1,4 @@
-"""Checks of what the card and the index of a prepared data set say; no image is read.
+"""Checks what the card and the index of a prepared data set say; no image is read.
 
 What "the original" did wrong in each is told in the tests, tests/doctor/.
 """

@@ -1,4 +1,4 @@
-"""Checks of what happens to an image and its mask between the disk and the network."""
+"""Checks what happens to an image and its mask between the disk and the network."""
 
 import functools
 import itertools

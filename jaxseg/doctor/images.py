@@ -1,4 +1,4 @@
-"""Checks that look at every image once."""
+"""Checks every image once: readable, not constant, not repeated across splits."""
 
 import functools
 import hashlib

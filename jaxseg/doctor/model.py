@@ -1,4 +1,4 @@
-"""Checks of losses, gradients and memory: the first real steps, and one batch alone."""
+"""Checks losses, gradients and memory: the first real steps, and one batch alone."""
 
 import math
 from typing import Any, NamedTuple

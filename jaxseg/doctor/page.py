@@ -1,4 +1,4 @@
-"""The page of findings, for a terminal and as Markdown."""
+"""Writes the page of findings, for a terminal and as Markdown."""
 
 import textwrap
 from collections.abc import Sequence

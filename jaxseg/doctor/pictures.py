@@ -1,4 +1,4 @@
-"""What augmentation does, to look at: images with their masks, before and after."""
+"""Draws what augmentation does: images with their masks, before and after."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Checks of how long training is, in what order, at what rate and for which losses."""
+"""Checks how long training is, in what order, at what rate and for which losses."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the real pipeline feeds to network and losses, caught on its way.
+"""Catches what the real pipeline feeds to network and losses, on its way.
 
 The real train step runs with a model that passes on what it is given, so that whatever
 the step does to an image and its mask, a mistake too, is seen as it is.

@@ -1,4 +1,4 @@
-"""Surfaces and detected objects of a split, at its frozen operating point.
+"""Measures surfaces and detected objects of a split, at its frozen operating point.
 
 They need the prediction itself, which is decided only after validation was counted: so
 they take a second pass over the predictions. Only a compact row of each image stays in

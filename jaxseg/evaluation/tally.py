@@ -1,4 +1,4 @@
-"""The tally: exact counts of scored images, a compact row of each.
+"""Holds the tally: exact counts of scored images, a compact row of each.
 
 Beside the rows it holds one pooled histogram of all scores. Merging tallies is
 addition: any number of processes, any order, the same result.

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number, fitted on validation, that softens probabilities.
+"""Fits a temperature on validation: one number that softens probabilities.
 
 Guo et al. 2017, https://arxiv.org/abs/1706.04599: p becomes sigmoid(logit(p) / T) with
 the T of the lowest pixel NLL. That is monotone in p, so no ranking, no curve and no

@@ -1,4 +1,4 @@
-"""From a config to an experiment: data, model and compiled steps, ready to run."""
+"""Builds an experiment from a config: data, model and compiled steps."""
 
 import functools
 import pathlib

@@ -1,4 +1,4 @@
-"""What of a model learns and how fast, from the block config.transfer.
+"""Reads from config.transfer what of a model learns, and how fast.
 
 The patterns and factors are explained in jaxseg/train_step/parameter_groups.py.
 """

@@ -1,4 +1,4 @@
-"""A finished run, opened: its best weights, its config, and what they predict.
+"""Opens a finished run: its best weights, its config, and what they predict.
 
 This is the one place that opens a finished run. `load` needs no data; `with_data` opens
 the data of the run as well, to score it again or to see where it is wrong.

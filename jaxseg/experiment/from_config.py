@@ -1,4 +1,4 @@
-"""The parts of an experiment from its config: data, model, losses, plan, settings."""
+"""Makes the parts of an experiment from its config: data, model, losses, plan."""
 
 import functools
 import inspect

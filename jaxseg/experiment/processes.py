@@ -1,4 +1,4 @@
-"""What a process settles before it touches a device, and where it keeps its cache."""
+"""Joins the processes of a run before any device is touched, and finds the cache."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""A finished run is scored again, and compared with the scores that are there."""
+"""Scores a finished run again, and compares with the scores that are there."""
 
 import contextlib
 import pathlib

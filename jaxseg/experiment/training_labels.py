@@ -1,4 +1,4 @@
-"""Which pixels of the training masks are labelled, from the block config.supervision.
+"""Draws which training pixels are labelled, as the block config.supervision says.
 
 Validation and test always have their full masks.
 """

@@ -1,4 +1,4 @@
-"""The prediction of one image of any size, as its file stores it."""
+"""Predicts one image of any size, as its file stores it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

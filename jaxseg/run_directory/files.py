@@ -1,4 +1,4 @@
-"""The files of a run directory: lock, config.json, run.json, history.csv.
+"""Reads and writes the files of a run directory: its lock, JSON and history.csv.
 
 Every file is replaced in one rename, so a kill at any moment leaves the old one or
 the new one, and never a half.

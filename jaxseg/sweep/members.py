@@ -1,4 +1,4 @@
-"""The members of a sweep: their configs, and the command that trains each alone."""
+"""Makes the configs of the members of a sweep, and the command that trains each."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""One step of training for many members at once, by vmap.
+"""Takes one step of training for many members at once, by vmap.
 
 Members differ in numbers only (seed, learning rate, weights of the loss, labels), and
 share model, data, order of examples and every input image.

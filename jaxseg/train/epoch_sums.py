@@ -1,4 +1,4 @@
-"""Sums over the steps of an epoch, from which the row of history.csv is made."""
+"""Sums the numbers of the steps of an epoch into a row of history.csv."""
 
 import time
 from collections.abc import Sequence

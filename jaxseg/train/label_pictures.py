@@ -1,4 +1,4 @@
-"""Pictures of training images with their labelled pixels marked, by class."""
+"""Draws training images with their labelled pixels marked, by class."""
 
 import pathlib
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Training from a config to a finished run directory; the same call resumes."""
+"""Trains from a config to a finished run directory; the same call resumes."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A run directory is claimed and opened: new, to go on with, or finished already."""
+"""Claims and opens a run directory: new, to go on with, or finished already."""
 
 import contextlib
 import pathlib

@@ -1,4 +1,4 @@
-"""The record of a run, run.json: written when it begins and when it has ended."""
+"""Writes the record of a run, run.json, when it begins and when it has ended."""
 
 import datetime
 import pathlib

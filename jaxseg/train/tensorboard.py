@@ -1,4 +1,4 @@
-"""TensorBoard event files through clu's interface, without TensorFlow.
+"""Writes TensorBoard event files through clu's interface, without TensorFlow.
 
 clu 0.0.12 imports TensorFlow in one submodule; a stand-in for that submodule keeps
 it out (1.5 GB and 6.5 s of import that nothing here needs), installed or not. A

@@ -1,4 +1,4 @@
-"""Validation after an epoch: scores, pictures, the best so far, when to stop."""
+"""Scores validation after an epoch: metrics, pictures, the best, when to stop."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The state of training: made at step 0 with every array in its shards."""
+"""Makes the state of training, with every array born in its shards."""
 
 import functools
 from typing import Any

@@ -1,4 +1,4 @@
-"""One step of training: a pure function of state, batch and settings."""
+"""Takes one step of training: a pure function of state, batch and settings."""
 
 import functools
 import inspect

@@ -1,4 +1,4 @@
-"""Weights of a run as a file: safetensors, under published names or our own."""
+"""Writes the weights of a run as safetensors, under published names or our own."""
 
 import json
 import pathlib
