@@ -38,8 +38,8 @@ from jaxseg.labels import IGNORE
 def loss(logits, mask, *, power: float = 1.0):
     truth = jax.nn.one_hot(mask, logits.shape[-1])
     error = jnp.abs(truth - jax.nn.softmax(logits)).sum(-1) ** power
-    seen = mask != IGNORE
-    return (error * seen).sum((1, 2)) / jnp.maximum(seen.sum((1, 2)), 1)
+    labelled = mask != IGNORE
+    return (error * labelled).sum((1, 2)) / jnp.maximum(labelled.sum((1, 2)), 1)
 '''
 SAMPLER = """
 from jaxseg.data.samplers import uniform
