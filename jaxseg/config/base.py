@@ -20,8 +20,9 @@ A module of your own is named with a dot, and lies where you start the command:
     config.model.name = "my_lab.my_model"       config.model.fields = {"width": 8}
     config.loss.my_term = {"module": "my_lab.my_loss", "weight": 1.0, "power": 2.0}
 
-and the same for data.name (data.options), sampler.name (sampler.fields) and
-supervision.name (supervision.fields). The command line takes such keys too:
+and the same for data.name (data.options), sampler.name (sampler.fields),
+supervision.name (supervision.fields) and operating_point.rule, whose settings are
+chosen on validation. The command line takes such keys too:
 `--config.model.fields.width=8 --config.loss.my_term.module=my_lab.my_loss
 --config.loss.my_term.weight=1.0`. jaxseg/lookup.py says what the module must define.
 """
@@ -65,7 +66,8 @@ def base() -> ConfigDict:
     c.eval = _eval()
     c.operating_point = {  # chosen on validation, then frozen
         "objective": "dice_pooled",
-        "rule": "threshold",  # or triplet, gate
+        # threshold, triplet, gate, or a module of your own (postprocess)
+        "rule": "threshold",
         "min_areas": (0.0,),  # smallest foreground that counts, as shares of the image
     }
     c.doctor = {

@@ -102,7 +102,6 @@ def _choices(config: ConfigDict) -> None:
     for key, allowed in {
         "eval.metric": overlap.METRICS,
         "operating_point.objective": decision.OBJECTIVES,
-        "operating_point.rule": decision.RULES,
         "data.fit": resize.MODES,
         "data.intensity.mode": modes,
     }.items():
@@ -111,6 +110,15 @@ def _choices(config: ConfigDict) -> None:
             raise ConfigError(
                 f"config.{key} is {value!r}: {lookup.hint(value, allowed)}"
             )
+    rule = config.operating_point.rule
+    files = [name for name in lookup.names("postprocess") if name != "decision"]
+    if "." in rule:
+        lookup.check("postprocess", rule)
+    elif rule not in (*decision.RULES, *files):
+        choices = [*decision.RULES, *files]
+        raise ConfigError(
+            f"config.operating_point.rule is {rule!r}: {lookup.hint(rule, choices)}"
+        )
     if not all(0 <= area <= 1 for area in config.operating_point.min_areas):
         raise ConfigError(
             f"config.operating_point.min_areas is {config.operating_point.min_areas}; "

@@ -67,10 +67,7 @@ def draw(
     """
     k = probability.shape[-1]
     foreground = probability[..., 0] if k == 1 else 1 - probability[..., 0]
-    labelled = example["mask"] != IGNORE
-    prediction = decision.apply(
-        probability, labelled=labelled, **decision.settings(point)
-    )
+    prediction = decision.decide(probability, point, example["mask"] != IGNORE)
     return {
         "image": pictures.png(pictures.grey_or_rgb(example["image"])),
         "mask": pictures.png(example["mask"]),

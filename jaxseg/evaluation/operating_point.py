@@ -116,6 +116,8 @@ def apply(tally: Tally, point: dict[str, Any] | None, split: Any) -> Decided:
     if not needs_point(tally, point):
         return Decided(tally, None)
     point = {**point, "optimistic": is_optimistic(point, split)}
+    if "settings" in point:  # counted by its rule already: `post_process`
+        return Decided(tally, point)
     return Decided(at(tally, **decision.settings(point)), point)
 
 

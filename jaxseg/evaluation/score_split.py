@@ -17,12 +17,14 @@ from jaxseg.evaluation import (
     count,
     examples,
     operating_point,
+    post_process,
     result,
     surfaces,
     temperature,
 )
 from jaxseg.evaluation.tally import Decided, Tally, merge
 from jaxseg.inference import whole_split
+from jaxseg.postprocess import decision
 from jaxseg.run_directory import files, schemas
 
 
@@ -76,10 +78,25 @@ def choose_point(
     objective: str,
     min_areas: tuple[float, ...],
     rule: str = "threshold",
+    scorer: whole_split.Scorer | None = None,
+    variables: Any = None,
 ) -> dict[str, Any]:
-    """Chooses what is frozen on validation: operating point, baseline, temperature."""
+    """Chooses what is frozen on validation: operating point, baseline, temperature.
+
+    A rule that is none of decision.RULES runs on probabilities, so it needs scorer and
+    variables to predict the split once more.
+    """
     point = None
-    if len(split.classes) == 2:
+    if rule not in decision.RULES:
+        point = post_process.choose(
+            whole_split.predictions(scorer, variables, split),
+            validation,
+            split,
+            rule=rule,
+            objective=objective,
+            to_native=scorer.to_native(),
+        )
+    elif len(split.classes) == 2:
         point = operating_point.choose(
             validation, split, objective=objective, min_areas=min_areas, rule=rule
         )
@@ -100,7 +117,16 @@ def score_tally(
             f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
             " finish the run (start its command again) before scoring it."
         )
-    decided = operating_point.apply(tally, frozen["operating_point"], split)
+    point, counted = frozen["operating_point"], tally
+    if point and "settings" in point:
+        counted = post_process.retally(
+            whole_split.predictions(scoring.scorer, scoring.variables, split),
+            tally,
+            split,
+            point,
+            to_native=scoring.scorer.to_native(),
+        )
+    decided = operating_point.apply(counted, point, split)
     rows = baselines.rows(tally, frozen["baseline"], split)
     scores = result.assemble(
         decided,

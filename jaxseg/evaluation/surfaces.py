@@ -59,12 +59,12 @@ def measure(
     `operating_point.apply` (None for k > 2: argmax), `tolerance` is in pixels. Of
     several processes each measures its own share; `join` puts them together.
     """
-    k, settings = len(split.classes), decision.settings(point)
+    k = len(split.classes)
 
     def one(item: tuple[int, np.ndarray]) -> Measured:
         index, mask = int(item[0]), split[int(item[0])]["mask"]
         native = count.at_native(item[1], mask.shape, k, to_native)
-        prediction = decision.apply(native, labelled=mask != IGNORE, **settings)
+        prediction = decision.decide(native, point, mask != IGNORE)
         return _image(index, mask, prediction, native, tolerance)
 
     return join([_empty(k), *count.in_threads(one, predictions, threads)])

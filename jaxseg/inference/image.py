@@ -65,5 +65,5 @@ def predict(
         probability = np.concatenate([1 - foreground, foreground], axis=-1)
     else:
         probability = resize.unfit(at_size, native, view.fit).reshape(*native, k)
-    classes = decision.apply(probability, **decision.settings(operating_point))
+    classes = decision.decide(probability, operating_point)
     return Prediction(classes, probability)

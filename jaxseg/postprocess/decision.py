@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from jaxseg import lookup
+from jaxseg.errors import ConfigError
+
 OBJECTIVES = (
     "dice_pooled",
     "iou_pooled",
@@ -78,3 +81,27 @@ def apply(
 def settings(point: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns what an operating point, also one of an older run, says to `apply`."""
     return {name: point[name] for name in GRID if name in point} if point else {}
+
+
+def decide(
+    probability: Float[np.ndarray, "h w k"],
+    point: Mapping[str, Any] | None,
+    labelled: Bool[np.ndarray, "h w"] | None = None,
+) -> UInt8[np.ndarray, "h w"]:
+    """Class ids by a frozen operating point, whatever its rule (None: argmax).
+
+    A rule that is none of RULES is a file beside this one, or a module of the user's
+    own: its `apply(probability, **settings)` returns the mask. Raises ConfigError when
+    it returns something else.
+    """
+    if not point or "settings" not in point:
+        return apply(probability, labelled=labelled, **settings(point))
+    rule = lookup.find("postprocess", point["rule"])
+    mask = np.asarray(rule.apply(probability, **point["settings"]))
+    if mask.shape != probability.shape[:2] or not np.isin(mask, (0, 1)).all():
+        raise ConfigError(
+            f"apply() of {point['rule']} must return a mask of 0 and 1 with the shape "
+            f"{probability.shape[:2]}; it returned {mask.dtype} {mask.shape} from "
+            f"{mask.min(initial=0)} to {mask.max(initial=0)}."
+        )
+    return mask.astype(np.uint8)

@@ -147,15 +147,19 @@ def policy(name: str) -> str:
 
 def area(share: float | None) -> str:
     """A minimum area, which is a share of the labelled pixels of an image."""
+    if share is None:
+        return UNDEFINED
     return "none" if share == 0 else f"{number(share, 'percent')} of an image"
 
 
-def rule(point: Mapping[str, Any]) -> dict[str, float]:
+def rule(point: Mapping[str, Any]) -> dict[str, str]:
     """What an operating point holds besides threshold and area, where it matters."""
+    if "settings" in point:  # of a rule of postprocess/, or of the user's own
+        return {name: plain(value) for name, value in point["settings"].items()}
     top, gate = point.get("top_threshold"), point.get("gate")
     top = None if top == point.get("threshold") else top
     parts = {"top threshold": top, "gate": gate}
-    return {name: value for name, value in parts.items() if value is not None}
+    return {name: number(value) for name, value in parts.items() if value is not None}
 
 
 def plural(count: float, one: str, many: str | None = None) -> str:

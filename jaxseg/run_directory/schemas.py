@@ -84,8 +84,9 @@ class Record(TypedDict):
 class DecisionRule(TypedDict):
     """The frozen rule that turns probabilities into a mask, for two classes."""
 
-    threshold: float
-    min_area: float
+    threshold: NotRequired[float]
+    min_area: NotRequired[float]
+    settings: NotRequired[dict[str, Any]]  # of a rule of postprocess/, in their place
     top_threshold: NotRequired[Number]
     gate: NotRequired[Number]
     rule: NotRequired[str]

@@ -156,6 +156,8 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         objective=config.operating_point.objective,
         min_areas=tuple(config.operating_point.min_areas),
         rule=config.operating_point.rule,
+        scorer=scoring.scorer,
+        variables=scoring.variables,
     )
     if jax.process_index() == 0:
         path = workdir / files.OPERATING_POINT

@@ -42,8 +42,17 @@ def label(mask, *, rng, rows):
 DATA = """
 from jaxseg.data.datasets.phc import Builder, prepare, write_demo
 """
+RULE = """
+GRID = {"level": (0.3, 0.5), "border": (0, 2)}
+
+
+def apply(probability, *, level, border):
+    mask = probability[..., -1] > level
+    mask[:border] = False
+    return mask
+"""
 FILES = {"my_model": MODEL, "my_loss": LOSS, "my_sampler": SAMPLER}
-FILES |= {"my_supervision": SUPERVISION, "my_data": DATA}
+FILES |= {"my_supervision": SUPERVISION, "my_data": DATA, "my_rule": RULE}
 WORDS = (
     "--config=clicks:smoke",
     "--config.data.name=my_lab.my_data",
@@ -57,7 +66,7 @@ WORDS = (
     "--config.sampler.fields.times=2",
     "--config.supervision.name=my_lab.my_supervision",
     "--config.supervision.fields.rows=20",
-    "--config.eval.surface=False",
+    "--config.operating_point.rule=my_lab.my_rule",
 )
 
 
@@ -95,6 +104,10 @@ def test_a_run_is_made_of_modules_of_the_project(project):
     assert budget["share"] == 20 / 32
     header, row = (project / "run" / "history.csv").read_text().splitlines()
     assert "mine" in header
+    result = json.loads((project / "run" / "eval" / "test.json").read_text())
+    assert result["operating_point"]["rule"] == "my_lab.my_rule"
+    assert set(result["operating_point"]["settings"]) == {"level", "border"}
+    assert "rule `my_lab.my_rule`" in (project / "run" / "report.md").read_text()
     again = _main(project, *WORDS, "--workdir=run")
     assert again.returncode == 0 and "finished" in again.stdout, again.stderr
 

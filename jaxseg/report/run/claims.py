@@ -115,12 +115,15 @@ def detection(split: Split) -> Iterator[Claim]:
 def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     """Was the threshold chosen on other images than those it is judged by?"""
     point = split["result"].get("operating_point") or {}
-    if point.get("threshold") is None:
+    if "settings" in point:
+        at = f"rule `{point['rule']}`"
+    elif point.get("threshold") is None:
         return
-    at = f"threshold {number(point['threshold'])}"
+    else:
+        at = f"threshold {number(point['threshold'])}"
     if point.get("min_area"):
         at += f" and minimum area {text.area(point['min_area'])}"
-    at += "".join(f", {name} {number(v)}" for name, v in text.rule(point).items())
+    at += "".join(f", {name} {value}" for name, value in text.rule(point).items())
     source = point.get("source_split") or "a split that is not recorded"
     if any("operating point" in why for why in derived_numbers.optimistic(run, split)):
         answer = "no"

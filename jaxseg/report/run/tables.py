@@ -121,7 +121,7 @@ def operating_point(run: Run) -> Block | None:
                 [
                     split["name"],
                     number(point.get("threshold")),
-                    *(number(text.rule(point).get(name)) for name in extra),
+                    *(text.rule(point).get(name, text.UNDEFINED) for name in extra),
                     text.area(point.get("min_area")),
                     f"`{point.get('objective') or 'not recorded'}`",
                     number(point.get("value")),
@@ -130,7 +130,7 @@ def operating_point(run: Run) -> Block | None:
             )
     heads = ["Applied to", "Threshold", *(name.capitalize() for name in extra)]
     heads += ["Minimum area", "Chosen to maximise", "its value there", "Chosen on"]
-    note = " ".join(_RULES[name] for name in extra)
+    note = " ".join(_RULES[name] for name in extra if name in _RULES)
     return table(heads, rows, title="Operating point", note=note) if rows else None
 
 
