@@ -9,7 +9,8 @@ import pathlib
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, older_configs
+from jaxseg.config import check, command_line
+from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
 
 CONFIG = command_line.define_config()

@@ -14,8 +14,9 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, doctor_checks, older_configs
+from jaxseg.config import check, command_line, doctor_checks
 from jaxseg.errors import ConfigError
+from jaxseg.run_directory import older_configs
 
 CONFIG = command_line.define_config()
 DEEP = flags.DEFINE_bool("deep", False, "Also learn one batch by heart.")

@@ -14,12 +14,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxseg.config import older_configs
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, from_config
 from jaxseg.inference import forward, image
-from jaxseg.run_directory import checkpoint, files, schemas
+from jaxseg.run_directory import checkpoint, files, older_configs, schemas
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
 from jaxseg.weights import save, weight_files

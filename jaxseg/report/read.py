@@ -5,13 +5,14 @@ rebuilt years later, on a machine without an accelerator.
 """
 
 import csv
+import json
 import math
 import os
 import pathlib
 from typing import Any, TypedDict
 
 from jaxseg.errors import DataError
-from jaxseg.run_directory import files, schemas
+from jaxseg.run_directory import files, older_configs, schemas
 
 Row = dict[str, Any]
 _TEXT = {"id", "group"}
@@ -32,7 +33,7 @@ class Run(TypedDict):
     """Everything a report may say, and nothing else."""
 
     workdir: pathlib.Path
-    config: dict[str, Any]
+    config: dict[str, Any]  # config.json, without what the run does not use
     info: schemas.Record  # run.json
     history: list[Row]  # a row an epoch; None where a value is undefined
     splits: dict[str, Split]  # test first
@@ -61,11 +62,17 @@ def read(workdir: str | os.PathLike) -> Run:
     first = [name for name in _ORDER if name in names]
     return Run(
         workdir=root,
-        config=files.read(root / files.CONFIG, dict[str, Any]),
+        config=_config(root / files.CONFIG),
         info=files.read(root / files.RUN, schemas.Record),
         history=history,
         splits={n: _split(root, n) for n in first + sorted(names - set(first))},
     )
+
+
+def _config(path: pathlib.Path) -> dict[str, Any]:
+    """What the run depends on; older runs of the same recipe are equal here."""
+    config = older_configs.effective(files.read(path, dict[str, Any]))
+    return json.loads(json.dumps(config))  # tuples as lists, as a file has them
 
 
 def pick(value: Any, *keys: str) -> Any:

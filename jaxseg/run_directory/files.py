@@ -13,13 +13,13 @@ import json
 import os
 import pathlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from absl import logging
 
 from jaxseg import errors
-from jaxseg.run_directory import schemas
+from jaxseg.run_directory import older_configs, schemas
 
 LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json"
 OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
@@ -132,14 +132,12 @@ def check_config(
     config: dict[str, Any],
     *,
     allowed: tuple[str, ...] = (),
-    effective: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> str:
     """ "new" where config.json was written now, "resume" where it says the same.
 
     `allowed` names what may change on resume ("eval" covers "eval.batch_size"); such
-    a change is written. `effective` leaves of a config what the run depends on, which
-    is compared. A workdir in which nothing was saved yet takes any config.
-    Raises ConfigError with the differences otherwise.
+    a change is written. Only what a run depends on is compared, and a workdir in which
+    nothing was saved yet takes any config. Raises ConfigError with the differences otherwise.
     """
     workdir = pathlib.Path(workdir)
     path, config = workdir / CONFIG, json.loads(json.dumps(config, default=_plain))
@@ -151,7 +149,7 @@ def check_config(
     present = path.exists()
     lines = []
     if present:
-        lines = config_diff(effective(read_json(path)), effective(config))
+        lines = config_diff(*map(older_configs.effective, (read_json(path), config)))
     refused = [line for line in lines if not _covered(line, allowed)]
     if refused and started:
         raise errors.ConfigError(

@@ -12,7 +12,8 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, older_configs, recipe_file
+from jaxseg.config import check, command_line, recipe_file
+from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
 
 CONFIG = command_line.define_config()

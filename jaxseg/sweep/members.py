@@ -11,8 +11,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxseg.config import base, older_configs, recipe_file
+from jaxseg.config import base, recipe_file
 from jaxseg.errors import ConfigError
+from jaxseg.run_directory import older_configs
 
 REPORT = "report"  # beside the members: no member may have this name
 _SEEDS = 3

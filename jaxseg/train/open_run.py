@@ -8,7 +8,6 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxseg.config import older_configs
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError
@@ -48,12 +47,7 @@ def claim(
     if jax.process_index() == 0:
         try:
             stack.enter_context(files.lock(workdir))
-            state_of = files.check_config(
-                workdir,
-                config.to_dict(),
-                allowed=FREE,
-                effective=older_configs.effective,
-            )
+            state_of = files.check_config(workdir, config.to_dict(), allowed=FREE)
             begun = state_of == "resume" and (workdir / files.RUN).exists()
         except OSError as error:
             refusal = ConfigError(f"{workdir} cannot be written: {error}.")

@@ -7,7 +7,8 @@ import pathlib
 import cv2
 import pytest
 
-from jaxseg.config import check, older_configs
+from jaxseg.config import check
+from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
 
 ROOT = pathlib.Path(__file__).parents[2]

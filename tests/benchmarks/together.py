@@ -28,8 +28,8 @@ import numpy as np
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from jaxseg.config import older_configs
 from jaxseg.experiment import build
+from jaxseg.run_directory import older_configs
 from jaxseg.sweep import vmap_step
 from jaxseg.train import loop
 from jaxseg.train_step import state

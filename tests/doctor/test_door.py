@@ -10,10 +10,10 @@ import pytest
 from support import doctored, real_images, runs
 
 from jaxseg import errors
-from jaxseg.config import check, doctor_checks, older_configs
+from jaxseg.config import check, doctor_checks
 from jaxseg.doctor import audit, page, pictures
 from jaxseg.doctor.case import Finding
-from jaxseg.run_directory import files
+from jaxseg.run_directory import files, older_configs
 from jaxseg.train import loop, open_run
 
 SMOKE = "--config=configs/folder.py:smoke"

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from support import older_runs, runs
 
 import jaxseg
-from jaxseg.config import older_configs
 from jaxseg.errors import DataError
 from jaxseg.experiment import finished_run, score_again
 from jaxseg.report.run import build as run_build
+from jaxseg.run_directory import older_configs
 from jaxseg.train import loop
 from jaxseg.weights import save
 

@@ -231,7 +231,7 @@ def _config(classes, epochs):
         "epochs": epochs,
         "batch_size": 4,
         "data": {"name": "siim_acr", "dir": None},
-        "model": {"name": "swin_upernet", "kwargs": {"num_classes": classes}},
+        "model": {"name": "swin_upernet", "swin_upernet": {"width": 24}},
         "loss": {"dice": {"weight": 1.0}, "cross_entropy": {"weight": 1.0}},
         "optim": {"learning_rate": 1e-3, "clip": None, "betas": [0.9, 0.999]},
         "sampler": {"name": "balanced", "share": [0.8, 0.4]},

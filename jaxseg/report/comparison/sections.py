@@ -186,7 +186,7 @@ def _run(unit: Unit, output: pathlib.Path) -> Block:
         _link(run, output),
         blocks.pairs("", facts),
         blocks.claims(run_claims.claims(run)),
-        folded("The whole configuration, as given", [blocks.code(whole)]),
+        folded("Every setting that the run depends on", [blocks.code(whole)]),
     ]
     return folded(unit["name"], parts)
 

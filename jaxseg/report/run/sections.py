@@ -147,7 +147,7 @@ def _config(run: Run) -> list[Block | None]:
     whole = json.dumps(config, indent=2, ensure_ascii=False)
     return [
         columns([pairs(title, rows) for title, rows in grouped.items()]),
-        folded("The whole configuration, as given", [code(whole)]),
+        folded("Every setting that the run depends on", [code(whole)]),
     ]
 
 

@@ -117,7 +117,7 @@ def complete(config: ConfigDict) -> ConfigDict:
             block = config.get(parent) if parent else config
             if block is not None:
                 _fill(block, {last: value})
-        if "model" in config and config.model.name in MODELS:
+        if config.get("model") and config.model.name in MODELS:
             _fill(config.model, {config.model.name: {}})
             _fill(config.model[config.model.name], MODELS[config.model.name])
         for name, block in config.get("loss", {}).items():
@@ -140,12 +140,15 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     out = complete(ConfigDict(config)).to_dict()
     for kind in ("model", "sampler"):
-        block = out[kind]
+        block = out.get(kind) or {}
+        if "name" not in block:
+            continue
         used = "fields" if "." in block["name"] else block["name"]
         out[kind] = {
             key: value
             for key, value in block.items()
             if key == used or not isinstance(value, dict)
         }
-    out["loss"] = {k: term for k, term in out["loss"].items() if term["weight"] != 0}
+    terms = out.get("loss") or {}
+    out["loss"] = {k: term for k, term in terms.items() if term["weight"] != 0}
     return out

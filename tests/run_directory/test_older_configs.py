@@ -7,7 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 from support import runs
 
-from jaxseg.config import base, check, doctor_checks, older_configs
+from jaxseg.config import base, check, doctor_checks
+from jaxseg.run_directory import older_configs
 
 # config.json of runs of configs/NAME.py:smoke from before there was a base.py
 OLDER = pathlib.Path(__file__).parent / "older_runs"
