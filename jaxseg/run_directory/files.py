@@ -137,7 +137,8 @@ def check_config(
 
     `allowed` names what may change on resume ("eval" covers "eval.batch_size"); such
     a change is written. Only what a run depends on is compared, and a workdir in which
-    nothing was saved yet takes any config. Raises ConfigError with the differences otherwise.
+    nothing was saved yet takes any config. Raises ConfigError with the differences
+    otherwise.
     """
     workdir = pathlib.Path(workdir)
     path, config = workdir / CONFIG, json.loads(json.dumps(config, default=_plain))
