@@ -48,7 +48,7 @@ def test_an_image_repeated_before_the_split(tmp_path, folder):
     found = doctored.found(twin, "duplicates")["duplicates"]
     assert found.level == "error" and "train/a04 = test/copy" in found.observed
     quick = doctored.found(twin._replace(scan=None), "duplicates")["duplicates"]
-    assert quick.level == "error" and "1 image(s)" in quick.seen
+    assert quick.level == "error" and "1 image(s)" in quick.observed
     names = ("duplicates", "near_duplicates")
     assert doctored.levels(folder, *names) == dict.fromkeys(names, "ok")
 

@@ -156,17 +156,17 @@ def test_a_loss_without_its_labels_stops_before_training(config, tmp_path):
     with pytest.raises(errors.ConfigError, match="supervision: no pixels and .*dice;"):
         loop.train_and_evaluate(deaf, tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()
-    assert "no pixels and 0 of" in supervision(config, [-1]).seen
+    assert "no pixels and 0 of" in supervision(config, [-1]).observed
     clicks = deaf.copy_and_resolve_references()
     clicks.supervision.name = "clicks"
     assert supervision(clicks).level == "ok"
     with clicks.unlocked():
         clicks.loss = {"entropy": {"weight": 1.0}}
     found = supervision(clicks)
-    assert found.level == "error" and "some pixels and" in found.seen
+    assert found.level == "error" and "some pixels and" in found.observed
 
 
 @pytest.mark.parametrize("label, said", [(1, "positive"), (0, "negative")])
 def test_image_labels_of_one_kind_are_a_warning(config, label, said):
     found = supervision(config, [label, -1])
-    assert found.level == "warning" and f"are {said}, and no pixel" in found.seen
+    assert found.level == "warning" and f"are {said}, and no pixel" in found.observed
