@@ -14,8 +14,13 @@ MODULE = re.compile(r"(?<![\w/.-])jaxseg(?:\.[a-z_][a-z_0-9]*)+")
 PLACEHOLDER = re.compile(r"NAME|\*|\.\.\.")
 
 
-def _texts():
+@pytest.fixture(scope="module")
+def texts():
     """(file, text) of every document, and of every string and comment in the code."""
+    return list(_texts())
+
+
+def _texts():
     for path in [*ROOT.glob("*.md"), *ROOT.glob("tests/benchmarks/*.md")]:
         yield path, path.read_text()
     for folder in ("jaxseg", "configs", "launch", "tests"):
@@ -56,10 +61,10 @@ _NAMES = ("load", "__version__")
 
 
 @pytest.mark.parametrize("find", [_missing_paths, _missing_modules])
-def test_every_path_and_module_that_is_named_exists(find):
+def test_every_path_and_module_that_is_named_exists(texts, find):
     wrong = [
         f"{path.relative_to(ROOT)}: {word}"
-        for path, text in _texts()
+        for path, text in texts
         for word in find(text)
     ]
     assert not wrong, "\n".join(wrong)
