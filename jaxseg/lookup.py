@@ -96,7 +96,13 @@ def find(kind: str | Sequence[str], name: str) -> types.ModuleType:
     folder = check(kind, name)
     if "." not in name:
         return importlib.import_module(f"jaxseg.{folder.replace('/', '.')}.{name}")
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(
+            f"{name} cannot be imported: {type(error).__name__}: {why}."
+        ) from error
     needed, _ = CONTRACTS[folder]
     for one in needed:
         if not any(hasattr(module, either) for either in one.split("|")):

@@ -1,5 +1,6 @@
 """What can be wrong with a config and be said before JAX starts."""
 
+import math
 import os
 
 from ml_collections import ConfigDict
@@ -13,7 +14,7 @@ from jaxseg.postprocess import decision
 
 _POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "log_every")
 _POSITIVE += ("optim.accumulate", "optim.bad_steps", "eval.bootstrap")
-_POSITIVE += ("checkpoint.keep",)
+_POSITIVE += ("checkpoint.keep", "num_seeds")
 
 
 def check(config: ConfigDict) -> None:
@@ -40,7 +41,8 @@ def check(config: ConfigDict) -> None:
     _fields(config)
     for key in _POSITIVE:
         _at_least(config, key, 1)
-    _at_least(config, "batch_size", 0)
+    for key in ("batch_size", "seed", "data.workers"):
+        _at_least(config, key, 0)
     _at_least(config, "eval.tolerance", 0)
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
@@ -74,8 +76,15 @@ def _keys(config: ConfigDict) -> None:
 
 
 def _numbers(config: ConfigDict) -> None:
-    """ConfigError for a word among numbers: the command line reads "8,x" as a word."""
+    """ConfigError for a number that is none, and for a word among numbers.
+
+    The command line reads "8,x" as a word.
+    """
     default = base.base()
+    for key in base.keys(config):
+        value = _get(config, key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"config.{key} is {value}; give a finite number.")
     for key in {*base.keys(default)} & {*base.keys(config)}:
         example, value = _get(default, key), _get(config, key)
         if isinstance(example, tuple) and example:

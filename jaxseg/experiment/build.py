@@ -60,7 +60,9 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     labels = training_labels.drawn(config, splits["train"], parts.view)
     weighted = training_labels.weighted_card(config, card, labels)
     settings = from_config.step_settings(config, weighted, parts, tx, plan.total_steps)
-    from_config.check_outputs(settings, abstract, parts.image_shape)
+    from_config.check_outputs(
+        settings, abstract, parts.image_shape, len(card["classes"])
+    )
     predict = forward.make_predict(mesh, model=parts.model, normalise=parts.normalise)
     return Experiment(
         directory=directory,

@@ -66,7 +66,7 @@ def _open(
         raise ConfigError(
             f"{workdir} is not finished ({record['status']}); start its command again."
         )
-    config = ConfigDict(files.read_json(workdir / files.CONFIG))
+    config = ConfigDict(files.read(workdir / files.CONFIG, schemas.Config))
     return workdir, older_configs.complete(config), record
 
 

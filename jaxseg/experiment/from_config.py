@@ -6,6 +6,7 @@ import pathlib
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
@@ -87,10 +88,12 @@ def model(config: ConfigDict, num_classes: int) -> Any:
             f"config.aux_weight is 0, so the auxiliary head would never learn; set "
             f"config.model.{name}.aux=False."
         )
+    module = lookup.find("models", name)
     try:
-        return lookup.find("models", name).Model(num_classes=num_classes, **fields)
+        return module.Model(num_classes=num_classes, **fields)
     except TypeError as error:
-        raise ConfigError(f"config.model.{name}: {error}.") from error
+        key = "fields" if "." in name else name
+        raise ConfigError(f"config.model.{key}: {name}: {error}.") from error
 
 
 def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
@@ -126,10 +129,18 @@ def chosen_fields(block: ConfigDict) -> dict[str, Any]:
 
 
 def _check_arguments(fn: step.Loss, name: str, block: dict[str, Any]) -> None:
+    signature = inspect.signature(fn)
     try:
-        inspect.signature(fn).bind_partial(**block)
+        signature.bind_partial(**block)
     except TypeError as error:
         raise ConfigError(f"config.loss.{name}: {error}.") from error
+    for argument in signature.parameters.values():
+        free = argument.default is argument.empty and argument.name not in block
+        if free and argument.name not in step.INPUTS:
+            raise ConfigError(
+                f"config.loss.{name} asks for {argument.name!r}; a step has "
+                f"{', '.join(step.INPUTS)}, and the rest comes from its block."
+            )
 
 
 class Plan(NamedTuple):
@@ -215,8 +226,13 @@ def step_settings(
     )
 
 
-def check_outputs(settings: step.Settings, state: TrainState, image_shape) -> None:
-    """Raises ConfigError for a loss that asks for an output the model does not have.
+def check_outputs(
+    settings: step.Settings,
+    state: TrainState,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+) -> None:
+    """Raises ConfigError for logits of another shape, or an output a loss lacks.
 
     `state` may be shapes alone; nothing is computed.
     """
@@ -225,13 +241,21 @@ def check_outputs(settings: step.Settings, state: TrainState, image_shape) -> No
         for name, (fn, _) in settings.losses.items()
         if "image_logits" in step.asks_for(fn)
     ]
-    if not asking:
+    own = not type(settings.model).__module__.startswith("jaxseg.models.")
+    if not asking and not own:
         return
     variables = {"params": state.params, **state.model_state}
     image = jax.ShapeDtypeStruct((1, *image_shape), np.float32)
     apply = functools.partial(settings.model.apply, train=False)
     outputs = jax.eval_shape(apply, variables, image)
-    if "image_logits" not in outputs:
+    logits = outputs.get("logits") if isinstance(outputs, dict) else outputs
+    wanted = (1, *image_shape[:2], num_classes)
+    if not isinstance(outputs, dict) or getattr(logits, "shape", None) != wanted:
+        raise ConfigError(
+            f"the model must return {{'logits': {wanted}}} for an image "
+            f"{(1, *image_shape)}; it returned {jax.tree.map(jnp.shape, outputs)}."
+        )
+    if asking and "image_logits" not in outputs:
         raise ConfigError(
             f"loss.{asking[0]} learns from image_logits, but the model returns only "
             f"{sorted(outputs)}: choose a model with an image head, or set "

@@ -25,6 +25,7 @@ def as_stored(image: np.ndarray, *, channels: int, dtype: str) -> np.ndarray:
     and for another type of numbers: nothing is converted silently.
     """
     image = np.asarray(image)
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
     shaped = image[..., None] if image.ndim == 2 else image
     if shaped.ndim != 3 or shaped.shape[-1] != channels or 0 in shaped.shape:
         raise DataError(

@@ -147,10 +147,17 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
+    if started and not (workdir / RUN).exists():
+        raise errors.ConfigError(
+            f"{workdir} was trained but holds no {RUN}, which says on what: choose "
+            "another workdir."
+        )
     present = path.exists()
     lines = []
     if present:
-        lines = config_diff(*map(older_configs.effective, (read_json(path), config)))
+        lines = config_diff(
+            *map(older_configs.effective, (read(path, dict[str, Any]), config))
+        )
     refused = [line for line in lines if not _covered(line, allowed)]
     if refused and started:
         raise errors.ConfigError(

@@ -42,6 +42,18 @@ class Card(TypedDict):
     extra: dict[str, Any]
 
 
+class Config(TypedDict):
+    """config.json: the blocks that every version wrote, among others."""
+
+    data: dict[str, Any]
+    model: dict[str, Any]
+    loss: dict[str, Any]
+    sampler: dict[str, Any]
+    augment: dict[str, Any]
+    optim: dict[str, Any]
+    eval: dict[str, Any]
+
+
 class BestEpoch(TypedDict):
     """The epoch with the highest metric of validation."""
 

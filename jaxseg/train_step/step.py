@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxseg import schedule
+from jaxseg.errors import ConfigError
 from jaxseg.types import IGNORE, Batch, Normalise, TrainState
 
 Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
@@ -180,7 +181,12 @@ def _objective(
         mutable=list(model_state),
     )
 
-    def mean(values):
+    def mean(name, values):
+        if jnp.shape(values) != batch["weight"].shape:
+            raise ConfigError(
+                f"loss.{name} returned an array {jnp.shape(values)}; a loss returns "
+                f"one number an image, here {batch['weight'].shape}."
+            )
         return jnp.sum(values * batch["weight"]) / total
 
     inputs = {"image": image, "label": batch["label"], "mask": mask}
@@ -202,7 +208,8 @@ def _objective(
         for name, (fn, names) in terms.items():
             if prefix and "logits" not in names:
                 continue  # a term of the whole image has no auxiliary head
-            value = mean(fn(**{argument: inputs[argument] for argument in names}))
+            arguments = {argument: inputs[argument] for argument in names}
+            value = mean(name, fn(**arguments))
             numbers[f"loss/{prefix}{name}"] = value
             loss = loss + head_weight * weights[name] * value
     return loss, (model_state, {"loss": loss, **numbers})

@@ -10,6 +10,7 @@ import pytest
 from support import command_lines, runs
 
 from jaxseg import errors, lookup
+from jaxseg.experiment import from_config
 
 # the examples of README.md, as they stand there
 _, MODEL, LOSS = re.findall(
@@ -114,7 +115,7 @@ def test_a_run_is_made_of_modules_of_the_project(project):
 
 def test_settings_that_a_module_does_not_take_are_refused(project):
     changes = {
-        "--config.model.fields.depth=3": "config.model.my_lab.my_model: .*'depth'",
+        "--config.model.fields.depth=3": "config.model.fields: my_lab.my_m.*'depth'",
         "--config.loss.mine.colour=3": "config.loss.mine: .*'colour'",
         "--config.supervision.fields.columns=3": "columns, which my_lab.my_superv",
     }
@@ -179,3 +180,21 @@ def test_a_name_is_checked_before_jax_starts(project):
     assert "config.loss.mine has no weight" in refused[-1]["error"]
     mine = made["config"]["loss"]["mine"]
     assert mine == {"module": "my_lab.my_loss", "weight": 1.0, "power": 2.0}
+
+
+MISTAKES = {
+    "boom": ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+    "target": ("def loss(prediction, target): pass", "asks for 'prediction'; a step"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_loss_that_cannot_be_used_is_one_sentence(name, tmp_path, monkeypatch):
+    text, message = MISTAKES[name]
+    (tmp_path / f"wrong_{name}").mkdir()
+    (tmp_path / f"wrong_{name}" / "term.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = runs.config("folder")
+    config.loss = {"mine": {"module": f"wrong_{name}.term", "weight": 1.0}}
+    with pytest.raises(errors.ConfigError, match=message):
+        from_config.losses(config, {"class_weights": [1.0, 1.0]})

@@ -104,6 +104,7 @@ def test_a_changed_config_is_refused_once_something_was_saved(tmp_path):
     assert files.check_config(tmp_path, config) == "new"  # nothing was saved yet
     assert files.check_config(tmp_path, config) == "resume"
     (tmp_path / "checkpoints" / "10").mkdir(parents=True)
+    files.write_json(tmp_path / "run.json", {})
     assert files.check_config(tmp_path, config) == "resume"
     with pytest.raises(errors.ConfigError, match="optim.rate: 0.0001 -> 0.0003"):
         files.check_config(tmp_path, changed, allowed=("eval", "opt"))
@@ -193,3 +194,17 @@ def test_git_state_follows_the_file(tmp_path):
     assert len(clean["revision"]) == 40 and clean["dirty"] is False
     file.write_text("2")
     assert environment.git_state(file) == {**clean, "dirty": True}
+
+
+def test_a_trained_workdir_that_lost_its_record_is_refused(tmp_path):
+    """Without it nobody knows on which data the run was begun."""
+    config = {"epochs": 2}
+    files.check_config(tmp_path, config)
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    with pytest.raises(errors.ConfigError, match="holds no run.json"):
+        files.check_config(tmp_path, config)
+    files.write_json(tmp_path / "run.json", {})
+    assert files.check_config(tmp_path, config) == "resume"
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(errors.DataError, match="holds a list, wants a dict"):
+        files.check_config(tmp_path, config)

@@ -14,7 +14,8 @@ _SCRIPT = """
 import contextlib, io, json, sys
 sys.modules["jax"] = None
 from absl import flags
-from jaxseg.config import check, command_line, older_configs
+from jaxseg.config import check, command_line
+from jaxseg.run_directory import older_configs
 answers = []
 for words in json.load(sys.stdin):
     sys.argv, flags.FLAGS.__dict__["__flags"] = ["door", *words], {}

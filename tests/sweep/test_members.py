@@ -54,7 +54,8 @@ def recipe(tmp_path: pathlib.Path, more: str = "", text: str = RECIPE) -> str:
 DOOR = """
 import json, sys
 from absl import flags
-from jaxseg.config import command_line, older_configs
+from jaxseg.config import command_line
+from jaxseg.run_directory import older_configs
 out = []
 for words in json.load(sys.stdin):
     assert words[:3] == ["python", "-m", "jaxseg.main"]

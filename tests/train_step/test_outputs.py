@@ -59,13 +59,13 @@ def test_a_loss_of_the_whole_image_trains_beside_one_of_pixels():
 def test_a_loss_that_asks_for_an_output_the_model_lacks_is_refused_before_training():
     terms = {"image": (image_cross_entropy, 1.0)}
     settings, _, shapes, _ = _start(losses=terms)
-    from_config.check_outputs(settings, shapes, (16, 16, 1))
+    from_config.check_outputs(settings, shapes, (16, 16, 1), 2)
     plain = tiny.settings(losses=terms)
     init = {"model": plain.model, "tx": plain.tx, "image_shape": (16, 16, 1)}
     shapes = state.abstract(sharding.make_mesh(data=0, fsdp=1), ema=False, **init)
     words = r"loss.image learns from image_logits, .* \['aux', 'logits'\]"
     with pytest.raises(errors.ConfigError, match=words):
-        from_config.check_outputs(plain, shapes, (16, 16, 1))
+        from_config.check_outputs(plain, shapes, (16, 16, 1), 2)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,38 @@ def test_losses_of_a_recipe_ask_for_logits_and_mask():
     assert terms
     for fn, _ in terms.values():
         assert step.asks_for(fn)[:2] == ("logits", "mask")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda logits, mask: jnp.mean(logits),
+        lambda logits, mask: jnp.mean(logits, (1, 2))[:, :1],
+        lambda logits, mask: logits[..., 0],
+    ],
+    ids=["scalar", "[b, 1]", "[b, h, w]"],
+)
+def test_a_loss_that_is_not_one_number_an_image_is_refused(loss):
+    """Broadcasting would make another loss of it without a word."""
+    settings, now, shapes, mesh = _start(losses={"mine": (loss, 1.0)})
+    with pytest.raises(errors.ConfigError, match=r"loss.mine returned an array \("):
+        step.compile_step(settings, shapes)(now, sharding.put(tiny.batch(0), mesh))
+
+
+class HalfSize(nn.Module):
+    """A model whose logits are not of the size of the image."""
+
+    num_classes: int = 2
+
+    @nn.compact
+    def __call__(self, image, *, train: bool):
+        return {"logits": nn.Conv(self.num_classes, (1, 1), strides=2)(image)}
+
+
+def test_logits_of_another_size_are_refused_before_training():
+    settings = tiny.settings(model=HalfSize())
+    init = {"model": settings.model, "tx": settings.tx, "image_shape": (16, 16, 1)}
+    shapes = state.abstract(sharding.make_mesh(data=0, fsdp=1), ema=False, **init)
+    words = r"must return {'logits': \(1, 16, 16, 2\)} .* \(1, 8, 8, 2\)"
+    with pytest.raises(errors.ConfigError, match=words):
+        from_config.check_outputs(settings, shapes, (16, 16, 1), 2)
