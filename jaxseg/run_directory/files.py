@@ -147,11 +147,6 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
-    if started and not (workdir / RUN).exists():
-        raise errors.ConfigError(
-            f"{workdir} was trained but holds no {RUN}, which says on what: choose "
-            "another workdir."
-        )
     present = path.exists()
     lines = []
     if present:
@@ -163,6 +158,11 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} was started with another config: {'; '.join(refused)}. Give "
             "that config again to resume, or choose another workdir."
+        )
+    if started and not (workdir / RUN).exists():
+        raise errors.ConfigError(
+            f"{workdir} was trained but holds no {RUN}, which says on what: choose "
+            "another workdir."
         )
     for line in lines:
         logging.info("config changed on resume: %s", line)

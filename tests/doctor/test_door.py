@@ -133,6 +133,7 @@ def test_a_run_from_before_doctor_goes_on(phantoms, tmp_path):
     audit.fast(full, phantoms.experiment)
     files.check_config(tmp_path, old.to_dict())
     (tmp_path / "history.csv").write_text("step\n")
+    files.write_json(tmp_path / "run.json", {})
     now = phantoms.config.to_dict()
     assert files.check_config(tmp_path, now, allowed=open_run.FREE) == "resume"
 
