@@ -102,11 +102,11 @@ def write_tables(
     for title, values in (columns or {}).items():
         for row, value in zip(rows, values, strict=True):
             row[title] = value
-    _replace(folder / f"{split.name}_per_image.csv", _csv(rows))
+    files.replace(folder / f"{split.name}_per_image.csv", _csv(rows))
     if len(split.classes) == 2:
         cells = tally.scores.sum(axis=0, dtype=np.int64)
         rows = curves.rows(decision.THRESHOLDS, above(cells), cells.sum(axis=1))
-        _replace(folder / f"{split.name}_pr.csv", _csv(rows))
+        files.replace(folder / f"{split.name}_pr.csv", _csv(rows))
 
 
 def _csv(rows: list[dict[str, Any]]) -> bytes:
@@ -115,14 +115,6 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def _replace(path: pathlib.Path, content: bytes) -> None:
-    """Replaces the file in one step: a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def write_examples(
@@ -150,7 +142,7 @@ def write_examples(
         pictures = examples.draw(example, native, decided.point)
         for kind, content in pictures.items():
             file = f"{int(index):06d}_{kind}.png"
-            _replace(folder / f"{split.name}_examples" / file, content)
+            files.replace(folder / f"{split.name}_examples" / file, content)
             wanted[int(index)][kind] = file
     missing = [e["id"] for e in wanted.values() if "image" not in e]
     if missing:

@@ -67,7 +67,8 @@ def write_json(path: str | os.PathLike, obj: Any) -> None:
     if undefined:
         name = undefined[0].split(":")[0].strip(".") or "the value"
         raise ValueError(f"{path}: {name} is not finite; JSON has no such number.")
-    _replace(pathlib.Path(path), json.dumps(plain, indent=1) + "\n")
+    text = json.dumps(plain, indent=1) + "\n"
+    replace(pathlib.Path(path), text.encode())
 
 
 def read_json(path: str | os.PathLike) -> Any:
@@ -218,7 +219,7 @@ class History:
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        _replace(self.path, text.getvalue())
+        replace(self.path, text.getvalue().encode())
 
 
 def _covered(line, allowed) -> bool:
@@ -238,11 +239,12 @@ def _holder(path) -> str:
     )
 
 
-def _replace(path, text) -> None:
+def replace(path: pathlib.Path, content: bytes) -> None:
+    """Replaces a file in one step: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", newline="") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
