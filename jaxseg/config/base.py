@@ -48,6 +48,11 @@ def base() -> ConfigDict:
     c.recipe_chosen = ""  # why: by name, by default ...
     c.seed = 0
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
+    c.auto = {  # settings chosen from data and machine: jaxseg/config/auto_rules.py
+        "on": False,
+        "keep": (),  # keys that stay as they are; those of the command line do
+        "reasons": (),  # written by the program: what was chosen, and why
+    }
     c.epochs = 100
     c.batch_size = 0  # over all devices; 0 = per_device_batch x devices, fixed at start
     c.per_device_batch = 4

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 NEW: dict[str, Any] = {
     "num_seeds": 1,
+    "auto": {"on": False, "keep": (), "reasons": ()},
     "data.raw": False,
     "sampler.seed": -1,
     "sampler.fields": {},
