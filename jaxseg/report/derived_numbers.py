@@ -163,6 +163,13 @@ def shares(run: Run) -> Row | None:
     }
 
 
+def sampler(run: Run) -> str | None:
+    """The name of the sampler that fed the run."""
+    return pick(run["config"], "sampler", "name") or pick(
+        run["info"], "sampler", "name"
+    )
+
+
 def confusion(split: Split) -> dict[str, int]:
     """Images by foreground and by prediction, at the operating point.
 

@@ -61,7 +61,7 @@ def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float 
         )
     if jax.process_index() == 0:
         panels = [
-            _picture(split[index], probability, scorer.view.fit)
+            _picture(split[index], probability, scorer.view.fit, split.classes)
             for index, probability in probabilities.items()
             if probability is not None
         ]
@@ -89,12 +89,12 @@ def _shown(split) -> list[int]:
     return [int(i) for i in (*positive, *negative)]
 
 
-def _picture(example, probability, fit: str) -> np.ndarray:
+def _picture(example, probability, fit: str, classes) -> np.ndarray:
     native = resize.unfit(probability, example["mask"].shape, fit)
     prediction = decision.apply(native)
     image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
-    return pictures.small(pictures.triptych(image, example["mask"], prediction))
+    return pictures.logged(image, example["mask"], prediction, classes)
 
 
 def metadata(

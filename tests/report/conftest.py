@@ -34,7 +34,7 @@ def run(binary):
 def undrawn(monkeypatch):
     """Plots that cost nothing, for tests of the words around them."""
 
-    def plot(name, title, caption, draw):
+    def plot(name, title, caption, draw, **_):
         words = {"name": name, "alt": title, "caption": caption}
         return words | {"png": b"", "svg": "<svg></svg>"}
 

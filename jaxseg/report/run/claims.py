@@ -6,14 +6,21 @@ whose numbers are not in the run is absent, never guessed.
 
 from collections.abc import Iterator
 
-from jaxseg.report import derived_numbers, text
+from jaxseg.report import derived_numbers, end_of_curve, text
 from jaxseg.report.blocks import Claim
 from jaxseg.report.read import Row, Run, Split, pick
-from jaxseg.report.run import calibration, training_labels
+from jaxseg.report.run import (
+    calibration,
+    class_claims,
+    class_curves,
+    class_decision,
+    training_labels,
+)
 from jaxseg.report.text import number
 
 GAP = 0.05  # of a score: how far training may be ahead of validation
 SHARE_TOLERANCE = 0.01  # of an epoch: rounding of a share to whole images
+NATURAL = ("uniform",)  # samplers whose share of positives is that of the data
 WEIGHT_TOLERANCE = 1e-3  # relative: cards may round what they store
 
 
@@ -21,8 +28,11 @@ def claims(run: Run) -> list[Claim]:
     """All claims about a run: its results first, then its training and its data."""
     split = derived_numbers.main_split(run)
     return [
+        *class_claims.claims(run, split),
         *above_baselines(run, split),
         *above_prevalence(split),
+        *class_curves.claims(split),
+        *class_decision.claims(split),
         *calibration.claims(split),
         *detection(split),
         *operating_point(run, split),
@@ -117,6 +127,8 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     point = split["result"].get("operating_point") or {}
     if "settings" in point:
         at = f"rule `{point['rule']}`"
+    elif "offsets" in point:
+        at = "an offset for each class"
     elif point.get("threshold") is None:
         return
     else:
@@ -171,23 +183,41 @@ def transfer(run: Run) -> Iterator[Claim]:
 
 
 def convergence(run: Run) -> Iterator[Claim]:
-    """Was the run long enough for its best epoch to lie before its last tenth?"""
-    name, history = derived_numbers.selection_column(run), run["history"]
-    if name is None or len(history) < 10:
+    """Had validation stopped improving when the run ended? By `end_of_curve`."""
+    end = end_of_curve.end(run)
+    if end is None:
         return
-    epochs, values = derived_numbers.column(run, name)
-    best = derived_numbers.best_index(name, values)
-    enough = epochs[best] < derived_numbers.last_tenth(history)
-    if enough:
-        words = "The run was long enough: its best epoch lies before its last tenth"
-    else:
-        words = "The run may have been too short: its best epoch lies in its last tenth"
-    words += (
-        f". Best `{name}` {number(values[best])} in epoch "
-        f"{number(epochs[best], 'count')} of {number(history[-1]['epoch'], 'count')}, "
-        f"{number(values[-1])} at the last."
+    change = (
+        "" if end.gain is None else f"{end.gain:+.2g} over it, noise {end.noise:.2g}"
     )
-    yield Claim(answer="yes" if enough else "no", text=words)
+    answer, words = {
+        "early": (
+            "yes",
+            "The run was long enough: its best epoch lies before its last third",
+        ),
+        "flat": (
+            "yes",
+            "The run was long enough: validation no longer improves in its last third "
+            f"({change})",
+        ),
+        "improving": (
+            "no",
+            "The run may have been too short: validation still improves in its last "
+            f"third ({change})",
+        ),
+        "undecided": (
+            "unclear",
+            "The run may have been too short: its best epoch lies in its last third, "
+            f"and {text.plural(end.count, 'validation')} there cannot tell whether it "
+            f"still improves ({end_of_curve.FEWEST} can)",
+        ),
+    }[end.answer]
+    words += (
+        f". Best `{end.column}` {number(end.best)} in epoch "
+        f"{number(end.epoch, 'count')} of {number(end.epochs, 'count')}, "
+        f"{number(end.last)} at the last."
+    )
+    yield Claim(answer=answer, text=words)
 
 
 def overfitting(run: Run) -> Iterator[Claim]:
@@ -215,6 +245,8 @@ def overfitting(run: Run) -> Iterator[Claim]:
 
 def sampling(run: Run) -> Iterator[Claim]:
     """Was the share of positives that was asked for the share that was fed?"""
+    if derived_numbers.sampler(run) in NATURAL:
+        return  # nothing else than the share of the data was asked for
     shares = derived_numbers.shares(run)
     if shares is None or shares["worst_gap"] is None:
         return
