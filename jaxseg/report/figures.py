@@ -7,7 +7,7 @@ their dashes as well.
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import matplotlib
@@ -98,13 +98,20 @@ def _themed(svg: str, name: str, title: str) -> str:
 
 
 def lines(
-    axes: Axes, curves: list[tuple[str, Any, Any]], *, x: str, y: str = ""
+    axes: Axes,
+    curves: list[tuple[str, Any, Any]],
+    *,
+    x: str,
+    y: str = "",
+    styles: Sequence[int] | None = None,
 ) -> None:
     """Draws (label, x, y) curves; few points are marked, so one epoch is visible.
 
-    Up to 30 curves differ in the pair of their colour and their dashes.
+    Each has the style of its number in `styles`, else of its place; 30 styles differ in
+    the pair of colour and dashes.
     """
-    for i, (label, xs, ys) in enumerate(curves):
+    numbers = range(len(curves)) if styles is None else styles
+    for i, (label, xs, ys) in zip(numbers, curves, strict=True):
         axes.plot(
             xs,
             ys,

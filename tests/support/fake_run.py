@@ -164,8 +164,9 @@ def _examples(folder, split, images, predictions, rows, binary):
     ranked.sort(key=lambda i: -rows[i][key])
     roles = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     empty = [i for i, r in enumerate(rows) if not r["positive"]]
-    roles["negative"] = min(empty, key=lambda i: rows[i]["predicted_pixels"])
-    roles["false_positive"] = max(empty, key=lambda i: rows[i]["predicted_pixels"])
+    if empty:
+        roles["negative"] = min(empty, key=lambda i: rows[i]["predicted_pixels"])
+        roles["false_positive"] = max(empty, key=lambda i: rows[i]["predicted_pixels"])
     listed = []
     (folder / f"{split}_examples").mkdir()
     for role, i in roles.items():

@@ -164,7 +164,7 @@ def image_curve(rows, score):
     return {
         "score": score,
         "average_precision": float(average_precision_score(positive, value)),
-        "roc_auc": float(roc_auc_score(positive, value)),
+        "roc_auc": None if all(positive) else float(roc_auc_score(positive, value)),
         "prevalence": float(np.mean(positive)),
         "support_images": len(rows),
     }

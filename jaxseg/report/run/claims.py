@@ -6,7 +6,7 @@ whose numbers are not in the run is absent, never guessed.
 
 from collections.abc import Iterator
 
-from jaxseg.report import derived_numbers, end_of_curve, text
+from jaxseg.report import class_numbers, derived_numbers, end_of_curve, text
 from jaxseg.report.blocks import Claim
 from jaxseg.report.read import Row, Run, Split, pick
 from jaxseg.report.run import (
@@ -64,13 +64,28 @@ def above_baselines(run: Run, split: Split) -> Iterator[Claim]:
 
 
 def _against_baselines(split: Split, name: str) -> Iterator[Claim]:
+    each: class_claims.Each = {}
     for row in derived_numbers.metric_rows(split):
         bars = derived_numbers.known_baselines(split, row)
         if row["class"] in derived_numbers.classes(split)[:1]:
             continue  # background, which an empty answer gets right
         if row["name"] == name and row["value"] is not None and bars:
             best = max(bars, key=lambda base: bars[base])
-            yield _against_best(split, row, best, bars[best])
+            if row["class"] == derived_numbers.MEAN or not class_numbers.several(split):
+                yield _against_best(split, row, best, bars[best])
+            else:
+                words = f"{_interval(row)} against {number(bars[best])}"
+                words += f" ({text.label(best)})"
+                each[row["class"]] = derived_numbers.above(row, bars[best]), words
+    yield from class_claims.in_each(
+        f"By `{name}` on {split['name']} the model is above every trivial baseline",
+        {"no": "NOT above", "unclear": "not by the whole interval"},
+        each,
+    )
+
+
+def _interval(row: Row) -> str:
+    return text.interval(row["value"], row["low"], row["high"])
 
 
 def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
@@ -83,9 +98,8 @@ def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
     support = row["support_images"]
     on = "" if support is None else f", {text.plural(support, 'image')} with foreground"
     words = (
-        f"The model {words} on `{row['name']}`{_of(split, row)} ({split['name']}{on}): "
-        f"{text.interval(row['value'], row['low'], row['high'])} "
-        f"against {number(bar)} ({text.label(best)})."
+        f"The model {words} on `{row['name']}`{_of(row)} ({split['name']}{on}): "
+        f"{_interval(row)} against {number(bar)} ({text.label(best)})."
     )
     return Claim(answer=answer, text=words)
 
@@ -149,11 +163,9 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     yield Claim(answer=answer, text=f"The operating point ({at}) {words}.")
 
 
-def _of(split: Split, row: Row) -> str:
-    """Names the class where there is more than one to mean."""
-    if row["class"] == derived_numbers.MEAN:
-        return ", mean over classes"
-    return f" of {row['class']}" if len(derived_numbers.classes(split)) > 2 else ""
+def _of(row: Row) -> str:
+    """Says that a row averages over classes, where it does."""
+    return ", mean over classes" if row["class"] == derived_numbers.MEAN else ""
 
 
 def transfer(run: Run) -> Iterator[Claim]:
@@ -163,6 +175,7 @@ def transfer(run: Run) -> Iterator[Claim]:
     test, validation = run["splits"]["test"], run["splits"]["validation"]
     rows = derived_numbers.metric_rows(validation)
     promised = {(row["name"], row["class"]): row for row in rows}
+    each: class_claims.Each = {}
     for row in derived_numbers.headline(run, test):
         other = promised.get((row["name"], row["class"]))
         if other is None or None in (row["high"], other["low"], other["value"]):
@@ -173,13 +186,20 @@ def transfer(run: Run) -> Iterator[Claim]:
             answer, words = "unclear", "may fall short of"
         else:
             answer, words = "yes", "agrees with"
+        if class_numbers.several(test) and row["class"] != derived_numbers.MEAN:
+            each[row["class"]] = answer, f"{_interval(row)} against {_interval(other)}"
+            continue
         words = (
-            f"Test {words} validation on `{row['name']}`{_of(test, row)}: "
-            f"{text.interval(row['value'], row['low'], row['high'])} against "
-            f"{text.interval(other['value'], other['low'], other['high'])} where the "
-            "choices were made."
+            f"Test {words} validation on `{row['name']}`{_of(row)}: "
+            f"{_interval(row)} against {_interval(other)} where the choices were made."
         )
         yield Claim(answer=answer, text=words)
+    metric = derived_numbers.headline(run, test)[0]["name"]
+    yield from class_claims.in_each(
+        f"Test agrees with validation on `{metric}`",
+        {"no": "falls short", "unclear": "may fall short"},
+        each,
+    )
 
 
 def convergence(run: Run) -> Iterator[Claim]:

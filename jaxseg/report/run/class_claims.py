@@ -1,4 +1,4 @@
-"""Tests that every class is predicted, and that every class is there to be found."""
+"""Tests that every class is predicted and there to be found; joins their claims."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,25 @@ from jaxseg.report import class_numbers, text
 from jaxseg.report.blocks import Claim
 from jaxseg.report.read import Run, Split
 from jaxseg.report.text import number
+
+Each = dict[str, tuple[str, str]]  # class -> (answer, the numbers behind it)
+
+
+def in_each(words: str, otherwise: dict[str, str], each: Each) -> Iterator[Claim]:
+    """One claim of several classes, which names those that `words` do not hold for.
+
+    `otherwise` has words for the answers no and unclear. Nothing of no class.
+    """
+    if not each:
+        return
+    answers = [answer for answer, _ in each.values()]
+    of = text.plural(len(each), "class", "classes")
+    told = f"{words} in {answers.count('yes')} of {of}"
+    for answer, lead in otherwise.items():
+        rest = [f"`{c}` {why}" for c, (own, why) in each.items() if own == answer]
+        told += f"; {lead}: {', '.join(rest)}" if rest else ""
+    worst = next(a for a in ("no", "unclear", "yes") if a in answers)
+    yield Claim(answer=worst, text=f"{told}.")
 
 
 def claims(run: Run, split: Split) -> Iterator[Claim]:

@@ -1,5 +1,6 @@
 """Draws several classes: confusions, their history, ranking and reliability."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ def confusion(split: Split) -> Picture | None:
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)
 
     def draw(axes: Axes) -> None:
-        masked = np.ma.masked_invalid(shares)
-        axes.pcolormesh(masked, cmap=_WHITE_TO_BLUE, vmin=0, vmax=1, edgecolors="face")
+        style = dict(cmap=_WHITE_TO_BLUE, vmin=0, vmax=1, edgecolors="#c8d2dc")
+        axes.pcolormesh(np.ma.masked_invalid(shares), **style)
         if k <= _READABLE:
             _write_cells(axes, counts, shares)
         at = np.arange(k) + 0.5
@@ -52,7 +53,8 @@ def _write_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
             words, colour = "no support" if column == 0 else "", INK
         else:
             words = f"{text.number(float(share), 'percent')}\n{short(int(count))}"
-            colour = "#ffffff" if share > 0.55 else "#000000"
+            words = words if count else "0"
+            colour = "#ffffff" if share > 0.65 else "#000000"
         style = dict(ha="center", va="center", color=colour)
         axes.text(column + 0.5, row + 0.5, words, fontsize=6.5, **style)
 
@@ -71,8 +73,10 @@ def history(run: Run) -> list[Picture | None]:
     """Draws Dice and predicted share of each class, and what was fed, over epochs."""
     dice = class_numbers.history(run, "validation/dice_pooled")
     fed = class_numbers.history(run, "share_realised")
+    names = derived_numbers.classes(derived_numbers.main_split(run))
     return [
         _lines(
+            names,
             "dice_by_class",
             "Validation Dice by class",
             "History columns `validation/dice_pooled/<class>`, the most probable class "
@@ -81,6 +85,7 @@ def history(run: Run) -> list[Picture | None]:
         ),
         _shares(run),
         _lines(
+            names,
             "fed_by_class",
             "Share of fed images that show a class",
             "History columns `share_realised/<class>`.",
@@ -89,15 +94,24 @@ def history(run: Run) -> list[Picture | None]:
     ]
 
 
+def _styles(names: list[str], each: Iterable[str]) -> list[int]:
+    """The id of each class, so that a class looks the same in every plot."""
+    return [names.index(c) if c in names else len(names) for c in each]
+
+
 def _lines(
-    name: str, title: str, caption: str, each: dict[str, tuple[Any, Any]]
+    names: list[str],
+    name: str,
+    title: str,
+    caption: str,
+    each: dict[str, tuple[Any, Any]],
 ) -> Picture | None:
     if not each:
         return None
 
     def draw(axes: Axes) -> None:
         curves = [(c, *pair) for c, pair in each.items()]
-        figures.lines(axes, curves, x="epoch")
+        figures.lines(axes, curves, x="epoch", styles=_styles(names, each))
         axes.set_ylim(-0.02, 1.02)
 
     return figures.plot(name, title, caption, draw, legend="outside")
@@ -108,13 +122,15 @@ def _shares(run: Run) -> Picture | None:
     truth = class_numbers.history(run, "validation/truth_share")
     if not predicted:
         return None
+    names = derived_numbers.classes(derived_numbers.main_split(run))
     positive = [
         v[v > 0].min() for _, v in (*predicted.values(), *truth.values()) if v.any()
     ]
     least = min(positive, default=1e-3)
 
     def draw(axes: Axes) -> None:
-        figures.lines(axes, [(c, *pair) for c, pair in predicted.items()], x="epoch")
+        curves = [(c, *pair) for c, pair in predicted.items()]
+        figures.lines(axes, curves, x="epoch", styles=_styles(names, predicted))
         for line, c in zip(list(axes.lines), predicted, strict=True):
             if c in truth:
                 style = dict(linestyle=":", linewidth=1, color=line.get_color())
@@ -173,7 +189,9 @@ def reliability(split: Split, each: dict[str, dict[str, Any]]) -> Picture | None
             (name, [r["mean"] for r in rows], [r["observed"] for r in rows])
             for name, rows in filled.items()
         ]
-        figures.lines(axes, curves, x="mean probability")
+        names = derived_numbers.classes(split)
+        styles = _styles(names, filled)
+        figures.lines(axes, curves, x="mean probability", styles=styles)
         figures.unit_square(axes)
         axes.set_ylabel("share of pixels of the class")
 

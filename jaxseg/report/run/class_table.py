@@ -43,7 +43,11 @@ def _classes(run: Run, split: Split) -> Block | None:
         "its 95 % bootstrap interval over images."
     )
     title = f"Classes on {split['name']}{optimistic}"
-    return table(_HEADS, rows, title=title, note=note)
+    block = table(_HEADS, rows, title=title, note=note)
+    for cells, row in zip(block["rows"], class_numbers.table(split), strict=False):
+        if row["never_predicted"]:
+            cells[0]["bad"] = cells[-1]["bad"] = True
+    return block
 
 
 def _cells(split: Split, row: dict[str, Any]) -> list[Any]:
@@ -57,9 +61,8 @@ def _cells(split: Split, row: dict[str, Any]) -> list[Any]:
             cells.append((number(row[score]), text.span(metric) if metric else ""))
     mark = NEVER if row["never_predicted"] else ""
     mark = mark or ("" if row["support_pixels"] else "not in the truth")
-    predicted = number(row["predicted_pixels"], "count")
-    cells += [_support(row), (predicted, mark) if row["never_predicted"] else predicted]
-    return [(name, mark), *cells]
+    cells.append(_support(row))
+    return [(name, mark), *cells, number(row["predicted_pixels"], "count")]
 
 
 def _support(row: dict[str, Any]) -> tuple[str, str]:
