@@ -66,8 +66,10 @@ def base() -> ConfigDict:
     c.eval = _eval()
     c.operating_point = {  # chosen on validation, then frozen
         "objective": "dice_pooled",
-        # threshold, triplet, gate, or a module of your own (postprocess)
-        "rule": "threshold",
+        # auto: threshold for 2 classes, offsets (one a class) for more. For 2 classes
+        # threshold, triplet, gate, or a module of your own (postprocess); for more
+        # offsets or argmax
+        "rule": "auto",
         "min_areas": (0.0,),  # smallest foreground that counts, as shares of the image
     }
     c.doctor = {

@@ -123,8 +123,7 @@ def _choices(config: ConfigDict) -> None:
     files = [name for name in lookup.names("postprocess") if name != "decision"]
     if "." in rule:
         lookup.check("postprocess", rule)
-    elif rule not in (*decision.RULES, *files):
-        choices = [*decision.RULES, *files]
+    elif rule not in (choices := _rules(files)):
         raise ConfigError(
             f"config.operating_point.rule is {rule!r}: {lookup.hint(rule, choices)}"
         )
@@ -133,6 +132,11 @@ def _choices(config: ConfigDict) -> None:
             f"config.operating_point.min_areas is {config.operating_point.min_areas}; "
             "give shares of the image, from 0 to 1."
         )
+
+
+def _rules(files: list[str]) -> list[str]:
+    """The names of all decision rules; `files` are those of postprocess/."""
+    return [decision.AUTO, *decision.RULES, *decision.CLASS_RULES, *files]
 
 
 def _get(config: ConfigDict, key: str):

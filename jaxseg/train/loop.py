@@ -145,6 +145,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         scorer=experiment.scorer,
         variables=build.variables(experiment, best),
         step=step,
+        training=build.training_images(experiment),
         **from_config.scoring_options(config),
     )
     split = experiment.splits["validation"]
