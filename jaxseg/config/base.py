@@ -261,9 +261,19 @@ def _loss() -> dict[str, Any]:
     terms = {
         "dice_batch": _overlap(),  # of the whole batch: for rare classes
         "dice": _overlap(),  # of each image
-        # class_weights: a number a class, or "auto" = N / (K n_c) of training pixels
-        "cross_entropy": {"class_weights": _any(None), "label_smoothing": 0.0},
-        "focal": {"gamma": 2.0, "class_weights": _any(None)},
+        # class_weights: None, a number a class, or by name from the training pixels:
+        # none, inverse (also "auto"), sqrt, median, effective (data/class_weights.py);
+        # class_weight_cap: largest ratio of two weights by name, 0 = any
+        "cross_entropy": {
+            "class_weights": _any(None),
+            "class_weight_cap": 0.0,
+            "label_smoothing": 0.0,
+        },
+        "focal": {
+            "gamma": 2.0,
+            "class_weights": _any(None),
+            "class_weight_cap": 0.0,
+        },
         "lovasz": {"classes": _none(tuple), "absent_weight": 1.0},
         "tversky": {"alpha": 0.3, "beta": 0.7, **_overlap()},  # of false alarms, misses
         # of sparse labels (config.supervision). balance "class": the ratio of clicks

@@ -61,8 +61,8 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     }
     abstract = state.abstract(mesh, **init)
     labels = training_labels.drawn(config, splits["train"], parts.view)
-    weighted = training_labels.weighted_card(config, card, labels)
-    settings = from_config.step_settings(config, weighted, parts, tx, plan.total_steps)
+    pixels = training_labels.class_pixels(config, splits["train"], labels)
+    settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)
     from_config.check_outputs(
         settings, abstract, parts.image_shape, len(card["classes"])
     )

@@ -74,10 +74,14 @@ MODELS: dict[str, dict[str, Any]] = {
 _OVERLAP = {"smooth": 1.0, "classes": None, "absent_weight": 1.0}
 _CRF = {"radius": 5, "sigma_rgb": 0.1, "sigma_xy": 6.0, "downsample": 1}
 TERMS: dict[str, dict[str, Any]] = {
-    "cross_entropy": {"class_weights": None, "label_smoothing": 0.0},
+    "cross_entropy": {
+        "class_weights": None,
+        "class_weight_cap": 0.0,
+        "label_smoothing": 0.0,
+    },
     "dice": _OVERLAP,
     "dice_batch": _OVERLAP,
-    "focal": {"gamma": 2.0, "class_weights": None},
+    "focal": {"gamma": 2.0, "class_weights": None, "class_weight_cap": 0.0},
     "lovasz": {"classes": None, "absent_weight": 1.0},
     "tversky": {"alpha": 0.3, "beta": 0.7, **_OVERLAP},
     "partial_cross_entropy": {"balance": "class"},
