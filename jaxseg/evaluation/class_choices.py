@@ -50,7 +50,7 @@ def point(
     all offsets are 0. Without foreground in the truth they are 0 too, with value None,
     and a warning is logged. `pixels_searched` says how many pixels were kept.
     """
-    none = [0.0] * len(split.classes)
+    none = [0.0] * tally.num_classes
     found, plain = none, offsets.value(tally, objective)
     value = plain
     if plain is None:

@@ -328,7 +328,9 @@ def main() -> None:
     parser.add_argument("--ablation", action="store_true", help="every lever")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--quick", action="store_true", help="smaller U-Net and windows")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller U-Net and windows"
+    )
     parser.add_argument("--out", type=pathlib.Path, default="runs/learning")
     parser.add_argument("--table", action="store_true", help="print, train nothing")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
