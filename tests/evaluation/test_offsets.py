@@ -98,7 +98,7 @@ def test_a_small_grid_is_searched_as_by_brute_force(objective):
 
 
 def test_a_class_that_the_head_predicts_too_seldom_is_recovered():
-    """The offsets undo what the head was off, and lose nothing to a head that was not."""
+    """The offsets undo what the head was off."""
     split, predictions = _lost_class(16, shift=5.0)
     pixels, tally = _kept(split, predictions)
     assert tally.truth[:, 3].sum() == 32 and tally.predicted[:, 3].sum() == 0
