@@ -7,6 +7,10 @@ without training. Such additive adjustment of logits is that of Menon et al., 20
 https://arxiv.org/abs/2007.07314; here it is not derived from class frequencies but
 chosen on validation for the objective itself.
 
+The mean over foreground classes alone would let a class that the network cannot tell
+swallow the background, or another class. So no class, background included, may come
+below KEPT of the pooled Dice that argmax gives it.
+
 The search is coordinate ascent over GRID. With the other offsets fixed, a pixel gets
 class c from some offset of the grid on, and before it the best of the others; so one
 histogram of these places, by truth and by the best of the others, counts every offset
@@ -25,6 +29,7 @@ from jaxseg.postprocess import decision
 
 GRID = np.arange(-64, 65) / 8  # offsets that are tried: -8 to 8 in steps of 1/8
 ROUNDS = 20  # over all classes, at most
+KEPT = 0.5  # of the pooled Dice of every class by argmax: no offset may take more
 _BETTER = 1e-12  # more than the rounding of the sums
 _CELLS = 2**22  # of a histogram: bounds the memory
 
@@ -60,14 +65,23 @@ def search(
     """One offset a class, that of background 0, with a high objective on `pixels`.
 
     Only the `present` classes are moved, in order of their ids, again and again until
-    none moves. A class moves when that is better, to the best offset of the grid; of
-    equal ones to that nearest 0, then to the lower. `grid` ascends and holds 0.
+    none moves. A class moves when that is better, to the best offset of the grid that
+    leaves every class KEPT of its Dice; of equal ones to that nearest 0, then to the
+    lower. `grid` ascends and holds 0.
     """
-    offsets = np.zeros(pixels.probability.shape[1])
+    k = pixels.probability.shape[1]
+    offsets, zero = np.zeros(k), np.flatnonzero(grid == 0)[0]
+    floor = np.zeros(k)
     for _ in range(ROUNDS):
         moved = False
         for c in present:
-            values = along(pixels, present, offsets, c, objective=objective, grid=grid)
+            values, dice = along(
+                pixels, present, offsets, c, objective=objective, grid=grid
+            )
+            if not floor.any():  # nothing has moved: this is argmax
+                floor = KEPT * dice[:, zero]
+            allowed = (dice >= floor[:, None] - _BETTER).all(axis=0)
+            values = np.where(allowed, values, -np.inf)
             tied = np.flatnonzero(values >= values.max() - _BETTER)
             best = min(tied, key=lambda g: (abs(grid[g]), grid[g]))
             if values[best] > values[grid == offsets[c]][0] + _BETTER:
@@ -85,20 +99,23 @@ def along(
     *,
     objective: str,
     grid: Float[np.ndarray, "g"] = GRID,
-) -> Float[np.ndarray, "g"]:
-    """The objective with every offset of the grid for class c, the others as they are.
+) -> tuple[Float[np.ndarray, "g"], Float[np.ndarray, "k g"]]:
+    """(objective, pooled Dice of every class) with each offset of the grid for class c.
 
-    It is the mean over the `present` classes. Decisions are those of
-    `decision.by_offsets`, bit for bit.
+    The other offsets stay. The objective is the mean over the `present` classes; Dice
+    is 0 where it is undefined. Decisions are those of `decision.by_offsets`, bit for
+    bit.
     """
+    k = len(offsets)
     summed = {j: np.zeros((4, len(grid))) for j in present}
+    pooled = np.zeros((k, 4, len(grid)))
     images = np.zeros(len(pixels.label), np.int64)
     if objective in overlap.PER_IMAGE:
         images = np.unique(pixels.image, return_inverse=True)[1]
     for taken, lost in _histograms(pixels, images, offsets, c, grid):
         total = taken[..., 0] + lost[..., 0]  # [n, truth, best of the others]
         every = total.sum(axis=(1, 2))[:, None]
-        for j in present:
+        for j in range(k):
             truth = total[:, j].sum(axis=-1)[:, None]
             if j == c:
                 predicted, hits = taken.sum(axis=(1, 2)), taken[:, c].sum(axis=1)
@@ -107,9 +124,13 @@ def along(
             counts = overlap.split_counts(truth, predicted, hits, every)
             shape = predicted.shape
             counts = {name: np.broadcast_to(n, shape) for name, n in counts.items()}
-            summed[j] += overlap.terms(objective, **counts).sum(axis=1)
+            pooled[j] += overlap.terms("dice_pooled", **counts).sum(axis=1)
+            if j in summed:
+                summed[j] += overlap.terms(objective, **counts).sum(axis=1)
     each = [overlap.divide(objective, terms) for terms in summed.values()]
-    return np.nan_to_num(np.stack(each), nan=0.0).mean(axis=0)
+    dice = [overlap.divide("dice_pooled", terms) for terms in pooled]
+    each, dice = (np.nan_to_num(np.stack(rows), nan=0.0) for rows in (each, dice))
+    return each.mean(axis=0), dice
 
 
 def _histograms(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support import scored
 
-from jaxseg.evaluation import class_choices, count, kept_pixels, offsets
+from jaxseg.evaluation import class_choices, class_table, count, kept_pixels, offsets
 from jaxseg.evaluation.count import Frozen
 from jaxseg.evaluation.tally import Tally
 from jaxseg.postprocess import decision
@@ -39,6 +39,24 @@ def _kept(split, predictions, most=2**20):
     ), tally
 
 
+def _dice(tally, split):
+    return np.array([row["dice"] for row in class_table.rows(tally, split.classes)])
+
+
+def test_a_class_that_cannot_be_told_swallows_no_other():
+    """Random scores of a class gain Dice by taking the background: not at its price."""
+    split, predictions = _lost_class(12)
+    rng = np.random.default_rng(0)
+    for _, probability in predictions:
+        probability[..., 1] = 1e-3 * rng.random(probability.shape[:2])
+    pixels, tally = _kept(split, predictions)
+    found = offsets.search(pixels, [1, 2, 3], objective="dice_pooled")
+    decided = _tally(split, predictions, found)
+    assert tally.predicted[:, 1].sum() == 0
+    assert (_dice(decided, split) >= offsets.KEPT * _dice(tally, split)).all()
+    assert _dice(decided, split)[0] > 0.8
+
+
 def test_offsets_of_zero_are_argmax_and_ties_go_to_the_lower_class():
     rng = np.random.default_rng(0)
     probability = rng.random((500, 5)).astype(np.float32)
@@ -63,13 +81,16 @@ def test_every_offset_of_the_grid_is_counted_as_it_decides(objective):
     assert present == [1, 2, 3] and len(pixels.label) == tally.pixels.sum()
     start = np.array([0.0, 0.5, -0.25, 1.0])
     for c in present:
-        values = offsets.along(
+        values, dice = offsets.along(
             pixels, present, start, c, objective=objective, grid=GRID
         )
-        for offset, value in zip(GRID, values, strict=True):
+        for offset, value, scores in zip(GRID, values, dice.T, strict=True):
             each = [*start[:c], offset, *start[c + 1 :]]
-            direct = offsets.value(_tally(split, predictions, each), objective)
+            decided = _tally(split, predictions, each)
+            direct = offsets.value(decided, objective)
             assert value == pytest.approx(direct, abs=1e-12)
+            rows = class_table.rows(decided, split.classes)
+            assert scores == pytest.approx([row["dice"] for row in rows])
 
 
 def test_many_images_are_counted_in_parts(monkeypatch):
@@ -77,9 +98,9 @@ def test_many_images_are_counted_in_parts(monkeypatch):
     pixels, tally = _kept(split, predictions)
     present, start = offsets.present_classes(tally), np.zeros(4)
     options = {"objective": "dice_positives", "grid": GRID}
-    whole = offsets.along(pixels, present, start, 2, **options)
+    whole, _ = offsets.along(pixels, present, start, 2, **options)
     monkeypatch.setattr(offsets, "_CELLS", 2 * 4 * 4 * (len(GRID) + 1))
-    parts = offsets.along(pixels, present, start, 2, **options)
+    parts, _ = offsets.along(pixels, present, start, 2, **options)
     np.testing.assert_allclose(parts, whole, atol=1e-14)
 
 
@@ -89,10 +110,12 @@ def test_a_small_grid_is_searched_as_by_brute_force(objective):
     pixels, tally = _kept(split, predictions)
     present = offsets.present_classes(tally)
     found = offsets.search(pixels, present, objective=objective, grid=GRID)
-    every = {
-        each: offsets.value(_tally(split, predictions, (0.0, *each)), objective)
-        for each in itertools.product(GRID.tolist(), repeat=3)
-    }
+    plain = _dice(tally, split)
+    every = {}
+    for each in itertools.product(GRID.tolist(), repeat=3):
+        decided = _tally(split, predictions, (0.0, *each))
+        if (_dice(decided, split) >= offsets.KEPT * plain).all():
+            every[each] = offsets.value(decided, objective)
     assert every[tuple(found[1:])] == pytest.approx(max(every.values()), abs=1e-12)
     assert found[0] == 0 and found[3] >= 2
 
