@@ -57,6 +57,9 @@ def base() -> ConfigDict:
     c.augment = _augment()
     c.model = _model()
     c.aux_weight = 0.4  # of the auxiliary head in the loss
+    # of the levels of deep supervision in the loss, the finest first; () = 1, 1/2, 1/4
+    # ... divided by their sum
+    c.deep_weights = ()
     c.loss = _loss()
     c.optim = _optim()
     # a weight file, a run directory, or package:efficientnet-lite0; what the file lacks
@@ -220,6 +223,9 @@ def _model() -> dict[str, Any]:
         "up": "transposed",  # or bilinear, nearest
         "conv_bias": False,  # this and head_norm rebuild published networks
         "head_norm": False,
+        "activation": "relu",  # or leaky_relu
+        "down": "max_pool",  # or strided
+        "deep_supervision": False,  # losses of coarser levels too: config.deep_weights
         "dtype": "float32",  # or bfloat16, of the computation
     }
     decoder = {
@@ -339,4 +345,7 @@ def _eval() -> dict[str, Any]:
         "bootstrap": 1000,  # resamples of the images, for intervals
         "surface": True,  # distances of borders and FROC: a second pass over the split
         "tolerance": 2.0,  # pixels that a border may be off
+        # True: probabilities are means over the image and its mirror images, along the
+        # axes that augment.flip_* mirrors in training
+        "mirror": False,
     }

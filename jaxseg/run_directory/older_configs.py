@@ -39,6 +39,8 @@ NEW: dict[str, Any] = {
     "operating_point.rule": "threshold",
     "eval.surface": True,
     "eval.tolerance": 2.0,
+    "eval.mirror": False,
+    "deep_weights": (),
     "doctor": {"ignore": (), "prevalence": -1.0, "steps": 100},
 }
 _UNET = {
@@ -49,6 +51,9 @@ _UNET = {
     "up": "transposed",
     "conv_bias": False,
     "head_norm": False,
+    "activation": "relu",
+    "down": "max_pool",
+    "deep_supervision": False,
     "dtype": "float32",
 }
 _DECODER = {
