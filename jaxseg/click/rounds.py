@@ -18,6 +18,7 @@ from jaxseg.data.supervision import clicks
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import finished_run, training_labels
 from jaxseg.inference import whole_split
+from jaxseg.postprocess import decision
 from jaxseg.types import IGNORE
 
 NAME = "error_driven"  # of the options of such labels
@@ -44,8 +45,9 @@ def click(
     A pure function of run and arguments. In every training image up to `positive`
     clicks on missed pixels of each foreground class and `negative` on background that
     was taken for foreground, at the size the network sees; its answer is the most
-    probable class. Raises ConfigError for numbers below 0 and a run that is not
-    finished, DataError for other data than it had.
+    probable class, by the frozen offsets where the run has some. Raises ConfigError for
+    numbers below 0 and a run that is not finished, DataError for other data than it
+    had.
     """
     if min(positive, negative) < 0 or positive + negative == 0:
         raise ConfigError(
@@ -58,11 +60,12 @@ def click(
     budget = [negative] + [positive] * (len(split.classes) - 1)
     masks: list[Any] = [None] * len(split)
     spent, wrong = np.zeros((2, len(split), len(budget)), int)
-    scorer = run.experiment.scorer
+    scorer, point = run.experiment.scorer, run.operating_point["operating_point"]
+    offsets = point if point and "offsets" in point else None
     for index, probability in whole_split.predictions(scorer, run.variables, split):
         truth = run.experiment.parts.view(split, index)["mask"]
         rng = sparse_labels.generator(seed, 0, split.ids[index])
-        answer = probability.argmax(-1)
+        answer = decision.decide(probability, offsets)
         labelled = before.mask(index)
         new = corrections(truth, answer, labelled, budget=budget, rng=rng)
         spent[index] = np.bincount(new[new != IGNORE], minlength=len(budget))

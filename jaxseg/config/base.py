@@ -62,6 +62,9 @@ def base() -> ConfigDict:
     c.augment = _augment()
     c.model = _model()
     c.aux_weight = 0.4  # of the auxiliary head in the loss
+    # of the levels of deep supervision in the loss, the finest first; () = 1, 1/2, 1/4
+    # ... divided by their sum
+    c.deep_weights = ()
     c.loss = _loss()
     c.optim = _optim()
     # a weight file, a run directory, or package:efficientnet-lite0; what the file lacks
@@ -71,8 +74,10 @@ def base() -> ConfigDict:
     c.eval = _eval()
     c.operating_point = {  # chosen on validation, then frozen
         "objective": "dice_pooled",
-        # threshold, triplet, gate, or a module of your own (postprocess)
-        "rule": "threshold",
+        # auto: threshold for 2 classes, offsets (one a class) for more. For 2 classes
+        # threshold, triplet, gate, or a module of your own (postprocess); for more
+        # offsets or argmax
+        "rule": "auto",
         "min_areas": (0.0,),  # smallest foreground that counts, as shares of the image
     }
     c.doctor = {
@@ -223,6 +228,9 @@ def _model() -> dict[str, Any]:
         "up": "transposed",  # or bilinear, nearest
         "conv_bias": False,  # this and head_norm rebuild published networks
         "head_norm": False,
+        "activation": "relu",  # or leaky_relu
+        "down": "max_pool",  # or strided
+        "deep_supervision": False,  # losses of coarser levels too: config.deep_weights
         "dtype": "float32",  # or bfloat16, of the computation
     }
     decoder = {
@@ -264,9 +272,19 @@ def _loss() -> dict[str, Any]:
     terms = {
         "dice_batch": _overlap(),  # of the whole batch: for rare classes
         "dice": _overlap(),  # of each image
-        # class_weights: a number a class, or "auto" = N / (K n_c) of training pixels
-        "cross_entropy": {"class_weights": _any(None), "label_smoothing": 0.0},
-        "focal": {"gamma": 2.0, "class_weights": _any(None)},
+        # class_weights: None, a number a class, or by name from the training pixels:
+        # none, inverse (also "auto"), sqrt, median, effective (data/class_weights.py);
+        # class_weight_cap: largest ratio of two weights by name, 0 = any
+        "cross_entropy": {
+            "class_weights": _any(None),
+            "class_weight_cap": 0.0,
+            "label_smoothing": 0.0,
+        },
+        "focal": {
+            "gamma": 2.0,
+            "class_weights": _any(None),
+            "class_weight_cap": 0.0,
+        },
         "lovasz": {"classes": _none(tuple), "absent_weight": 1.0},
         "tversky": {"alpha": 0.3, "beta": 0.7, **_overlap()},  # of false alarms, misses
         # of sparse labels (config.supervision). balance "class": the ratio of clicks
@@ -332,4 +350,7 @@ def _eval() -> dict[str, Any]:
         "bootstrap": 1000,  # resamples of the images, for intervals
         "surface": True,  # distances of borders and FROC: a second pass over the split
         "tolerance": 2.0,  # pixels that a border may be off
+        # True: probabilities are means over the image and its mirror images, along the
+        # axes that augment.flip_* mirrors in training
+        "mirror": False,
     }

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
 from jaxseg.config import base, doctor_checks
-from jaxseg.data import intensity, resize
+from jaxseg.data import class_weights, intensity, resize
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
@@ -30,11 +30,13 @@ def check(config: ConfigDict) -> None:
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
         schedule.check(block.weight, name=f"loss.{name}.weight")
-        weights = block.get("class_weights")
-        if isinstance(weights, str) and weights != "auto":
+        weights, cap = block.get("class_weights"), block.get("class_weight_cap", 0)
+        if isinstance(weights, str):
+            class_weights.check(weights, cap=cap, key=f"loss.{name}")
+        elif cap:
             raise ConfigError(
-                f"config.loss.{name}.class_weights is {weights!r}; give a number a "
-                'class, such as 1,10, or "auto".'
+                f"config.loss.{name}.class_weight_cap is {cap:g}, but there is no name "
+                f"in config.loss.{name}.class_weights whose weights it could bound."
             )
     _keys(config)
     _numbers(config)
@@ -123,8 +125,7 @@ def _choices(config: ConfigDict) -> None:
     files = [name for name in lookup.names("postprocess") if name != "decision"]
     if "." in rule:
         lookup.check("postprocess", rule)
-    elif rule not in (*decision.RULES, *files):
-        choices = [*decision.RULES, *files]
+    elif rule not in (choices := _rules(files)):
         raise ConfigError(
             f"config.operating_point.rule is {rule!r}: {lookup.hint(rule, choices)}"
         )
@@ -133,6 +134,11 @@ def _choices(config: ConfigDict) -> None:
             f"config.operating_point.min_areas is {config.operating_point.min_areas}; "
             "give shares of the image, from 0 to 1."
         )
+
+
+def _rules(files: list[str]) -> list[str]:
+    """The names of all decision rules; `files` are those of postprocess/."""
+    return [decision.AUTO, *decision.RULES, *decision.CLASS_RULES, *files]
 
 
 def _get(config: ConfigDict, key: str):

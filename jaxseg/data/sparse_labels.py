@@ -195,16 +195,15 @@ def short(labels: Labels, classes: Sequence[str]) -> dict[str, int]:
     wanted = labels.options
     if wanted["name"] != "clicks" or wanted["annotators"] > 1:
         return {}
-    k, n = len(classes), len(labels.ids)
-    cell = labels.image.astype(np.int64) * k + labels.label
-    counts = np.bincount(cell, minlength=n * k).reshape(n, k)
+    k = len(classes)
+    counts = class_pixels(labels, k)
     asked = [wanted["negative"]] + [wanted["positive"]] * (k - 1)
     missing = (counts < np.array(asked)).sum(0)
     return dict(zip(classes, missing.tolist(), strict=True))
 
 
-def class_weights(labels: Labels, num_classes: int) -> tuple[float, ...]:
-    """N / (k n_c) on the labelled pixels; a class without any weighs 1."""
-    counts = np.bincount(labels.label, minlength=num_classes)
-    total = counts.sum()
-    return tuple(float(total / (num_classes * n)) if n else 1.0 for n in counts)
+def class_pixels(labels: Labels, num_classes: int) -> np.ndarray:
+    """i64 [n, k]: the labelled pixels of each class in each image of the split."""
+    cell = labels.image.astype(np.int64) * num_classes + labels.label
+    counts = np.bincount(cell, minlength=len(labels.ids) * num_classes)
+    return counts.reshape(len(labels.ids), num_classes)

@@ -99,7 +99,9 @@ def loss_weights(case: Case) -> Finding:
     weights = {k: block["weight"] for k, block in case.config.loss.to_dict().items()}
     knots = {k: np.atleast_2d(w)[:, -1] for k, w in weights.items()}
     observed = ", ".join(
-        f"{name} {_knots(values)}" for name, values in knots.items() if values.any()
+        f"{name} {_knots(values)}{_class_weights(case, name)}"
+        for name, values in knots.items()
+        if values.any()
     )
     params = case.experiment.abstract.params
     heads = [p for p in parameter_groups.paths(params) if p.startswith("aux")]
@@ -127,6 +129,16 @@ def loss_weights(case: Case) -> Finding:
         )
     off = [name for name, values in knots.items() if not values.any()]
     return Finding(OK, observed + (f"; off: {few(off)}" if off else ""))
+
+
+def _class_weights(case: Case, name: str) -> str:
+    """The class weights of a term, where they are counted on the training pixels."""
+    chosen = case.config.loss[name].get("class_weights")
+    fn, _ = case.experiment.settings.losses[name]
+    weights = getattr(fn, "keywords", {}).get("class_weights")
+    if not isinstance(chosen, str) or weights is None:
+        return ""
+    return f" (classes {chosen}: {', '.join(f'{w:.3g}' for w in weights)})"
 
 
 def _knots(values: np.ndarray) -> str:

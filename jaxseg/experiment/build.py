@@ -12,8 +12,10 @@ from ml_collections import ConfigDict
 from jaxseg.data import pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
+from jaxseg.evaluation import nearest_image
 from jaxseg.experiment import from_config, training_labels
 from jaxseg.inference import forward, whole_split
+from jaxseg.postprocess import decision
 from jaxseg.train_step import state, step
 from jaxseg.types import Batch, TrainState
 
@@ -47,6 +49,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     }
     from_config.check_labels(splits["validation"])
     from_config.check_labels(splits["test"])
+    decision.rule_for(config.operating_point.rule, len(card["classes"]))
     parts = from_config.parts(config, card)
     plan = from_config.plan(config, splits["train"], batch_size)
     tx, rate = from_config.optimizer(config, plan)
@@ -58,8 +61,8 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     }
     abstract = state.abstract(mesh, **init)
     labels = training_labels.drawn(config, splits["train"], parts.view)
-    weighted = training_labels.weighted_card(config, card, labels)
-    settings = from_config.step_settings(config, weighted, parts, tx, plan.total_steps)
+    pixels = training_labels.class_pixels(config, splits["train"], labels)
+    settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)
     from_config.check_outputs(
         settings, abstract, parts.image_shape, len(card["classes"])
     )
@@ -151,6 +154,15 @@ def check_same_data(experiment: Experiment, record: dict[str, Any]) -> None:
             f"{experiment.directory} are not those the run was begun with; choose "
             "another workdir."
         )
+
+
+def training_images(experiment: Experiment) -> nearest_image.Training:
+    """The training images as the baseline that copies the nearest one needs them."""
+    return nearest_image.read(
+        experiment.splits["train"],
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    )
 
 
 def variables(experiment: Experiment, restored: Any) -> dict:

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
+from jaxtyping import Integer
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.data import augment, intensity, pipeline, prepared
+from jaxseg.data import augment, class_weights, intensity, pipeline, prepared
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finetune, processes, training_labels
@@ -96,15 +97,22 @@ def model(config: ConfigDict, num_classes: int) -> Any:
         raise ConfigError(f"config.model.{key}: {name}: {error}.") from error
 
 
-def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
-    """{name: (loss, weight)} of the terms whose weight is not 0."""
+def losses(
+    config: ConfigDict, pixels: Integer[np.ndarray, "n k"]
+) -> dict[str, tuple[step.Loss, Any]]:
+    """{name: (loss, weight)} of the terms whose weight is not 0.
+
+    `pixels` are the labelled pixels of each class in each training image, from which
+    class weights by name follow.
+    """
     terms = {}
     for name, block in config.loss.to_dict().items():
         weight, module = block.pop("weight"), lookup.term(name, block)
         block.pop("module", None)
         schedule.check(weight, name=f"loss.{name}.weight")
-        if block.get("class_weights") == "auto":
-            block["class_weights"] = tuple(card["class_weights"])
+        chosen, cap = block.get("class_weights"), block.pop("class_weight_cap", 0.0)
+        if isinstance(chosen, str):
+            block["class_weights"] = class_weights.by_name(chosen, pixels, cap=cap)
         if weight != 0:
             fn = lookup.find(lookup.TERMS, module).loss
             _check_arguments(fn, name, block)
@@ -202,16 +210,16 @@ def optimizer(config: ConfigDict, plan: Plan):
 
 def step_settings(
     config: ConfigDict,
-    card: dict[str, Any],
+    pixels: Integer[np.ndarray, "n k"],
     parts: Parts,
     tx: optax.GradientTransformation,
     total_steps: int,
 ) -> step.Settings:
-    """What a step of training is made of; `card` holds the class weights."""
+    """What a step of training is made of; `pixels` as for `losses`."""
     return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
-        losses=losses(config, card),
+        losses=losses(config, pixels),
         aux_weight=config.aux_weight,
         tx=tx,
         augment=augment.augment,

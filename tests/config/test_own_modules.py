@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from support import command_lines, runs
 
@@ -197,4 +198,4 @@ def test_a_loss_that_cannot_be_used_is_one_sentence(name, tmp_path, monkeypatch)
     config = runs.config("folder")
     config.loss = {"mine": {"module": f"wrong_{name}.term", "weight": 1.0}}
     with pytest.raises(errors.ConfigError, match=message):
-        from_config.losses(config, {"class_weights": [1.0, 1.0]})
+        from_config.losses(config, np.ones((1, 2), int))

@@ -24,10 +24,12 @@ from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import check, examples
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import fingerprint, suggestion
+from jaxseg.data.phantoms import tissue_tree
 from jaxseg.data.preparation import card, splits, tfds_builder
 from jaxseg.errors import ConfigError, DataError
 
 FORMATS = ("auto", *check.FORMATS)
+write_demo = tissue_tree.write  # phantom tissue of five classes, as such a folder
 
 
 class Builder(tfds_builder.Builder):

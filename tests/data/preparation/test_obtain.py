@@ -5,7 +5,7 @@ import pytest
 
 from jaxseg import lookup
 from jaxseg.data import prepared
-from jaxseg.data.datasets import phc, siim_acr
+from jaxseg.data.datasets import image_folder, phc, siim_acr
 from jaxseg.data.phantoms import cells, phc_tree, siim_tree
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError, DataError
@@ -29,8 +29,8 @@ def _dataset(name, cache, *, images=0, size=0, directory="", raw=False, **option
     )
 
 
-def test_both_kinds_of_phantoms_are_drawn():
-    assert {"siim_acr", "phc"} <= set(DRAWN)
+def test_each_kind_of_phantoms_is_drawn():
+    assert {"siim_acr", "phc", "image_folder"} <= set(DRAWN)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -93,6 +93,7 @@ def test_a_prepared_one_is_found(tmp_path):
 
 
 def test_what_cannot_be_had_is_said(tmp_path, monkeypatch):
+    monkeypatch.delattr(image_folder, "write_demo")
     with pytest.raises(ConfigError, match="image_folder draws no .*'phc', 'siim_acr'"):
         _dataset("image_folder", tmp_path, images=4, size=40)
     with pytest.raises(ConfigError, match="config.data.dir is empty"):

