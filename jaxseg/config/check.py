@@ -53,6 +53,7 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"config.data.image_size is {size}; give (height, width) in pixels."
         )
+    _crop(config)
     if config.data.demo.images and config.data.dir:
         raise ConfigError(
             f"config.data.dir is {config.data.dir}, but the recipe {config.recipe!r} "
@@ -62,6 +63,24 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"the recipe {config.recipe!r} needs data: give --config.data.dir=... or "
             "set $JAXSEG_DATA."
+        )
+
+
+def _crop(config: ConfigDict) -> None:
+    share, overlap = config.data.foreground_share, config.data.overlap
+    if not 0 <= share <= 1:
+        raise ConfigError(
+            f"config.data.foreground_share is {share}; a share is from 0 to 1."
+        )
+    if not 0 <= overlap <= 0.9:
+        raise ConfigError(
+            f"config.data.overlap is {overlap}; give a share of a tile, from 0 to 0.9."
+        )
+    if config.data.fit == "crop" and config.supervision.name == "image_level":
+        raise ConfigError(
+            "config.data.fit is 'crop', but config.supervision.name is 'image_level': "
+            "the label of an image says nothing of a window in it; use 'stretch' or "
+            "'pad'."
         )
 
 
@@ -111,7 +130,7 @@ def _choices(config: ConfigDict) -> None:
     for key, allowed in {
         "eval.metric": overlap.METRICS,
         "operating_point.objective": decision.OBJECTIVES,
-        "data.fit": resize.MODES,
+        "data.fit": resize.FITS,
         "data.intensity.mode": modes,
     }.items():
         value = _get(config, key)

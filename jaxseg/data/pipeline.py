@@ -1,4 +1,4 @@
-"""Reads host batches from a prepared split: decodes, fits to one size, batches.
+"""Reads host batches from a prepared split: decodes, brings to one size, batches.
 
 The stream is a pure function of (order, step): examples are numbered, batched, and
 only then cut per process, so any number of processes and workers gets the same global
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import grain
 import numpy as np
 
-from jaxseg.data import intensity, resize, sparse_labels
+from jaxseg.data import crops, intensity, resize, sparse_labels
 from jaxseg.data.prepared import Split
 from jaxseg.types import IGNORE, Batch
 
@@ -21,22 +21,44 @@ Order = Callable[..., np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How examples become arrays of one shape: u8 [height, width, channels]."""
+    """How examples become arrays: u8 [height, width, channels].
+
+    With fit "crop" the image is whole, at native scale, and `size` is that of the
+    windows of training and of the tiles of evaluation; else all are of this size.
+    """
 
     size: tuple[int, int]  # height, width
-    fit: str  # see resize.fit
+    fit: str  # "crop", or see resize.fit
     intensity: str  # see intensity.to_uint8
     low: float
     high: float
+    overlap: float = 0.5  # of neighbouring tiles, as a share of `size`
 
     def __call__(self, split: Split, index: int) -> dict[str, np.ndarray]:
         example = split[index]
         image = intensity.to_uint8(
             example["image"], mode=self.intensity, low=self.low, high=self.high
         )
-        image, mask = resize.fit(image, example["mask"], self.size, self.fit)
+        mask = example["mask"]
+        if self.fit != "crop":
+            image, mask = resize.fit(image, mask, self.size, self.fit)
         label = np.int32(example["label"])
         return _record(image, mask, label, np.float32(1), index)
+
+    def sizes(self, split: Split) -> np.ndarray:
+        """Height and width of each image of the split as seen, i64 [n, 2]."""
+        if self.fit == "crop":
+            return split.sizes
+        return np.tile(np.array(self.size, np.int64), (len(split), 1))
+
+    def to_native(self, probability: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        """Probability f32 [h, w, k] at the `native` size of its image.
+
+        With fit "crop" it has that size already.
+        """
+        if self.fit == "crop":
+            return probability
+        return resize.unfit(probability, tuple(native), self.fit)
 
 
 def _record(image, mask, label, weight, index) -> dict[str, np.ndarray]:
@@ -58,6 +80,7 @@ class _Train:
     order: Order  # (epoch=) -> indices of one epoch
     epoch_size: int
     labels: sparse_labels.Labels | None
+    windows: crops.Windows | None
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         epoch, position = divmod(int(number), self.epoch_size)
@@ -65,7 +88,17 @@ class _Train:
         record = self.view(self.split, index)
         if self.labels is not None:
             record["mask"] = self.labels.mask(index)
+        if self.windows is not None:
+            at = self.windows(number, index, record["mask"])
+            record = _window(record, (at.top, at.left), self.view.size)
         return record
+
+
+def _window(whole, start, size) -> dict[str, np.ndarray]:
+    image = crops.cut(whole["image"], start, size, fill=0)
+    mask = crops.cut(whole["mask"], start, size, fill=IGNORE)
+    label = np.int32(crops.image_label(int(whole["label"]), mask))
+    return _record(image, mask, label, whole["weight"], whole["index"])
 
 
 @functools.lru_cache(maxsize=4)
@@ -100,15 +133,16 @@ def train_batches(
     processes: int = 1,
     workers: int = 0,
     labels: sparse_labels.Labels | None = None,
+    windows: crops.Windows | None = None,
 ) -> Iterator[Batch]:
     """This process's part of the global batches start, start + 1, ..., steps - 1.
 
     Together the processes hold examples step * batch_size to (step + 1) * batch_size of
     the stream, whatever their number and the number of workers. With `labels` the masks
-    hold these labelled pixels only.
+    hold these labelled pixels only. With `windows` an example is a window of its image.
     """
     source = grain.MapDataset.range(steps * batch_size)
-    source = source.map(_Train(split, view, order, epoch_size, labels))
+    source = source.map(_Train(split, view, order, epoch_size, labels, windows))
     return _iterate(source, batch_size, start, process, processes, workers)
 
 

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxseg.data import pipeline, prepared, sparse_labels
+from jaxseg.data import crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
 from jaxseg.experiment import from_config, training_labels
@@ -34,6 +34,7 @@ class Experiment(NamedTuple):
     train_step: Callable  # compiled: (state, batch) -> (state, numbers)
     scorer: whole_split.Scorer
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
+    windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
 
 
 def load(config: ConfigDict, *, batch_size: int) -> Experiment:
@@ -85,7 +86,12 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
             timeout=config.data.timeout_s,
         ),
         labels=labels,
+        windows=_windows(config, splits["train"], parts.view, labels),
     )
+
+
+def _windows(config: ConfigDict, *of: Any) -> Callable[[], crops.Windows | None]:
+    return functools.cache(functools.partial(from_config.windows, config, *of))
 
 
 def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
@@ -96,7 +102,8 @@ def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
     _, rate = from_config.optimizer(config, experiment.plan)
     split, view = experiment.splits["train"], experiment.parts.view
     labels = training_labels.drawn(config, split, view)
-    return experiment._replace(rate=rate, labels=labels)
+    windows = _windows(config, split, view, labels)
+    return experiment._replace(rate=rate, labels=labels, windows=windows)
 
 
 def train_batches(
@@ -115,6 +122,7 @@ def train_batches(
         processes=jax.process_count(),
         workers=workers,
         labels=experiment.labels(),
+        windows=experiment.windows(),
     )
 
 
@@ -130,6 +138,7 @@ def describe(experiment: Experiment) -> dict:
         "total_steps": experiment.plan.total_steps,
         "params": state.count(experiment.abstract.params),
         "intensity": experiment.parts.intensity,
+        "fit": experiment.parts.view.fit,
         "dataset": experiment.card,
         "data_directory": str(experiment.directory),
         "devices": {

@@ -13,7 +13,15 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.data import augment, intensity, pipeline, prepared
+from jaxseg.data import (
+    augment,
+    crops,
+    intensity,
+    pipeline,
+    prepared,
+    resize,
+    sparse_labels,
+)
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finetune, processes, training_labels
@@ -69,8 +77,10 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     low, high = window["low"], window["high"]
     mean, std = intensity.statistics(mode, card["channels"], low=low, high=high)
     size = tuple(config.data.image_size)
+    whole = config.supervision.name == "image_level"
+    fit = resize.resolve(config.data.fit, card, whole=whole)
     return Parts(
-        view=pipeline.View(size, config.data.fit, mode, low, high),
+        view=pipeline.View(size, fit, mode, low, high, config.data.overlap),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,
@@ -78,6 +88,31 @@ def parts(config: ConfigDict, card: dict) -> Parts:
         image_shape=(*size, card["channels"]),
         intensity=mode,
     )
+
+
+def windows(
+    config: ConfigDict,
+    split: prepared.Split,
+    view: pipeline.View,
+    labels: training_labels.Drawn,
+) -> crops.Windows | None:
+    """How the windows of training are placed; None when whole images are seen."""
+    if view.fit != "crop":
+        return None
+    drawn, pixels = labels(), split.pixels
+    if drawn is not None:
+        pixels = sparse_labels.pixels(drawn, len(split.classes))
+    return crops.Windows(
+        size=view.size,
+        seed=_sampler_seed(config),
+        foreground_share=config.data.foreground_share,
+        chances=crops.class_chances(pixels),
+        sparse=drawn is not None,
+    )
+
+
+def _sampler_seed(config: ConfigDict) -> int:
+    return config.sampler.seed if config.sampler.seed >= 0 else config.seed
 
 
 def model(config: ConfigDict, num_classes: int) -> Any:
@@ -170,7 +205,7 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
         order=functools.partial(
             sampler.order,
             positive,
-            seed=config.sampler.seed if config.sampler.seed >= 0 else config.seed,
+            seed=_sampler_seed(config),
             size=steps * batch_size,
             **sampler_args,
         ),

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxseg.data import intensity, pipeline, resize
+from jaxseg.data import crops, intensity, pipeline, resize
 from jaxseg.errors import DataError
+from jaxseg.inference import tiles
 from jaxseg.postprocess import decision
 
 
@@ -51,10 +52,14 @@ def predict(
 
     The image goes the way of the images of validation: its intensities become 8 bits,
     it is brought to the size of the model, and its probabilities come back to its own.
+    With fit "crop" the model sees tiles of it, one after another.
     `probabilities` maps u8 [1, height, width, c] to f32 [1, height, width, k].
     """
     native = image.shape[:2]
     grey = intensity.to_uint8(image, mode=view.intensity, low=view.low, high=view.high)
+    if view.fit == "crop":
+        probability = _by_tiles(grey, view, probabilities)
+        return Prediction(decision.decide(probability, operating_point), probability)
     no_mask = np.zeros(native, np.uint8)
     fitted, _ = resize.fit(grey, no_mask, view.size, view.fit)
     at_size = np.asarray(probabilities(fitted[None])[0], np.float32)
@@ -68,3 +73,15 @@ def predict(
         probability = resize.unfit(at_size, native, view.fit).reshape(*native, k)
     classes = decision.decide(probability, operating_point)
     return Prediction(classes, probability)
+
+
+def _by_tiles(
+    grey: UInt8[np.ndarray, "h w c"],
+    view: pipeline.View,
+    probabilities: Callable[[np.ndarray], Any],
+) -> Float[np.ndarray, "h w k"]:
+    canvas = tiles.Canvas(tiles.grid(grey.shape[:2], view.size, view.overlap))
+    for number in range(canvas.grid.count):
+        tile = crops.cut(grey, canvas.grid.start(number), view.size, fill=0)
+        canvas.add(np.asarray(probabilities(tile[None])[0], np.float32))
+    return canvas.probability()

@@ -13,6 +13,8 @@ from ml_collections import ConfigDict
 NEW: dict[str, Any] = {
     "num_seeds": 1,
     "data.raw": False,
+    "data.foreground_share": 0.33,
+    "data.overlap": 0.5,
     "sampler.seed": -1,
     "sampler.fields": {},
     "supervision": {

@@ -8,7 +8,6 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg import pictures
-from jaxseg.data import resize
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import result, score_split, tally
 from jaxseg.experiment import finetune
@@ -61,7 +60,7 @@ def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float 
         )
     if jax.process_index() == 0:
         panels = [
-            _picture(split[index], probability, scorer.view.fit)
+            _picture(split[index], probability, scorer.to_native())
             for index, probability in probabilities.items()
             if probability is not None
         ]
@@ -89,8 +88,8 @@ def _shown(split) -> list[int]:
     return [int(i) for i in (*positive, *negative)]
 
 
-def _picture(example, probability, fit: str) -> np.ndarray:
-    native = resize.unfit(probability, example["mask"].shape, fit)
+def _picture(example, probability, to_native) -> np.ndarray:
+    native = to_native(probability, example["mask"].shape)
     prediction = decision.apply(native)
     image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
