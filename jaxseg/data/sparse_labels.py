@@ -3,8 +3,8 @@
 The draw is a pure function of (seed, id of the image, options, mask), at the size of
 the view (that of the model, or native with fit "crop"): the same every epoch, on every
 process and after a restart. It is stored as an artifact, so that a label budget can be
-counted and another run can use the very same labels. A file of data/supervision/ has `label`, which draws for one mask, or `read`,
-which brings labels that exist.
+counted and another run can use the very same labels. A file of data/supervision/ has
+`label`, which draws for one mask, or `read`, which brings labels that exist.
 """
 
 import functools
