@@ -145,6 +145,8 @@ def _data() -> dict[str, Any]:
         # of crop: windows that are placed around a pixel of a foreground class
         "foreground_share": 0.33,
         "overlap": 0.5,  # of crop: neighbouring tiles, as a share of their side
+        # of crop: micrometres to which all images are brought first; 0 = as stored
+        "pixel_size": 0.0,
         "intensity": {  # the window that becomes 8 bits
             # auto, none, percentile, zscore, range, imagenet
             "mode": "auto",

@@ -76,6 +76,19 @@ def _crop(config: ConfigDict) -> None:
         raise ConfigError(
             f"config.data.overlap is {overlap}; give a share of a tile, from 0 to 0.9."
         )
+    _at_least(config, "data.pixel_size", 0)
+    if config.data.pixel_size and config.data.fit not in ("auto", "crop"):
+        raise ConfigError(
+            f"config.data.pixel_size is {config.data.pixel_size:g}, but "
+            f"config.data.fit={config.data.fit} brings all images to one size: use "
+            "'crop', or pixel_size=0."
+        )
+    if config.data.pixel_size and config.supervision.name != "full":
+        raise ConfigError(
+            f"config.data.pixel_size is {config.data.pixel_size:g}, which needs full "
+            f"masks, but config.supervision.name is {config.supervision.name!r}: "
+            "single labelled pixels do not survive resizing; set pixel_size=0."
+        )
     if config.data.fit == "crop" and config.supervision.name == "image_level":
         raise ConfigError(
             "config.data.fit is 'crop', but config.supervision.name is 'image_level': "

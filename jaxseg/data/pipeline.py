@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxseg.data import crops, intensity, resize, sparse_labels
 from jaxseg.data.prepared import Split
+from jaxseg.errors import DataError
 from jaxseg.types import IGNORE, Batch
 
 Order = Callable[..., np.ndarray]
@@ -23,8 +24,9 @@ Order = Callable[..., np.ndarray]
 class View:
     """How examples become arrays: u8 [height, width, channels].
 
-    With fit "crop" the image is whole, at native scale, and `size` is that of the
-    windows of training and of the tiles of evaluation; else all are of this size.
+    With fit "crop" the image is whole, at native scale or that of `pixel_size`, and
+    `size` is that of the windows of training and of the tiles of evaluation; else all
+    are of this size.
     """
 
     size: tuple[int, int]  # height, width
@@ -33,6 +35,7 @@ class View:
     low: float
     high: float
     overlap: float = 0.5  # of neighbouring tiles, as a share of `size`
+    pixel_size: float = 0.0  # of all images, micrometres; 0 = as stored
 
     def __call__(self, split: Split, index: int) -> dict[str, np.ndarray]:
         example = split[index]
@@ -40,13 +43,19 @@ class View:
             example["image"], mode=self.intensity, low=self.low, high=self.high
         )
         mask = example["mask"]
-        if self.fit != "crop":
-            image, mask = resize.fit(image, mask, self.size, self.fit)
+        size, fit = self.size, self.fit
+        if fit == "crop":
+            own = self.pixel_size and split.pixel_sizes[index]
+            size, fit = self.scaled(mask.shape, own), "stretch"
+        image, mask = resize.fit(image, mask, size, fit)
         label = np.int32(example["label"])
         return _record(image, mask, label, np.float32(1), index)
 
     def sizes(self, split: Split) -> np.ndarray:
         """Height and width of each image of the split as seen, i64 [n, 2]."""
+        if self.pixel_size:
+            sizes = zip(split.sizes.tolist(), split.pixel_sizes, strict=True)
+            return np.array([self.scaled(*each) for each in sizes])
         if self.fit == "crop":
             return split.sizes
         return np.tile(np.array(self.size, np.int64), (len(split), 1))
@@ -54,11 +63,30 @@ class View:
     def to_native(self, probability: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         """Probability f32 [h, w, k] at the `native` size of its image.
 
-        With fit "crop" it has that size already.
+        Nothing is changed where it has that size already.
         """
-        if self.fit == "crop":
-            return probability
-        return resize.unfit(probability, tuple(native), self.fit)
+        native = int(native[0]), int(native[1])
+        fit = "stretch" if self.fit == "crop" else self.fit
+        return resize.unfit(probability, native, fit)
+
+    def scaled(
+        self, native: tuple[int, int], pixel_size: float | None
+    ) -> tuple[int, int]:
+        """The size of an image whose pixels were brought to `self.pixel_size`.
+
+        Raises DataError where it is not known how large they are.
+        """
+        if not self.pixel_size:
+            return native[0], native[1]
+        if pixel_size is None or not pixel_size > 0:
+            raise DataError(
+                f"images are brought to pixels of {self.pixel_size:g} micrometres, but "
+                f"the pixel size of this one came as {pixel_size}; give it in "
+                "micrometres."
+            )
+        factor = pixel_size / self.pixel_size
+        height, width = (max(1, round(n * factor)) for n in native)
+        return height, width
 
 
 def _record(image, mask, label, weight, index) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Checks what happens to an image and its mask between the disk and the network."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -226,7 +227,8 @@ def pattern(experiment: build.Experiment) -> tuple[dict[str, np.ndarray], float]
     Each holds a letter F, which no flip or turn leaves as it is, off the centre and in
     another place in each, and has gone through the view as if it had been stored.
     """
-    split, view = experiment.splits["train"], experiment.parts.view
+    split = experiment.splits["train"]
+    view = dataclasses.replace(experiment.parts.view, pixel_size=0.0)
     top = np.iinfo(np.dtype(experiment.card["dtype"])).max
     label, channels = len(split.classes) - 1, experiment.card["channels"]
     letter = np.array([[c == "#" for c in row] for row in _GLYPH])

@@ -27,8 +27,11 @@ def image_scale(case: Case) -> Finding:
     }
     if view.fit == "crop":
         would = "; ".join(f"{fit} would be {_words(factors[fit])}" for fit in factors)
-        observed = f"crop: native scale in windows of {_size(view.size)} ({would})"
-        return _padding(observed, splits["train"].sizes, view.size)
+        scale = "native scale"
+        if view.pixel_size:
+            scale = f"pixels of {view.pixel_size:g} micrometres"
+        observed = f"crop: {scale} in windows of {_size(view.size)} ({would})"
+        return _padding(observed, view.sizes(splits["train"]), view.size)
     used = factors[view.fit]
     observed = f"{view.fit} to {_size(view.size)} is {_words(used)}"
     medians = {name: float(np.median(values)) for name, values in used.items()}

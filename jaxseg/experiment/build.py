@@ -49,6 +49,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     from_config.check_labels(splits["validation"])
     from_config.check_labels(splits["test"])
     parts = from_config.parts(config, card)
+    from_config.check_pixel_sizes(splits.values(), parts.view)
     plan = from_config.plan(config, splits["train"], batch_size)
     tx, rate = from_config.optimizer(config, plan)
     init = {

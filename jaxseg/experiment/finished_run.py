@@ -41,10 +41,14 @@ class FinishedRun(NamedTuple):
         """The names of the classes, in the order of their ids."""
         return list(self.record["dataset"]["classes"])
 
-    def predict(self, pixels: np.ndarray) -> image.Prediction:
+    def predict(
+        self, pixels: np.ndarray, *, pixel_size: float | None = None
+    ) -> image.Prediction:
         """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
 
         `pixels` is u8 or u16 [h, w] or [h, w, c] of any size, as its file stores it.
+        `pixel_size` is the side of a pixel in micrometres, for a run that was trained
+        at a common one (config.data.pixel_size); DataError when such a run lacks it.
         Raises DataError for channels or a type of numbers the run was not trained on.
         """
         card = self.record["dataset"]
@@ -53,6 +57,7 @@ class FinishedRun(NamedTuple):
             view=self.parts.view,
             probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
             operating_point=self.operating_point["operating_point"],
+            pixel_size=pixel_size,
         )
 
 
@@ -142,6 +147,7 @@ def weights(run: FinishedRun) -> save.Weights:
         "channels": card["channels"],
         "image_size": list(run.config.data.image_size),
         "fit": run.parts.view.fit,
+        "pixel_size": run.parts.view.pixel_size,
         "intensity": run.parts.intensity,
         "mean": run.parts.mean,
         "std": run.parts.std,

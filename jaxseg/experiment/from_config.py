@@ -3,6 +3,7 @@
 import functools
 import inspect
 import pathlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ from jaxseg.data import (
     sparse_labels,
 )
 from jaxseg.data.preparation import obtain
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import finetune, processes, training_labels
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
@@ -77,10 +78,10 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     low, high = window["low"], window["high"]
     mean, std = intensity.statistics(mode, card["channels"], low=low, high=high)
     size = tuple(config.data.image_size)
-    whole = config.supervision.name == "image_level"
-    fit = resize.resolve(config.data.fit, card, whole=whole)
+    data, whole = config.data, config.supervision.name == "image_level"
+    fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
     return Parts(
-        view=pipeline.View(size, fit, mode, low, high, config.data.overlap),
+        view=pipeline.View(size, fit, mode, low, high, data.overlap, data.pixel_size),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,
@@ -322,6 +323,20 @@ def batch_size(config: ConfigDict, fixed: int = 0) -> int:
             f"set config.batch_size to a multiple of {unit}."
         )
     return size
+
+
+def check_pixel_sizes(splits: Iterable[prepared.Split], view: pipeline.View) -> None:
+    """DataError when images shall get a pixel size and some do not say theirs."""
+    for split in splits if view.pixel_size else ():
+        missing = np.flatnonzero(np.isnan(split.pixel_sizes))
+        if len(missing):
+            raise DataError(
+                f"config.data.pixel_size is {view.pixel_size:g} micrometres, but "
+                f"{len(missing)} of {len(split)} images of {split.name} do not say how "
+                f"large their pixels are, such as {split.ids[missing[0]]!r}: use files "
+                "that do (DICOM, OME-TIFF, ImageJ) and prepare them again, or set "
+                "config.data.pixel_size=0."
+            )
 
 
 def check_labels(split: prepared.Split) -> None:

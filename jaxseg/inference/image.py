@@ -47,18 +47,24 @@ def predict(
     view: pipeline.View,
     probabilities: Callable[[np.ndarray], Any],
     operating_point: dict[str, Any] | None,
+    pixel_size: float | None = None,
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
     The image goes the way of the images of validation: its intensities become 8 bits,
     it is brought to the size of the model, and its probabilities come back to its own.
-    With fit "crop" the model sees tiles of it, one after another.
+    With fit "crop" the model sees tiles of it, one after another, at the pixel size of
+    the view; `pixel_size` (micrometres) is that of the image. Raises DataError where
+    the view needs it and it was not given.
     `probabilities` maps u8 [1, height, width, c] to f32 [1, height, width, k].
     """
     native = image.shape[:2]
     grey = intensity.to_uint8(image, mode=view.intensity, low=view.low, high=view.high)
     if view.fit == "crop":
-        probability = _by_tiles(grey, view, probabilities)
+        no_mask, size = np.zeros(native, np.uint8), view.scaled(native, pixel_size)
+        scaled, _ = resize.fit(grey, no_mask, size)
+        probability = _by_tiles(scaled, view, probabilities)
+        probability = view.to_native(probability, native).reshape(*native, -1)
         return Prediction(decision.decide(probability, operating_point), probability)
     no_mask = np.zeros(native, np.uint8)
     fitted, _ = resize.fit(grey, no_mask, view.size, view.fit)

@@ -15,6 +15,7 @@ NEW: dict[str, Any] = {
     "data.raw": False,
     "data.foreground_share": 0.33,
     "data.overlap": 0.5,
+    "data.pixel_size": 0.0,
     "sampler.seed": -1,
     "sampler.fields": {},
     "supervision": {
