@@ -162,7 +162,7 @@ def _blend(
 def small(picture: np.ndarray, side: int = 256) -> np.ndarray:
     """The triptych with each third at most `side` high: for a log that stays small."""
     scale = min(1.0, side / picture.shape[0])
-    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    size = [max(1, round(n * scale)) for n in picture.shape[1::-1]]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 

@@ -44,7 +44,7 @@ def click(
 
     A pure function of run and arguments. In every training image up to `positive`
     clicks on missed pixels of each foreground class and `negative` on background that
-    was taken for foreground, at the size the network sees; its answer is the most
+    was taken for foreground, at the size of the view; the network's answer is the most
     probable class, by the frozen offsets where the run has some. Raises ConfigError for
     numbers below 0 and a run that is not finished, DataError for other data than it
     had.
@@ -76,7 +76,7 @@ def click(
     options |= {"seed": seed, "step": run.step, "before": before.options}
     counts = np.bincount(before.label, minlength=len(budget))
     return Round(
-        labels=sparse_labels.from_masks(masks, split.ids, options),
+        labels=sparse_labels.from_masks(masks, split.ids, options, size=before.size),
         classes=split.classes,
         before=counts.tolist(),
         asked=[n * len(split) for n in budget],
@@ -88,14 +88,18 @@ def click(
 
 def _labels_of(workdir, run: finished_run.RunWithData, split) -> sparse_labels.Labels:
     """What the run was trained with; none, without options, for full masks."""
-    size = tuple(run.experiment.parts.view.size)
+    view = run.experiment.parts.view
+    size, sizes = sparse_labels.one_size(view), None
+    if size is None:
+        sizes = view.sizes(split).astype(np.int32)
     if not training_labels.is_sparse(run.config):
         nothing = np.zeros(0, np.int32)
         at, kind = nothing.astype(np.int16), nothing.astype(np.uint8)
-        return sparse_labels.Labels(split.ids, size, nothing, at, at, kind, {})
+        return sparse_labels.Labels(split.ids, size, nothing, at, at, kind, {}, sizes)
     path = workdir / sparse_labels.FILE
     labels = sparse_labels.read(path)
-    if list(labels.ids) != list(split.ids) or labels.size != size:
+    same = labels.size == size and np.array_equal(labels.sizes, sizes)
+    if list(labels.ids) != list(split.ids) or not same:
         raise DataError(
             f"{path} does not hold labels of the training images in {split.directory} "
             "at the size the network sees; the run directory is mixed up."
@@ -146,8 +150,7 @@ def describe(round: Round) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
         for row in rows
     ]
-    height, width = round.labels.size
-    pixels = len(round.labels.ids) * height * width
+    pixels = round.labels.area
     lines.append(
         f"labelled pixels are distinct: {sum(after):,} of {pixels:,} "
         f"({sum(after) / pixels:.3%}) of {len(round.labels.ids)} images"

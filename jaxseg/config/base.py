@@ -148,7 +148,15 @@ def _data() -> dict[str, Any]:
         # `python -m jaxseg.prepare --data_dir` wrote
         "raw": True,
         "image_size": (256, 256),  # height, width the model sees
-        "fit": "stretch",  # or "pad": keep the aspect ratio
+        # how images get to it: "stretch"; "pad", which keeps the aspect ratio; "crop",
+        # native scale: windows of this size in training, overlapping tiles elsewhere;
+        # "auto": crop for a set of several sizes, else stretch
+        "fit": "auto",
+        # of crop: windows that are placed around a pixel of a foreground class
+        "foreground_share": 0.33,
+        "overlap": 0.5,  # of crop: neighbouring tiles, as a share of their side
+        # of crop: micrometres to which all images are brought first; 0 = as stored
+        "pixel_size": 0.0,
         "intensity": {  # the window that becomes 8 bits
             # auto, none, percentile, zscore, range, imagenet
             "mode": "auto",

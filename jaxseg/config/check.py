@@ -55,6 +55,7 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"config.data.image_size is {size}; give (height, width) in pixels."
         )
+    _crop(config)
     if config.data.demo.images and config.data.dir:
         raise ConfigError(
             f"config.data.dir is {config.data.dir}, but the recipe {config.recipe!r} "
@@ -64,6 +65,37 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"the recipe {config.recipe!r} needs data: give --config.data.dir=... or "
             "set $JAXSEG_DATA."
+        )
+
+
+def _crop(config: ConfigDict) -> None:
+    share, overlap = config.data.foreground_share, config.data.overlap
+    if not 0 <= share <= 1:
+        raise ConfigError(
+            f"config.data.foreground_share is {share}; a share is from 0 to 1."
+        )
+    if not 0 <= overlap <= 0.9:
+        raise ConfigError(
+            f"config.data.overlap is {overlap}; give a share of a tile, from 0 to 0.9."
+        )
+    _at_least(config, "data.pixel_size", 0)
+    if config.data.pixel_size and config.data.fit not in ("auto", "crop"):
+        raise ConfigError(
+            f"config.data.pixel_size is {config.data.pixel_size:g}, but "
+            f"config.data.fit={config.data.fit} brings all images to one size: use "
+            "'crop', or pixel_size=0."
+        )
+    if config.data.pixel_size and config.supervision.name != "full":
+        raise ConfigError(
+            f"config.data.pixel_size is {config.data.pixel_size:g}, which needs full "
+            f"masks, but config.supervision.name is {config.supervision.name!r}: "
+            "single labelled pixels do not survive resizing; set pixel_size=0."
+        )
+    if config.data.fit == "crop" and config.supervision.name == "image_level":
+        raise ConfigError(
+            "config.data.fit is 'crop', but config.supervision.name is 'image_level': "
+            "the label of an image says nothing of a window in it; use 'stretch' or "
+            "'pad'."
         )
 
 
@@ -113,7 +145,7 @@ def _choices(config: ConfigDict) -> None:
     for key, allowed in {
         "eval.metric": overlap.METRICS,
         "operating_point.objective": decision.OBJECTIVES,
-        "data.fit": resize.MODES,
+        "data.fit": resize.FITS,
         "data.intensity.mode": modes,
     }.items():
         value = _get(config, key)

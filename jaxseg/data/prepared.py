@@ -32,6 +32,7 @@ class Split:
     labels: np.ndarray  # i64 [n], image-level; -1 = not labelled
     sizes: np.ndarray  # i64 [n, 2], height and width
     pixels: np.ndarray  # i64 [n, k], labelled pixels per class
+    pixel_sizes: np.ndarray | None = None  # f64 [n], micrometres; NaN = not known
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -105,6 +106,7 @@ def open_split(directory: str | pathlib.Path, split: str) -> Split:
         labels=np.array([int(row["label"]) for row in rows]),
         sizes=np.array([[int(row["height"]), int(row["width"])] for row in rows]),
         pixels=np.array([[int(row[c]) for c in columns] for row in rows]),
+        pixel_sizes=np.array([float(row.get("pixel_size") or "nan") for row in rows]),
     )
 
 

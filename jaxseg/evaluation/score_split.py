@@ -243,12 +243,24 @@ def second_pass(
             to_native=scorer.to_native(),
         )
         measured = surfaces.join(sharding.gather(own))
-    size = (*scorer.view.size, len(split.classes))
-    index = np.array(list(shown), np.int32)
-    rows = np.array(list(shown.values()), np.float32).reshape(-1, *size)
-    everyone = sharding.gather({"index": index, "rows": rows})
-    pairs = [p for d in everyone for p in zip(d["index"], d["rows"], strict=True)]
-    return pairs, measured
+    return _gather(shown), measured
+
+
+def _gather(shown: dict[int, np.ndarray]) -> list[tuple[int, np.ndarray]]:
+    """(index, probability) of all processes; each may have a size of its own."""
+    values = [np.zeros(0, np.float32), *(p.ravel() for p in shown.values())]
+    own = {
+        "index": np.array(list(shown), np.int32),
+        "shape": np.array([p.shape for p in shown.values()], np.int32).reshape(-1, 3),
+        "values": np.concatenate(values, dtype=np.float32),
+    }
+    pairs = []
+    for part in sharding.gather(own):
+        sizes = part["shape"].prod(1, dtype=np.int64)
+        rows = np.split(part["values"], np.cumsum(sizes)[:-1]) if len(sizes) else []
+        for index, shape, row in zip(part["index"], part["shape"], rows, strict=True):
+            pairs.append((int(index), row.reshape(shape)))
+    return pairs
 
 
 def score_split(

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxseg.data import pipeline, prepared, sparse_labels
+from jaxseg.data import crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
@@ -36,6 +36,7 @@ class Experiment(NamedTuple):
     train_step: Callable  # compiled: (state, batch) -> (state, numbers)
     scorer: whole_split.Scorer
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
+    windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
 
 
 def load(config: ConfigDict, *, batch_size: int) -> Experiment:
@@ -51,6 +52,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     from_config.check_labels(splits["test"])
     decision.rule_for(config.operating_point.rule, len(card["classes"]))
     parts = from_config.parts(config, card)
+    from_config.check_pixel_sizes(splits.values(), parts.view)
     plan = from_config.plan(config, splits["train"], batch_size)
     tx, rate = from_config.optimizer(config, plan)
     init = {
@@ -88,7 +90,12 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
             timeout=config.data.timeout_s,
         ),
         labels=labels,
+        windows=_windows(config, splits["train"], parts.view, labels),
     )
+
+
+def _windows(config: ConfigDict, *of: Any) -> Callable[[], crops.Windows | None]:
+    return functools.cache(functools.partial(from_config.windows, config, *of))
 
 
 def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
@@ -99,7 +106,8 @@ def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
     _, rate = from_config.optimizer(config, experiment.plan)
     split, view = experiment.splits["train"], experiment.parts.view
     labels = training_labels.drawn(config, split, view)
-    return experiment._replace(rate=rate, labels=labels)
+    windows = _windows(config, split, view, labels)
+    return experiment._replace(rate=rate, labels=labels, windows=windows)
 
 
 def train_batches(
@@ -118,6 +126,7 @@ def train_batches(
         processes=jax.process_count(),
         workers=workers,
         labels=experiment.labels(),
+        windows=experiment.windows(),
     )
 
 
@@ -133,6 +142,7 @@ def describe(experiment: Experiment) -> dict:
         "total_steps": experiment.plan.total_steps,
         "params": state.count(experiment.abstract.params),
         "intensity": experiment.parts.intensity,
+        "fit": experiment.parts.view.fit,
         "dataset": experiment.card,
         "data_directory": str(experiment.directory),
         "devices": {

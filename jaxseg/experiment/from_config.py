@@ -3,6 +3,7 @@
 import functools
 import inspect
 import pathlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +15,18 @@ from jaxtyping import Integer
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.data import augment, class_weights, intensity, pipeline, prepared
+from jaxseg.data import (
+    augment,
+    class_weights,
+    crops,
+    intensity,
+    pipeline,
+    prepared,
+    resize,
+    sparse_labels,
+)
 from jaxseg.data.preparation import obtain
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import finetune, processes, training_labels
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
@@ -70,8 +80,10 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     low, high = window["low"], window["high"]
     mean, std = intensity.statistics(mode, card["channels"], low=low, high=high)
     size = tuple(config.data.image_size)
+    data, whole = config.data, config.supervision.name == "image_level"
+    fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
     return Parts(
-        view=pipeline.View(size, config.data.fit, mode, low, high),
+        view=pipeline.View(size, fit, mode, low, high, data.overlap, data.pixel_size),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,
@@ -79,6 +91,31 @@ def parts(config: ConfigDict, card: dict) -> Parts:
         image_shape=(*size, card["channels"]),
         intensity=mode,
     )
+
+
+def windows(
+    config: ConfigDict,
+    split: prepared.Split,
+    view: pipeline.View,
+    labels: training_labels.Drawn,
+) -> crops.Windows | None:
+    """How the windows of training are placed; None when whole images are seen."""
+    if view.fit != "crop":
+        return None
+    drawn, pixels = labels(), split.pixels
+    if drawn is not None:
+        pixels = sparse_labels.class_pixels(drawn, len(split.classes))
+    return crops.Windows(
+        size=view.size,
+        seed=_sampler_seed(config),
+        foreground_share=config.data.foreground_share,
+        chances=crops.class_chances(pixels),
+        sparse=drawn is not None,
+    )
+
+
+def _sampler_seed(config: ConfigDict) -> int:
+    return config.sampler.seed if config.sampler.seed >= 0 else config.seed
 
 
 def model(config: ConfigDict, num_classes: int) -> Any:
@@ -178,7 +215,7 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
         order=functools.partial(
             sampler.order,
             positive,
-            seed=config.sampler.seed if config.sampler.seed >= 0 else config.seed,
+            seed=_sampler_seed(config),
             size=steps * batch_size,
             **sampler_args,
         ),
@@ -295,6 +332,20 @@ def batch_size(config: ConfigDict, fixed: int = 0) -> int:
             f"set config.batch_size to a multiple of {unit}."
         )
     return size
+
+
+def check_pixel_sizes(splits: Iterable[prepared.Split], view: pipeline.View) -> None:
+    """DataError when images shall get a pixel size and some do not say theirs."""
+    for split in splits if view.pixel_size else ():
+        missing = np.flatnonzero(np.isnan(split.pixel_sizes))
+        if len(missing):
+            raise DataError(
+                f"config.data.pixel_size is {view.pixel_size:g} micrometres, but "
+                f"{len(missing)} of {len(split)} images of {split.name} do not say how "
+                f"large their pixels are, such as {split.ids[missing[0]]!r}: use files "
+                "that do (DICOM, OME-TIFF, ImageJ) and prepare them again, or set "
+                "config.data.pixel_size=0."
+            )
 
 
 def check_labels(split: prepared.Split) -> None:

@@ -14,6 +14,9 @@ NEW: dict[str, Any] = {
     "num_seeds": 1,
     "auto": {"on": False, "keep": (), "reasons": ()},
     "data.raw": False,
+    "data.foreground_share": 0.33,
+    "data.overlap": 0.5,
+    "data.pixel_size": 0.0,
     "sampler.seed": -1,
     "sampler.fields": {},
     "supervision": {

@@ -83,6 +83,7 @@ class Record(TypedDict):
     total_steps: int
     params: int
     intensity: NotRequired[str]
+    fit: NotRequired[str]  # the one that "auto" became
     dataset: Card
     data_directory: NotRequired[str]
     devices: dict[str, Any]

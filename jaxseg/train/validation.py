@@ -9,7 +9,6 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg import pictures
-from jaxseg.data import resize
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import class_table, result, score_split, tally
 from jaxseg.experiment import finetune
@@ -77,7 +76,7 @@ def validate(
         )
     if jax.process_index() == 0:
         panels = [
-            _picture(split[index], probability, scorer.view.fit, split.classes)
+            _picture(split[index], probability, scorer.to_native(), split.classes)
             for index, probability in probabilities.items()
             if probability is not None
         ]
@@ -114,8 +113,8 @@ def _shown(split) -> list[int]:
     return [int(i) for i in (*positive, *negative)]
 
 
-def _picture(example, probability, fit: str, classes) -> np.ndarray:
-    native = resize.unfit(probability, example["mask"].shape, fit)
+def _picture(example, probability, to_native, classes) -> np.ndarray:
+    native = to_native(probability, example["mask"].shape)
     prediction = decision.apply(native)
     image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
