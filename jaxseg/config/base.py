@@ -170,7 +170,8 @@ def _supervision() -> dict[str, Any]:
 
 def _sampler() -> dict[str, Any]:
     return {
-        "name": "uniform",  # or "balanced", when most images are empty
+        # or "balanced", when most images are empty; "by_class", when classes are rare
+        "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
             # of positives: a number, or knots ((progress, share), ...); a negative
@@ -178,6 +179,11 @@ def _sampler() -> dict[str, Any]:
             "share": _any(0.5),
             "negative_keep": 1.0,  # share of the negatives that an epoch counts
             "positive_weight": 1.0,
+        },
+        "by_class": {
+            # a number of the classes together; a number for "none of them" and each
+            # class, that sum to 1; knots over training of either; negative = equal
+            "share": _any(-1.0),
         },
         "uniform": {},
         "fields": {},  # of a module of your own

@@ -166,8 +166,8 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     """The order of examples and the number of steps."""
     name = config.sampler.name
     sampler, options = lookup.find("data/samplers", name), chosen_fields(config.sampler)
-    positive = split.positive
-    wanted = sampler.epoch_size(positive, **options)
+    present = split.present
+    wanted = sampler.epoch_size(present, **options)
     steps = max(1, round(wanted / batch_size))
     sampler_args = {"epochs": config.epochs, **options}
     return Plan(
@@ -177,13 +177,13 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
         total_steps=steps * config.epochs,
         order=functools.partial(
             sampler.order,
-            positive,
+            present,
             seed=config.sampler.seed if config.sampler.seed >= 0 else config.seed,
             size=steps * batch_size,
             **sampler_args,
         ),
         shares=tuple(
-            sampler.share(positive, epoch=e, **sampler_args)
+            sampler.share(present, epoch=e, **sampler_args)
             for e in range(config.epochs)
         ),
     )
@@ -237,6 +237,7 @@ def step_settings(
 def check_outputs(
     settings: step.Settings,
     state: TrainState,
+        classes=pixels.shape[1],
     image_shape: tuple[int, int, int],
     num_classes: int,
 ) -> None:
