@@ -196,10 +196,15 @@ def _augment() -> dict[str, Any]:
         "flip_horizontal": 0.0,  # probability; 0 where left and right differ
         "flip_vertical": 0.0,  # 0.5 for microscopy and anything seen from above,
         "rotate_degrees": 0.0,  # with 180 here
+        "rotate_probability": 1.0,
         "scale": (1.0, 1.0),  # smallest and largest
+        "scale_probability": 1.0,
         "shift": 0.0,  # of the side
+        "shift_probability": 1.0,
         "shear_degrees": 0.0,
-        "affine_probability": 1.0,  # of the four above
+        "shear_probability": 1.0,
+        "affine_probability": 1.0,  # of the four above together
+        "border": "constant",  # 0 and unlabelled outside; or reflect: both mirrored
         "elastic_pixels": 0.0,
         "elastic_cells": 4,  # of the grid that bends, each way
         "elastic_probability": 1.0,

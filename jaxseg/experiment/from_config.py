@@ -14,7 +14,14 @@ from jaxtyping import Integer
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.data import augment, class_weights, intensity, pipeline, prepared
+from jaxseg.data import (
+    augment,
+    augment_settings,
+    class_weights,
+    intensity,
+    pipeline,
+    prepared,
+)
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finetune, processes, training_labels
@@ -216,6 +223,8 @@ def step_settings(
     total_steps: int,
 ) -> step.Settings:
     """What a step of training is made of; `pixels` as for `losses`."""
+    sparse = training_labels.is_sparse(config)
+    augment_settings.check_border(config.augment.border, sparse=sparse)
     return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
@@ -223,21 +232,18 @@ def step_settings(
         aux_weight=config.aux_weight,
         tx=tx,
         augment=augment.augment,
-        augment_options={
-            "sparse": training_labels.is_sparse(config),
-            **config.augment.to_dict(),
-        },
+        augment_options={"sparse": sparse, **config.augment.to_dict()},
         normalise=parts.normalise,
         total_steps=total_steps,
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
+        classes=pixels.shape[1],
     )
 
 
 def check_outputs(
     settings: step.Settings,
     state: TrainState,
-        classes=pixels.shape[1],
     image_shape: tuple[int, int, int],
     num_classes: int,
 ) -> None:

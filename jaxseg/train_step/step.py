@@ -198,7 +198,9 @@ def _objective(
             )
         return jnp.sum(values * batch["weight"]) / total
 
-    inputs = {"image": image, "label": batch["label"], "mask": mask}
+    # tones may leave [0, 1], which the losses are promised
+    shown = jnp.clip(image, 0, 1)
+    inputs = {"image": shown, "label": batch["label"], "mask": mask}
     if "image_logits" in outputs:
         inputs["image_logits"] = outputs["image_logits"]
     terms = {name: (fn, asks_for(fn)) for name, (fn, _) in settings.losses.items()}
