@@ -188,7 +188,8 @@ def _supervision() -> dict[str, Any]:
 
 def _sampler() -> dict[str, Any]:
     return {
-        "name": "uniform",  # or "balanced", when most images are empty
+        # or "balanced", when most images are empty; "by_class", when classes are rare
+        "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
             # of positives: a number, or knots ((progress, share), ...); a negative
@@ -196,6 +197,11 @@ def _sampler() -> dict[str, Any]:
             "share": _any(0.5),
             "negative_keep": 1.0,  # share of the negatives that an epoch counts
             "positive_weight": 1.0,
+        },
+        "by_class": {
+            # a number of the classes together; a number for "none of them" and each
+            # class, that sum to 1; knots over training of either; negative = equal
+            "share": _any(-1.0),
         },
         "uniform": {},
         "fields": {},  # of a module of your own
@@ -208,10 +214,15 @@ def _augment() -> dict[str, Any]:
         "flip_horizontal": 0.0,  # probability; 0 where left and right differ
         "flip_vertical": 0.0,  # 0.5 for microscopy and anything seen from above,
         "rotate_degrees": 0.0,  # with 180 here
+        "rotate_probability": 1.0,
         "scale": (1.0, 1.0),  # smallest and largest
+        "scale_probability": 1.0,
         "shift": 0.0,  # of the side
+        "shift_probability": 1.0,
         "shear_degrees": 0.0,
-        "affine_probability": 1.0,  # of the four above
+        "shear_probability": 1.0,
+        "affine_probability": 1.0,  # of the four above together
+        "border": "constant",  # 0 and unlabelled outside; or reflect: both mirrored
         "elastic_pixels": 0.0,
         "elastic_cells": 4,  # of the grid that bends, each way
         "elastic_probability": 1.0,

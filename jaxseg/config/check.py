@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
 from jaxseg.config import base, doctor_checks
-from jaxseg.data import class_weights, intensity, resize
+from jaxseg.data import augment_settings, class_weights, intensity, resize
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
@@ -56,6 +56,7 @@ def check(config: ConfigDict) -> None:
             f"config.data.image_size is {size}; give (height, width) in pixels."
         )
     _crop(config)
+    augment_settings.check(config.augment, tuple(size))
     if config.data.demo.images and config.data.dir:
         raise ConfigError(
             f"config.data.dir is {config.data.dir}, but the recipe {config.recipe!r} "

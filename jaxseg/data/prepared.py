@@ -68,9 +68,21 @@ class Split:
         return self.card["split_hash"][self.name]
 
     @property
+    def present(self) -> np.ndarray:
+        """bool [n, k]: the classes that an image shows: `samplers` read it.
+
+        Without a labelled pixel of a class above 0, an image label above 0 stands for
+        the class of that number, or for the last.
+        """
+        shown = self.pixels > 0
+        unseen = np.flatnonzero((self.labels > 0) & ~shown[:, 1:].any(axis=1))
+        shown[unseen, np.minimum(self.labels[unseen], shown.shape[1] - 1)] = True
+        return shown
+
+    @property
     def positive(self) -> np.ndarray:
         """bool [n]: some pixel, or the image label, is of a class above 0."""
-        return (self.pixels[:, 1:].sum(1) > 0) | (self.labels > 0)
+        return self.present[:, 1:].any(axis=1)
 
 
 @functools.lru_cache(maxsize=16)

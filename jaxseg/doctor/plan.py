@@ -148,16 +148,23 @@ def _knots(values: np.ndarray) -> str:
 def sampling_share(case: Case) -> Finding:
     """The sampler gives the share it promises, however many processes read."""
     experiment, plan = case.experiment, case.experiment.plan
-    positive = experiment.splits["train"].positive
+    train = experiment.splits["train"]
+    positive, present = train.positive, train.present
     epochs = min(_EPOCHS, case.config.epochs)
     target = float(np.mean(plan.shares[:epochs]))
-    fed = np.concatenate([positive[plan.order(epoch=e)] for e in range(epochs)])
+    drawn = np.concatenate([plan.order(epoch=e) for e in range(epochs)])
+    fed = positive[drawn]
     noise = _SIGMAS * (target * (1 - target) / len(fed)) ** 0.5 + 1 / len(fed)
     observed = (
         f"{case.config.sampler.name}: {share(fed.sum(), len(fed))} positive in the "
         f"first {len(fed):,} images, target {share(target, 1)}, "
         f"{share(positive.sum(), len(positive))} in the data"
     )
+    if len(train.classes) > 2:
+        shows = present[drawn].mean(axis=0)[1:]
+        each = zip(train.classes[1:], shows.tolist(), strict=True)
+        listed = (f"{name} {share(part, 1)}" for name, part in each)
+        observed += f"; an image shows {few(listed, 8)}"
     if abs(fed.mean() - target) > noise:
         return Finding(
             ERROR,

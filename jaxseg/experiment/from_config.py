@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from jaxseg import lookup, schedule
 from jaxseg.data import (
     augment,
+    augment_settings,
     class_weights,
     crops,
     intensity,
@@ -203,8 +204,8 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     """The order of examples and the number of steps."""
     name = config.sampler.name
     sampler, options = lookup.find("data/samplers", name), chosen_fields(config.sampler)
-    positive = split.positive
-    wanted = sampler.epoch_size(positive, **options)
+    present = split.present
+    wanted = sampler.epoch_size(present, **options)
     steps = max(1, round(wanted / batch_size))
     sampler_args = {"epochs": config.epochs, **options}
     return Plan(
@@ -214,13 +215,13 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
         total_steps=steps * config.epochs,
         order=functools.partial(
             sampler.order,
-            positive,
+            present,
             seed=_sampler_seed(config),
             size=steps * batch_size,
             **sampler_args,
         ),
         shares=tuple(
-            sampler.share(positive, epoch=e, **sampler_args)
+            sampler.share(present, epoch=e, **sampler_args)
             for e in range(config.epochs)
         ),
     )
@@ -253,6 +254,8 @@ def step_settings(
     total_steps: int,
 ) -> step.Settings:
     """What a step of training is made of; `pixels` as for `losses`."""
+    sparse = training_labels.is_sparse(config)
+    augment_settings.check_border(config.augment.border, sparse=sparse)
     return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
@@ -260,14 +263,12 @@ def step_settings(
         aux_weight=config.aux_weight,
         tx=tx,
         augment=augment.augment,
-        augment_options={
-            "sparse": training_labels.is_sparse(config),
-            **config.augment.to_dict(),
-        },
+        augment_options={"sparse": sparse, **config.augment.to_dict()},
         normalise=parts.normalise,
         total_steps=total_steps,
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
+        classes=pixels.shape[1],
     )
 
 

@@ -115,7 +115,8 @@ def end_epoch(
     """Scores validation, writes the row of the epoch, saves; the new metadata."""
     config, plan = run.config, run.experiment.plan
     number = done // plan.steps_per_epoch - 1
-    row = run.sums.row(number, done, plan, run.experiment.rate)
+    classes = run.experiment.card["classes"]
+    row = run.sums.row(number, done, plan, run.experiment.rate, classes)
     metrics, silent = None, metadata.get("silent", [])
     last = done == plan.total_steps
     if (number + 1) % config.eval.every_epochs == 0 or last:

@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     total_steps: int
     accumulate: int  # micro-batches a step
     ema: float  # decay of the average of parameters; 0 = none
+    classes: int = 2  # background included
 
 
 def train_step(
@@ -82,7 +83,7 @@ def train_step(
         bad_total=state.bad_total + bad,
     )
     numbers |= {"grad_norm": norm, "bad_run": state.bad_run, "bad": bad}
-    return state, numbers | _fed(batch)
+    return state, numbers | _fed(batch, settings.classes)
 
 
 def compile_step(settings: Settings, abstract: TrainState) -> Callable:
@@ -108,14 +109,22 @@ def _decay(ema: float, done: jax.Array) -> jax.Array:
     return jnp.minimum(ema, (1 + done) / (10 + done))
 
 
-def _fed(batch: Batch) -> dict[str, jax.Array]:
-    """What this step was really given: examples, and positives among them."""
+def _fed(batch: Batch, classes: int) -> dict[str, jax.Array]:
+    """What this step was really given: examples, and positives among them.
+
+    Above two classes also how many examples show each, as "shows/<class id>".
+    """
     mask = batch["mask"]
     labelled = (mask > 0) & (mask != IGNORE)
     positive = jnp.any(labelled, axis=(1, 2)) | (batch["label"] > 0)
+    shows = {
+        f"shows/{c}": jnp.any(mask == c, axis=(1, 2))
+        for c in range(1, classes if classes > 2 else 0)
+    }
     return {
         "examples": jnp.sum(batch["weight"]),
         "positives": jnp.sum(batch["weight"] * positive),
+        **{name: jnp.sum(batch["weight"] * yes) for name, yes in shows.items()},
     }
 
 
@@ -189,7 +198,9 @@ def _objective(
             )
         return jnp.sum(values * batch["weight"]) / total
 
-    inputs = {"image": image, "label": batch["label"], "mask": mask}
+    # tones may leave [0, 1], which the losses are promised
+    shown = jnp.clip(image, 0, 1)
+    inputs = {"image": shown, "label": batch["label"], "mask": mask}
     if "image_logits" in outputs:
         inputs["image_logits"] = outputs["image_logits"]
     terms = {name: (fn, asks_for(fn)) for name, (fn, _) in settings.losses.items()}

@@ -21,16 +21,16 @@ SAMPLER = """
 from jaxseg.data.samplers import uniform
 
 
-def epoch_size(positive, *, times):
-    return times * len(positive)
+def epoch_size(present, *, times):
+    return times * len(present)
 
 
-def share(positive, *, epoch, epochs, times):
-    return uniform.share(positive, epoch=epoch, epochs=epochs)
+def share(present, *, epoch, epochs, times):
+    return uniform.share(present, epoch=epoch, epochs=epochs)
 
 
-def order(positive, *, seed, epoch, epochs, size, times):
-    return uniform.order(positive, seed=seed, epoch=epoch, epochs=epochs, size=size)
+def order(present, *, seed, epoch, epochs, size, times):
+    return uniform.order(present, seed=seed, epoch=epoch, epochs=epochs, size=size)
 """
 SUPERVISION = """
 SPARSE = True

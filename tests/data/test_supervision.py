@@ -138,7 +138,7 @@ def test_labels_depend_on_seed_and_id_and_not_on_their_neighbours(split):
 def test_every_epoch_and_every_process_sees_the_same_labels(split):
     labels = drawn(split, name="clicks")
     order = lambda epoch: uniform.order(  # noqa: E731
-        split.positive, seed=0, epoch=epoch, epochs=3, size=40
+        split.present, seed=0, epoch=epoch, epochs=3, size=40
     )
     seen: dict[int, list] = {}
     for process in range(2):
