@@ -47,6 +47,7 @@ def check(config: ConfigDict) -> None:
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
+    _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size
     if len(size) != 2 or min(size) < 1:
@@ -62,6 +63,17 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"the recipe {config.recipe!r} needs data: give --config.data.dir=... or "
             "set $JAXSEG_DATA."
+        )
+
+
+def _mirror(config: ConfigDict) -> None:
+    """ConfigError for mirror images in evaluation that training never showed."""
+    flips = (config.augment.flip_horizontal, config.augment.flip_vertical)
+    if config.eval.mirror and not any(flips):
+        raise ConfigError(
+            "config.eval.mirror is True, but training mirrors no image: set "
+            "config.augment.flip_horizontal or flip_vertical, for example to 0.5, or "
+            "config.eval.mirror to False."
         )
 
 
