@@ -49,6 +49,7 @@ def check(config: ConfigDict) -> None:
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
+    _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size
     if len(size) != 2 or min(size) < 1:
@@ -97,6 +98,17 @@ def _crop(config: ConfigDict) -> None:
             "config.data.fit is 'crop', but config.supervision.name is 'image_level': "
             "the label of an image says nothing of a window in it; use 'stretch' or "
             "'pad'."
+        )
+
+
+def _mirror(config: ConfigDict) -> None:
+    """ConfigError for mirror images in evaluation that training never showed."""
+    flips = (config.augment.flip_horizontal, config.augment.flip_vertical)
+    if config.eval.mirror and not any(flips):
+        raise ConfigError(
+            "config.eval.mirror is True, but training mirrors no image: set "
+            "config.augment.flip_horizontal or flip_vertical, for example to 0.5, or "
+            "config.eval.mirror to False."
         )
 
 

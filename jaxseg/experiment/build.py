@@ -68,7 +68,12 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     from_config.check_outputs(
         settings, abstract, parts.image_shape, len(card["classes"])
     )
-    predict = forward.make_predict(mesh, model=parts.model, normalise=parts.normalise)
+    predict = forward.make_predict(
+        mesh,
+        model=parts.model,
+        normalise=parts.normalise,
+        mirror=from_config.mirrored_axes(config),
+    )
     return Experiment(
         directory=directory,
         card=card,

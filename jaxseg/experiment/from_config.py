@@ -127,12 +127,30 @@ def model(config: ConfigDict, num_classes: int) -> Any:
             f"config.aux_weight is 0, so the auxiliary head would never learn; set "
             f"config.model.{name}.aux=False."
         )
+    if fields.get("deep_supervision") and training_labels.is_sparse(config):
+        raise ConfigError(
+            f"config.model.{name}.deep_supervision compares coarser logits with every "
+            "second, fourth ... pixel of the mask, which leaves few of the labels of "
+            f"config.supervision.name={config.supervision.name!r}, or none: set it to "
+            "False."
+        )
     module = lookup.find("models", name)
     try:
         return module.Model(num_classes=num_classes, **fields)
     except TypeError as error:
         key = "fields" if "." in name else name
         raise ConfigError(f"config.model.{key}: {name}: {error}.") from error
+
+
+def mirrored_axes(config: ConfigDict) -> tuple[int, ...]:
+    """The axes of [b, h, w, c] along which `config.eval.mirror` mirrors images.
+
+    They are those that training mirrors: a model that never saw left as right would be
+    asked for what it did not learn.
+    """
+    flips = (config.augment.flip_vertical, config.augment.flip_horizontal)
+    axes = tuple(axis for axis, flip in enumerate(flips, 1) if flip)
+    return axes if config.eval.mirror else ()
 
 
 def losses(
@@ -269,6 +287,7 @@ def step_settings(
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
         classes=pixels.shape[1],
+        deep_weights=tuple(config.deep_weights),
     )
 
 
