@@ -271,7 +271,7 @@ def order_in_words(split: Split) -> str:
     """By what the cases are called best, median and worst."""
     by = "Dice"
     if any(case.get("worst_class") for case in split["cases"]):
-        by = "the Dice of the worst class that an image shows or is predicted to show,"
+        by = "the Dice of the worst class that an image shows,"
     return (
         f"From {split['name']}. Best, median and worst are by {by} among images with "
         "foreground."
