@@ -190,14 +190,20 @@ def _panels(
     split: Split, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
 ) -> dict[str, np.ndarray]:
     """word -> panel u8 [h, w, 3], in reading order."""
-    panels = {"input": _fit(image), "truth": _by_class(image, truth, truth)}
     if not class_numbers.several(split):
-        return panels | {"prediction": _errors(image, truth, prediction)}
+        return {
+            "input": _fit(image),
+            "truth": _by_class(image, truth, truth),
+            "prediction": _errors(image, truth, prediction),
+        }
     areas = pictures.error_areas(truth, prediction)
     layers = [(area, pictures.ERRORS[name]) for name, area in areas.items()]
     layers.append((truth == IGNORE, UNLABELLED))
-    return panels | {
-        "prediction": _by_class(image, prediction, truth),
+    grey = pictures.grey(image)  # the colours of classes are no others
+    return {
+        "input": _fit(image),
+        "truth": _by_class(grey, truth, truth),
+        "prediction": _by_class(grey, prediction, truth),
         "errors": _paint(pictures.pale(image), layers, strength=0.8),
     }
 
