@@ -84,7 +84,9 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     data, whole = config.data, config.supervision.name == "image_level"
     fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
     return Parts(
-        view=pipeline.View(size, fit, mode, low, high, data.overlap, data.pixel_size),
+        view=pipeline.View(
+            size, fit, mode, low, high, overlap=data.overlap, pixel_size=data.pixel_size
+        ),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,

@@ -139,7 +139,10 @@ def progression(run: Run, name: str, parts: int = 10) -> list[Row]:
 
 
 def shares(run: Run) -> Row | None:
-    """Target share first and last, realised share overall; None when not logged."""
+    """Target share first and last, realised share overall; None when not logged.
+
+    No gap is computed for fit "crop": its target is of images, what was fed of windows.
+    """
     rows = [r for r in run["history"] if r.get("share_realised") is not None]
     if not rows:
         return None
@@ -149,6 +152,8 @@ def shares(run: Run) -> Row | None:
     realised = np.array([r["share_realised"] for r in rows])
     target = [r.get("share_target") for r in rows]
     gaps = [abs(r - t) for r, t in zip(realised, target, strict=True) if t is not None]
+    if (run["info"] or {}).get("fit") == "crop":
+        gaps = []
     return {
         "first": target[0],
         "last": target[-1],

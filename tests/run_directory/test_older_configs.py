@@ -14,7 +14,7 @@ from jaxseg.run_directory import older_configs
 OLDER = pathlib.Path(__file__).parent / "older_runs"
 NAMES = ("clicks", "pneumothorax", "folder")
 # what recipes said then, where they say something else today
-OTHERWISE = {"operating_point.rule": "threshold"}
+OTHERWISE = {"operating_point.rule": "threshold", "data.fit": "stretch"}
 # keys that still older ones did not have
 SINCE = ("num_seeds", "sampler.seed", "supervision", "operating_point.rule")
 SINCE += ("eval.surface", "eval.tolerance", "pretrained", "transfer", "doctor")
