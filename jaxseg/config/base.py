@@ -139,12 +139,13 @@ def _data() -> dict[str, Any]:
         "raw": True,
         "image_size": (256, 256),  # height, width the model sees
         "fit": "stretch",  # or "pad": keep the aspect ratio
-        "intensity": {  # the window that becomes 8 bits
+        "intensity": {  # the window that becomes the levels of a batch
             # auto, none, percentile, zscore, range, imagenet
             "mode": "auto",
             # percentiles, standard deviations or intensities; None = the mode's own
             "low": _none(float),
             "high": _none(float),
+            "bits": 0,  # kept at most: 8, 16, or 0 = as many as the data has
         },
         "workers": 0,  # processes that decode; 0 = in this one
         "timeout_s": 300,  # a batch that takes longer stops the run

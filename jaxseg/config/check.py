@@ -55,6 +55,7 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"config.data.image_size is {size}; give (height, width) in pixels."
         )
+    intensity.bits(config.data.intensity.bits, "uint16")
     augment_settings.check(config.augment, tuple(size))
     if config.data.demo.images and config.data.dir:
         raise ConfigError(

@@ -21,18 +21,23 @@ Order = Callable[..., np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How examples become arrays of one shape: u8 [height, width, channels]."""
+    """How examples become arrays of one shape, [height, width, channels]."""
 
     size: tuple[int, int]  # height, width
     fit: str  # see resize.fit
-    intensity: str  # see intensity.to_uint8
+    intensity: str  # see intensity.to_levels
     low: float
     high: float
+    bits: int = 8  # of the image: u8 or u16
 
     def __call__(self, split: Split, index: int) -> dict[str, np.ndarray]:
         example = split[index]
-        image = intensity.to_uint8(
-            example["image"], mode=self.intensity, low=self.low, high=self.high
+        image = intensity.to_levels(
+            example["image"],
+            mode=self.intensity,
+            low=self.low,
+            high=self.high,
+            bits=self.bits,
         )
         image, mask = resize.fit(image, example["mask"], self.size, self.fit)
         label = np.int32(example["label"])
@@ -82,7 +87,7 @@ class _Eval:
         if number < len(self.split):
             return self.view(self.split, int(number))
         shape = (*self.view.size, self.split.card["channels"])
-        image = np.zeros(shape, np.uint8)
+        image = np.zeros(shape, f"uint{self.view.bits}")
         mask = np.full(self.view.size, IGNORE, np.uint8)
         return _record(image, mask, np.int32(-1), np.float32(0), -1)
 

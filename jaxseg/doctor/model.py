@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg import types
 from jaxseg.devices import sharding
 from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
@@ -95,7 +96,7 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
         shape = (*mask.shape, classes)
         chance = jax.random.normal(jax.random.key(0), shape)
         right = _CLEAR * jax.nn.one_hot(mask, classes)
-        inputs = {"image": image / 255, "teacher": jax.nn.softmax(chance, -1)}
+        inputs = {"image": image, "teacher": jax.nn.softmax(chance, -1)}
         inputs |= {"label": label, "mask": mask}
         costs = []
         for logits in (chance, right):
@@ -107,7 +108,7 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
             costs.append(cost)
         return costs
 
-    image = batch["image"].astype(np.float32)
+    image = types.unit_interval(batch["image"])
     costs = jax.jit(run)(image, batch["mask"], batch["label"])
     return tuple({k: float(v) for k, v in part.items()} for part in costs)
 

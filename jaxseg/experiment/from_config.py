@@ -78,7 +78,14 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     mean, std = intensity.statistics(mode, card["channels"], low=low, high=high)
     size = tuple(config.data.image_size)
     return Parts(
-        view=pipeline.View(size, config.data.fit, mode, low, high),
+        view=pipeline.View(
+            size,
+            config.data.fit,
+            mode,
+            low,
+            high,
+            intensity.bits(window["bits"], card["dtype"]),
+        ),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,

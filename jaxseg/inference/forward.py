@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from jaxseg import types
 from jaxseg.types import Batch, Normalise
 
 
@@ -25,7 +26,7 @@ def predict(
     variables: Any, batch: Batch, *, model: Any, normalise: Normalise
 ) -> Float[Array, "b h w k"]:
     """Probabilities of the classes, float32."""
-    image = batch["image"].astype(jnp.float32) / 255
+    image = types.unit_interval(batch["image"])
     outputs = model.apply(variables, normalise(image), train=False)
     return jax.nn.softmax(outputs["logits"].astype(jnp.float32), axis=-1)
 

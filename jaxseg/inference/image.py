@@ -49,12 +49,14 @@ def predict(
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
-    The image goes the way of the images of validation: its intensities become 8 bits,
+    The image goes the way of the images of validation: its intensities become levels,
     it is brought to the size of the model, and its probabilities come back to its own.
-    `probabilities` maps u8 [1, height, width, c] to f32 [1, height, width, k].
+    `probabilities` maps u8 or u16 [1, height, width, c] to f32 [1, height, width, k].
     """
     native = image.shape[:2]
-    grey = intensity.to_uint8(image, mode=view.intensity, low=view.low, high=view.high)
+    grey = intensity.to_levels(
+        image, mode=view.intensity, low=view.low, high=view.high, bits=view.bits
+    )
     no_mask = np.zeros(native, np.uint8)
     fitted, _ = resize.fit(grey, no_mask, view.size, view.fit)
     at_size = np.asarray(probabilities(fitted[None])[0], np.float32)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 NEW: dict[str, Any] = {
     "num_seeds": 1,
     "data.raw": False,
+    "data.intensity.bits": 8,
     "sampler.seed": -1,
     "sampler.fields": {},
     "supervision": {
@@ -119,8 +120,10 @@ def complete(config: ConfigDict) -> ConfigDict:
     config = config.copy_and_resolve_references()
     with config.unlocked():
         for key, value in NEW.items():
-            parent, _, last = key.rpartition(".")
-            block = config.get(parent) if parent else config
+            *parents, last = key.split(".")
+            block = config
+            for parent in parents:
+                block = None if block is None else block.get(parent)
             if block is not None:
                 _fill(block, {last: value})
         if config.get("model") and config.model.name in MODELS:
