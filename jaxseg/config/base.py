@@ -49,6 +49,9 @@ def base() -> ConfigDict:
     c.seed = 0
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
     c.epochs = 100
+    c.steps = 0  # of the optimizer, in place of epochs; 0 = as many as the epochs have
+    # steps between validations; 0 = as the sampler says, experiment/length.py how
+    c.steps_per_epoch = 0
     c.batch_size = 0  # over all devices; 0 = per_device_batch x devices, fixed at start
     c.per_device_batch = 4
     c.data = _data()
@@ -320,6 +323,7 @@ def _optim() -> dict[str, Any]:
         "learning_rate": 1e-3,
         "weight_decay": 0.05,
         "warmup_epochs": 1.0,
+        "warmup_steps": -1,  # in place of warmup_epochs; -1 = as many as those have
         "final_scale": 0.0,  # of the learning rate, at the end of the cosine
         "clip_norm": 1.0,  # 0 = do not clip
         "accumulate": 1,  # micro-batches a step

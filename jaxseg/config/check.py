@@ -43,8 +43,9 @@ def check(config: ConfigDict) -> None:
     _fields(config)
     for key in _POSITIVE:
         _at_least(config, key, 1)
-    for key in ("batch_size", "seed", "data.workers"):
+    for key in ("batch_size", "seed", "data.workers", "steps", "steps_per_epoch"):
         _at_least(config, key, 0)
+    _at_least(config, "optim.warmup_steps", -1)
     _at_least(config, "eval.tolerance", 0)
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)

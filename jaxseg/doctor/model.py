@@ -195,7 +195,7 @@ def by_heart(config, experiment: build.Experiment, batch, steps: int):
     Nothing is augmented; the rate is that of the config after a short warm-up.
     """
     quick = config.copy_and_resolve_references()
-    quick.optim.warmup_epochs = float(steps // 10)
+    quick.optim.warmup_steps = steps // 10
     quick.optim.final_scale = 1.0
     quick.transfer.frozen_until = 0
     tx, _ = from_config.optimizer(

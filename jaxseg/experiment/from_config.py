@@ -24,7 +24,7 @@ from jaxseg.data import (
 )
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import finetune, processes, training_labels
+from jaxseg.experiment import finetune, length, processes, training_labels
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
 from jaxseg.train_step import step
@@ -174,6 +174,11 @@ class Plan(NamedTuple):
     total_steps: int
     order: pipeline.Order  # (epoch=) -> indices
     shares: tuple[float, ...]  # target share of positives of each epoch
+    epochs: int  # the last of them may be shorter
+
+    def ends_epoch(self, done: int) -> bool:
+        """Whether an epoch ends with the step that makes it `done` steps."""
+        return done % self.steps_per_epoch == 0 or done == self.total_steps
 
 
 def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
@@ -182,13 +187,13 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     sampler, options = lookup.find("data/samplers", name), chosen_fields(config.sampler)
     present = split.present
     wanted = sampler.epoch_size(present, **options)
-    steps = max(1, round(wanted / batch_size))
-    sampler_args = {"epochs": config.epochs, **options}
+    steps, total, epochs = length.of(config, epoch_size=wanted, batch_size=batch_size)
+    sampler_args = {"epochs": epochs, **options}
     return Plan(
         batch_size=batch_size,
         epoch_size=steps * batch_size,
         steps_per_epoch=steps,
-        total_steps=steps * config.epochs,
+        total_steps=total,
         order=functools.partial(
             sampler.order,
             present,
@@ -197,9 +202,9 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
             **sampler_args,
         ),
         shares=tuple(
-            sampler.share(present, epoch=e, **sampler_args)
-            for e in range(config.epochs)
+            sampler.share(present, epoch=e, **sampler_args) for e in range(epochs)
         ),
+        epochs=epochs,
     )
 
 
@@ -208,7 +213,7 @@ def optimizer(config: ConfigDict, plan: Plan):
     o = config.optim
     rate = optimizers.learning_rate_schedule(
         learning_rate=o.learning_rate,
-        warmup_steps=round(o.warmup_epochs * plan.steps_per_epoch),
+        warmup_steps=length.warmup_steps(config, plan.steps_per_epoch),
         total_steps=plan.total_steps,
         final_scale=o.final_scale,
     )

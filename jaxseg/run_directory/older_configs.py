@@ -12,6 +12,9 @@ from ml_collections import ConfigDict
 
 NEW: dict[str, Any] = {
     "num_seeds": 1,
+    "steps": 0,
+    "steps_per_epoch": 0,
+    "optim.warmup_steps": -1,
     "data.raw": False,
     "data.intensity.bits": 8,
     "sampler.seed": -1,

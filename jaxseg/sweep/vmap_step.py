@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import build, finetune, from_config, training_labels
+from jaxseg.experiment import build, finetune, from_config, length, training_labels
 from jaxseg.run_directory import files
 from jaxseg.sweep import vmap_convolution
 from jaxseg.train_step import optimizer, state, step
@@ -78,7 +78,7 @@ def traced_optimizer(config: ConfigDict, plan: from_config.Plan, rate: jax.Array
     o = config.optim
     shape = optimizer.learning_rate_schedule(
         learning_rate=1.0,
-        warmup_steps=round(o.warmup_epochs * plan.steps_per_epoch),
+        warmup_steps=length.warmup_steps(config, plan.steps_per_epoch),
         total_steps=plan.total_steps,
         final_scale=o.final_scale,
     )
