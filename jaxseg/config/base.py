@@ -320,11 +320,15 @@ def _overlap() -> dict[str, Any]:
 
 def _optim() -> dict[str, Any]:
     return {
+        "name": "adamw",  # or "sgd" with Nesterov momentum
         "learning_rate": 1e-3,
-        "weight_decay": 0.05,
+        "weight_decay": 0.05,  # of sgd coupled, L2: 3e-5 say
+        "momentum": 0.99,  # of sgd
         "warmup_epochs": 1.0,
         "warmup_steps": -1,  # in place of warmup_epochs; -1 = as many as those have
-        "final_scale": 0.0,  # of the learning rate, at the end of the cosine
+        "schedule": "cosine",  # or "poly": (1 - t / T) ** power
+        "power": 0.9,  # of poly
+        "final_scale": 0.0,  # of the learning rate, at the end of the schedule
         "clip_norm": 1.0,  # 0 = do not clip
         "accumulate": 1,  # micro-batches a step
         "ema": 0.0,  # decay, after a warm-up, of the evaluated average; 0 = none

@@ -12,6 +12,8 @@ from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
 
+# as jaxseg/train_step/optimizer.py has them, which needs JAX; a test compares
+OPTIMIZERS, RATES = ("adamw", "sgd"), ("cosine", "poly")
 _POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "log_every")
 _POSITIVE += ("optim.accumulate", "optim.bad_steps", "eval.bootstrap")
 _POSITIVE += ("checkpoint.keep", "num_seeds")
@@ -118,6 +120,8 @@ def _choices(config: ConfigDict) -> None:
         "operating_point.objective": decision.OBJECTIVES,
         "data.fit": resize.MODES,
         "data.intensity.mode": modes,
+        "optim.name": OPTIMIZERS,
+        "optim.schedule": RATES,
     }.items():
         value = _get(config, key)
         if value not in allowed:

@@ -208,17 +208,24 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     )
 
 
-def optimizer(config: ConfigDict, plan: Plan):
-    """(optimizer, step -> learning rate)."""
+def optimizer(config: ConfigDict, plan: Plan, *, traced: Any = None):
+    """(optimizer, step -> learning rate).
+
+    `traced` is a learning rate inside jit, in place of that of the config.
+    """
     o = config.optim
     rate = optimizers.learning_rate_schedule(
-        learning_rate=o.learning_rate,
+        learning_rate=o.learning_rate if traced is None else 1.0,
         warmup_steps=length.warmup_steps(config, plan.steps_per_epoch),
         total_steps=plan.total_steps,
         final_scale=o.final_scale,
+        shape=o.schedule,
+        power=o.power,
     )
     tx = optimizers.make(
-        rate,
+        rate if traced is None else lambda count: traced * rate(count),
+        name=o.name,
+        momentum=o.momentum,
         weight_decay=o.weight_decay,
         clip_norm=o.clip_norm,
         groups=finetune.groups(config),
