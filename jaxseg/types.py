@@ -10,8 +10,9 @@ from typing import Any, NotRequired, TypedDict
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt, UInt8
 
 from jaxseg import labels
 
@@ -33,11 +34,16 @@ class Example(TypedDict):
 class Batch(TypedDict):
     """Examples at one size; `weight` is 0 for padding, so padding counts nowhere."""
 
-    image: UInt8[Array, "b h w c"]
+    image: UInt[Array, "b h w c"]  # u8, or u16 where 16 bits are kept
     mask: UInt8[Array, "b h w"]
     label: Int[Array, "b"]
     weight: Float[Array, "b"]
     index: Int[Array, "b"]  # position in the split: names the example
+
+
+def unit_interval(image: UInt[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The image as f32 in [0, 1]: its integers divided by the largest of their type."""
+    return image.astype(jnp.float32) / jnp.iinfo(image.dtype).max
 
 
 class Outputs(TypedDict):

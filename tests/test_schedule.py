@@ -48,6 +48,25 @@ def test_the_learning_rate_rises_and_falls_along_a_cosine():
         )
 
 
+@pytest.mark.parametrize("warmup, final", [(0, 0.0), (10, 0.1)])
+def test_the_learning_rate_falls_along_a_power(warmup, final):
+    rate = optimizer.learning_rate_schedule(
+        learning_rate=0.01,
+        warmup_steps=warmup,
+        total_steps=1000,
+        final_scale=final,
+        shape="poly",
+        power=0.9,
+    )
+    steps = np.array([warmup, 300, 500, 999])
+    left = 1 - (steps - warmup) / (1000 - warmup)
+    want = 0.01 * (final + (1 - final) * left**0.9)
+    np.testing.assert_allclose([rate(s) for s in steps], want, rtol=2e-4)
+    np.testing.assert_allclose(rate(1000), 0.01 * final, atol=1e-9)
+    if warmup:
+        np.testing.assert_allclose([rate(0), rate(5)], [0.0, 0.005], rtol=1e-6)
+
+
 def test_weights_decay_and_biases_norms_and_position_tables_do_not():
     params = {
         "conv": {"kernel": jnp.ones((3, 3)), "bias": jnp.ones(3)},

@@ -54,6 +54,9 @@ def base() -> ConfigDict:
         "reasons": (),  # written by the program: what was chosen, and why
     }
     c.epochs = 100
+    c.steps = 0  # of the optimizer, in place of epochs; 0 = as many as the epochs have
+    # steps between validations; 0 = as the sampler says, experiment/length.py how
+    c.steps_per_epoch = 0
     c.batch_size = 0  # over all devices; 0 = per_device_batch x devices, fixed at start
     c.per_device_batch = 4
     c.data = _data()
@@ -157,12 +160,13 @@ def _data() -> dict[str, Any]:
         "overlap": 0.5,  # of crop: neighbouring tiles, as a share of their side
         # of crop: micrometres to which all images are brought first; 0 = as stored
         "pixel_size": 0.0,
-        "intensity": {  # the window that becomes 8 bits
+        "intensity": {  # the window that becomes the levels of a batch
             # auto, none, percentile, zscore, range, imagenet
             "mode": "auto",
             # percentiles, standard deviations or intensities; None = the mode's own
             "low": _none(float),
             "high": _none(float),
+            "bits": 0,  # kept at most: 8, 16, or 0 = as many as the data has
         },
         "workers": 0,  # processes that decode; 0 = in this one
         "timeout_s": 300,  # a batch that takes longer stops the run
@@ -337,10 +341,15 @@ def _overlap() -> dict[str, Any]:
 
 def _optim() -> dict[str, Any]:
     return {
+        "name": "adamw",  # or "sgd" with Nesterov momentum
         "learning_rate": 1e-3,
-        "weight_decay": 0.05,
+        "weight_decay": 0.05,  # of sgd coupled, L2: 3e-5 say
+        "momentum": 0.99,  # of sgd
         "warmup_epochs": 1.0,
-        "final_scale": 0.0,  # of the learning rate, at the end of the cosine
+        "warmup_steps": -1,  # in place of warmup_epochs; -1 = as many as those have
+        "schedule": "cosine",  # or "poly": (1 - t / T) ** power
+        "power": 0.9,  # of poly
+        "final_scale": 0.0,  # of the learning rate, at the end of the schedule
         "clip_norm": 1.0,  # 0 = do not clip
         "accumulate": 1,  # micro-batches a step
         "ema": 0.0,  # decay, after a warm-up, of the evaluated average; 0 = none

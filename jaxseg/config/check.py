@@ -12,6 +12,8 @@ from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
 
+# as jaxseg/train_step/optimizer.py has them, which needs JAX; a test compares
+OPTIMIZERS, RATES = ("adamw", "sgd"), ("cosine", "poly")
 _POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "log_every")
 _POSITIVE += ("optim.accumulate", "optim.bad_steps", "eval.bootstrap")
 _POSITIVE += ("checkpoint.keep", "num_seeds")
@@ -43,8 +45,9 @@ def check(config: ConfigDict) -> None:
     _fields(config)
     for key in _POSITIVE:
         _at_least(config, key, 1)
-    for key in ("batch_size", "seed", "data.workers"):
+    for key in ("batch_size", "seed", "data.workers", "steps", "steps_per_epoch"):
         _at_least(config, key, 0)
+    _at_least(config, "optim.warmup_steps", -1)
     _at_least(config, "eval.tolerance", 0)
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
@@ -57,6 +60,7 @@ def check(config: ConfigDict) -> None:
             f"config.data.image_size is {size}; give (height, width) in pixels."
         )
     _crop(config)
+    intensity.bits(config.data.intensity.bits, "uint16")
     augment_settings.check(config.augment, tuple(size))
     if config.data.demo.images and config.data.dir:
         raise ConfigError(
@@ -160,6 +164,8 @@ def _choices(config: ConfigDict) -> None:
         "operating_point.objective": decision.OBJECTIVES,
         "data.fit": resize.FITS,
         "data.intensity.mode": modes,
+        "optim.name": OPTIMIZERS,
+        "optim.schedule": RATES,
     }.items():
         value = _get(config, key)
         if value not in allowed:

@@ -1,9 +1,12 @@
-"""Turns stored intensities (8 or 16 bits, any offset) into the 8 bits of a batch.
+"""Turns stored intensities (8 or 16 bits, any offset) into the levels of a batch.
+
+Data of 16 bits keep up to 65536 levels, or 256 where `config.data.intensity.bits` is 8;
+data of 8 bits have 256. The step scales either to [0, 1] (`types.unit_interval`).
 
 The choice is made once for a data set and stored with the run, so that training,
 evaluation and prediction work on the same numbers:
 
-    percentile      per image and channel, `low` to `high` percentile -> 0 to 255
+    percentile      per image and channel, `low` to `high` percentile -> all levels
     zscore          per image and channel, mean + low * sd to mean + high * sd
     range           the fixed intensities `low` to `high`, the same for every image
     none, imagenet  8-bit intensities as they are
@@ -19,6 +22,7 @@ from numpy.typing import DTypeLike
 from jaxseg.errors import ConfigError
 
 MODES = ("percentile", "zscore", "range", "none", "imagenet")
+BITS = (0, 8, 16)  # 0 = as many as the data has
 DEFAULTS = {"percentile": (0.1, 99.9), "zscore": (-3.0, 3.0)}
 CORE = (0.1, 99.9)  # percentiles between which intensities are trusted: no hot pixels
 FEW_LEVELS = 64  # an 8-bit set that uses fewer than this is stretched by "auto"
@@ -26,46 +30,70 @@ FEW_LEVELS = 64  # an 8-bit set that uses fewer than this is stretched by "auto"
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def to_uint8(
+def bits(wanted: int, dtype: DTypeLike) -> int:
+    """8 or 16: the bits that a batch of images of `dtype` (u8 or u16) has.
+
+    `wanted` is the most that are kept, 0 = all that the data has. Raises ConfigError
+    for anything but 0, 8 and 16.
+    """
+    if wanted not in BITS:
+        raise ConfigError(
+            f"config.data.intensity.bits is {wanted}; choose one of {[*BITS]}, 0 being "
+            "as many as the data has."
+        )
+    return min(wanted or 16, np.iinfo(dtype).bits)
+
+
+def to_levels(
     image: np.ndarray,
     *,
     mode: str,
     low: float | None = None,
     high: float | None = None,
+    bits: int,
 ) -> np.ndarray:
-    """Image u8 [h, w, c] of an image u8 or u16 [h, w, c].
+    """Image [h, w, c] of `bits` bits, u8 or u16, of an image u8 or u16 [h, w, c].
 
-    Values outside the window are clipped; a constant image becomes 0. Channels are
-    stretched each on its own: stains differ in brightness by far more than the colours
-    of a photograph, whose default is "imagenet" anyway. `low` and `high` are
-    percentiles, standard deviations or intensities, as `mode` says; None takes DEFAULTS
-    ("range" has none). Raises ConfigError for an unknown mode, a window that is empty,
-    and for "none" or "imagenet" on 16 bits, whose upper byte would be lost.
+    8-bit images give 8 bits. Values outside the window are clipped; a constant image
+    becomes 0. Channels are stretched each on its own: stains differ in brightness by
+    far more than the colours of a photograph, whose default is "imagenet" anyway. `low`
+    and `high` are percentiles, standard deviations or intensities, as `mode` says; None
+    takes DEFAULTS ("range" has none). Raises ConfigError for an unknown mode, a window
+    that is empty, and for "none" or "imagenet" on 16 bits, whose upper byte would be
+    lost.
     """
     low, high = check(mode, image.dtype, low, high)
     if mode in ("none", "imagenet"):
         return image
+    kind = np.uint16 if min(bits, np.iinfo(image.dtype).bits) == 16 else np.uint8
     if mode == "range":
-        return _table(low, high, image.dtype)[image]
-    out = np.empty(image.shape, np.uint8)
+        return _table(low, high, image.dtype, kind)[image]
+    out = np.empty(image.shape, kind)
     for k, count in enumerate(histogram(image)):
         if mode == "percentile":
             window = _percentiles(count, (low, high))
         else:
             mean, sd = _core_moments(count)
             window = mean + low * sd, mean + high * sd
-        out[..., k] = _table(*window, image.dtype)[image[..., k]]
+        out[..., k] = _table(*window, image.dtype, kind)[image[..., k]]
     return out
+
+
+def eight_bits(levels: np.ndarray) -> np.ndarray:
+    """u8 of the u8 or u16 that `to_levels` gives: for pictures."""
+    if levels.dtype == np.uint8:
+        return levels
+    return np.rint(levels / 257).astype(np.uint8)  # 65535 = 257 x 255
 
 
 def statistics(
     mode: str, channels: int, *, low: float | None = None, high: float | None = None
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel for (x / 255 - mean) / std in the step.
+    """Mean and standard deviation per channel for (x - mean) / std in the step.
 
-    "imagenet": the published numbers (their averages for one channel; ConfigError for
-    2 or more than 3). "zscore": those that bring back standard deviations around the
-    mean. Else 0.5 and 0.25, that is -2 to 2.
+    x is the image in [0, 1]. "imagenet": the published numbers (their averages for one
+    channel; ConfigError for 2 or more than 3). "zscore": those that bring back standard
+    deviations around the mean. Else 0.5 and 0.25, that is -2 to 2.
     """
     low, high = check(mode, None, low, high)
     mean, std = 0.5, 0.25
@@ -141,7 +169,7 @@ def no_counts(channels: int, dtype: DTypeLike) -> np.ndarray:
 def check(
     mode: str, dtype: DTypeLike | None, low: float | None, high: float | None
 ) -> tuple[float | None, float | None]:
-    """The window in use, defaults filled in; ConfigError as `to_uint8` says."""
+    """The window in use, defaults filled in; ConfigError as `to_levels` says."""
     if mode not in MODES:
         _unknown(mode)
     if dtype is not None:
@@ -198,9 +226,10 @@ def _core_moments(count: np.ndarray) -> tuple[float, float]:
     return mean, float(np.average((values - mean) ** 2, weights=weight)) ** 0.5
 
 
-def _table(low: float, high: float, dtype: DTypeLike) -> np.ndarray:
-    """Every intensity of `dtype` -> u8; a window without width gives 0."""
+def _table(low: float, high: float, dtype: DTypeLike, kind: DTypeLike) -> np.ndarray:
+    """Every intensity of `dtype` -> a level of `kind`; 0 for a window without width."""
     levels = np.arange(np.iinfo(dtype).max + 1, dtype=np.float64)
     if not low < high:
-        return np.zeros(len(levels), np.uint8)
-    return np.rint(np.clip((levels - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+        return np.zeros(len(levels), kind)
+    shares = np.clip((levels - low) / (high - low), 0, 1)
+    return np.rint(shares * np.iinfo(kind).max).astype(kind)

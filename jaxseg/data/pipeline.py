@@ -22,7 +22,7 @@ Order = Callable[..., np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How examples become arrays: u8 [height, width, channels].
+    """How examples become arrays [height, width, channels], u8 or u16.
 
     With fit "crop" the image is whole, at native scale or that of `pixel_size`, and
     `size` is that of the windows of training and of the tiles of evaluation; else all
@@ -31,16 +31,21 @@ class View:
 
     size: tuple[int, int]  # height, width
     fit: str  # "crop", or see resize.fit
-    intensity: str  # see intensity.to_uint8
+    intensity: str  # see intensity.to_levels
     low: float
     high: float
     overlap: float = 0.5  # of neighbouring tiles, as a share of `size`
     pixel_size: float = 0.0  # of all images, micrometres; 0 = as stored
+    bits: int = 8  # of the image: u8 or u16
 
     def __call__(self, split: Split, index: int) -> dict[str, np.ndarray]:
         example = split[index]
-        image = intensity.to_uint8(
-            example["image"], mode=self.intensity, low=self.low, high=self.high
+        image = intensity.to_levels(
+            example["image"],
+            mode=self.intensity,
+            low=self.low,
+            high=self.high,
+            bits=self.bits,
         )
         mask = example["mask"]
         size, fit = self.size, self.fit
@@ -143,7 +148,7 @@ class _Eval:
         if number < len(self.split):
             return self.view(self.split, int(number))
         shape = (*self.view.size, self.split.card["channels"])
-        image = np.zeros(shape, np.uint8)
+        image = np.zeros(shape, f"uint{self.view.bits}")
         mask = np.full(self.view.size, IGNORE, np.uint8)
         return _record(image, mask, np.int32(-1), np.float32(0), -1)
 

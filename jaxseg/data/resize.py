@@ -51,7 +51,7 @@ def fit(
     takes the label under each new pixel centre: labels are never mixed and the share of
     each label is kept on average, but a structure thinner than the shrink factor comes
     out broken or is lost; choose a larger `size` for those. Convert 16-bit images with
-    `intensity.to_uint8` first, so that the padding takes no part in its percentiles.
+    `intensity.to_levels` first, so that the padding takes no part in its percentiles.
     Raises ConfigError for another `mode` or a `size` below 1.
     """
     if image.shape[:2] != mask.shape:

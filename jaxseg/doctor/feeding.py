@@ -7,7 +7,7 @@ import itertools
 import jax
 import numpy as np
 
-from jaxseg import lookup
+from jaxseg import lookup, types
 from jaxseg.data import crops
 from jaxseg.doctor import draw, probe
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
@@ -110,11 +110,12 @@ def _same_windows(windows: crops.Windows, count: int, number: int, *image):
 def value_range(case: Case) -> Finding:
     """The network gets the same range of values in training as in evaluation."""
     s = case.stages()
+    read = types.unit_interval(s.image)
     rows = [("", "min", "mean", "max", "std")]
     rows += [
         (name, *(f"{f(x):.3g}" for f in (np.min, np.mean, np.max, np.std)))
         for name, x in {
-            "training, as read": s.image.astype(np.float32) / 255,
+            "training, as read": read,
             "training, augmented": s.augmented,
             "training, to the network": s.network,
             "same images, evaluation": s.scored,
@@ -123,7 +124,7 @@ def value_range(case: Case) -> Finding:
     ]
     drawing = draw.table(rows)
     axes = (1, 2, 3)
-    before, after = s.image.std(axes) / 255, s.augmented.std(axes)
+    before, after = read.std(axes), s.augmented.std(axes)
     black = (before > 1e-3) & (after < _BLACK * before)
     same = _overlap(s.network, s.scored)
     other = _overlap(s.scored, s.validation)
@@ -135,7 +136,7 @@ def value_range(case: Case) -> Finding:
         return Finding(
             ERROR,
             f"{black.sum()} of {len(black)} images lose their contrast in augmentation "
-            f"(mean {s.image.mean() / 255:.3f} before, {s.augmented.mean():.3f} after)",
+            f"(mean {read.mean():.3f} before, {s.augmented.mean():.3f} after)",
             "the network would be trained on blank images and scored on real ones",
             "look at the tones of config.augment and at the scale they expect",
             drawing,
@@ -256,6 +257,7 @@ def pattern(experiment: build.Experiment) -> tuple[dict[str, np.ndarray], float]
     middle = (batch["image"].max() + batch["image"].min().astype(int)) / 2
     white = batch["image"].mean(-1) > middle
     alike = _iou(white, batch["mask"] == label)
-    batch["image"] = np.where(white[..., None], 255, 0).astype(np.uint8)
+    kind = batch["image"].dtype
+    batch["image"] = np.where(white[..., None], np.iinfo(kind).max, 0).astype(kind)
     batch["image"] = np.repeat(batch["image"], channels, -1)
     return batch, float(alike.min())

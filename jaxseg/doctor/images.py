@@ -56,14 +56,14 @@ def _look(split: prepared.Split, index: int, *, view) -> Look:
     except Exception as error:  # whatever it is, it would stop training too
         return Look(*name, problem=" ".join(str(error).split()))
     stored, image = example["image"], shown["image"]
-    grey = image.mean(-1, dtype=np.float32)
+    grey = image.mean(-1, dtype=np.float32) / (np.iinfo(image.dtype).max // 255)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).ravel()
     return Look(
         *name,
         digest=hashlib.sha256(
             repr(stored.shape).encode() + stored.tobytes()
         ).hexdigest(),
-        spread=float(image.std()),
+        spread=float(image.std()) / (np.iinfo(image.dtype).max // 255),
         flat=bool(stored.min() == stored.max()),
         foreground=bool(((example["mask"] > 0) & (example["mask"] != IGNORE)).any()),
         values=tuple(np.flatnonzero(np.bincount(example["mask"].ravel())).tolist()),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxseg import types
 from jaxseg.devices import sharding
 from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
@@ -97,7 +98,7 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
         shape = (*mask.shape, classes)
         chance = jax.random.normal(jax.random.key(0), shape)
         right = _CLEAR * jax.nn.one_hot(mask, classes)
-        inputs = {"image": image / 255, "teacher": jax.nn.softmax(chance, -1)}
+        inputs = {"image": image, "teacher": jax.nn.softmax(chance, -1)}
         inputs |= {"label": label, "mask": mask}
         costs = []
         for logits in (chance, right):
@@ -109,7 +110,7 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
             costs.append(cost)
         return costs
 
-    image = batch["image"].astype(np.float32)
+    image = types.unit_interval(batch["image"])
     costs = jax.jit(run)(image, batch["mask"], batch["label"])
     return tuple({k: float(v) for k, v in part.items()} for part in costs)
 
@@ -216,7 +217,7 @@ def by_heart(config, experiment: build.Experiment, batch, steps: int) -> ByHeart
     Nothing is augmented; the rate is that of the config after a short warm-up.
     """
     quick = config.copy_and_resolve_references()
-    quick.optim.warmup_epochs = float(steps // 10)
+    quick.optim.warmup_steps = steps // 10
     quick.optim.final_scale = 1.0
     quick.transfer.frozen_until = 0
     tx, _ = from_config.optimizer(

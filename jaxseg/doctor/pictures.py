@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from jaxseg import pictures
+from jaxseg.data import intensity
 from jaxseg.doctor import feeding, probe
 from jaxseg.doctor.case import Case
 from jaxseg.errors import ConfigError
@@ -70,7 +71,7 @@ def row(image, mask, augmented, changed) -> np.ndarray:
     """u8 [h, 4 w, 3]: image, mask upon it, the augmented image, its mask upon it."""
     out = []
     for picture, labels in (
-        (image, mask),
+        (intensity.eight_bits(image), mask),
         (np.rint(255 * np.clip(augmented, 0, 1)).astype(np.uint8), changed),
     ):
         colour = picture if picture.shape[-1] == 3 else picture[..., :1].repeat(3, -1)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxseg.data import pipeline
 from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
-from jaxseg.experiment import finetune
+from jaxseg.experiment import finetune, length
 from jaxseg.train_step import parameter_groups
 
 _EPOCHS = 3  # whose order is looked at
@@ -32,8 +32,7 @@ def total_steps(case: Case) -> Finding:
             observed,
             f"a network of random weights learns little in fewer than {_STEPS} steps, "
             "however many epochs they are called",
-            f"config.epochs={-(-_STEPS // plan.steps_per_epoch)} or more, or a smaller "
-            "config.batch_size",
+            f"config.steps={_STEPS} or more, or a smaller config.batch_size",
         )
     return Finding(OK, observed)
 
@@ -64,7 +63,7 @@ def batch_size(case: Case) -> Finding:
 def learning_rate(case: Case) -> Finding:
     """The rate rises, and comes down, within training."""
     peak, total = case.config.optim.learning_rate, case.experiment.plan.total_steps
-    warm = round(case.config.optim.warmup_epochs * case.experiment.plan.steps_per_epoch)
+    warm = length.warmup_steps(case.config, case.experiment.plan.steps_per_epoch)
     observed = f"{peak:.3g} after {warm:,} of {total:,} steps"
     drawing = ""
     if case.scan:  # the real function compiles a little
@@ -76,7 +75,7 @@ def learning_rate(case: Case) -> Finding:
                 ERROR,
                 f"the rate is 0 at all {total:,} steps",
                 "nothing would be learned",
-                "a longer training, or config.optim.warmup_epochs=0",
+                "a longer training, or config.optim.warmup_steps=0",
                 drawing,
             )
         if warm < total:
@@ -88,7 +87,7 @@ def learning_rate(case: Case) -> Finding:
             WARNING,
             observed,
             never if warm >= total else "most of the steps are warm-up",
-            f"config.optim.warmup_epochs={0.1 * case.config.epochs:.2g} or less",
+            f"config.optim.warmup_steps={round(0.1 * total)} or less",
             drawing,
         )
     return Finding(OK, observed, drawing=drawing)
@@ -150,7 +149,7 @@ def sampling_share(case: Case) -> Finding:
     experiment, plan = case.experiment, case.experiment.plan
     train = experiment.splits["train"]
     positive, present = train.positive, train.present
-    epochs = min(_EPOCHS, case.config.epochs)
+    epochs = min(_EPOCHS, plan.epochs)
     target = float(np.mean(plan.shares[:epochs]))
     drawn = np.concatenate([plan.order(epoch=e) for e in range(epochs)])
     fed = positive[drawn]

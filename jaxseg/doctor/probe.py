@@ -28,7 +28,7 @@ _TONES = ("brightness", "contrast", "gamma", "noise")
 class Stages(NamedTuple):
     """The same images on their way; all [n, h, w, ...]."""
 
-    image: np.ndarray  # u8, as read
+    image: np.ndarray  # u8 or u16, as read
     mask: np.ndarray  # u8, as read
     augmented: np.ndarray  # f32 in [0, 1]
     network: np.ndarray  # f32, what the network gets in training

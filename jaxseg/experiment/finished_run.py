@@ -120,7 +120,9 @@ def expected(
     config = _resolved(config, record)
     parts = from_config.parts(config, record["dataset"])
     length = record["steps_per_epoch"], record["total_steps"]
-    plan = from_config.Plan(record["batch_size"], 0, *length, order=None, shares=())
+    plan = from_config.Plan(
+        record["batch_size"], 0, *length, order=None, shares=(), epochs=0
+    )
     tx, _ = from_config.optimizer(config, plan)
     abstract = state.abstract(
         sharding.make_mesh(data=0, fsdp=1),

@@ -28,7 +28,7 @@ from jaxseg.data import (
 )
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.experiment import finetune, processes, training_labels
+from jaxseg.experiment import finetune, length, processes, training_labels
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
 from jaxseg.train_step import step
@@ -85,7 +85,14 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
     return Parts(
         view=pipeline.View(
-            size, fit, mode, low, high, overlap=data.overlap, pixel_size=data.pixel_size
+            size,
+            fit,
+            mode,
+            low,
+            high,
+            overlap=data.overlap,
+            pixel_size=data.pixel_size,
+            bits=intensity.bits(window["bits"], card["dtype"]),
         ),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
@@ -218,6 +225,11 @@ class Plan(NamedTuple):
     total_steps: int
     order: pipeline.Order  # (epoch=) -> indices
     shares: tuple[float, ...]  # target share of positives of each epoch
+    epochs: int  # the last of them may be shorter
+
+    def ends_epoch(self, done: int) -> bool:
+        """Whether an epoch ends with the step that makes it `done` steps."""
+        return done % self.steps_per_epoch == 0 or done == self.total_steps
 
 
 def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
@@ -226,13 +238,13 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     sampler, options = lookup.find("data/samplers", name), chosen_fields(config.sampler)
     present = split.present
     wanted = sampler.epoch_size(present, **options)
-    steps = max(1, round(wanted / batch_size))
-    sampler_args = {"epochs": config.epochs, **options}
+    steps, total, epochs = length.of(config, epoch_size=wanted, batch_size=batch_size)
+    sampler_args = {"epochs": epochs, **options}
     return Plan(
         batch_size=batch_size,
         epoch_size=steps * batch_size,
         steps_per_epoch=steps,
-        total_steps=steps * config.epochs,
+        total_steps=total,
         order=functools.partial(
             sampler.order,
             present,
@@ -241,23 +253,30 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
             **sampler_args,
         ),
         shares=tuple(
-            sampler.share(present, epoch=e, **sampler_args)
-            for e in range(config.epochs)
+            sampler.share(present, epoch=e, **sampler_args) for e in range(epochs)
         ),
+        epochs=epochs,
     )
 
 
-def optimizer(config: ConfigDict, plan: Plan):
-    """(optimizer, step -> learning rate)."""
+def optimizer(config: ConfigDict, plan: Plan, *, traced: Any = None):
+    """(optimizer, step -> learning rate).
+
+    `traced` is a learning rate inside jit, in place of that of the config.
+    """
     o = config.optim
     rate = optimizers.learning_rate_schedule(
-        learning_rate=o.learning_rate,
-        warmup_steps=round(o.warmup_epochs * plan.steps_per_epoch),
+        learning_rate=o.learning_rate if traced is None else 1.0,
+        warmup_steps=length.warmup_steps(config, plan.steps_per_epoch),
         total_steps=plan.total_steps,
         final_scale=o.final_scale,
+        shape=o.schedule,
+        power=o.power,
     )
     tx = optimizers.make(
-        rate,
+        rate if traced is None else lambda count: traced * rate(count),
+        name=o.name,
+        momentum=o.momentum,
         weight_decay=o.weight_decay,
         clip_norm=o.clip_norm,
         groups=finetune.groups(config),

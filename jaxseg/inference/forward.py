@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
+from jaxseg import types
 from jaxseg.types import Batch, Normalise
 
 
@@ -37,7 +38,7 @@ def predict(
     two. Test-time augmentation as in nnU-Net (Isensee et al., 2021,
     https://www.nature.com/articles/s41592-020-01008-z), which averages logits.
     """
-    image = normalise(batch["image"].astype(jnp.float32) / 255)
+    image = normalise(types.unit_interval(batch["image"]))
 
     def probability(image):
         outputs = model.apply(variables, image, train=False)

@@ -51,15 +51,17 @@ def predict(
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
-    The image goes the way of the images of validation: its intensities become 8 bits,
+    The image goes the way of the images of validation: its intensities become levels,
     it is brought to the size of the model, and its probabilities come back to its own.
     With fit "crop" the model sees tiles of it, one after another, at the pixel size of
     the view; `pixel_size` (micrometres) is that of the image. Raises DataError where
     the view needs it and it was not given.
-    `probabilities` maps u8 [1, height, width, c] to f32 [1, height, width, k].
+    `probabilities` maps u8 or u16 [1, height, width, c] to f32 [1, height, width, k].
     """
     native = image.shape[:2]
-    grey = intensity.to_uint8(image, mode=view.intensity, low=view.low, high=view.high)
+    grey = intensity.to_levels(
+        image, mode=view.intensity, low=view.low, high=view.high, bits=view.bits
+    )
     if view.fit == "crop":
         no_mask, size = np.zeros(native, np.uint8), view.scaled(native, pixel_size)
         scaled, _ = resize.fit(grey, no_mask, size)

@@ -71,7 +71,7 @@ def grids(split: prepared.Split, view: pipeline.View) -> list[tiles.Grid]:
 def batches(
     split: prepared.Split, view: pipeline.View, rows: Sequence[Tile], *, batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """{image u8 [b, h, w, c], index i32 [b], tile i32 [b]} of the rows, in order.
+    """{image u8 or u16 [b, h, w, c], index i32 [b], tile i32 [b]} of the rows, in order.
 
     Images are read once, in threads, a few ahead; index is -1 for padding.
     """
@@ -79,7 +79,8 @@ def batches(
     order = list(dict.fromkeys(image for image, _ in rows if image >= 0))
     images = _ahead(lambda index: (index, view(split, index)["image"]), order)
     current, image = -1, np.zeros((0, 0, 0), np.uint8)
-    nothing = np.zeros((*view.size, split.card["channels"]), np.uint8)
+    shape = (*view.size, split.card["channels"])
+    nothing = np.zeros(shape, f"uint{view.bits}")
     for first in range(0, len(rows), batch_size):
         part, shown = rows[first : first + batch_size], []
         for index, tile in part:

@@ -13,10 +13,18 @@ from ml_collections import ConfigDict
 NEW: dict[str, Any] = {
     "num_seeds": 1,
     "auto": {"on": False, "keep": (), "reasons": ()},
-    "data.raw": False,
     "data.foreground_share": 0.33,
     "data.overlap": 0.5,
     "data.pixel_size": 0.0,
+    "steps": 0,
+    "steps_per_epoch": 0,
+    "optim.warmup_steps": -1,
+    "optim.name": "adamw",
+    "optim.momentum": 0.99,
+    "optim.schedule": "cosine",
+    "optim.power": 0.9,
+    "data.raw": False,
+    "data.intensity.bits": 8,
     "sampler.seed": -1,
     "sampler.fields": {},
     "supervision": {
@@ -128,8 +136,10 @@ def complete(config: ConfigDict) -> ConfigDict:
     config = config.copy_and_resolve_references()
     with config.unlocked():
         for key, value in NEW.items():
-            parent, _, last = key.rpartition(".")
-            block = config.get(parent) if parent else config
+            *parents, last = key.split(".")
+            block = config
+            for parent in parents:
+                block = None if block is None else block.get(parent)
             if block is not None:
                 _fill(block, {last: value})
         if config.get("model") and config.model.name in MODELS:

@@ -98,7 +98,7 @@ def _fit(runs: list[Run], stop_request: stop.Stop) -> None:
                 first = vmap_step.take(now, 0)
                 if not int(first.bad_total):
                     finetune.check_gradients(config, first)
-            if done % plan.steps_per_epoch == 0:
+            if plan.ends_epoch(done):
                 _add(runs, pending)
                 pending = None
                 metadata = [
@@ -147,11 +147,12 @@ def _start(runs: list[Run]) -> tuple[TrainState, list[dict[str, Any]], int]:
     """
     latest = [checkpoint.latest_step(run.checkpoints) for run in runs]
     start = 0 if None in latest else min(latest)
-    epoch_steps = runs[0].experiment.plan.steps_per_epoch
+    plan = runs[0].experiment.plan
     saved = [{0, *run.checkpoints.orbax.all_steps()} for run in runs]
     ahead = max(step or 0 for step in latest) - start
     everywhere = all(start in steps for steps in saved)
-    if start % epoch_steps or ahead > epoch_steps or not everywhere:
+    within = start and not plan.ends_epoch(start)
+    if within or ahead > plan.steps_per_epoch or not everywhere:
         raise ConfigError(
             f"their newest checkpoints are of the steps {[s or 0 for s in latest]}: "
             "from there each goes on alone."

@@ -16,10 +16,10 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import resize
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import build, finetune, from_config, training_labels
+from jaxseg.experiment import build, from_config, training_labels
 from jaxseg.run_directory import files
 from jaxseg.sweep import vmap_convolution
-from jaxseg.train_step import optimizer, state, step
+from jaxseg.train_step import state, step
 
 FREE = ("seed", "optim.learning_rate")
 _LABELS = ("positive", "negative", "strategy", "seed", "annotators", "length", "paths")
@@ -76,24 +76,6 @@ def hyper(configs: Sequence[ConfigDict]) -> Hyper:
     )
 
 
-def traced_optimizer(config: ConfigDict, plan: from_config.Plan, rate: jax.Array):
-    """The optimizer of `from_config.optimizer` with a learning rate that is traced."""
-    o = config.optim
-    shape = optimizer.learning_rate_schedule(
-        learning_rate=1.0,
-        warmup_steps=round(o.warmup_epochs * plan.steps_per_epoch),
-        total_steps=plan.total_steps,
-        final_scale=o.final_scale,
-    )
-    return optimizer.make(
-        lambda count: rate * shape(count),
-        weight_decay=o.weight_decay,
-        clip_norm=o.clip_norm,
-        groups=finetune.groups(config),
-        frozen_until=config.transfer.frozen_until,
-    )
-
-
 def make_step(config: ConfigDict, experiment: build.Experiment) -> Callable:
     """jit-compiled (states, batch, masks u8 [m b h w], hyper) -> (states, numbers).
 
@@ -110,11 +92,8 @@ def make_step(config: ConfigDict, experiment: build.Experiment) -> Callable:
             name: (fn, hyper.weights[name] if name in hyper.weights else weight)
             for name, (fn, weight) in settings.losses.items()
         }
-        member = settings._replace(
-            seed=hyper.seed,
-            losses=losses,
-            tx=traced_optimizer(config, plan, hyper.learning_rate),
-        )
+        tx, _ = from_config.optimizer(config, plan, traced=hyper.learning_rate)
+        member = settings._replace(seed=hyper.seed, losses=losses, tx=tx)
         with nn.intercept_methods(vmap_convolution.in_training):
             return step.train_step(state, batch | {"mask": mask}, member)
 

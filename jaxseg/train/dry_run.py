@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxseg.devices import sharding
-from jaxseg.experiment import build, from_config
+from jaxseg.experiment import build, from_config, length
 from jaxseg.train import progress
 from jaxseg.train_step import state
 
@@ -25,6 +25,7 @@ def describe(config: ConfigDict) -> str:
         progress.describe(
             steps_per_epoch=plan.steps_per_epoch,
             total_steps=plan.total_steps,
+            warmup_steps=length.warmup_steps(config, plan.steps_per_epoch),
             images_seen=plan.total_steps * plan.batch_size,
         ),
         f"batch size {plan.batch_size} on {jax.device_count()} "

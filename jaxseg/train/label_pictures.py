@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxseg import pictures
-from jaxseg.data import sparse_labels
+from jaxseg.data import intensity, sparse_labels
 from jaxseg.data.pipeline import View
 from jaxseg.data.prepared import Split
 from jaxseg.run_directory import files
@@ -54,7 +54,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     shown, marks = [], dict.fromkeys(range(len(split.classes)), "")
     for k, index in enumerate(choose(labels, len(split.classes), most)):
-        image = pictures.grey_or_rgb(view(split, index)["image"])
+        levels = intensity.eight_bits(view(split, index)["image"])
+        image = pictures.grey_or_rgb(levels)
         mask = labels.mask(index)
         drawn, used = draw(image, mask)
         names = {"image": f"{k}_image.png", "labels": f"{k}_labels.png"}

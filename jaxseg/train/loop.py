@@ -70,7 +70,7 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
                     rate = experiment.rate(done - 1)
                     writer.write_scalars(done, sums.latest(rate))
                 checkpoint.check_errors(run.checkpoints)
-            ended = done % plan.steps_per_epoch == 0
+            ended = plan.ends_epoch(done)
             if ended:
                 metadata = end_epoch(run, now, metadata, done)
             if metadata.get("stopped"):
@@ -114,7 +114,7 @@ def end_epoch(
 ) -> dict[str, Any]:
     """Scores validation, writes the row of the epoch, saves; the new metadata."""
     config, plan = run.config, run.experiment.plan
-    number = done // plan.steps_per_epoch - 1
+    number = (done - 1) // plan.steps_per_epoch
     classes = run.experiment.card["classes"]
     row = run.sums.row(number, done, plan, run.experiment.rate, classes)
     metrics, silent = None, metadata.get("silent", [])

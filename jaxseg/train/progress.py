@@ -13,12 +13,18 @@ from absl import logging
 _CLEAR = "\r\x1b[K"  # to the first column, and erase the line
 
 
-def describe(*, steps_per_epoch: int, total_steps: int, images_seen: int) -> str:
-    """One line for before the first step: steps an epoch, steps in all, images."""
+def describe(
+    *, steps_per_epoch: int, total_steps: int, warmup_steps: int, images_seen: int
+) -> str:
+    """One line for before the first step: steps an epoch, steps in all, images.
+
+    Whichever of steps and epochs was given, both are said.
+    """
     epochs = total_steps / steps_per_epoch
     return (
         f"{steps_per_epoch:,} steps per epoch, {total_steps:,} steps in all "
-        f"({epochs:g} epochs), {images_seen:,} images seen at the end"
+        f"({epochs:.4g} epochs, {warmup_steps:,} steps of warm-up), {images_seen:,} "
+        "images seen at the end"
     )
 
 

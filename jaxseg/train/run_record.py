@@ -32,7 +32,7 @@ def begin(
         "finished": None,
         "status": "running",
         "resumed": before.get("resumed", -1) + 1,
-        "epochs": config.epochs,
+        "epochs": experiment.plan.epochs,
         **environment.environment(),
         **build.describe(experiment),
     }

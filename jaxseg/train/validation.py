@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxseg import pictures
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import class_table, result, score_split, tally
-from jaxseg.experiment import finetune
+from jaxseg.experiment import finetune, length
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
 from jaxseg.train import never_predicted, progress, tensorboard
@@ -23,13 +23,14 @@ _SHOWN = 6  # validation images in TensorBoard, the same ones all along
 def log_plan(run: Run) -> None:
     """Logs how long training is, and what learns how fast."""
     plan = run.experiment.plan
-    length = progress.describe(
+    lasts = progress.describe(
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=plan.total_steps,
+        warmup_steps=length.warmup_steps(run.config, plan.steps_per_epoch),
         images_seen=plan.total_steps * plan.batch_size,
     )
     parameters = finetune.overview(run.config, run.experiment.abstract)
-    logging.info("%s\nparameters\n%s", length, parameters)
+    logging.info("%s\nparameters\n%s", lasts, parameters)
 
 
 def open_writer(run: Run, start: int) -> Any:

@@ -1,31 +1,59 @@
-"""Builds AdamW with warm-up and cosine; weights decay, biases and norms do not."""
+"""Builds AdamW or SGD, and the rate that rises and falls; only weights decay.
+
+Biases, norms and position tables do not decay, under either optimizer (PyTorch's SGD,
+and with it nnU-Net's, would decay them too).
+"""
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxseg.errors import ConfigError
 
+NAMES = ("adamw", "sgd")
+SHAPES = ("cosine", "poly")
 _NO_DECAY = ("bias", "scale", "bias_table")
 
 
 def learning_rate_schedule(
-    *, learning_rate: float, warmup_steps: int, total_steps: int, final_scale: float
+    *,
+    learning_rate: float,
+    warmup_steps: int,
+    total_steps: int,
+    final_scale: float,
+    shape: str = "cosine",
+    power: float = 0.9,
 ) -> optax.Schedule:
-    """Step -> learning rate: a linear rise, then half a cosine down."""
-    if learning_rate <= 0:
+    """Step -> learning rate: a linear rise, then down to `final_scale` of it.
+
+    `shape` "cosine" is half a cosine (Loshchilov and Hutter, 2017,
+    https://arxiv.org/abs/1608.03983); "poly" is (1 - t / T)^power over the T steps
+    after the warm-up, nnU-Net's with `power` 0.9 (Isensee et al., 2021,
+    https://doi.org/10.1038/s41592-020-01008-z), which steps down once an epoch.
+    Raises ConfigError for another shape, and for a rate or power that is not above 0.
+    """
+    for name, value in {"learning_rate": learning_rate, "power": power}.items():
+        if value <= 0:
+            raise ConfigError(f"config.optim.{name} is {value}; it must be above 0.")
+    if shape not in SHAPES:
         raise ConfigError(
-            f"config.optim.learning_rate is {learning_rate}; it must be above 0."
+            f"config.optim.schedule is {shape!r}; choose one of {[*SHAPES]}."
         )
+    end, last = learning_rate * final_scale, max(total_steps, warmup_steps + 1)
+    if shape == "poly":
+        fall = optax.polynomial_schedule(learning_rate, end, power, last - warmup_steps)
+        rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
+        return optax.join_schedules([rise, fall], [warmup_steps])
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0 if warmup_steps else learning_rate,
         peak_value=learning_rate,
         warmup_steps=warmup_steps,
-        decay_steps=max(total_steps, warmup_steps + 1),
-        end_value=learning_rate * final_scale,
+        decay_steps=last,
+        end_value=end,
     )
 
 
@@ -34,25 +62,38 @@ def make(
     *,
     weight_decay: float,
     clip_norm: float,
+    name: str = "adamw",
+    momentum: float = 0.99,
     groups: Callable[[Any], Any] | None = None,
     frozen_until: int = 0,
 ) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101).
+    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), or SGD.
+
+    "sgd" has Nesterov `momentum` as PyTorch's: with g the clipped gradient plus
+    `weight_decay` times the weight (L2, so the decay goes through the momentum and is
+    not that of AdamW), v <- momentum v + g and w <- w - rate (g + momentum v).
 
     `groups` gives, for parameters, the trees `scales` (times the learning rate, and
     with it the decay) and `frozen`, as `parameter_groups.groups` does. What is frozen
     counts in no norm and has no moments; it learns after `frozen_until` steps, 0 =
-    never.
+    never. Raises ConfigError for another `name`, or a momentum that is not in [0, 1).
     """
-    adamw = functools.partial(optax.adamw, weight_decay=weight_decay, mask=decayed)
+    if name not in NAMES:
+        raise ConfigError(f"config.optim.name is {name!r}; choose one of {[*NAMES]}.")
+    if not 0 <= momentum < 1:
+        raise ConfigError(f"config.optim.momentum is {momentum}; it must be in [0, 1).")
+    one = functools.partial(optax.adamw, weight_decay=weight_decay, mask=decayed)
+    if name == "sgd":
+        one = functools.partial(_sgd, weight_decay=weight_decay, momentum=momentum)
     clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     if groups is None:
-        return optax.chain(*clip, adamw(schedule)) if clip else adamw(schedule)
-    # its own Adam from the start, because the correction of Adam's bias counts steps
+        return optax.chain(*clip, one(schedule)) if clip else one(schedule)
+    # its own optimizer from the start, because the correction of Adam's bias counts
+    # steps
     frozen = optax.set_to_zero()
     blind = optax.masked(optax.set_to_zero(), lambda tree: groups(tree).frozen)
     if frozen_until:
-        late = adamw(lambda count: schedule(count + frozen_until))
+        late = one(lambda count: schedule(count + frozen_until))
         frozen = optax.conditionally_mask(late, lambda step: step >= frozen_until)
         blind = optax.conditionally_transform(blind, lambda step: step < frozen_until)
 
@@ -63,23 +104,50 @@ def make(
     def scaled(updates, params):
         return jax.tree.map(lambda x, by: x * by, updates, groups(params).scales)
 
-    split = optax.partition({"learns": adamw(schedule), "frozen": frozen}, labels)
+    split = optax.partition({"learns": one(schedule), "frozen": frozen}, labels)
     return optax.chain(blind, *clip, split, optax.stateless(scaled))
+
+
+class _Seen(NamedTuple):
+    """Of SGD, whose trace holds the decay as well and so says nothing of gradients."""
+
+    gradient: Any  # tree of bool []: whether any gradient that is not 0 came
+
+
+def _sgd(
+    schedule: optax.Schedule, *, weight_decay: float, momentum: float
+) -> optax.GradientTransformation:
+    def start(params):
+        return _Seen(jax.tree.map(lambda _: jnp.zeros((), bool), params))
+
+    def watch(grads, state, params=None):
+        del params
+        seen = jax.tree.map(lambda g, s: s | jnp.any(g != 0), grads, state.gradient)
+        return grads, _Seen(seen)
+
+    return optax.chain(
+        optax.GradientTransformation(start, watch),
+        optax.add_decayed_weights(weight_decay, mask=decayed),
+        optax.trace(momentum, nesterov=True),
+        optax.scale_by_learning_rate(schedule),
+    )
 
 
 def gradient_means(opt_state: Any) -> dict[str, jax.Array]:
     """{path: Adam's mean of the gradients}: 0 where no gradient ever came.
 
-    Parameters that are frozen for ever have none and are left out.
+    Of SGD it is whether any came. Parameters that are frozen for ever have none and are
+    left out.
     """
 
-    def is_adam(node) -> bool:
-        return isinstance(node, optax.ScaleByAdamState)
+    def watches(node) -> bool:
+        return isinstance(node, (optax.ScaleByAdamState, _Seen))
 
     means = {}
-    for node in jax.tree.leaves(opt_state, is_leaf=is_adam):
-        if is_adam(node):
-            leaves, _ = jax.tree_util.tree_flatten_with_path(node.mu)
+    for node in jax.tree.leaves(opt_state, is_leaf=watches):
+        if watches(node):
+            tree = node.gradient if isinstance(node, _Seen) else node.mu
+            leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
             means |= {"/".join(k.key for k in path): leaf for path, leaf in leaves}
     return means
 

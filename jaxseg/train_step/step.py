@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxseg import schedule
+from jaxseg import schedule, types
 from jaxseg.errors import ConfigError
 from jaxseg.train_step import deep_supervision
 from jaxseg.types import IGNORE, Batch, Normalise, TrainState
@@ -175,7 +175,7 @@ def _objective(
     teacher,
 ):
     """(loss, (model state, numbers)): the sum over examples, divided by `total`."""
-    image = batch["image"].astype(jnp.float32) / 255
+    image = types.unit_interval(batch["image"])
     augment_key, dropout_key = jax.random.split(key)
     # slot[0] differs between micro-batches, so their random numbers do too
     augment_key = jax.random.fold_in(augment_key, slot[0])

@@ -37,7 +37,7 @@ def test_photographs_stay_as_they_are(name):
     facts = card("uint8", image.shape[-1], found["span"])
     mode = intensity.resolve("auto", facts)
     assert mode == ("imagenet" if image.shape[-1] == 3 else "none")
-    np.testing.assert_array_equal(intensity.to_uint8(image, mode=mode), image)
+    np.testing.assert_array_equal(intensity.to_levels(image, mode=mode, bits=8), image)
 
 
 def scaled(grey, bits, offset):
@@ -52,7 +52,7 @@ def scaled(grey, bits, offset):
 def test_sixteen_bits_use_the_dynamic_range(grey, bits, offset, mode):
     image = scaled(grey, bits, offset)
     mode = intensity.resolve(mode, card("uint16", 1))
-    out = intensity.to_uint8(image, mode=mode)
+    out = intensity.to_levels(image, mode=mode, bits=8)
     assert out.dtype == np.uint8 and out.shape == image.shape
     assert len(np.unique(out)) > 100
     assert np.corrcoef(out.ravel(), grey.ravel())[0, 1] > 0.99
@@ -62,12 +62,12 @@ def test_sixteen_bits_use_the_dynamic_range(grey, bits, offset, mode):
 @pytest.mark.parametrize("mode", STRETCHED)
 def test_hot_and_dead_pixels_do_not_crush_the_rest(grey, mode):
     image = scaled(grey, 10, 500)
-    clean = intensity.to_uint8(image, mode=mode)
+    clean = intensity.to_levels(image, mode=mode, bits=8)
     rng = np.random.default_rng(1)
     rows, columns = rng.integers(0, 256, (2, 40))
     image[rows[:20], columns[:20]] = 65535
     image[rows[20:], columns[20:]] = 0
-    hot = intensity.to_uint8(image, mode=mode)
+    hot = intensity.to_levels(image, mode=mode, bits=8)
     kept = np.ones(image.shape, bool)
     kept[rows, columns] = False
     assert np.abs(hot[kept].astype(int) - clean[kept]).max() <= 3
@@ -78,19 +78,21 @@ def test_hot_and_dead_pixels_do_not_crush_the_rest(grey, mode):
 @pytest.mark.parametrize("mode", STRETCHED)
 def test_channels_are_stretched_alone(grey, mode):
     image = np.concatenate([scaled(grey, 8, 100), scaled(grey, 14, 0)], axis=-1)
-    both = intensity.to_uint8(image, mode=mode)
+    both = intensity.to_levels(image, mode=mode, bits=8)
     for k in range(2):
-        alone = intensity.to_uint8(image[..., k : k + 1], mode=mode)
+        alone = intensity.to_levels(image[..., k : k + 1], mode=mode, bits=8)
         np.testing.assert_array_equal(both[..., k : k + 1], alone)
         assert len(np.unique(alone)) > 100
 
 
 def test_percentiles_by_hand():
     image = np.arange(1000, 2000, dtype=np.uint16).reshape(20, 50, 1)
-    out = intensity.to_uint8(image, mode="percentile", low=10, high=90)[..., 0].ravel()
+    out = intensity.to_levels(image, mode="percentile", low=10, high=90, bits=8)[
+        ..., 0
+    ].ravel()
     assert (out[:100] == 0).all() and (out[899:] == 255).all()  # 1099 and 1899
     assert out[499] == round(400 / 800 * 255)
-    out = intensity.to_uint8(image, mode="percentile", low=0, high=100)
+    out = intensity.to_levels(image, mode="percentile", low=0, high=100, bits=8)
     assert out[0, 0] == 0 and out[-1, -1] == 255
     assert out[0, 4] == 1  # 4 of 999: the offset is no part of the window
 
@@ -100,14 +102,14 @@ def test_zscore_and_its_statistics_give_standard_deviations():
     image = rng.normal(5000, 300, (200, 200, 1)).astype(np.uint16)
     window = {"low": -3.0, "high": 5.0}
     mean, std = intensity.statistics("zscore", 1, **window)
-    byte = intensity.to_uint8(image, mode="zscore", **window)
+    byte = intensity.to_levels(image, mode="zscore", **window, bits=8)
     z = (byte / 255 - mean[0]) / std[0]
     assert abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02
 
 
 def test_range_is_the_same_for_every_image():
     image = np.array([[[0], [100], [150], [200], [65535]]], np.uint16)
-    out = intensity.to_uint8(image, mode="range", low=100, high=200)
+    out = intensity.to_levels(image, mode="range", low=100, high=200, bits=8)
     assert out[0, :, 0].tolist() == [0, 0, 128, 255, 255]
 
 
@@ -117,13 +119,13 @@ def test_range_is_the_same_for_every_image():
 def test_constant_images_become_black(dtype, mode, value):
     value = np.iinfo(dtype).max if value == "max" else value
     image = np.full((5, 4, 2), value, dtype)
-    assert (intensity.to_uint8(image, mode=mode) == 0).all()
+    assert (intensity.to_levels(image, mode=mode, bits=8) == 0).all()
 
 
 def test_a_few_bright_pixels_on_nothing_are_kept():
     image = np.zeros((100, 100, 1), np.uint16)
     image[3, 4:8] = 900  # 0.04 %: both percentiles fall on the background
-    assert intensity.to_uint8(image, mode="percentile")[3, 4:8].min() == 255
+    assert intensity.to_levels(image, mode="percentile", bits=8)[3, 4:8].min() == 255
 
 
 def test_auto_stretches_bytes_that_use_few_levels(grey):
@@ -146,18 +148,18 @@ def test_errors():
     wide = np.zeros((2, 2, 1), np.uint16)
     for mode in ("none", "imagenet"):
         with pytest.raises(ConfigError, match="8-bit.*uint16.*percentile"):
-            intensity.to_uint8(wide, mode=mode)
+            intensity.to_levels(wide, mode=mode, bits=8)
         with pytest.raises(ConfigError, match="uint16"):
             intensity.resolve(mode, card("uint16", 1))
     for bad in ("minmax", "auto"):
         with pytest.raises(ConfigError, match="unknown"):
-            intensity.to_uint8(wide, mode=bad)
+            intensity.to_levels(wide, mode=bad, bits=8)
     with pytest.raises(ConfigError, match="minmax"):
         intensity.resolve("minmax", card("uint8", 1))
     with pytest.raises(ConfigError, match="low=None"):
-        intensity.to_uint8(wide, mode="range")
+        intensity.to_levels(wide, mode="range", bits=8)
     for mode, low, high in [("percentile", 5, 101), ("zscore", 0.5, 99.5)]:
         with pytest.raises(ConfigError, match=f"low={low} and high={high}"):
-            intensity.to_uint8(wide, mode=mode, low=low, high=high)
+            intensity.to_levels(wide, mode=mode, low=low, high=high, bits=8)
     with pytest.raises(ConfigError, match="1 or 3 channels, not 4"):
         intensity.statistics("imagenet", 4)

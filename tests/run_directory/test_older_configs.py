@@ -7,6 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 from support import runs
 
+from jaxseg import lookup
 from jaxseg.config import base, check, doctor_checks
 from jaxseg.run_directory import older_configs
 
@@ -14,7 +15,11 @@ from jaxseg.run_directory import older_configs
 OLDER = pathlib.Path(__file__).parent / "older_runs"
 NAMES = ("clicks", "pneumothorax", "folder")
 # what recipes said then, where they say something else today
-OTHERWISE = {"operating_point.rule": "threshold", "data.fit": "stretch"}
+OTHERWISE = {
+    "operating_point.rule": "threshold",
+    "data.fit": "stretch",
+    "data.intensity.bits": 8,
+}
 # keys that still older ones did not have
 SINCE = ("num_seeds", "sampler.seed", "supervision", "operating_point.rule")
 SINCE += ("eval.surface", "eval.tolerance", "pretrained", "transfer", "doctor")
@@ -63,7 +68,8 @@ def test_an_older_config_gets_every_key_that_is_read(name):
     lacking = {*base.keys(base.base())} - {*base.keys(full)}
     unused = {f"model.{m}" for m in older_configs.MODELS if m != full.model.name}
     unused |= {f"loss.{t}" for t in older_configs.TERMS if t not in full.loss}
-    unused |= {f"sampler.{s}" for s in ("balanced", "uniform") if s not in full.sampler}
+    samplers = lookup.names("data/samplers")
+    unused |= {f"sampler.{s}" for s in samplers if s not in full.sampler}
     tops = {".".join(key.split(".")[:2]) for key in lacking}
     assert tops <= unused
 

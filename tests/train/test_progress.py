@@ -99,10 +99,12 @@ def test_a_closed_stream_or_another_process_draws_nothing():
 
 
 def test_words():
-    text = progress.describe(steps_per_epoch=100, total_steps=2000, images_seen=64000)
+    text = progress.describe(
+        steps_per_epoch=100, total_steps=2050, warmup_steps=150, images_seen=64000
+    )
     assert text == (
-        "100 steps per epoch, 2,000 steps in all (20 epochs), 64,000 images seen at "
-        "the end"
+        "100 steps per epoch, 2,050 steps in all (20.5 epochs, 150 steps of warm-up), "
+        "64,000 images seen at the end"
     )
     seconds = {45: "45s", 725: "12m05s", 11220: "3h07m", 187200: "2d04h", 59.7: "1m00s"}
     assert {s: progress.duration(s) for s in seconds} == seconds
