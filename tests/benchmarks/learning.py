@@ -31,9 +31,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy import stats
 
-HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(HERE)]
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import learning_sets
 
@@ -51,7 +50,6 @@ LEVERS: dict[str, dict[str, Any]] = {
     "head_torch": {"head": "torch"},
     "weights_none": {"loss.cross_entropy.class_weights": None},
     "weights_inverse": {"loss.cross_entropy.class_weights": "auto"},
-    "weights_sqrt": {"loss.cross_entropy.class_weights": "sqrt"},
     "dice_of_images": {"loss.dice_batch.weight": 0.0, "loss.dice.weight": 1.0},
     "no_flips": {"augment.flip_horizontal": 0.0, "augment.flip_vertical": 0.0},
     "rotation": {"augment.rotate_degrees": 15.0},
@@ -244,7 +242,8 @@ def values(
     for row in rows:
         dice = row["result"].get(decision, row["result"]["argmax"])["dice"]
         wanted = row["classes"][1:] if name == "mean" else [name]
-        out.append(float(np.mean([dice[n] or 0.0 for n in wanted])))
+        found = [dice[n] for n in wanted if dice[n] is not None]
+        out.append(float(np.mean(found)) if found else float("nan"))
     return out
 
 
@@ -328,7 +327,7 @@ def main() -> None:
     parser.add_argument("--ablation", action="store_true", help="every lever")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--quick", action="store_true", help="smaller U-Net and windows")
+    parser.add_argument("--quick", action="store_true", help="less of everything")
     parser.add_argument("--out", type=pathlib.Path, default="runs/learning")
     parser.add_argument("--table", action="store_true", help="print, train nothing")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
