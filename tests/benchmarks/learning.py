@@ -20,6 +20,7 @@ import argparse
 import datetime
 import importlib.metadata
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -72,7 +73,7 @@ def recipe(
     c.batch_size = 8
     side = 96 if quick else 128
     c.data.update(name="image_folder", dir=str(folder), image_size=(side, side))
-    c.model.unet.widths = (8, 16, 32, 64, 128) if quick else (16, 32, 64, 128, 256)
+    c.model.unet.widths = (8, 16, 32, 64, 128) if quick else (12, 24, 48, 96, 192)
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5)
     c.loss.dice_batch.weight = 1.0
     c.loss.cross_entropy.update(weight=1.0, class_weights="auto")
@@ -202,7 +203,9 @@ def run(todo: Sequence[dict[str, Any]], out: pathlib.Path) -> None:
     for number, job in enumerate(left, 1):
         print(f"{number} of {len(left)}: {label(job)}", flush=True)
         command = [sys.executable, __file__, f"--out={out}", f"--one={json.dumps(job)}"]
-        subprocess.run(command, check=True)
+        # threads of PyTorch that wait shall not take the processor from others
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        subprocess.run(command, check=True, env=environment)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

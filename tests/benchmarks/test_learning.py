@@ -140,7 +140,7 @@ def test_the_other_side_has_no_levers(learning):
 def test_finished_runs_are_not_repeated(learning, tmp_path, monkeypatch):
     started = []
 
-    def start(command, *, check):
+    def start(command, *, check, env):
         job = json.loads(command[-1].removeprefix("--one="))
         started.append(learning.label(job))
         if len(started) == 3:
