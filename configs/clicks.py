@@ -30,6 +30,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.epochs = 40
     c.batch_size = c.per_device_batch = 6
     c.data.update(name="phc", dir=os.environ.get("JAXSEG_DATA", ""))
+    c.data.fit = "stretch"  # so that budgets train together: all see the same images
     c.supervision.name = "clicks"
     c.sampler.seed = 0  # one order of images for all members of a sweep
     # clicks move with the image, one pixel to one pixel

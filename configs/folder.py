@@ -49,9 +49,10 @@ def get_config(arg: str = "") -> ConfigDict:
     c.optim.update(learning_rate=2e-3, warmup_epochs=10.0)
     c.eval.every_epochs = 10
     c.operating_point.min_areas = (0.0, 0.0001, 0.0005, 0.002)
-    return base.variant(c, arg, {"full": {}, "smoke": SMOKE})
+    return base.variant(c, arg, {"full": {}, "auto": AUTO, "smoke": SMOKE})
 
 
+AUTO = {"auto": {"on": True}}
 SMOKE = {
     "epochs": 1,
     "data": {"image_size": (64, 64)},

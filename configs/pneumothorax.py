@@ -24,6 +24,7 @@ def get_config(arg: str = "") -> ConfigDict:
     c.name = "pneumothorax"
     c.epochs = 200
     c.data.update(name="siim_acr", raw=False, image_size=(512, 512), workers=4)
+    c.data.fit = "stretch"  # every film is 1024 x 1024
     c.sampler.name = "balanced"
     c.sampler.balanced.update(share=-1.0, negative_keep=0.15, positive_weight=1.5)
     c.augment.update(

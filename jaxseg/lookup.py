@@ -35,8 +35,9 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "data/samplers": (
         ("epoch_size", "share", "order"),
-        "epoch_size(positive, ...), share(positive, *, epoch, epochs, ...) and "
-        "order(positive, *, seed, epoch, epochs, size, ...), as uniform does",
+        "epoch_size(present, ...), share(present, *, epoch, epochs, ...) and "
+        "order(present, *, seed, epoch, epochs, size, ...) with present bool [n, k], "
+        "the classes each image shows, as uniform does",
     ),
     "data/supervision": (
         ("SPARSE", "label|read"),

@@ -30,7 +30,7 @@ def main(argv) -> int:
     logging.set_verbosity(logging.INFO)
     logging.info("%s", check.first_line(config, workdir))
     # JAX is imported only now: a typing error is answered without it
-    from jaxseg.experiment import processes
+    from jaxseg.experiment import processes, self_configuration
     from jaxseg.run_directory import summary
     from jaxseg.train import loop
 
@@ -39,6 +39,8 @@ def main(argv) -> int:
         processes=PROCESSES.value,
         process=PROCESS.value,
     )
+    config = self_configuration.resolve(config, workdir)
+    check.check(config)
     if DRY_RUN.value:
         from jaxseg.train import dry_run
 

@@ -18,6 +18,7 @@ from jaxseg.data.supervision import clicks
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import finished_run, training_labels
 from jaxseg.inference import whole_split
+from jaxseg.postprocess import decision
 from jaxseg.types import IGNORE
 
 NAME = "error_driven"  # of the options of such labels
@@ -43,9 +44,10 @@ def click(
 
     A pure function of run and arguments. In every training image up to `positive`
     clicks on missed pixels of each foreground class and `negative` on background that
-    was taken for foreground, at the size the network sees; its answer is the most
-    probable class. Raises ConfigError for numbers below 0 and a run that is not
-    finished, DataError for other data than it had.
+    was taken for foreground, at the size of the view; the network's answer is the most
+    probable class, by the frozen offsets where the run has some. Raises ConfigError for
+    numbers below 0 and a run that is not finished, DataError for other data than it
+    had.
     """
     if min(positive, negative) < 0 or positive + negative == 0:
         raise ConfigError(
@@ -58,11 +60,12 @@ def click(
     budget = [negative] + [positive] * (len(split.classes) - 1)
     masks: list[Any] = [None] * len(split)
     spent, wrong = np.zeros((2, len(split), len(budget)), int)
-    scorer = run.experiment.scorer
+    scorer, point = run.experiment.scorer, run.operating_point["operating_point"]
+    offsets = point if point and "offsets" in point else None
     for index, probability in whole_split.predictions(scorer, run.variables, split):
         truth = run.experiment.parts.view(split, index)["mask"]
         rng = sparse_labels.generator(seed, 0, split.ids[index])
-        answer = probability.argmax(-1)
+        answer = decision.decide(probability, offsets)
         labelled = before.mask(index)
         new = corrections(truth, answer, labelled, budget=budget, rng=rng)
         spent[index] = np.bincount(new[new != IGNORE], minlength=len(budget))
@@ -73,7 +76,7 @@ def click(
     options |= {"seed": seed, "step": run.step, "before": before.options}
     counts = np.bincount(before.label, minlength=len(budget))
     return Round(
-        labels=sparse_labels.from_masks(masks, split.ids, options),
+        labels=sparse_labels.from_masks(masks, split.ids, options, size=before.size),
         classes=split.classes,
         before=counts.tolist(),
         asked=[n * len(split) for n in budget],
@@ -85,14 +88,18 @@ def click(
 
 def _labels_of(workdir, run: finished_run.RunWithData, split) -> sparse_labels.Labels:
     """What the run was trained with; none, without options, for full masks."""
-    size = tuple(run.experiment.parts.view.size)
+    view = run.experiment.parts.view
+    size, sizes = sparse_labels.one_size(view), None
+    if size is None:
+        sizes = view.sizes(split).astype(np.int32)
     if not training_labels.is_sparse(run.config):
         nothing = np.zeros(0, np.int32)
         at, kind = nothing.astype(np.int16), nothing.astype(np.uint8)
-        return sparse_labels.Labels(split.ids, size, nothing, at, at, kind, {})
+        return sparse_labels.Labels(split.ids, size, nothing, at, at, kind, {}, sizes)
     path = workdir / sparse_labels.FILE
     labels = sparse_labels.read(path)
-    if list(labels.ids) != list(split.ids) or labels.size != size:
+    same = labels.size == size and np.array_equal(labels.sizes, sizes)
+    if list(labels.ids) != list(split.ids) or not same:
         raise DataError(
             f"{path} does not hold labels of the training images in {split.directory} "
             "at the size the network sees; the run directory is mixed up."
@@ -143,8 +150,7 @@ def describe(round: Round) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
         for row in rows
     ]
-    height, width = round.labels.size
-    pixels = len(round.labels.ids) * height * width
+    pixels = round.labels.area
     lines.append(
         f"labelled pixels are distinct: {sum(after):,} of {pixels:,} "
         f"({sum(after) / pixels:.3%}) of {len(round.labels.ids)} images"

@@ -48,6 +48,11 @@ def base() -> ConfigDict:
     c.recipe_chosen = ""  # why: by name, by default ...
     c.seed = 0
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
+    c.auto = {  # settings chosen from data and machine: jaxseg/config/auto_rules.py
+        "on": False,
+        "keep": (),  # keys that stay as they are; those of the command line do
+        "reasons": (),  # written by the program: what was chosen, and why
+    }
     c.epochs = 100
     c.batch_size = 0  # over all devices; 0 = per_device_batch x devices, fixed at start
     c.per_device_batch = 4
@@ -57,6 +62,9 @@ def base() -> ConfigDict:
     c.augment = _augment()
     c.model = _model()
     c.aux_weight = 0.4  # of the auxiliary head in the loss
+    # of the levels of deep supervision in the loss, the finest first; () = 1, 1/2, 1/4
+    # ... divided by their sum
+    c.deep_weights = ()
     c.loss = _loss()
     c.optim = _optim()
     # a weight file, a run directory, or package:efficientnet-lite0; what the file lacks
@@ -66,8 +74,10 @@ def base() -> ConfigDict:
     c.eval = _eval()
     c.operating_point = {  # chosen on validation, then frozen
         "objective": "dice_pooled",
-        # threshold, triplet, gate, or a module of your own (postprocess)
-        "rule": "threshold",
+        # auto: threshold for 2 classes, offsets (one a class) for more. For 2 classes
+        # threshold, triplet, gate, or a module of your own (postprocess); for more
+        # offsets or argmax
+        "rule": "auto",
         "min_areas": (0.0,),  # smallest foreground that counts, as shares of the image
     }
     c.doctor = {
@@ -138,7 +148,15 @@ def _data() -> dict[str, Any]:
         # `python -m jaxseg.prepare --data_dir` wrote
         "raw": True,
         "image_size": (256, 256),  # height, width the model sees
-        "fit": "stretch",  # or "pad": keep the aspect ratio
+        # how images get to it: "stretch"; "pad", which keeps the aspect ratio; "crop",
+        # native scale: windows of this size in training, overlapping tiles elsewhere;
+        # "auto": crop for a set of several sizes, else stretch
+        "fit": "auto",
+        # of crop: windows that are placed around a pixel of a foreground class
+        "foreground_share": 0.33,
+        "overlap": 0.5,  # of crop: neighbouring tiles, as a share of their side
+        # of crop: micrometres to which all images are brought first; 0 = as stored
+        "pixel_size": 0.0,
         "intensity": {  # the window that becomes 8 bits
             # auto, none, percentile, zscore, range, imagenet
             "mode": "auto",
@@ -170,7 +188,8 @@ def _supervision() -> dict[str, Any]:
 
 def _sampler() -> dict[str, Any]:
     return {
-        "name": "uniform",  # or "balanced", when most images are empty
+        # or "balanced", when most images are empty; "by_class", when classes are rare
+        "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
             # of positives: a number, or knots ((progress, share), ...); a negative
@@ -178,6 +197,11 @@ def _sampler() -> dict[str, Any]:
             "share": _any(0.5),
             "negative_keep": 1.0,  # share of the negatives that an epoch counts
             "positive_weight": 1.0,
+        },
+        "by_class": {
+            # a number of the classes together; a number for "none of them" and each
+            # class, that sum to 1; knots over training of either; negative = equal
+            "share": _any(-1.0),
         },
         "uniform": {},
         "fields": {},  # of a module of your own
@@ -190,10 +214,15 @@ def _augment() -> dict[str, Any]:
         "flip_horizontal": 0.0,  # probability; 0 where left and right differ
         "flip_vertical": 0.0,  # 0.5 for microscopy and anything seen from above,
         "rotate_degrees": 0.0,  # with 180 here
+        "rotate_probability": 1.0,
         "scale": (1.0, 1.0),  # smallest and largest
+        "scale_probability": 1.0,
         "shift": 0.0,  # of the side
+        "shift_probability": 1.0,
         "shear_degrees": 0.0,
-        "affine_probability": 1.0,  # of the four above
+        "shear_probability": 1.0,
+        "affine_probability": 1.0,  # of the four above together
+        "border": "constant",  # 0 and unlabelled outside; or reflect: both mirrored
         "elastic_pixels": 0.0,
         "elastic_cells": 4,  # of the grid that bends, each way
         "elastic_probability": 1.0,
@@ -218,6 +247,9 @@ def _model() -> dict[str, Any]:
         "up": "transposed",  # or bilinear, nearest
         "conv_bias": False,  # this and head_norm rebuild published networks
         "head_norm": False,
+        "activation": "relu",  # or leaky_relu
+        "down": "max_pool",  # or strided
+        "deep_supervision": False,  # losses of coarser levels too: config.deep_weights
         "dtype": "float32",  # or bfloat16, of the computation
     }
     decoder = {
@@ -259,9 +291,19 @@ def _loss() -> dict[str, Any]:
     terms = {
         "dice_batch": _overlap(),  # of the whole batch: for rare classes
         "dice": _overlap(),  # of each image
-        # class_weights: a number a class, or "auto" = N / (K n_c) of training pixels
-        "cross_entropy": {"class_weights": _any(None), "label_smoothing": 0.0},
-        "focal": {"gamma": 2.0, "class_weights": _any(None)},
+        # class_weights: None, a number a class, or by name from the training pixels:
+        # none, inverse (also "auto"), sqrt, median, effective (data/class_weights.py);
+        # class_weight_cap: largest ratio of two weights by name, 0 = any
+        "cross_entropy": {
+            "class_weights": _any(None),
+            "class_weight_cap": 0.0,
+            "label_smoothing": 0.0,
+        },
+        "focal": {
+            "gamma": 2.0,
+            "class_weights": _any(None),
+            "class_weight_cap": 0.0,
+        },
         "lovasz": {"classes": _none(tuple), "absent_weight": 1.0},
         "tversky": {"alpha": 0.3, "beta": 0.7, **_overlap()},  # of false alarms, misses
         # of sparse labels (config.supervision). balance "class": the ratio of clicks
@@ -327,4 +369,7 @@ def _eval() -> dict[str, Any]:
         "bootstrap": 1000,  # resamples of the images, for intervals
         "surface": True,  # distances of borders and FROC: a second pass over the split
         "tolerance": 2.0,  # pixels that a border may be off
+        # True: probabilities are means over the image and its mirror images, along the
+        # axes that augment.flip_* mirrors in training
+        "mirror": False,
     }

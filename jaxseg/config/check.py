@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
 from jaxseg.config import base, doctor_checks
-from jaxseg.data import intensity, resize
+from jaxseg.data import augment_settings, class_weights, intensity, resize
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
@@ -30,11 +30,13 @@ def check(config: ConfigDict) -> None:
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
         schedule.check(block.weight, name=f"loss.{name}.weight")
-        weights = block.get("class_weights")
-        if isinstance(weights, str) and weights != "auto":
+        weights, cap = block.get("class_weights"), block.get("class_weight_cap", 0)
+        if isinstance(weights, str):
+            class_weights.check(weights, cap=cap, key=f"loss.{name}")
+        elif cap:
             raise ConfigError(
-                f"config.loss.{name}.class_weights is {weights!r}; give a number a "
-                'class, such as 1,10, or "auto".'
+                f"config.loss.{name}.class_weight_cap is {cap:g}, but there is no name "
+                f"in config.loss.{name}.class_weights whose weights it could bound."
             )
     _keys(config)
     _numbers(config)
@@ -47,12 +49,15 @@ def check(config: ConfigDict) -> None:
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
+    _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size
     if len(size) != 2 or min(size) < 1:
         raise ConfigError(
             f"config.data.image_size is {size}; give (height, width) in pixels."
         )
+    _crop(config)
+    augment_settings.check(config.augment, tuple(size))
     if config.data.demo.images and config.data.dir:
         raise ConfigError(
             f"config.data.dir is {config.data.dir}, but the recipe {config.recipe!r} "
@@ -62,6 +67,48 @@ def check(config: ConfigDict) -> None:
         raise ConfigError(
             f"the recipe {config.recipe!r} needs data: give --config.data.dir=... or "
             "set $JAXSEG_DATA."
+        )
+
+
+def _crop(config: ConfigDict) -> None:
+    share, overlap = config.data.foreground_share, config.data.overlap
+    if not 0 <= share <= 1:
+        raise ConfigError(
+            f"config.data.foreground_share is {share}; a share is from 0 to 1."
+        )
+    if not 0 <= overlap <= 0.9:
+        raise ConfigError(
+            f"config.data.overlap is {overlap}; give a share of a tile, from 0 to 0.9."
+        )
+    _at_least(config, "data.pixel_size", 0)
+    if config.data.pixel_size and config.data.fit not in ("auto", "crop"):
+        raise ConfigError(
+            f"config.data.pixel_size is {config.data.pixel_size:g}, but "
+            f"config.data.fit={config.data.fit} brings all images to one size: use "
+            "'crop', or pixel_size=0."
+        )
+    if config.data.pixel_size and config.supervision.name != "full":
+        raise ConfigError(
+            f"config.data.pixel_size is {config.data.pixel_size:g}, which needs full "
+            f"masks, but config.supervision.name is {config.supervision.name!r}: "
+            "single labelled pixels do not survive resizing; set pixel_size=0."
+        )
+    if config.data.fit == "crop" and config.supervision.name == "image_level":
+        raise ConfigError(
+            "config.data.fit is 'crop', but config.supervision.name is 'image_level': "
+            "the label of an image says nothing of a window in it; use 'stretch' or "
+            "'pad'."
+        )
+
+
+def _mirror(config: ConfigDict) -> None:
+    """ConfigError for mirror images in evaluation that training never showed."""
+    flips = (config.augment.flip_horizontal, config.augment.flip_vertical)
+    if config.eval.mirror and not any(flips):
+        raise ConfigError(
+            "config.eval.mirror is True, but training mirrors no image: set "
+            "config.augment.flip_horizontal or flip_vertical, for example to 0.5, or "
+            "config.eval.mirror to False."
         )
 
 
@@ -111,7 +158,7 @@ def _choices(config: ConfigDict) -> None:
     for key, allowed in {
         "eval.metric": overlap.METRICS,
         "operating_point.objective": decision.OBJECTIVES,
-        "data.fit": resize.MODES,
+        "data.fit": resize.FITS,
         "data.intensity.mode": modes,
     }.items():
         value = _get(config, key)
@@ -123,8 +170,7 @@ def _choices(config: ConfigDict) -> None:
     files = [name for name in lookup.names("postprocess") if name != "decision"]
     if "." in rule:
         lookup.check("postprocess", rule)
-    elif rule not in (*decision.RULES, *files):
-        choices = [*decision.RULES, *files]
+    elif rule not in (choices := _rules(files)):
         raise ConfigError(
             f"config.operating_point.rule is {rule!r}: {lookup.hint(rule, choices)}"
         )
@@ -133,6 +179,11 @@ def _choices(config: ConfigDict) -> None:
             f"config.operating_point.min_areas is {config.operating_point.min_areas}; "
             "give shares of the image, from 0 to 1."
         )
+
+
+def _rules(files: list[str]) -> list[str]:
+    """The names of all decision rules; `files` are those of postprocess/."""
+    return [decision.AUTO, *decision.RULES, *decision.CLASS_RULES, *files]
 
 
 def _get(config: ConfigDict, key: str):

@@ -67,6 +67,9 @@ class _RecipeParser(flags.ArgumentParser):
         with config.unlocked():
             for key in overrides:
                 _open(config, key, overrides)
+            if config.get("auto", {}).get("on"):
+                own = [key for key in overrides if not key.startswith("auto.")]
+                config.auto.keep = (*config.auto.keep, *own)
         return config.lock()
 
     def flag_type(self) -> str:

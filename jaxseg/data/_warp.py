@@ -4,17 +4,14 @@ Positions are in pixels with the origin at the centre of the image, y before x, 
 flip or a rotation needs no shift and a flip is exact to the last bit.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from jaxseg.types import IGNORE
-
-# Fields of cubic B-splines stay one-to-one below this share of the control spacing:
-# Choi & Lee, Injectivity Conditions of 2D and 3D Uniform Cubic B-Spline Functions,
-# 2000, https://doi.org/10.1006/gmod.2000.0531
-FOLD_FREE = 0.4886
 
 
 def matrices(
@@ -77,10 +74,20 @@ def source(
     )
 
 
-def _sample_one(image, mask, place):
+def _mirror(place, size: int):
+    """`place` within [0, size - 1]: mirrored about the outermost pixels, as often as
+    needed, and the same to the last bit where it was inside."""
+    period = max(2 * (size - 1), 1)
+    place = jnp.mod(place, period)
+    return jnp.where(place > size - 1, period - place, place)
+
+
+def _sample_one(image, mask, place, *, reflect):
     height, width, channels = image.shape
     y = place[0] + (height - 1) / 2
     x = place[1] + (width - 1) / 2
+    if reflect:
+        y, x = _mirror(y, height), _mirror(x, width)
     row = jnp.floor(y + 0.5).astype(jnp.int32)
     column = jnp.floor(x + 0.5).astype(jnp.int32)
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
@@ -116,16 +123,19 @@ def sample(
     place: Float[Array, "b 2 h w"],
     *,
     sparse: bool = False,
+    reflect: bool = False,
 ) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
     """Image (bilinear) and mask (nearest) fetched from the same places.
 
-    Outside is 0 in the image and IGNORE in the mask, in the same pixels of both. With
-    `sparse` the labelled pixels of the mask are carried one by one (`_carry`).
+    Outside is 0 in the image and IGNORE in the mask, in the same pixels of both; with
+    `reflect` both are mirrored there. With `sparse` the labelled pixels of the mask are
+    carried one by one (`_carry`).
     """
     # Without the barrier XLA computes image and places anew for each of the five
     # fetches: 85 ms instead of 15 for eight images of 512 x 512 on two cores.
     image, mask, place = jax.lax.optimization_barrier((image, mask, place))
-    sampled, nearest = jax.vmap(_sample_one)(image, mask, place)
+    one = functools.partial(_sample_one, reflect=reflect)
+    sampled, nearest = jax.vmap(one)(image, mask, place)
     return sampled, jax.vmap(_carry)(mask, place) if sparse else nearest
 
 

@@ -9,7 +9,10 @@ probabilities.
     scale                            (low, high): above 1 objects grow; drawn in log
     shift                            move by up to this share of the height and width
     shear_degrees                    slant by up to this much either way
-    affine_probability               of turn, scale, shift and shear, together
+    rotate_probability, scale_probability, shift_probability, shear_probability
+                                     of each of these alone
+    affine_probability               of all four: the others are drawn where it holds
+    border                           what lies outside: "constant" or "reflect"
     elastic_pixels                   largest bend; a typical one is a quarter of it
     elastic_cells                    the bend has so many cells along each side
     brightness                       add up to this much either way
@@ -20,15 +23,19 @@ probabilities.
 
 Flip, affine and elastic are one sampling grid, used for image (bilinear) and mask
 (nearest), so the two cannot part. What comes from outside is IGNORE in the mask and 0
-in the image. Zero, and not the repeated edge: streaks drawn from an edge look like
-structure, black looks like the border of a detector and like padding.
+in the image ("constant"), or both are mirrored about the outermost pixels ("reflect").
+Never the repeated edge: streaks drawn from an edge look like structure, black looks
+like the border of a detector and like padding.
+
+Tones are not clipped to [0, 1]: a model gets values of any range, and a clip at 0 would
+erase a dim object whose label stays. Contrast, brightness and noise keep differences
+between pixels, or scale all of them alike.
 
 The numbers of an example depend on the key, its position in the whole batch and the
 operation, so they are the same for any layout of devices, and switching one operation
 on leaves the draws of the others as they were.
 """
 
-import difflib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -37,31 +44,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, PRNGKeyArray
 
-from jaxseg.data import _warp
-from jaxseg.errors import ConfigError
+from jaxseg.data import _warp, augment_settings
 
 # The position of an operation is part of its random numbers: append, never reorder.
 _FLIP, _AFFINE, _ELASTIC, _BRIGHTNESS = range(4)
-_CONTRAST, _GAMMA, _NOISE, _WHITE = range(4, 8)
-
-_LIMITS = {  # largest value allowed; the smallest is 0
-    "flip_horizontal": 1.0,
-    "flip_vertical": 1.0,
-    "rotate_degrees": 180.0,
-    "shift": 1.0,
-    "shear_degrees": 60.0,
-    "affine_probability": 1.0,
-    "elastic_pixels": math.inf,
-    "elastic_probability": 1.0,
-    "brightness": 1.0,
-    "brightness_probability": 1.0,
-    "contrast": 1.0,
-    "contrast_probability": 1.0,
-    "gamma": 9.0,
-    "gamma_probability": 1.0,
-    "noise": 1.0,
-    "noise_probability": 1.0,
-}
+_CONTRAST, _GAMMA, _NOISE, _WHITE, _AFFINE_PARTS = range(4, 9)
 
 
 def augment(
@@ -73,10 +60,15 @@ def augment(
     flip_horizontal: float = 0.0,
     flip_vertical: float = 0.0,
     rotate_degrees: float = 0.0,
+    rotate_probability: float = 1.0,
     scale: Sequence[float] = (1.0, 1.0),
+    scale_probability: float = 1.0,
     shift: float = 0.0,
+    shift_probability: float = 1.0,
     shear_degrees: float = 0.0,
+    shear_probability: float = 1.0,
     affine_probability: float = 1.0,
+    border: str = "constant",
     elastic_pixels: float = 0.0,
     elastic_cells: int = 4,
     elastic_probability: float = 1.0,
@@ -90,37 +82,41 @@ def augment(
     noise_probability: float = 1.0,
     **unknown: Any,
 ) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
-    """A changed image and the mask that belongs to it; `image` is in [0, 1] and stays.
+    """A changed image and the mask that belongs to it; `image` is in [0, 1].
 
-    The settings are explained above. `b` is the whole batch of all processes. In a
-    `sparse` mask (clicks) every labelled pixel stays one labelled pixel. Raises
-    ConfigError while tracing for a setting that is unknown or out of its range, and
-    for a bend so strong that it would fold the image over itself.
+    The settings are explained above; contrast, brightness and noise may leave [0, 1].
+    `b` is the whole batch of all processes. In a `sparse` mask (clicks) every labelled
+    pixel stays one labelled pixel. Raises ConfigError while tracing for a setting that
+    is unknown or out of its range, for a bend so strong that it would fold the image
+    over itself, and for a reflected border of sparse labels.
     """
     settings = dict(locals())  # first, while there is nothing but the arguments
-    _check(settings, image.shape)
+    augment_settings.check_names(unknown)
+    augment_settings.check(settings, image.shape[1:3])
+    augment_settings.check_border(border, sparse=sparse)
     slots = jnp.arange(image.shape[0])
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
 
     # Tone before the warp: outside stays 0. Noise after: it stays white.
-    if contrast:
-        on, u = _draw(keys, _CONTRAST, contrast_probability)
-        image = _where(on, _contrast(image, contrast * u), image)
-    if brightness:
-        on, u = _draw(keys, _BRIGHTNESS, brightness_probability)
-        image = _where(on, jnp.clip(image + _wide(brightness * u), 0, 1), image)
+    # Gamma first, because it needs [0, 1].
     if gamma:
         on, u = _draw(keys, _GAMMA, gamma_probability)
         power = jnp.exp(math.log1p(gamma) * u)
         # exp(p log x) is 4 times faster than x ** p on a CPU; 0 stays 0.
         image = _where(on, jnp.exp(_wide(power) * jnp.log(image)), image)
+    if contrast:
+        on, u = _draw(keys, _CONTRAST, contrast_probability)
+        image = _where(on, _contrast(image, contrast * u), image)
+    if brightness:
+        on, u = _draw(keys, _BRIGHTNESS, brightness_probability)
+        image = _where(on, image + _wide(brightness * u), image)
     image, mask = _geometry(image, mask, keys, settings)
     if noise:
         on, u = _draw(keys, _NOISE, noise_probability)
         white = jax.vmap(lambda k: jax.random.normal(k, image.shape[1:]))
         drawn = jax.lax.optimization_barrier(white(_operation(keys, _WHITE)))
         spread = _wide(noise * jnp.abs(u)) * drawn
-        image = _where(on, jnp.clip(image + spread, 0, 1), image)
+        image = _where(on, image + spread, image)
     return image, mask
 
 
@@ -141,15 +137,16 @@ def _geometry(image, mask, keys, settings):
         return _flip(image, mask, flipped)
 
     on, u = _draw(keys, _AFFINE, settings["affine_probability"], 5)
-    u = jnp.where(on[:, None], u, 0.0)
+    turned, scaled, slanted, shifted = (on & part for part in _parts(keys, settings))
     middle, half = math.log(high * low) / 2, math.log(high / low) / 2
     matrix = _warp.matrices(
-        turn * u[:, 0],
-        jnp.where(on, middle + half * u[:, 1], 0.0),
-        slant * u[:, 2],
+        jnp.where(turned, turn * u[:, 0], 0.0),
+        jnp.where(scaled, middle + half * u[:, 1], 0.0),
+        jnp.where(slanted, slant * u[:, 2], 0.0),
         jnp.where(flipped, -1.0, 1.0),
     )
-    shift = settings["shift"] * u[:, 3:] * jnp.asarray([[height, width]])
+    u = jnp.where(shifted[:, None], u[:, 3:], 0.0)
+    shift = settings["shift"] * u * jnp.asarray([[height, width]])
     place = jnp.broadcast_to(_warp.grid(height, width), (batch, 2, height, width))
     if settings["elastic_pixels"]:
         points = (2, settings["elastic_cells"] + 3, settings["elastic_cells"] + 3)
@@ -161,7 +158,16 @@ def _geometry(image, mask, keys, settings):
         )
         place = place + _warp.elastic_field(control, height, width)
     place = _warp.source(place, matrix, shift)
-    return _warp.sample(image, mask, place, sparse=settings["sparse"])
+    sparse, reflect = settings["sparse"], settings["border"] == "reflect"
+    return _warp.sample(image, mask, place, sparse=sparse, reflect=reflect)
+
+
+def _parts(keys, settings):
+    """bool [4, b]: whether each example is turned, scaled, slanted and shifted."""
+    names = ("rotate", "scale", "shear", "shift")
+    chance = jnp.asarray([[settings[f"{name}_probability"]] for name in names])
+    draw = jax.vmap(lambda k: jax.random.uniform(k, (4,)))
+    return draw(_operation(keys, _AFFINE_PARTS)).T < chance
 
 
 def _flip(image, mask, flipped):
@@ -174,7 +180,7 @@ def _flip(image, mask, flipped):
 
 def _contrast(image, change):
     mean = jnp.mean(image, (1, 2, 3), keepdims=True)
-    return jnp.clip(mean + (image - mean) * (1 + _wide(change)), 0, 1)
+    return mean + (image - mean) * (1 + _wide(change))
 
 
 def _operation(keys, operation):
@@ -196,34 +202,3 @@ def _wide(values):
 
 def _where(on, changed, image):
     return jnp.where(_wide(on), changed, image)
-
-
-def _check(settings, shape):
-    for name in settings["unknown"]:
-        choices = [*_LIMITS, "scale", "elastic_cells"]
-        near = difflib.get_close_matches(name, choices, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {choices}."
-        raise ConfigError(f"augment has no setting {name!r}: {hint}")
-    for name, high in _LIMITS.items():
-        if not (
-            isinstance(settings[name], int | float) and 0 <= settings[name] <= high
-        ):
-            raise ConfigError(
-                f"augment.{name} is {settings[name]!r}, but must be a number from 0 to "
-                f"{high:g}."
-            )
-    scale = settings["scale"]
-    if len(scale) != 2 or not 0.1 <= scale[0] <= scale[1] <= 10:
-        raise ConfigError(
-            f"augment.scale is {tuple(scale)}, but must be (low, high) with "
-            "0.1 <= low <= high <= 10; (1, 1) changes nothing."
-        )
-    cells, bend = settings["elastic_cells"], settings["elastic_pixels"]
-    if not (isinstance(cells, int) and cells >= 1):
-        raise ConfigError(f"augment.elastic_cells is {cells!r}, but must be 1 or more.")
-    limit = _warp.FOLD_FREE * min(shape[1:3]) / cells
-    if bend > limit:
-        raise ConfigError(
-            f"augment.elastic_pixels is {bend:g}, but {cells} cells fold an image of "
-            f"{shape[1]} x {shape[2]} above {limit:.3g}; lower it or elastic_cells."
-        )

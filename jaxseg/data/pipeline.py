@@ -1,4 +1,4 @@
-"""Reads host batches from a prepared split: decodes, fits to one size, batches.
+"""Reads host batches from a prepared split: decodes, brings to one size, batches.
 
 The stream is a pure function of (order, step): examples are numbered, batched, and
 only then cut per process, so any number of processes and workers gets the same global
@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 import grain
 import numpy as np
 
-from jaxseg.data import intensity, resize, sparse_labels
+from jaxseg.data import crops, intensity, resize, sparse_labels
 from jaxseg.data.prepared import Split
+from jaxseg.errors import DataError
 from jaxseg.types import IGNORE, Batch
 
 Order = Callable[..., np.ndarray]
@@ -21,22 +22,71 @@ Order = Callable[..., np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How examples become arrays of one shape: u8 [height, width, channels]."""
+    """How examples become arrays: u8 [height, width, channels].
+
+    With fit "crop" the image is whole, at native scale or that of `pixel_size`, and
+    `size` is that of the windows of training and of the tiles of evaluation; else all
+    are of this size.
+    """
 
     size: tuple[int, int]  # height, width
-    fit: str  # see resize.fit
+    fit: str  # "crop", or see resize.fit
     intensity: str  # see intensity.to_uint8
     low: float
     high: float
+    overlap: float = 0.5  # of neighbouring tiles, as a share of `size`
+    pixel_size: float = 0.0  # of all images, micrometres; 0 = as stored
 
     def __call__(self, split: Split, index: int) -> dict[str, np.ndarray]:
         example = split[index]
         image = intensity.to_uint8(
             example["image"], mode=self.intensity, low=self.low, high=self.high
         )
-        image, mask = resize.fit(image, example["mask"], self.size, self.fit)
+        mask = example["mask"]
+        size, fit = self.size, self.fit
+        if fit == "crop":
+            own = self.pixel_size and split.pixel_sizes[index]
+            size, fit = self.scaled(mask.shape, own), "stretch"
+        image, mask = resize.fit(image, mask, size, fit)
         label = np.int32(example["label"])
         return _record(image, mask, label, np.float32(1), index)
+
+    def sizes(self, split: Split) -> np.ndarray:
+        """Height and width of each image of the split as seen, i64 [n, 2]."""
+        if self.pixel_size:
+            sizes = zip(split.sizes.tolist(), split.pixel_sizes, strict=True)
+            return np.array([self.scaled(*each) for each in sizes])
+        if self.fit == "crop":
+            return split.sizes
+        return np.tile(np.array(self.size, np.int64), (len(split), 1))
+
+    def to_native(self, probability: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        """Probability f32 [h, w, k] at the `native` size of its image.
+
+        Nothing is changed where it has that size already.
+        """
+        native = int(native[0]), int(native[1])
+        fit = "stretch" if self.fit == "crop" else self.fit
+        return resize.unfit(probability, native, fit)
+
+    def scaled(
+        self, native: tuple[int, int], pixel_size: float | None
+    ) -> tuple[int, int]:
+        """The size of an image whose pixels were brought to `self.pixel_size`.
+
+        Raises DataError where it is not known how large they are.
+        """
+        if not self.pixel_size:
+            return native[0], native[1]
+        if pixel_size is None or not pixel_size > 0:
+            raise DataError(
+                f"images are brought to pixels of {self.pixel_size:g} micrometres, but "
+                f"the pixel size of this one came as {pixel_size}; give it in "
+                "micrometres."
+            )
+        factor = pixel_size / self.pixel_size
+        height, width = (max(1, round(n * factor)) for n in native)
+        return height, width
 
 
 def _record(image, mask, label, weight, index) -> dict[str, np.ndarray]:
@@ -58,6 +108,7 @@ class _Train:
     order: Order  # (epoch=) -> indices of one epoch
     epoch_size: int
     labels: sparse_labels.Labels | None
+    windows: crops.Windows | None
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         epoch, position = divmod(int(number), self.epoch_size)
@@ -65,7 +116,17 @@ class _Train:
         record = self.view(self.split, index)
         if self.labels is not None:
             record["mask"] = self.labels.mask(index)
+        if self.windows is not None:
+            at = self.windows(number, index, record["mask"])
+            record = _window(record, (at.top, at.left), self.view.size)
         return record
+
+
+def _window(whole, start, size) -> dict[str, np.ndarray]:
+    image = crops.cut(whole["image"], start, size, fill=0)
+    mask = crops.cut(whole["mask"], start, size, fill=IGNORE)
+    label = np.int32(crops.image_label(int(whole["label"]), mask))
+    return _record(image, mask, label, whole["weight"], whole["index"])
 
 
 @functools.lru_cache(maxsize=4)
@@ -100,15 +161,16 @@ def train_batches(
     processes: int = 1,
     workers: int = 0,
     labels: sparse_labels.Labels | None = None,
+    windows: crops.Windows | None = None,
 ) -> Iterator[Batch]:
     """This process's part of the global batches start, start + 1, ..., steps - 1.
 
     Together the processes hold examples step * batch_size to (step + 1) * batch_size of
     the stream, whatever their number and the number of workers. With `labels` the masks
-    hold these labelled pixels only.
+    hold these labelled pixels only. With `windows` an example is a window of its image.
     """
     source = grain.MapDataset.range(steps * batch_size)
-    source = source.map(_Train(split, view, order, epoch_size, labels))
+    source = source.map(_Train(split, view, order, epoch_size, labels, windows))
     return _iterate(source, batch_size, start, process, processes, workers)
 
 

@@ -32,6 +32,7 @@ class Split:
     labels: np.ndarray  # i64 [n], image-level; -1 = not labelled
     sizes: np.ndarray  # i64 [n, 2], height and width
     pixels: np.ndarray  # i64 [n, k], labelled pixels per class
+    pixel_sizes: np.ndarray | None = None  # f64 [n], micrometres; NaN = not known
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -67,9 +68,21 @@ class Split:
         return self.card["split_hash"][self.name]
 
     @property
+    def present(self) -> np.ndarray:
+        """bool [n, k]: the classes that an image shows: `samplers` read it.
+
+        Without a labelled pixel of a class above 0, an image label above 0 stands for
+        the class of that number, or for the last.
+        """
+        shown = self.pixels > 0
+        unseen = np.flatnonzero((self.labels > 0) & ~shown[:, 1:].any(axis=1))
+        shown[unseen, np.minimum(self.labels[unseen], shown.shape[1] - 1)] = True
+        return shown
+
+    @property
     def positive(self) -> np.ndarray:
         """bool [n]: some pixel, or the image label, is of a class above 0."""
-        return (self.pixels[:, 1:].sum(1) > 0) | (self.labels > 0)
+        return self.present[:, 1:].any(axis=1)
 
 
 @functools.lru_cache(maxsize=16)
@@ -105,6 +118,7 @@ def open_split(directory: str | pathlib.Path, split: str) -> Split:
         labels=np.array([int(row["label"]) for row in rows]),
         sizes=np.array([[int(row["height"]), int(row["width"])] for row in rows]),
         pixels=np.array([[int(row[c]) for c in columns] for row in rows]),
+        pixel_sizes=np.array([float(row.get("pixel_size") or "nan") for row in rows]),
     )
 
 

@@ -4,13 +4,40 @@ All resizing follows the pixel-centre convention (align_corners=False): the cent
 pixel i of n lies at (i + 0.5) / n, so nothing shifts on the way there and back.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import cv2
 import numpy as np
+from absl import logging
 
 from jaxseg.errors import ConfigError
 from jaxseg.labels import IGNORE
 
 MODES = ("stretch", "pad")
+FITS = ("auto", *MODES, "crop")  # of config.data.fit
+
+
+def resolve(fit: str, card: Mapping[str, Any], *, whole: bool = False) -> str:
+    """The fit for the data set of `card`; "auto" decides from the sizes it counted.
+
+    Images of several sizes are used at native scale ("crop"): one size for all would
+    bring objects to scales that differ from image to image. Images of one size are
+    stretched, and so are all where training needs `whole` images, as labels of images
+    do. Logs the decision and why; store what it returns.
+    """
+    if fit != "auto":
+        return fit
+    sizes = card["sizes"]
+    distinct = f"{sizes['distinct']} sizes from {sizes['min']} to {sizes['max']}"
+    if sizes["distinct"] == 1:
+        decided, why = "stretch", f"every image is {sizes['min']}"
+    elif whole:
+        decided, why = "stretch", f"{distinct}, but labels are of whole images"
+    else:
+        decided, why = "crop", f"images of {distinct} keep their scale"
+    logging.info("fit auto: %s (%s)", decided, why)
+    return decided
 
 
 def fit(

@@ -1,10 +1,10 @@
 """Draws which pixels of the training images are labelled, once, and stores them.
 
-The draw is a pure function of (seed, id of the image, options, mask), at the size the
-model sees: the same every epoch, on every process and after a restart. It is stored as
-an artifact, so that a label budget can be counted and another run can use the very same
-labels. A file of data/supervision/ has `label`, which draws for one mask, or `read`,
-which brings labels that exist.
+The draw is a pure function of (seed, id of the image, options, mask), at the size of
+the view (that of the model, or native with fit "crop"): the same every epoch, on every
+process and after a restart. It is stored as an artifact, so that a label budget can be
+counted and another run can use the very same labels. A file of data/supervision/ has
+`label`, which draws for one mask, or `read`, which brings labels that exist.
 """
 
 import functools
@@ -13,7 +13,7 @@ import inspect
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,19 +33,31 @@ class Labels(NamedTuple):
     """Labelled pixels of a split, sorted by image, then by place."""
 
     ids: Sequence[str]  # of all images of the split
-    size: tuple[int, int]  # height, width
+    size: tuple[int, int] | None  # height, width; None: each image its own, in `sizes`
     image: Int[np.ndarray, "n"]  # i32, position in the split
-    y: Int[np.ndarray, "n"]  # i16
-    x: Int[np.ndarray, "n"]  # i16
+    y: Int[np.ndarray, "n"]  # i16; i32 where an image is too large for that
+    x: Int[np.ndarray, "n"]
     label: UInt8[np.ndarray, "n"]  # class
     options: dict[str, Any]  # what they were drawn with
+    sizes: Int[np.ndarray, "images 2"] | None = None  # i32, with size None
 
     def mask(self, index: int) -> UInt8[np.ndarray, "h w"]:
         """The mask of one image: IGNORE but for its labelled pixels."""
-        out = np.full(self.size, IGNORE, np.uint8)
+        out = np.full(self.shape(index), IGNORE, np.uint8)
         part = slice(*np.searchsorted(self.image, [index, index + 1]))
         out[self.y[part], self.x[part]] = self.label[part]
         return out
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Height and width of the mask of one image."""
+        return self.size or tuple(self.sizes[index].tolist())
+
+    @property
+    def area(self) -> int:
+        """Pixels of all images together, labelled or not."""
+        if self.size is None:
+            return int(self.sizes.prod(1, dtype=np.int64).sum())
+        return len(self.ids) * self.size[0] * self.size[1]
 
 
 def options(block: dict[str, Any], *, seed: int) -> dict[str, Any]:
@@ -84,17 +96,26 @@ def draw(split: Split, view: Any, chosen: dict[str, Any]) -> Labels:
     if hasattr(module, "read"):  # made before, by another run or by hand
         return module.read(split, view, paths=chosen["paths"], options=chosen)
     rest = {k: v for k, v in chosen.items() if k not in ("name", "seed", "annotators")}
-    parts = []
-    for i, name in enumerate(split.ids):
+
+    def drawn(i: int, name: str) -> np.ndarray:
         example = split[i]
-        _, mask = resize.fit(example["image"], example["mask"], view.size, view.fit)
-        drawn = np.full_like(mask, IGNORE)
+        mask = example["mask"]
+        if view.fit != "crop":
+            _, mask = resize.fit(example["image"], mask, view.size, view.fit)
+        out = np.full_like(mask, IGNORE)
         for annotator in range(chosen["annotators"]):
             rng = generator(chosen["seed"], annotator, name)
             one = module.label(mask, rng=rng, **rest)
-            drawn = np.where(one != IGNORE, one, drawn)
-        parts.append(drawn)
-    return from_masks(parts, split.ids, chosen)
+            out = np.where(one != IGNORE, one, out)
+        return out
+
+    masks = (drawn(i, name) for i, name in enumerate(split.ids))
+    return from_masks(masks, split.ids, chosen, size=one_size(view))
+
+
+def one_size(view: Any) -> tuple[int, int] | None:
+    """The size of all masks of a view; None when each image has its own."""
+    return None if view.fit == "crop" else tuple(view.size)
 
 
 def generator(seed: int, annotator: int, name: str) -> np.random.Generator:
@@ -104,22 +125,31 @@ def generator(seed: int, annotator: int, name: str) -> np.random.Generator:
 
 
 def from_masks(
-    masks: Sequence[UInt8[np.ndarray, "h w"]],
+    masks: Iterable[UInt8[np.ndarray, "h w"]],
     ids: Sequence[str],
     chosen: dict[str, Any],
+    *,
+    size: tuple[int, int] | None,
 ) -> Labels:
-    """The Labels in one mask an image, all of one size."""
-    places = [np.nonzero(mask != IGNORE) for mask in masks]
-    counts = [len(y) for y, _ in places]
-    join = functools.partial(np.concatenate, dtype=np.int16, casting="same_kind")
+    """The Labels in one mask an image, all of one `size` unless it is None."""
+    shapes, places, labels = [], [], []
+    for mask in masks:
+        at = np.nonzero(mask != IGNORE)
+        shapes.append(mask.shape)
+        places.append(at)
+        labels.append(mask[at])
+    counts = [len(label) for label in labels]
+    kind = np.int16 if max(map(max, shapes)) <= 2**15 else np.int32
+    join = functools.partial(np.concatenate, dtype=kind, casting="same_kind")
     return Labels(
         ids=list(ids),
-        size=masks[0].shape,
-        image=np.repeat(np.arange(len(masks), dtype=np.int32), counts),
+        size=size,
+        image=np.repeat(np.arange(len(labels), dtype=np.int32), counts),
         y=join([y for y, _ in places]),
         x=join([x for _, x in places]),
-        label=np.concatenate([m[p] for m, p in zip(masks, places, strict=True)]),
+        label=np.concatenate(labels),
         options=chosen,
+        sizes=np.array(shapes, np.int32) if size is None else None,
     )
 
 
@@ -132,7 +162,7 @@ def store(path: pathlib.Path, labels: Labels) -> None:
         before = read(path)
         same = all(
             np.array_equal(getattr(before, name), getattr(labels, name))
-            for name in ("ids", "size", "image", "y", "x", "label")
+            for name in ("ids", "size", "sizes", "image", "y", "x", "label")
         )
         if not same:
             raise DataError(
@@ -144,11 +174,13 @@ def store(path: pathlib.Path, labels: Labels) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps(labels.options, sort_keys=True)
     arrays = {n: getattr(labels, n) for n in ("image", "y", "x", "label")}
+    if labels.sizes is not None:
+        arrays["sizes"] = labels.sizes
     with temporary.open("wb") as file:
         np.savez_compressed(
             file,
             ids=np.array(labels.ids),
-            size=np.array(labels.size),
+            size=np.array(labels.size or (0, 0)),
             options=np.array(text),
             **arrays,
         )
@@ -162,7 +194,8 @@ def read(path: str | os.PathLike) -> Labels:
             arrays = {name: file[name] for name in file.files}
         return Labels(
             ids=arrays["ids"].tolist(),
-            size=tuple(arrays["size"].tolist()),
+            size=None if "sizes" in arrays else tuple(arrays["size"].tolist()),
+            sizes=arrays.get("sizes"),
             **{n: arrays[n] for n in ("image", "y", "x", "label")},
             options=json.loads(str(arrays["options"])),
         )
@@ -174,12 +207,11 @@ def describe(labels: Labels, classes: Sequence[str]) -> dict[str, Any]:
     """The label budget: what was asked for, and the distinct pixels that came."""
     each = np.bincount(labels.image, minlength=len(labels.ids))
     per_class = np.bincount(labels.label, minlength=len(classes))
-    pixels = len(labels.ids) * labels.size[0] * labels.size[1]
     return {
         "options": labels.options,
         "images": len(labels.ids),
         "labelled_pixels": len(labels.image),
-        "share": len(labels.image) / max(1, pixels),
+        "share": len(labels.image) / max(1, labels.area),
         "per_class": dict(zip(classes, per_class.tolist(), strict=True)),
         "per_image": {
             "mean": float(each.mean()),
@@ -195,16 +227,15 @@ def short(labels: Labels, classes: Sequence[str]) -> dict[str, int]:
     wanted = labels.options
     if wanted["name"] != "clicks" or wanted["annotators"] > 1:
         return {}
-    k, n = len(classes), len(labels.ids)
-    cell = labels.image.astype(np.int64) * k + labels.label
-    counts = np.bincount(cell, minlength=n * k).reshape(n, k)
+    k = len(classes)
+    counts = class_pixels(labels, k)
     asked = [wanted["negative"]] + [wanted["positive"]] * (k - 1)
     missing = (counts < np.array(asked)).sum(0)
     return dict(zip(classes, missing.tolist(), strict=True))
 
 
-def class_weights(labels: Labels, num_classes: int) -> tuple[float, ...]:
-    """N / (k n_c) on the labelled pixels; a class without any weighs 1."""
-    counts = np.bincount(labels.label, minlength=num_classes)
-    total = counts.sum()
-    return tuple(float(total / (num_classes * n)) if n else 1.0 for n in counts)
+def class_pixels(labels: Labels, num_classes: int) -> np.ndarray:
+    """i64 [n, k]: the labelled pixels of each class in each image of the split."""
+    cell = labels.image.astype(np.int64) * num_classes + labels.label
+    counts = np.bincount(cell, minlength=len(labels.ids) * num_classes)
+    return counts.reshape(len(labels.ids), num_classes)

@@ -31,7 +31,7 @@ def main(argv) -> int:
     import jax
 
     from jaxseg.doctor import audit, page, pictures
-    from jaxseg.experiment import build, from_config, processes
+    from jaxseg.experiment import build, from_config, processes, self_configuration
 
     folder = pathlib.Path(OUTPUT.value)
     if OUTPUT.value:
@@ -39,6 +39,8 @@ def main(argv) -> int:
     processes.start()
     if jax.process_count() > 1:
         raise ConfigError("doctor reads every image itself: start it in one process.")
+    config = self_configuration.resolve(config)
+    check.check(config)
     experiment = build.load(config, batch_size=from_config.batch_size(config))
     case = audit.full_case(config, experiment)
     findings = audit.run(

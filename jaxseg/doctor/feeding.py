@@ -1,5 +1,6 @@
 """Checks what happens to an image and its mask between the disk and the network."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxseg import lookup
+from jaxseg.data import crops
 from jaxseg.doctor import draw, probe
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
 from jaxseg.experiment import build
@@ -33,7 +35,9 @@ def supervision(case: Case) -> Finding:
     plan = plan._replace(
         order=functools.partial(_again, chosen), epoch_size=count, batch_size=count
     )
-    experiment = case.experiment._replace(plan=plan)
+    windows = case.experiment.windows()
+    again = windows and functools.partial(_same_windows, windows, count)
+    experiment = case.experiment._replace(plan=plan, windows=lambda: again)
     first, second = (b["mask"] for b in build.train_batches(experiment, steps=2))
     labelled = first != IGNORE, second != IGNORE
     area = labelled[0].shape[1] * labelled[0].shape[2]
@@ -97,6 +101,10 @@ def _taught(case: Case, observed: str) -> Finding:
 def _again(chosen: np.ndarray, *, epoch: int) -> np.ndarray:
     del epoch
     return chosen
+
+
+def _same_windows(windows: crops.Windows, count: int, number: int, *image):
+    return windows(number % count, *image)
 
 
 def value_range(case: Case) -> Finding:
@@ -220,6 +228,7 @@ def pattern(experiment: build.Experiment) -> tuple[dict[str, np.ndarray], float]
     another place in each, and has gone through the view as if it had been stored.
     """
     split = experiment.splits["train"]
+    view = dataclasses.replace(experiment.parts.view, pixel_size=0.0)
     top = np.iinfo(np.dtype(experiment.card["dtype"])).max
     label, channels = len(split.classes) - 1, experiment.card["channels"]
     letter = np.array([[c == "#" for c in row] for row in _GLYPH])
@@ -227,6 +236,8 @@ def pattern(experiment: build.Experiment) -> tuple[dict[str, np.ndarray], float]
     views = []
     for k, (y, x) in zip(range(experiment.plan.batch_size), itertools.cycle(places)):
         height, width = split.sizes[k % len(split)]
+        if view.fit == "crop":  # as large as a window: a batch has one size
+            height, width = view.size
         mask = np.zeros((height, width), np.uint8)
         rows = (np.arange(height) / height - y) / _SIZE * letter.shape[0]
         columns = (np.arange(width) / width - x) / _SIZE * letter.shape[1]
@@ -240,7 +251,7 @@ def pattern(experiment: build.Experiment) -> tuple[dict[str, np.ndarray], float]
         mask[inside] = letter[at] * label
         image = np.where(mask[..., None] > 0, top, 0).astype(experiment.card["dtype"])
         example = {"image": np.repeat(image, channels, -1), "mask": mask, "label": 1}
-        views.append(experiment.parts.view([example], 0))
+        views.append(view([example], 0))
     batch = {key: np.stack([v[key] for v in views]) for key in views[0]}
     middle = (batch["image"].max() + batch["image"].min().astype(int)) / 2
     white = batch["image"].mean(-1) > middle

@@ -1,5 +1,6 @@
 """Checks every image once: readable, not constant, not repeated across splits."""
 
+import dataclasses
 import functools
 import hashlib
 import os
@@ -40,7 +41,8 @@ class Look(NamedTuple):
 def scan(experiment: build.Experiment, *, show: bool = True) -> list[Look]:
     """A Look at every image of every split, in order."""
     jobs = [(s, i) for s in experiment.splits.values() for i in range(len(s))]
-    one = functools.partial(_look, view=experiment.parts.view)
+    view = dataclasses.replace(experiment.parts.view, pixel_size=0.0)
+    one = functools.partial(_look, view=view)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the GIL
         looks = pool.map(one, *zip(*jobs, strict=True))
         return list(convert.track(looks, total=len(jobs), what="Reading", show=show))

@@ -1,5 +1,6 @@
 """Checks losses, gradients and memory: the first real steps, and one batch alone."""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ from jaxseg.devices import sharding
 from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
 from jaxseg.experiment import build, finetune, from_config
+from jaxseg.inference import forward
 from jaxseg.train_step import optimizer, parameter_groups, state, step
-from jaxseg.types import IGNORE
+from jaxseg.types import IGNORE, TrainState
 
 _CLEAR = 4.0  # the logit of a right answer
 _FELL, _SOME = 0.5, 0.9  # of the loss at the start: learned, learned something
@@ -166,30 +168,50 @@ def memory(case: Case) -> Finding:
 def overfit_one_batch(case: Case) -> Finding:
     """The model can learn one batch by heart."""
     steps = case.options["steps"]
-    losses, dice = by_heart(case.config, case.experiment, case.example(), steps)
+    learned = by_heart(case.config, case.experiment, case.example(), steps)
+    losses, dice = learned.losses, learned.dice
     start, end = np.mean(losses[:3]), np.mean(losses[-3:])
     fell = end / start if start > 0 else 1.0
     observed = f"loss {start:.3g} to {end:.3g} ({fell:.0%}) in {steps} steps"
     if dice is not None:
         observed += f", Dice of the batch {dice:.2f}"
+    if learned.silent:
+        observed += f"; never predicted: {few(learned.silent)}"
     drawing = draw.curve(losses, below=f"step 1 to {steps}: the loss")
     if fell <= _FELL or (dice or 0) >= _DICE:
+        if learned.silent:
+            return Finding(
+                WARNING,
+                observed,
+                "a class that one batch does not teach may never be learned",
+                f"--config.doctor.steps={4 * steps} to see more; class_weights of "
+                "the loss; a sampler that shows the class more often",
+                drawing,
+            )
         return Finding(OK, observed, drawing=drawing)
-    learned = fell <= _SOME
+    some = fell <= _SOME
     return Finding(
-        WARNING if learned else ERROR,
+        WARNING if some else ERROR,
         observed,
-        "a network that cannot learn one batch by heart will not learn many"
-        if not learned
-        else "the one batch is learned slowly",
+        "the one batch is learned slowly"
+        if some
+        else "a network that cannot learn one batch by heart will not learn many",
         f"--config.doctor.steps={4 * steps} to see more; another learning rate; "
         "look at masks and losses",
         drawing,
     )
 
 
-def by_heart(config, experiment: build.Experiment, batch, steps: int):
-    """(loss of each step, Dice at the end or None) of real steps on one batch.
+class ByHeart(NamedTuple):
+    """What real steps on one batch showed."""
+
+    losses: list[float]  # of each step
+    dice: float | None  # of the batch at the end, for two classes
+    silent: list[str]  # classes that are never predicted at the end, for more
+
+
+def by_heart(config, experiment: build.Experiment, batch, steps: int) -> ByHeart:
+    """What real steps on one batch teach.
 
     Nothing is augmented; the rate is that of the config after a short warm-up.
     """
@@ -219,10 +241,28 @@ def by_heart(config, experiment: build.Experiment, batch, steps: int):
     numbers.append(jax.device_get(pending))
     last, losses = numbers[-1], [float(n["loss"]) for n in numbers]
     if "count/tp" not in last:
-        return losses, None
+        return ByHeart(losses, None, _never_predicted(experiment, settings, now, batch))
     right = 2 * int(last["count/tp"])
     total = right + int(last["count/fp"]) + int(last["count/fn"])
-    return losses, right / total if total else None
+    return ByHeart(losses, right / total if total else None, [])
+
+
+def _never_predicted(experiment, settings, now: TrainState, batch) -> list[str]:
+    """Classes that the batch shows and the model predicts in none of its pixels."""
+    predict = functools.partial(
+        forward.predict, model=settings.model, normalise=settings.normalise
+    )
+    variables = {"params": now.params, **now.model_state}
+    probability = np.asarray(jax.jit(predict)(variables, {"image": batch["image"]}))
+    labelled = batch["mask"] != IGNORE
+    answer, truth = probability.argmax(-1)[labelled], batch["mask"][labelled]
+    support = np.bincount(truth, minlength=probability.shape[-1])
+    names = experiment.splits["train"].classes
+    return [
+        f"{name} (support {support[c]:,} pixels)"
+        for c, name in enumerate(names)
+        if support[c] and not (answer == c).any()
+    ]
 
 
 def _unchanged(image, mask, key):

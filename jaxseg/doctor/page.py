@@ -11,7 +11,14 @@ _LEFT = 29  # columns before the text of a finding
 _TITLES = {
     "Data": doctor_checks.OF_DATA,
     "Plan": ("total_steps", "batch_size", "learning_rate", "loss_weights"),
-    "Feeding": ("sampling_share", "supervision", "value_range", "co_transform"),
+    "Feeding": (
+        "image_scale",
+        "foreground_windows",
+        "sampling_share",
+        "supervision",
+        "value_range",
+        "co_transform",
+    ),
     "Model": ("loss_terms", "gradients", "memory", "overfit_one_batch"),
 }
 

@@ -99,7 +99,9 @@ def loss_weights(case: Case) -> Finding:
     weights = {k: block["weight"] for k, block in case.config.loss.to_dict().items()}
     knots = {k: np.atleast_2d(w)[:, -1] for k, w in weights.items()}
     observed = ", ".join(
-        f"{name} {_knots(values)}" for name, values in knots.items() if values.any()
+        f"{name} {_knots(values)}{_class_weights(case, name)}"
+        for name, values in knots.items()
+        if values.any()
     )
     params = case.experiment.abstract.params
     heads = [p for p in parameter_groups.paths(params) if p.startswith("aux")]
@@ -129,6 +131,16 @@ def loss_weights(case: Case) -> Finding:
     return Finding(OK, observed + (f"; off: {few(off)}" if off else ""))
 
 
+def _class_weights(case: Case, name: str) -> str:
+    """The class weights of a term, where they are counted on the training pixels."""
+    chosen = case.config.loss[name].get("class_weights")
+    fn, _ = case.experiment.settings.losses[name]
+    weights = getattr(fn, "keywords", {}).get("class_weights")
+    if not isinstance(chosen, str) or weights is None:
+        return ""
+    return f" (classes {chosen}: {', '.join(f'{w:.3g}' for w in weights)})"
+
+
 def _knots(values: np.ndarray) -> str:
     return " to ".join(f"{v:g}" for v in dict.fromkeys(values[[0, -1]].tolist()))
 
@@ -136,16 +148,23 @@ def _knots(values: np.ndarray) -> str:
 def sampling_share(case: Case) -> Finding:
     """The sampler gives the share it promises, however many processes read."""
     experiment, plan = case.experiment, case.experiment.plan
-    positive = experiment.splits["train"].positive
+    train = experiment.splits["train"]
+    positive, present = train.positive, train.present
     epochs = min(_EPOCHS, case.config.epochs)
     target = float(np.mean(plan.shares[:epochs]))
-    fed = np.concatenate([positive[plan.order(epoch=e)] for e in range(epochs)])
+    drawn = np.concatenate([plan.order(epoch=e) for e in range(epochs)])
+    fed = positive[drawn]
     noise = _SIGMAS * (target * (1 - target) / len(fed)) ** 0.5 + 1 / len(fed)
     observed = (
         f"{case.config.sampler.name}: {share(fed.sum(), len(fed))} positive in the "
         f"first {len(fed):,} images, target {share(target, 1)}, "
         f"{share(positive.sum(), len(positive))} in the data"
     )
+    if len(train.classes) > 2:
+        shows = present[drawn].mean(axis=0)[1:]
+        each = zip(train.classes[1:], shows.tolist(), strict=True)
+        listed = (f"{name} {share(part, 1)}" for name, part in each)
+        observed += f"; an image shows {few(listed, 8)}"
     if abs(fed.mean() - target) > noise:
         return Finding(
             ERROR,

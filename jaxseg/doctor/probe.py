@@ -16,7 +16,7 @@ import optax
 from jaxseg.data import pipeline
 from jaxseg.devices import sharding
 from jaxseg.experiment import build
-from jaxseg.inference import forward
+from jaxseg.inference import forward, tiled_split
 from jaxseg.train_step import step
 from jaxseg.types import TrainState
 
@@ -48,7 +48,12 @@ def stages(experiment: build.Experiment) -> Stages:
     ]
     split = experiment.splits["validation"]
     size = min(IMAGES, len(split))
-    first = pipeline.eval_batches(split, experiment.scorer.view, batch_size=size)
+    view = experiment.scorer.view
+    if view.fit == "crop":
+        tiles = [(i, 0) for i in range(size)]
+        first = tiled_split.batches(split, view, tiles, batch_size=size)
+    else:
+        first = pipeline.eval_batches(split, view, batch_size=size)
     validation = evaluated(experiment, next(first))
     first.close()
     return Stages(*map(np.concatenate, zip(*rows, strict=True)), validation)

@@ -4,8 +4,14 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
-from jaxseg.evaluation import image_threshold, metric_table, operating_point
+from jaxseg.evaluation import (
+    image_threshold,
+    metric_table,
+    nearest_image,
+    operating_point,
+)
 from jaxseg.evaluation.tally import Tally, with_foreground
 from jaxseg.metrics import overlap
 
@@ -29,18 +35,34 @@ def choose(tally: Tally, split: Any) -> dict[str, Any] | None:
 
 
 def rows(
-    tally: Tally, point: dict[str, Any] | None, split: Any
+    tally: Tally,
+    point: dict[str, Any] | None,
+    split: Any,
+    *,
+    copied: Int[np.ndarray, "n k k"] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows {name, detail, metrics} of what needs no model, on the images of `split`.
 
     For k = 2: all_empty, all_foreground, majority_class, and best_global_threshold with
     `point` of `choose`. For more classes: all_empty, majority_class and
     all_one_class (the most frequent foreground class); their rows also hold `classes`,
-    {class name: {metric: value}}. Raises ConfigError as `operating_point.apply` does.
+    {class name: {metric: value}}. With `copied`, what `nearest_image.confusion` counted
+    on the whole split, nearest_training_image is the last. Raises ConfigError as
+    `operating_point.apply` does.
     """
+    out = _without_images(tally, point, split)
+    if copied is not None:
+        nearest = dataclasses.replace(tally, confusion=copied[tally.index])
+        out.append(_row(nearest, nearest_image.NAME, nearest_image.DETAIL, split))
+    return out
+
+
+def _without_images(
+    tally: Tally, point: dict[str, Any] | None, split: Any
+) -> list[dict[str, Any]]:
     empty = _constant(tally, 0, "all_empty", "background", split)
     majority = _most_frequent(tally, 0, "majority_class", "class", split)
-    if not operating_point.needs_point(tally, point):
+    if not operating_point.needs_threshold(tally, point):
         one = _most_frequent(tally, 1, "all_one_class", "foreground class", split)
         return [empty, majority, one]
     optimistic = operating_point.is_optimistic(point, split)

@@ -7,20 +7,31 @@ and only its compact row of a tally stays in memory.
 import collections
 import concurrent.futures
 import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxseg.errors import ConfigError, DataError, NotFinite
-from jaxseg.evaluation import image_threshold
+from jaxseg.evaluation import image_threshold, one_vs_rest
 from jaxseg.evaluation import tally as tallies
-from jaxseg.evaluation.tally import WHOLE, Tally, empty, merge
+from jaxseg.evaluation.tally import WHOLE, Tally, empty
 from jaxseg.labels import IGNORE
-from jaxseg.metrics import histograms
+from jaxseg.metrics import calibration, histograms
+from jaxseg.postprocess import decision
 
 Resize = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+
+
+class Frozen(NamedTuple):
+    """What validation chose for more than two classes."""
+
+    offsets: Sequence[float] | None  # None: the most probable class
+    temperature: float | None  # None: probabilities as they are
+
+
+AS_PREDICTED = Frozen(None, None)
 
 
 def count_split(
@@ -29,28 +40,62 @@ def count_split(
     *,
     to_native: Resize,
     threads: int = 2,
+    class_histograms: bool = True,
 ) -> Tally:
     """Counts the predicted images of `split`, each at its native size.
 
     `predictions` gives (index in the split, probability f32 [H, W, k]) of real images,
     without padding; of several processes each gives its own share, and their tallies
     are merged later. For k = 2 only the foreground channel, [H, W, 1], is resized.
-    `split` has len, [i], `ids` and `classes`; it is read from `threads` threads. Raises
+    `split` has len, [i], `ids` and `classes`; it is read from `threads` threads. For
+    more than two classes `class_histograms` asks for those of every class. Raises
     DataError for an image that comes twice and for labels or probabilities that are
     none; ConfigError when k is not the number of classes.
     """
+    (tally,) = count_ways(
+        predictions,
+        split,
+        (AS_PREDICTED,),
+        to_native=to_native,
+        threads=threads,
+        class_histograms=class_histograms,
+    )
+    return tally
+
+
+def count_ways(
+    predictions: Iterable[tuple[int, np.ndarray]],
+    split: Any,
+    ways: Sequence[Frozen],
+    *,
+    to_native: Resize,
+    threads: int = 2,
+    class_histograms: bool = True,
+) -> list[Tally]:
+    """The tally of each way to read the same predictions, all in one pass.
+
+    As `count_split`, which reads them as they are.
+    """
     k = len(split.classes)
 
-    def one(item: tuple[int, np.ndarray]) -> Tally:
+    def one(item: tuple[int, np.ndarray]) -> list[Tally]:
         index = int(item[0])
         example = split[index]
         mask = example["mask"]
         native = at_native(item[1], mask.shape, k, to_native)
         facts = {"index": index, "num_classes": k, "name": split.ids[index]}
-        return count_image(native, mask, example["image"], **facts)
+        facts["class_histograms"] = class_histograms
+        return [
+            count_image(native, mask, example["image"], frozen=way, **facts)
+            for way in ways
+        ]
 
-    rows = in_threads(one, predictions, threads)
-    return merge(itertools.chain([empty(k)], rows), ids=split.ids)
+    sums = [tallies.Sum() for _ in ways]
+    nothing = [empty(k, class_histograms=class_histograms)] * len(ways)
+    for rows in itertools.chain([nothing], in_threads(one, predictions, threads)):
+        for whole, row in zip(sums, rows, strict=True):
+            whole.add(row)
+    return [whole.total(split.ids) for whole in sums]
 
 
 def at_native(
@@ -97,11 +142,15 @@ def count_image(
     index: int,
     num_classes: int,
     name: str,
+    frozen: Frozen = AS_PREDICTED,
+    class_histograms: bool = True,
 ) -> Tally:
     """Counts one image; `probability` is at the size of the mask, float32.
 
-    For two classes a single channel, that of the foreground, is enough. Raises
-    DataError for a label that is no class, and for probabilities that are none.
+    For two classes a single channel, that of the foreground, is enough. For more,
+    `frozen` says which class a pixel gets and how its probabilities are softened before
+    the histograms. Raises DataError for a label that is no class, and for probabilities
+    that are none.
     """
     keep = mask != IGNORE
     if keep.all():
@@ -119,7 +168,7 @@ def count_image(
         levels = image_threshold.histogram(image, mask)
         counts = _two_classes(picked[:, -1], label)
     else:
-        counts = _more_classes(picked, label)
+        counts = _more_classes(picked, label, frozen, class_histograms)
     row = {"index": np.int64(index), "ignored": np.int64(mask.size - label.size)}
     row |= {"levels": levels} | counts
     whole = {name: row.pop(name) for name in WHOLE}
@@ -161,23 +210,39 @@ def _two_classes(
 
 
 def _more_classes(
-    probability: Float[np.ndarray, "n k"], label: UInt8[np.ndarray, "n"]
+    probability: Float[np.ndarray, "n k"],
+    label: UInt8[np.ndarray, "n"],
+    frozen: Frozen,
+    class_histograms: bool,
 ) -> dict[str, np.ndarray]:
-    """Fields of the tally of one image by its most probable classes."""
+    """Fields of the tally of one image by the class that each pixel gets."""
     k = probability.shape[1]
+    offsets = (0.0,) * k if frozen.offsets is None else frozen.offsets
 
     def encode(part: slice) -> np.ndarray:
-        best, answer = probability[part, 0], 0
-        for c in range(1, k):  # argmax: the lowest class wins a tie
-            answer = np.where(probability[part, c] > best, c, answer)
-            best = np.maximum(best, probability[part, c])
+        answer = decision.by_offsets(probability[part], offsets).astype(np.int32)
         return answer + label[part] * np.int32(k)
 
     counts, _ = histograms.count_codes(encode, label.size, k * k)
+    confusion = counts.reshape(k, k)
+    softened = probability
+    if frozen.temperature is not None and class_histograms:
+        softened = soften(probability, frozen.temperature)
+    pooled, only_value = one_vs_rest.count(softened, label, kept=class_histograms)
     return {
-        "confusion": counts.reshape(k, k),
+        "confusion": confusion,
         "max_probability": np.float32((1 - probability[:, 0]).max(initial=0)),
         "scores": np.zeros((2, 0), np.uint32),
-        "pooled": np.zeros((2, 0), np.int64),
-        "only_value": np.zeros(0, np.int32),
+        "pooled": pooled,
+        "only_value": only_value,
     }
+
+
+def soften(
+    probability: Float[np.ndarray, "n k"], temperature: float
+) -> Float[np.ndarray, "n k"]:
+    """softmax(log p / temperature), float32; p is taken inside calibration.CLIP."""
+    low, _ = calibration.CLIP
+    logit = np.log(np.maximum(probability, low).astype(np.float64)) / temperature
+    power = np.exp(logit - logit.max(axis=1, keepdims=True))
+    return (power / power.sum(axis=1, keepdims=True)).astype(np.float32)

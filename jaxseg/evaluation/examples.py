@@ -7,27 +7,42 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxseg import pictures
-from jaxseg.evaluation import metric_table
+from jaxseg.evaluation import class_table, metric_table
 from jaxseg.evaluation.tally import Tally
 from jaxseg.labels import IGNORE
 from jaxseg.postprocess import decision
 from jaxseg.types import Example
 
+_WORST = ("worst_class", "worst_dice")
+
 
 def choose(
-    tally: Tally, ids: Sequence[str], *, positives: int = 6, negatives: int = 4
+    tally: Tally,
+    ids: Sequence[str],
+    *,
+    classes: Sequence[str] = (),
+    positives: int = 6,
+    negatives: int = 4,
 ) -> list[dict[str, Any]]:
     """Lists images to show: {id, index, role, dice, truth_pixels, predicted_pixels}.
 
-    Of the images with foreground a third each is "best", "median" and "worst" by Dice
-    at the tally's counts; of those without, half has the most false positives
-    ("false_positive") and half has none ("negative"). A role that runs short leaves its
-    places to the others. No image comes twice; ties go to the lower index.
+    Above two classes also {worst_class, worst_dice}, by the names in `classes`. Of the
+    images with foreground a third each is "best", "median" and "worst" by Dice at the
+    tally's counts, above two classes by that of the worst class; of those without, half
+    has the most false positives ("false_positive") and half has none ("negative"). A
+    role that runs short leaves its places to the others. No image comes twice; ties go
+    to the lower index.
     """
     rows = metric_table.per_image(tally, ids, ids)
     for row, index in zip(rows, tally.index.tolist(), strict=True):
         row["index"] = index
-    full = sorted((r for r in rows if r["positive"]), key=lambda r: -r["dice"])
+    by = "dice"
+    if tally.num_classes > 2:
+        by, titles = "worst_dice", classes or [*map(str, range(tally.num_classes))]
+        worst = class_table.per_image(tally, titles)
+        for i, row in enumerate(rows):
+            row |= {name: worst[name][i] for name in _WORST}
+    full = sorted((r for r in rows if r["positive"]), key=lambda r: -r[by])
     wrong = [r for r in rows if not r["positive"] and r["predicted_pixels"]]
     wrong.sort(key=lambda r: -r["predicted_pixels"])
     clean = [r for r in rows if not r["positive"] and not r["predicted_pixels"]]
@@ -46,6 +61,7 @@ def choose(
         "negative": clean[: negatives - false],
     }
     kept = ("dice", "truth_pixels", "predicted_pixels")
+    kept += _WORST if tally.num_classes > 2 else ()
     return [
         {"id": row["id"], "index": row["index"], "role": role}
         | {key: row[key] for key in kept}

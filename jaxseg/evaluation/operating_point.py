@@ -1,11 +1,12 @@
-"""The operating point: chosen on one split, frozen, applied to another (k = 2).
+"""The operating point: chosen on one split, frozen, applied to another.
 
 A threshold chosen on the images it is reported on flatters the model. So a point
 carries the hash of the split it was chosen on, and applying it to the same images under
 another name is refused. The split it was chosen on may be reported as itself: its point
 is then marked `optimistic`.
 
-The search tries every setting at once. A rule has two parts: which pixels are
+For more than two classes the point holds offsets, which `class_choices` chooses. For
+two, the search here tries every setting at once. A rule has two parts: which pixels are
 foreground (p > threshold), and which images are left alone instead of emptied. What an
 image adds to the sums is known once for each threshold, so the second part is one
 matrix product.
@@ -108,23 +109,30 @@ def _check(tally: Tally, objective: str, min_areas: Sequence[float], rule: str) 
 
 
 def apply(tally: Tally, point: dict[str, Any] | None, split: Any) -> Decided:
-    """The counts of `split` at a frozen point; `point` is None for k > 2 (argmax).
+    """The counts of `split` at a frozen point; None is argmax, for k > 2.
 
     The point comes back with `optimistic`: whether it was chosen on these very images.
-    Raises ConfigError as `is_optimistic` does.
+    A point with `settings` or `offsets` needs the tally of its own rule: such a rule
+    was counted by `post_process.retally` or by `count.count_ways`. Raises ConfigError
+    as `is_optimistic` does.
     """
-    if not needs_point(tally, point):
+    offsets = tally.num_classes > 2 and bool(point) and "offsets" in point
+    if not offsets and not needs_threshold(tally, point):
         return Decided(tally, None)
-    point = {**point, "optimistic": is_optimistic(point, split)}
-    if "settings" in point:  # counted by its rule already: `post_process`
+    point = {**point, "optimistic": is_optimistic(point, split, _chosen(point))}
+    if offsets or "settings" in point:  # counted by its rule already
         return Decided(tally, point)
     return Decided(at(tally, **decision.settings(point)), point)
 
 
-def needs_point(tally: Tally, point: Mapping[str, Any] | None) -> bool:
+def _chosen(point: Mapping[str, Any]) -> str:
+    return "offsets were chosen" if "offsets" in point else "threshold was chosen"
+
+
+def needs_threshold(tally: Tally, point: Mapping[str, Any] | None) -> bool:
     """Returns whether there are two classes; ConfigError when `point` disagrees."""
     two = tally.num_classes == 2
-    if (point is not None) != two:
+    if (point is not None) != two or (two and "offsets" in point):
         raise ConfigError(
             f"A frozen threshold is needed for 2 classes and refused for more; the "
             f"tally has {tally.num_classes} and the point is {point}."

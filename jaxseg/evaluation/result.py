@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from jaxseg.errors import DataError
-from jaxseg.evaluation import count, examples, metric_table, temperature
+from jaxseg.evaluation import (
+    class_table,
+    class_temperature,
+    count,
+    examples,
+    metric_table,
+    one_vs_rest,
+    temperature,
+)
 from jaxseg.evaluation.tally import Decided, Tally, above, at, check_complete
 from jaxseg.metrics import bootstrap, curves
 from jaxseg.postprocess import decision
@@ -35,15 +43,20 @@ def assemble(
     seed: int = 0,
     resamples: int = bootstrap.RESAMPLES,
     scaling: dict[str, Any] | None = None,
+    argmax: Tally | None = None,
+    softened: Tally | None = None,
 ) -> dict[str, Any]:
     """Assembles `eval/<split>.json`: every image of the split, at the operating point.
 
     `baselines` are `baselines.rows`; `scaling` (None: there is none) comes from
     `temperature.fit` and changes `calibration` only. Intervals resample the groups of
-    the split. `curves.pixel` (None for k > 2) has a proven bound on the error of each
-    figure; its best F1 is chosen on these very images. `confusion` (k > 2 only) has a
-    row for each true and a column for each predicted class. Raises DataError, with the
-    ids, when an image is missing.
+    the split. `curves.pixel` has a proven bound on the error of each figure; its best
+    F1 is chosen on these very images. Above two classes it is None, and
+    `curves.pixel_by_class` has the same of each foreground class against the rest;
+    `class_table` and `confusion` (a row for each true and a column for each predicted
+    class) are there too, `argmax`, of the tally `argmax`, beside offsets, and
+    `calibration` of the tally `softened` at the frozen temperature. Raises DataError,
+    with the ids, when an image is missing.
     """
     tally, two = decided.tally, len(split.classes) == 2
     check_complete(tally, split.ids)
@@ -70,16 +83,25 @@ def assemble(
         ),
         "baselines": baselines,
         "curves": {"pixel": pixel, "image": image[0], "image_area": image[1]},
-        "calibration": temperature.assemble(tally, scaling, split),
     }
-    if not two:
-        scores["confusion"] = tally.confusion.sum(axis=0).tolist()
+    if two:
+        return scores | {"calibration": temperature.assemble(tally, scaling, split)}
+    whole = tally.pooled, tally.only_value
+    scores["curves"]["pixel_by_class"] = one_vs_rest.pixel_curves(*whole, split.classes)
+    scores["calibration"] = class_temperature.assemble(tally, scaling, softened, split)
+    scores["class_table"] = class_table.rows(tally, split.classes)
+    scores["confusion"] = tally.confusion.sum(axis=0).tolist()
+    if decided.point is not None and argmax is not None:
+        scores["argmax"] = class_table.without_offsets(argmax, split.classes)
     return scores
 
 
 def _image_curve(tally: Tally, title: str, score: np.ndarray) -> dict[str, Any]:
     labelled = tally.pixels > 0  # an image without labels is neither kind
-    curve = curves.exact_curve(score[labelled], tally.positive[labelled])
+    positive = tally.positive[labelled]
+    curve = curves.exact_curve(score[labelled], positive)
+    if positive.all():  # any order of them is perfect
+        curve["average_precision"] = None
     wanted = ("average_precision", "roc_auc", "prevalence")
     support = {"support_images": int(labelled.sum())}
     return {"score": title} | {key: curve[key] for key in wanted} | support
@@ -94,12 +116,16 @@ def write_tables(
 ) -> None:
     """Writes `<split>_per_image.csv` and, for k = 2, `<split>_pr.csv` by threshold.
 
-    `columns` are more of an image, in order. Floats are written so that they read back
-    bit for bit; None is an empty field.
+    For k > 2 it has columns of every class. `columns` are more of an image, in order.
+    Floats are written so that they read back bit for bit; None is an empty field.
     """
     folder, tally = pathlib.Path(folder), decided.tally
     rows = metric_table.per_image(tally, split.ids, split.groups)
-    for title, values in (columns or {}).items():
+    by_class = {}
+    if len(split.classes) > 2:
+        by_class = class_table.per_image(tally, split.classes)
+    columns = by_class | (columns or {})
+    for title, values in columns.items():
         for row, value in zip(rows, values, strict=True):
             row[title] = value
     files.replace(folder / f"{split.name}_per_image.csv", _csv(rows))
@@ -132,7 +158,8 @@ def write_examples(
     over. Returns what the JSON holds. Raises DataError when one is missing.
     """
     folder = pathlib.Path(folder)
-    wanted = {e["index"]: e for e in examples.choose(decided.tally, split.ids)}
+    chosen = examples.choose(decided.tally, split.ids, classes=split.classes)
+    wanted = {e["index"]: e for e in chosen}
     for index, probability in predictions:
         if int(index) not in wanted:
             continue

@@ -1,8 +1,9 @@
 """Scores a split with a model: every image once, counted over all processes."""
 
 import collections
+import dataclasses
 import pathlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +15,10 @@ from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import (
     baselines,
+    class_choices,
     count,
     examples,
+    nearest_image,
     operating_point,
     post_process,
     result,
@@ -38,6 +41,8 @@ class Scoring(NamedTuple):
     seed: int  # of the bootstrap
     resamples: int
     tolerance: float | None  # pixels, of the surface metrics; None: measure none
+    # training images, for the baseline that copies the nearest; None: leave it out
+    training: nearest_image.Training | None = None
 
 
 Predictions = Iterable[tuple[int, np.ndarray]]
@@ -59,15 +64,47 @@ def tally_split(
     split: prepared.Split,
     *,
     keep: dict[int, Any] | None = None,
+    class_histograms: bool = True,
 ) -> Tally:
     """Counts the whole split; every process gets the same tally.
 
-    `keep` gets the probabilities of those of its keys that this process predicts.
+    `keep` gets the probabilities of those of its keys that this process predicts;
+    `class_histograms` is that of `count.count_split`.
     """
+    (tally,) = tally_ways(
+        scorer,
+        variables,
+        split,
+        (count.AS_PREDICTED,),
+        keep=keep,
+        class_histograms=class_histograms,
+    )
+    return tally
+
+
+def tally_ways(
+    scorer: whole_split.Scorer,
+    variables: Any,
+    split: prepared.Split,
+    ways: Sequence[count.Frozen],
+    *,
+    keep: dict[int, Any] | None = None,
+    class_histograms: bool = True,
+) -> list[Tally]:
+    """`tally_split` for each way to read the predictions, in one pass."""
     keep = {} if keep is None else keep
     predictions = _keep(whole_split.predictions(scorer, variables, split), keep, keep)
-    own = count.count_split(predictions, split, to_native=scorer.to_native())
-    return merge([Tally(**p) for p in sharding.gather(vars(own))], ids=split.ids)
+    own = count.count_ways(
+        predictions,
+        split,
+        ways,
+        to_native=scorer.to_native(),
+        class_histograms=class_histograms,
+    )
+    return [
+        merge([Tally(**p) for p in sharding.gather(vars(tally))], ids=split.ids)
+        for tally in own
+    ]
 
 
 def choose_point(
@@ -77,41 +114,63 @@ def choose_point(
     step: int,
     objective: str,
     min_areas: tuple[float, ...],
-    rule: str = "threshold",
+    rule: str = decision.AUTO,
     scorer: whole_split.Scorer | None = None,
     variables: Any = None,
 ) -> dict[str, Any]:
     """Chooses what is frozen on validation: operating point, baseline, temperature.
 
-    A rule that is none of decision.RULES runs on probabilities, so it needs scorer and
-    variables to predict the split once more.
+    Above two classes, and for a rule that is none of decision.RULES, it runs on
+    probabilities, so it needs scorer and variables to predict the split once more.
     """
-    point = None
-    if rule not in decision.RULES:
-        point = post_process.choose(
+    rule = decision.rule_for(rule, len(split.classes))
+    if len(split.classes) > 2:
+        point, scaling = class_choices.choose(
             whole_split.predictions(scorer, variables, split),
+            lambda way: tally_ways(
+                scorer, variables, split, (way,), class_histograms=False
+            )[0],
             validation,
             split,
             rule=rule,
             objective=objective,
             to_native=scorer.to_native(),
         )
-    elif len(split.classes) == 2:
-        point = operating_point.choose(
-            validation, split, objective=objective, min_areas=min_areas, rule=rule
-        )
+    else:
+        scaling = temperature.fit(validation, split)
+        if rule in decision.RULES:
+            point = operating_point.choose(
+                validation, split, objective=objective, min_areas=min_areas, rule=rule
+            )
+        else:
+            point = post_process.choose(
+                whole_split.predictions(scorer, variables, split),
+                validation,
+                split,
+                rule=rule,
+                objective=objective,
+                to_native=scorer.to_native(),
+            )
     return {
         "step": step,
         "operating_point": point,
         "baseline": baselines.choose(validation, split),
-        "temperature": temperature.fit(validation, split),
+        "temperature": scaling,
     }
 
 
 def score_tally(
-    scoring: Scoring, split: prepared.Split, frozen: dict[str, Any], tally: Tally
+    scoring: Scoring,
+    split: prepared.Split,
+    frozen: dict[str, Any],
+    tally: Tally,
+    at_frozen: Tally | None = None,
 ) -> tuple[dict[str, Any], Decided]:
-    """(the part of eval/<split>.json that needs counts alone, the counts it is of)."""
+    """(the part of eval/<split>.json that needs counts alone, the counts it is of).
+
+    `at_frozen` is the tally with the frozen offsets and temperature, for more than two
+    classes.
+    """
     if frozen["step"] != scoring.step:
         raise ConfigError(
             f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
@@ -126,8 +185,14 @@ def score_tally(
             point,
             to_native=scoring.scorer.to_native(),
         )
+    elif at_frozen is not None:
+        counted = dataclasses.replace(tally, confusion=at_frozen.confusion)
     decided = operating_point.apply(counted, point, split)
-    rows = baselines.rows(tally, frozen["baseline"], split)
+    copied = None
+    if scoring.training is not None:
+        share = {"process": jax.process_index(), "processes": jax.process_count()}
+        copied = nearest_image.confusion(scoring.training, split, **share)
+    rows = baselines.rows(tally, frozen["baseline"], split, copied=copied)
     scores = result.assemble(
         decided,
         rows,
@@ -136,8 +201,21 @@ def score_tally(
         seed=scoring.seed,
         resamples=scoring.resamples,
         scaling=frozen.get("temperature"),  # older runs have none
+        argmax=tally,
+        softened=at_frozen,
     )
     return scores, decided
+
+
+def _both(
+    scoring: Scoring, split: prepared.Split, frozen: dict[str, Any]
+) -> tuple[Tally, Tally]:
+    """(tally as predicted, tally with what is frozen), for more than two classes."""
+    point, scaling = frozen["operating_point"] or {}, frozen.get("temperature") or {}
+    way = count.Frozen(point.get("offsets"), scaling.get("value"))
+    ways = (count.AS_PREDICTED, way)
+    plain, at_frozen = tally_ways(scoring.scorer, scoring.variables, split, ways)
+    return plain, at_frozen
 
 
 def second_pass(
@@ -165,12 +243,24 @@ def second_pass(
             to_native=scorer.to_native(),
         )
         measured = surfaces.join(sharding.gather(own))
-    size = (*scorer.view.size, len(split.classes))
-    index = np.array(list(shown), np.int32)
-    rows = np.array(list(shown.values()), np.float32).reshape(-1, *size)
-    everyone = sharding.gather({"index": index, "rows": rows})
-    pairs = [p for d in everyone for p in zip(d["index"], d["rows"], strict=True)]
-    return pairs, measured
+    return _gather(shown), measured
+
+
+def _gather(shown: dict[int, np.ndarray]) -> list[tuple[int, np.ndarray]]:
+    """(index, probability) of all processes; each may have a size of its own."""
+    values = [np.zeros(0, np.float32), *(p.ravel() for p in shown.values())]
+    own = {
+        "index": np.array(list(shown), np.int32),
+        "shape": np.array([p.shape for p in shown.values()], np.int32).reshape(-1, 3),
+        "values": np.concatenate(values, dtype=np.float32),
+    }
+    pairs = []
+    for part in sharding.gather(own):
+        sizes = part["shape"].prod(1, dtype=np.int64)
+        rows = np.split(part["values"], np.cumsum(sizes)[:-1]) if len(sizes) else []
+        for index, shape, row in zip(part["index"], part["shape"], rows, strict=True):
+            pairs.append((int(index), row.reshape(shape)))
+    return pairs
 
 
 def score_split(
@@ -182,12 +272,16 @@ def score_split(
 ) -> dict[str, Any]:
     """Scores the split with what `choose_point` froze; returns eval/<split>.json.
 
-    `tally` is that of the split where it was counted already. Process 0 writes the
-    result, its tables and its pictures.
+    `tally` is that of the split where it was counted already; above two classes it is
+    counted again, beside what is frozen. Process 0 writes the result, its tables and
+    its pictures.
     """
-    if tally is None:
+    at_frozen = None
+    if len(split.classes) > 2:
+        tally, at_frozen = _both(scoring, split, frozen)
+    elif tally is None:
         tally = tally_split(scoring.scorer, scoring.variables, split)
-    scores, decided = score_tally(scoring, split, frozen, tally)
+    scores, decided = score_tally(scoring, split, frozen, tally, at_frozen)
     shown, measured = second_pass(scoring, split, decided)
     columns = {}
     if measured is not None:

@@ -1,7 +1,8 @@
 """Holds the tally: exact counts of scored images, a compact row of each.
 
-Beside the rows it holds one pooled histogram of all scores. Merging tallies is
-addition: any number of processes, any order, the same result.
+Beside the rows it holds one pooled histogram of all scores, for more than two classes
+one of each class. Merging tallies is addition: any number of processes, any order, the
+same result.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxseg.errors import ConfigError, DataError
+from jaxseg.evaluation import one_vs_rest
 from jaxseg.metrics import histograms
 from jaxseg.postprocess import decision
 
@@ -22,8 +24,10 @@ CELLS = len(decision.THRESHOLDS) + 1
 class Tally:
     """Counts of n images and k classes, rows sorted by index; IGNORE counts nowhere.
 
-    The histograms exist for k = 2 only: elsewhere their last axis has length 0. "By
-    truth" means two rows, background and foreground.
+    The histograms of an image exist for k = 2 only: elsewhere their last axis has
+    length 0. "By truth" means two rows, background and foreground. For k > 2 `pooled`
+    is i64 [k, 2, BINS] and `only_value` i32 [k, BINS], of every class against the rest
+    (`one_vs_rest`); their last axis has length 0 where they were not asked for.
     """
 
     index: np.ndarray  # i64 [n], position in the split
@@ -34,6 +38,11 @@ class Tally:
     levels: np.ndarray  # u32 [n, 2, 256], intensity of the image by truth
     pooled: np.ndarray  # i64 [2, histograms.BINS], scores of all images by truth
     only_value: np.ndarray  # i32 [histograms.BINS], only_values of all images
+
+    @property
+    def has_class_histograms(self) -> bool:
+        """Whether `pooled` holds every class against the rest, for k > 2."""
+        return self.pooled.ndim == 3 and self.pooled.shape[-1] > 0
 
     @property
     def num_classes(self) -> int:
@@ -71,10 +80,14 @@ ROWS = [f.name for f in dataclasses.fields(Tally) if f.name not in WHOLE]
 _STARTS = np.append(0, np.searchsorted(histograms.LOWER, decision.THRESHOLDS))
 
 
-def empty(num_classes: int) -> Tally:
+def empty(num_classes: int, *, class_histograms: bool = True) -> Tally:
     """The tally of no image: what a process without a share of the split has."""
     k, two = num_classes, num_classes == 2
-    bins = histograms.BINS * two
+    if two:
+        pooled = np.zeros((2, histograms.BINS), np.int64)
+        only_value = np.full(histograms.BINS, histograms.EMPTY, np.int32)
+    else:
+        pooled, only_value = one_vs_rest.nothing(k, kept=class_histograms)
     return Tally(
         index=np.zeros(0, np.int64),
         ignored=np.zeros(0, np.int64),
@@ -82,8 +95,8 @@ def empty(num_classes: int) -> Tally:
         max_probability=np.zeros(0, np.float32),
         scores=np.zeros((0, 2, CELLS * two), np.uint32),
         levels=np.zeros((0, 2, 256 * two), np.uint32),
-        pooled=np.zeros((2, bins), np.int64),
-        only_value=np.full(bins, histograms.EMPTY, np.int32),
+        pooled=pooled,
+        only_value=only_value,
     )
 
 
@@ -157,39 +170,64 @@ class Decided(NamedTuple):
     """A tally at an operating point: its confusion is that of the frozen rule."""
 
     tally: Tally
-    point: dict[str, Any] | None  # None for more than two classes: argmax
+    point: dict[str, Any] | None  # None: the most probable class
+
+
+class Sum:
+    """Adds tallies one by one; `total` is all of their images in one tally.
+
+    Raises ConfigError for tallies of different numbers of classes.
+    """
+
+    def __init__(self):
+        self.rows: dict[str, list[np.ndarray]] = {name: [] for name in ROWS}
+        self.pooled = self.only_value = None
+        self.classes = 0
+
+    def add(self, tally: Tally) -> None:
+        """Adds the images of `tally`."""
+        if self.pooled is None:
+            self.pooled = np.zeros_like(tally.pooled)
+            self.only_value = np.full_like(tally.only_value, histograms.EMPTY)
+            self.classes = tally.num_classes
+        if tally.num_classes != self.classes:
+            raise ConfigError(
+                f"Tallies of {self.classes} and of {tally.num_classes} classes cannot "
+                "be merged; score them with one model."
+            )
+        for name in ROWS:
+            self.rows[name].append(getattr(tally, name))
+        self.pooled += tally.pooled
+        self.only_value = histograms.join_only_values(self.only_value, tally.only_value)
+
+    def total(self, ids: Sequence[str] | None = None) -> Tally:
+        """All images, sorted by index.
+
+        Raises DataError when there is none or one comes twice; `ids` names it.
+        """
+        if self.pooled is None:
+            raise DataError("No image was scored: the split is empty.")
+        index = np.concatenate(self.rows["index"])
+        order = np.argsort(index, kind="stable")
+        index = index[order]
+        twice = np.unique(index[1:][np.diff(index) == 0])
+        if len(twice):
+            raise DataError(f"Images scored more than once: {_names(twice, ids)}.")
+        joined = {
+            name: np.concatenate(parts)[order] for name, parts in self.rows.items()
+        }
+        return Tally(**joined, pooled=self.pooled, only_value=self.only_value)
 
 
 def merge(tallies: Iterable[Tally], *, ids: Sequence[str] | None = None) -> Tally:
     """All images of the tallies in one, sorted by index; consumes them one by one.
 
-    Raises DataError when there is no tally or an image comes twice; `ids` names it.
+    Raises what `Sum` does.
     """
-    rows, pooled, only_value = {name: [] for name in ROWS}, None, None
+    whole = Sum()
     for tally in tallies:
-        if pooled is None:
-            pooled = np.zeros_like(tally.pooled)
-            only_value = np.full_like(tally.only_value, histograms.EMPTY)
-            classes = tally.num_classes
-        if tally.num_classes != classes:
-            raise ConfigError(
-                f"Tallies of {classes} and of {tally.num_classes} classes cannot be "
-                "merged; score them with one model."
-            )
-        for name in ROWS:
-            rows[name].append(getattr(tally, name))
-        pooled += tally.pooled
-        only_value = histograms.join_only_values(only_value, tally.only_value)
-    if pooled is None:
-        raise DataError("No image was scored: the split is empty.")
-    index = np.concatenate(rows["index"])
-    order = np.argsort(index, kind="stable")
-    index = index[order]
-    twice = np.unique(index[1:][np.diff(index) == 0])
-    if len(twice):
-        raise DataError(f"Images scored more than once: {_names(twice, ids)}.")
-    joined = {name: np.concatenate(parts)[order] for name, parts in rows.items()}
-    return Tally(**joined, pooled=pooled, only_value=only_value)
+        whole.add(tally)
+    return whole.total(ids)
 
 
 def check_complete(tally: Tally, ids: Sequence[str]) -> None:

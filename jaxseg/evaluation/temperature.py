@@ -7,6 +7,7 @@ therefore reported beside the uncalibrated figures and applied nowhere else.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ def fit(tally: Tally, split: Any) -> dict[str, Any] | None:
     """The temperature of the lowest pixel NLL on this tally, to be frozen; k = 2.
 
     `value` is None, and a warning is logged, unless both classes are present;
-    `at_limit` says that the NLL still falls at an end of LIMITS. None for k > 2, where
-    no probabilities are kept.
+    `at_limit` says that the NLL still falls at an end of LIMITS. None for k > 2, which
+    `class_temperature` fits.
     """
     if tally.num_classes != 2:
         return None
@@ -55,8 +56,7 @@ def fit(tally: Tally, split: Any) -> dict[str, Any] | None:
 def best(cells: Cells) -> float:
     """The T in LIMITS of the lowest NLL; 1 when no T changes it.
 
-    The NLL is convex in 1 / T, so its slope has one sign change; found by Brent's
-    method in log T. Sums are exact (fsum), so the order of the pixels does not matter.
+    Sums are exact (fsum), so the order of the pixels does not matter.
     """
     logit = np.concatenate([cells.logit_low, cells.logit_high])
     negatives, positives = (np.tile(n, 2) for n in (cells.negatives, cells.positives))
@@ -65,6 +65,15 @@ def best(cells: Cells) -> float:
         z = logit * math.exp(-log_t)
         return math.fsum(logit * (negatives * expit(z) - positives * expit(-z)))
 
+    return lowest(slope)
+
+
+def lowest(slope: Callable[[float], float]) -> float:
+    """The T in LIMITS of the lowest NLL, from its slope over 1 / T at a given log T.
+
+    The NLL is convex in 1 / T, so its slope has one sign change; found by Brent's
+    method in log T. 1 when no T changes it.
+    """
     low, high = (math.log(t) for t in LIMITS)
     at_low, at_high = slope(low), slope(high)
     if at_low == at_high == 0:
@@ -79,15 +88,13 @@ def best(cells: Cells) -> float:
 def assemble(
     tally: Tally, frozen: dict[str, Any] | None, split: Any
 ) -> dict[str, Any] | None:
-    """The block `calibration` of eval/<split>.json; None for k > 2.
+    """The block `calibration` of eval/<split>.json for two classes.
 
     `pixel` are all labelled pixels; `image` takes the highest probability of an image
     for that of any foreground in it; `after_temperature` is pixels again with p scaled
     by the frozen temperature (None without one). `frozen` is None for a run from before
     there was one. Raises ConfigError as `operating_point.is_optimistic` does.
     """
-    if tally.num_classes != 2:
-        return None
     if frozen is not None:
         optimistic = operating_point.is_optimistic(
             frozen, split, "temperature was fitted"

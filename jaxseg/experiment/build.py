@@ -9,11 +9,13 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxseg.data import pipeline, prepared, sparse_labels
+from jaxseg.data import crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
+from jaxseg.evaluation import nearest_image
 from jaxseg.experiment import from_config, training_labels
 from jaxseg.inference import forward, whole_split
+from jaxseg.postprocess import decision
 from jaxseg.train_step import state, step
 from jaxseg.types import Batch, TrainState
 
@@ -34,6 +36,7 @@ class Experiment(NamedTuple):
     train_step: Callable  # compiled: (state, batch) -> (state, numbers)
     scorer: whole_split.Scorer
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
+    windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
 
 
 def load(config: ConfigDict, *, batch_size: int) -> Experiment:
@@ -47,7 +50,9 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     }
     from_config.check_labels(splits["validation"])
     from_config.check_labels(splits["test"])
+    decision.rule_for(config.operating_point.rule, len(card["classes"]))
     parts = from_config.parts(config, card)
+    from_config.check_pixel_sizes(splits.values(), parts.view)
     plan = from_config.plan(config, splits["train"], batch_size)
     tx, rate = from_config.optimizer(config, plan)
     init = {
@@ -58,12 +63,17 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     }
     abstract = state.abstract(mesh, **init)
     labels = training_labels.drawn(config, splits["train"], parts.view)
-    weighted = training_labels.weighted_card(config, card, labels)
-    settings = from_config.step_settings(config, weighted, parts, tx, plan.total_steps)
+    pixels = training_labels.class_pixels(config, splits["train"], labels)
+    settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)
     from_config.check_outputs(
         settings, abstract, parts.image_shape, len(card["classes"])
     )
-    predict = forward.make_predict(mesh, model=parts.model, normalise=parts.normalise)
+    predict = forward.make_predict(
+        mesh,
+        model=parts.model,
+        normalise=parts.normalise,
+        mirror=from_config.mirrored_axes(config),
+    )
     return Experiment(
         directory=directory,
         card=card,
@@ -85,7 +95,12 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
             timeout=config.data.timeout_s,
         ),
         labels=labels,
+        windows=_windows(config, splits["train"], parts.view, labels),
     )
+
+
+def _windows(config: ConfigDict, *of: Any) -> Callable[[], crops.Windows | None]:
+    return functools.cache(functools.partial(from_config.windows, config, *of))
 
 
 def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
@@ -96,7 +111,8 @@ def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
     _, rate = from_config.optimizer(config, experiment.plan)
     split, view = experiment.splits["train"], experiment.parts.view
     labels = training_labels.drawn(config, split, view)
-    return experiment._replace(rate=rate, labels=labels)
+    windows = _windows(config, split, view, labels)
+    return experiment._replace(rate=rate, labels=labels, windows=windows)
 
 
 def train_batches(
@@ -115,6 +131,7 @@ def train_batches(
         processes=jax.process_count(),
         workers=workers,
         labels=experiment.labels(),
+        windows=experiment.windows(),
     )
 
 
@@ -130,6 +147,7 @@ def describe(experiment: Experiment) -> dict:
         "total_steps": experiment.plan.total_steps,
         "params": state.count(experiment.abstract.params),
         "intensity": experiment.parts.intensity,
+        "fit": experiment.parts.view.fit,
         "dataset": experiment.card,
         "data_directory": str(experiment.directory),
         "devices": {
@@ -151,6 +169,15 @@ def check_same_data(experiment: Experiment, record: dict[str, Any]) -> None:
             f"{experiment.directory} are not those the run was begun with; choose "
             "another workdir."
         )
+
+
+def training_images(experiment: Experiment) -> nearest_image.Training:
+    """The training images as the baseline that copies the nearest one needs them."""
+    return nearest_image.read(
+        experiment.splits["train"],
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    )
 
 
 def variables(experiment: Experiment, restored: Any) -> dict:

@@ -41,10 +41,14 @@ class FinishedRun(NamedTuple):
         """The names of the classes, in the order of their ids."""
         return list(self.record["dataset"]["classes"])
 
-    def predict(self, pixels: np.ndarray) -> image.Prediction:
+    def predict(
+        self, pixels: np.ndarray, *, pixel_size: float | None = None
+    ) -> image.Prediction:
         """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
 
         `pixels` is u8 or u16 [h, w] or [h, w, c] of any size, as its file stores it.
+        `pixel_size` is the side of a pixel in micrometres, for a run that was trained
+        at a common one (config.data.pixel_size); DataError when such a run lacks it.
         Raises DataError for channels or a type of numbers the run was not trained on.
         """
         card = self.record["dataset"]
@@ -53,6 +57,7 @@ class FinishedRun(NamedTuple):
             view=self.parts.view,
             probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
             operating_point=self.operating_point["operating_point"],
+            pixel_size=pixel_size,
         )
 
 
@@ -81,7 +86,10 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     best, operating_point, step = _best(workdir, abstract)
     variables = jax.tree.map(np.asarray, state.evaluated(best))
     predict = functools.partial(
-        forward.predict, model=parts.model, normalise=parts.normalise
+        forward.predict,
+        model=parts.model,
+        normalise=parts.normalise,
+        mirror=from_config.mirrored_axes(config),
     )
     return FinishedRun(
         workdir=workdir,
@@ -109,9 +117,7 @@ def expected(
     config: ConfigDict, record: schemas.Record
 ) -> tuple[from_config.Parts, TrainState]:
     """(parts, the state as shapes) of the run with this config and record."""
-    window = {**config.data.intensity, "mode": record["intensity"]}  # not "auto"
-    config = config.copy_and_resolve_references()
-    config.data.intensity = window
+    config = _resolved(config, record)
     parts = from_config.parts(config, record["dataset"])
     length = record["steps_per_epoch"], record["total_steps"]
     plan = from_config.Plan(record["batch_size"], 0, *length, order=None, shares=())
@@ -126,6 +132,14 @@ def expected(
     return parts, abstract
 
 
+def _resolved(config: ConfigDict, record: schemas.Record) -> ConfigDict:
+    """The config with what "auto" became when the run began."""
+    config = config.copy_and_resolve_references()
+    config.data.intensity.mode = record.get("intensity", config.data.intensity.mode)
+    config.data.fit = record.get("fit", config.data.fit)
+    return config
+
+
 def weights(run: FinishedRun) -> save.Weights:
     """The weights of the run, with the facts that an exported file carries."""
     name, card = run.config.model.name, run.record["dataset"]
@@ -135,6 +149,8 @@ def weights(run: FinishedRun) -> save.Weights:
         "classes": card["classes"],
         "channels": card["channels"],
         "image_size": list(run.config.data.image_size),
+        "fit": run.parts.view.fit,
+        "pixel_size": run.parts.view.pixel_size,
         "intensity": run.parts.intensity,
         "mean": run.parts.mean,
         "std": run.parts.std,
@@ -178,7 +194,7 @@ def with_data(
         raise ConfigError("the run made its own demonstration data; omit --data_dir.")
     if data_dir:
         config.data.dir = data_dir
-    experiment = build.load(config, batch_size=record["batch_size"])
+    experiment = build.load(_resolved(config, record), batch_size=record["batch_size"])
     hashes = record["dataset"]["split_hash"]
     if split not in experiment.splits:
         raise ConfigError(f"there is no split {split!r}; choose of {sorted(hashes)}.")

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import pathlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
+from jaxtyping import Integer
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.data import augment, intensity, pipeline, prepared
+from jaxseg.data import (
+    augment,
+    augment_settings,
+    class_weights,
+    crops,
+    intensity,
+    pipeline,
+    prepared,
+    resize,
+    sparse_labels,
+)
 from jaxseg.data.preparation import obtain
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import finetune, processes, training_labels
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
@@ -69,8 +81,10 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     low, high = window["low"], window["high"]
     mean, std = intensity.statistics(mode, card["channels"], low=low, high=high)
     size = tuple(config.data.image_size)
+    data, whole = config.data, config.supervision.name == "image_level"
+    fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
     return Parts(
-        view=pipeline.View(size, config.data.fit, mode, low, high),
+        view=pipeline.View(size, fit, mode, low, high, data.overlap, data.pixel_size),
         model=model(config, len(card["classes"])),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,
@@ -78,6 +92,31 @@ def parts(config: ConfigDict, card: dict) -> Parts:
         image_shape=(*size, card["channels"]),
         intensity=mode,
     )
+
+
+def windows(
+    config: ConfigDict,
+    split: prepared.Split,
+    view: pipeline.View,
+    labels: training_labels.Drawn,
+) -> crops.Windows | None:
+    """How the windows of training are placed; None when whole images are seen."""
+    if view.fit != "crop":
+        return None
+    drawn, pixels = labels(), split.pixels
+    if drawn is not None:
+        pixels = sparse_labels.class_pixels(drawn, len(split.classes))
+    return crops.Windows(
+        size=view.size,
+        seed=_sampler_seed(config),
+        foreground_share=config.data.foreground_share,
+        chances=crops.class_chances(pixels),
+        sparse=drawn is not None,
+    )
+
+
+def _sampler_seed(config: ConfigDict) -> int:
+    return config.sampler.seed if config.sampler.seed >= 0 else config.seed
 
 
 def model(config: ConfigDict, num_classes: int) -> Any:
@@ -88,6 +127,13 @@ def model(config: ConfigDict, num_classes: int) -> Any:
             f"config.aux_weight is 0, so the auxiliary head would never learn; set "
             f"config.model.{name}.aux=False."
         )
+    if fields.get("deep_supervision") and training_labels.is_sparse(config):
+        raise ConfigError(
+            f"config.model.{name}.deep_supervision compares coarser logits with every "
+            "second, fourth ... pixel of the mask, which leaves few of the labels of "
+            f"config.supervision.name={config.supervision.name!r}, or none: set it to "
+            "False."
+        )
     module = lookup.find("models", name)
     try:
         return module.Model(num_classes=num_classes, **fields)
@@ -96,15 +142,33 @@ def model(config: ConfigDict, num_classes: int) -> Any:
         raise ConfigError(f"config.model.{key}: {name}: {error}.") from error
 
 
-def losses(config: ConfigDict, card: dict) -> dict[str, tuple[step.Loss, Any]]:
-    """{name: (loss, weight)} of the terms whose weight is not 0."""
+def mirrored_axes(config: ConfigDict) -> tuple[int, ...]:
+    """The axes of [b, h, w, c] along which `config.eval.mirror` mirrors images.
+
+    They are those that training mirrors: a model that never saw left as right would be
+    asked for what it did not learn.
+    """
+    flips = (config.augment.flip_vertical, config.augment.flip_horizontal)
+    axes = tuple(axis for axis, flip in enumerate(flips, 1) if flip)
+    return axes if config.eval.mirror else ()
+
+
+def losses(
+    config: ConfigDict, pixels: Integer[np.ndarray, "n k"]
+) -> dict[str, tuple[step.Loss, Any]]:
+    """{name: (loss, weight)} of the terms whose weight is not 0.
+
+    `pixels` are the labelled pixels of each class in each training image, from which
+    class weights by name follow.
+    """
     terms = {}
     for name, block in config.loss.to_dict().items():
         weight, module = block.pop("weight"), lookup.term(name, block)
         block.pop("module", None)
         schedule.check(weight, name=f"loss.{name}.weight")
-        if block.get("class_weights") == "auto":
-            block["class_weights"] = tuple(card["class_weights"])
+        chosen, cap = block.get("class_weights"), block.pop("class_weight_cap", 0.0)
+        if isinstance(chosen, str):
+            block["class_weights"] = class_weights.by_name(chosen, pixels, cap=cap)
         if weight != 0:
             fn = lookup.find(lookup.TERMS, module).loss
             _check_arguments(fn, name, block)
@@ -158,8 +222,8 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     """The order of examples and the number of steps."""
     name = config.sampler.name
     sampler, options = lookup.find("data/samplers", name), chosen_fields(config.sampler)
-    positive = split.positive
-    wanted = sampler.epoch_size(positive, **options)
+    present = split.present
+    wanted = sampler.epoch_size(present, **options)
     steps = max(1, round(wanted / batch_size))
     sampler_args = {"epochs": config.epochs, **options}
     return Plan(
@@ -169,13 +233,13 @@ def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
         total_steps=steps * config.epochs,
         order=functools.partial(
             sampler.order,
-            positive,
-            seed=config.sampler.seed if config.sampler.seed >= 0 else config.seed,
+            present,
+            seed=_sampler_seed(config),
             size=steps * batch_size,
             **sampler_args,
         ),
         shares=tuple(
-            sampler.share(positive, epoch=e, **sampler_args)
+            sampler.share(present, epoch=e, **sampler_args)
             for e in range(config.epochs)
         ),
     )
@@ -202,27 +266,28 @@ def optimizer(config: ConfigDict, plan: Plan):
 
 def step_settings(
     config: ConfigDict,
-    card: dict[str, Any],
+    pixels: Integer[np.ndarray, "n k"],
     parts: Parts,
     tx: optax.GradientTransformation,
     total_steps: int,
 ) -> step.Settings:
-    """What a step of training is made of; `card` holds the class weights."""
+    """What a step of training is made of; `pixels` as for `losses`."""
+    sparse = training_labels.is_sparse(config)
+    augment_settings.check_border(config.augment.border, sparse=sparse)
     return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
-        losses=losses(config, card),
+        losses=losses(config, pixels),
         aux_weight=config.aux_weight,
         tx=tx,
         augment=augment.augment,
-        augment_options={
-            "sparse": training_labels.is_sparse(config),
-            **config.augment.to_dict(),
-        },
+        augment_options={"sparse": sparse, **config.augment.to_dict()},
         normalise=parts.normalise,
         total_steps=total_steps,
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
+        classes=pixels.shape[1],
+        deep_weights=tuple(config.deep_weights),
     )
 
 
@@ -287,6 +352,20 @@ def batch_size(config: ConfigDict, fixed: int = 0) -> int:
             f"set config.batch_size to a multiple of {unit}."
         )
     return size
+
+
+def check_pixel_sizes(splits: Iterable[prepared.Split], view: pipeline.View) -> None:
+    """DataError when images shall get a pixel size and some do not say theirs."""
+    for split in splits if view.pixel_size else ():
+        missing = np.flatnonzero(np.isnan(split.pixel_sizes))
+        if len(missing):
+            raise DataError(
+                f"config.data.pixel_size is {view.pixel_size:g} micrometres, but "
+                f"{len(missing)} of {len(split)} images of {split.name} do not say how "
+                f"large their pixels are, such as {split.ids[missing[0]]!r}: use files "
+                "that do (DICOM, OME-TIFF, ImageJ) and prepare them again, or set "
+                "config.data.pixel_size=0."
+            )
 
 
 def check_labels(split: prepared.Split) -> None:

@@ -5,8 +5,9 @@ Validation and test always have their full masks.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
+import numpy as np
+from jaxtyping import Integer
 from ml_collections import ConfigDict
 
 from jaxseg.data import pipeline, prepared, sparse_labels
@@ -43,15 +44,20 @@ def is_sparse(config: ConfigDict) -> bool:
     return sparse_labels.is_sparse(config.supervision.name)
 
 
-def weighted_card(
-    config: ConfigDict, card: dict[str, Any], labels: Drawn
-) -> dict[str, Any]:
-    """The data card with class weights from the labelled pixels alone.
-
-    Those of the card were counted on the full masks, which sparse labels hide.
-    """
+def names_class_weights(config: ConfigDict) -> bool:
+    """Whether a term has class weights that are counted on the training pixels."""
     asked = [b.get("class_weights") for b in config.loss.to_dict().values()]
-    if "auto" not in asked or not is_sparse(config):
-        return card
-    weights = sparse_labels.class_weights(labels(), len(card["classes"]))
-    return card | {"class_weights": weights}
+    return any(isinstance(name, str) and name != "none" for name in asked)
+
+
+def class_pixels(
+    config: ConfigDict, split: prepared.Split, labels: Drawn
+) -> Integer[np.ndarray, "n k"]:
+    """The labelled training pixels of each class in each image.
+
+    Sparse labels hide what the split counted on the full masks; they are drawn where
+    class weights depend on them.
+    """
+    if not (is_sparse(config) and names_class_weights(config)):
+        return split.pixels
+    return sparse_labels.class_pixels(labels(), len(split.classes))

@@ -1,6 +1,7 @@
 """Predicts the probabilities of one batch: the forward pass of evaluation."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,22 +23,46 @@ def scale(
 
 
 def predict(
-    variables: Any, batch: Batch, *, model: Any, normalise: Normalise
+    variables: Any,
+    batch: Batch,
+    *,
+    model: Any,
+    normalise: Normalise,
+    mirror: Sequence[int] = (),
 ) -> Float[Array, "b h w k"]:
-    """Probabilities of the classes, float32."""
-    image = batch["image"].astype(jnp.float32) / 255
-    outputs = model.apply(variables, normalise(image), train=False)
-    return jax.nn.softmax(outputs["logits"].astype(jnp.float32), axis=-1)
+    """Probabilities of the classes, float32.
+
+    With axes in `mirror` (1 = height, 2 = width) they are means over the image and its
+    mirror images along each of these axes and along all: 2 passes for one axis, 4 for
+    two. Test-time augmentation as in nnU-Net (Isensee et al., 2021,
+    https://www.nature.com/articles/s41592-020-01008-z), which averages logits.
+    """
+    image = normalise(batch["image"].astype(jnp.float32) / 255)
+
+    def probability(image):
+        outputs = model.apply(variables, image, train=False)
+        return jax.nn.softmax(outputs["logits"].astype(jnp.float32), axis=-1)
+
+    mean = probability(image)
+    if not mirror:
+        return mean
+    sizes = range(1, len(mirror) + 1)
+    every = [axes for n in sizes for axes in itertools.combinations(mirror, n)]
+    for axes in every:
+        mean = mean + jnp.flip(probability(jnp.flip(image, axes)), axes)
+    return mean / (1 + len(every))
 
 
-def make_predict(mesh: Mesh, *, model: Any, normalise: Normalise) -> Callable:
+def make_predict(
+    mesh: Mesh, *, model: Any, normalise: Normalise, mirror: Sequence[int] = ()
+) -> Callable:
     """Compiles `predict(variables, batch)` for the mesh.
 
     Every device runs one and the same program on a block of the same size, whatever
     the number of devices: that is what makes the counts equal bit for bit.
     """
     rows = P(("data", "fsdp"))
-    fn = functools.partial(predict, model=model, normalise=normalise)
+    fn = functools.partial(predict, model=model, normalise=normalise, mirror=mirror)
     return jax.jit(
         jax.shard_map(
             fn, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False

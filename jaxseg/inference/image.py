@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxseg.data import intensity, pipeline, resize
+from jaxseg.data import crops, intensity, pipeline, resize
 from jaxseg.errors import DataError
+from jaxseg.inference import tiles
 from jaxseg.postprocess import decision
 
 
@@ -46,15 +47,25 @@ def predict(
     view: pipeline.View,
     probabilities: Callable[[np.ndarray], Any],
     operating_point: dict[str, Any] | None,
+    pixel_size: float | None = None,
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
     The image goes the way of the images of validation: its intensities become 8 bits,
     it is brought to the size of the model, and its probabilities come back to its own.
+    With fit "crop" the model sees tiles of it, one after another, at the pixel size of
+    the view; `pixel_size` (micrometres) is that of the image. Raises DataError where
+    the view needs it and it was not given.
     `probabilities` maps u8 [1, height, width, c] to f32 [1, height, width, k].
     """
     native = image.shape[:2]
     grey = intensity.to_uint8(image, mode=view.intensity, low=view.low, high=view.high)
+    if view.fit == "crop":
+        no_mask, size = np.zeros(native, np.uint8), view.scaled(native, pixel_size)
+        scaled, _ = resize.fit(grey, no_mask, size)
+        probability = _by_tiles(scaled, view, probabilities)
+        probability = view.to_native(probability, native).reshape(*native, -1)
+        return Prediction(decision.decide(probability, operating_point), probability)
     no_mask = np.zeros(native, np.uint8)
     fitted, _ = resize.fit(grey, no_mask, view.size, view.fit)
     at_size = np.asarray(probabilities(fitted[None])[0], np.float32)
@@ -68,3 +79,15 @@ def predict(
         probability = resize.unfit(at_size, native, view.fit).reshape(*native, k)
     classes = decision.decide(probability, operating_point)
     return Prediction(classes, probability)
+
+
+def _by_tiles(
+    grey: UInt8[np.ndarray, "h w c"],
+    view: pipeline.View,
+    probabilities: Callable[[np.ndarray], Any],
+) -> Float[np.ndarray, "h w k"]:
+    canvas = tiles.Canvas(tiles.grid(grey.shape[:2], view.size, view.overlap))
+    for number in range(canvas.grid.count):
+        tile = crops.cut(grey, canvas.grid.start(number), view.size, fill=0)
+        canvas.add(np.asarray(probabilities(tile[None])[0], np.float32))
+    return canvas.probability()

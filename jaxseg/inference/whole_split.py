@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxseg.data import pipeline, prepared, resize
+from jaxseg.data import pipeline, prepared
 from jaxseg.devices import prefetch, sharding
+from jaxseg.inference import tiled_split
 
 
 class Scorer(NamedTuple):
@@ -24,7 +25,7 @@ class Scorer(NamedTuple):
 
     def to_native(self) -> Callable:
         """(probability, native size) -> probability at that size."""
-        return functools.partial(resize.unfit, mode=self.view.fit)
+        return self.view.to_native
 
 
 def predictions(
@@ -35,10 +36,22 @@ def predictions(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, probability f32 [H, W, k]) of this process's images, without padding.
 
+    [H, W] is the size of the view; with fit "crop" that of the image (`tiled_split`).
     Every device gets the same number of images at a time whatever the number of
     devices, and the same ones side by side: so the results are equal bit for bit.
     `only` names the indices wanted; batches without one of them are not computed.
     """
+    if scorer.view.fit == "crop":
+        yield from tiled_split.predictions(
+            functools.partial(scorer.predict, variables),
+            split,
+            scorer.view,
+            mesh=scorer.mesh,
+            block=scorer.per_device_batch,
+            timeout=scorer.timeout,
+            only=only,
+        )
+        return
     batch_size = scorer.per_device_batch * jax.device_count()
     batches = pipeline.eval_batches(
         split,

@@ -7,6 +7,7 @@ as fast by broadcast. Each form here equals the `lax` one, and none scatters.
 """
 
 import functools
+from collections.abc import Iterable
 
 import flax.linen as nn
 import jax
@@ -17,6 +18,26 @@ from jaxseg.errors import ConfigError
 from jaxseg.models import _layers
 
 NORMS = ("batch", "group", "instance")
+ACTIVATIONS = {
+    "relu": nn.relu,
+    # 0.01: nnU-Net's, and the default of PyTorch and Flax
+    "leaky_relu": functools.partial(nn.leaky_relu, negative_slope=0.01),
+}
+
+# He et al., 2015, https://arxiv.org/abs/1502.01852, by fan-in: how U-Nets start (the
+# paper itself, nnU-Net, the decoders of segmentation_models_pytorch). The published
+# encoders start by fan-out, `_layers.he_normal`.
+he_fan_in = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+# How the last layer starts; its bias is 0. With "small" every class begins at nearly
+# the same probability, but the logits grow only as fast as the optimizer moves the
+# kernel, and behind few channels a rare class is never predicted in a short training.
+CLASSIFIER_STARTS = {
+    # mmsegmentation, `BaseDecodeHead`: normal of 0.01
+    "small": nn.initializers.normal(0.01),
+    # LeCun et al., 1998: logits of the size of the features
+    "lecun": nn.initializers.variance_scaling(1.0, "fan_in", "normal"),
+}
 
 
 def pad_to_stride(
@@ -108,7 +129,7 @@ class ShrinkConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x f"]:
         b, h, w, c = x.shape
-        kernel = self.param("kernel", _layers.he_normal, (2, 2, c, self.features))
+        kernel = self.param("kernel", he_fan_in, (2, 2, c, self.features))
         x = x.astype(self.dtype).reshape(b, h // 2, 2, w // 2, 2, c).swapaxes(2, 3)
         x = x.reshape(b, h // 2, w // 2, 4 * c)
         y = x @ kernel.reshape(4 * c, self.features).astype(self.dtype)
@@ -156,12 +177,14 @@ def conv(
     stride: int = 1,
     padding: str | tuple = "SAME",
     use_bias: bool = False,
+    start: nn.initializers.Initializer = _layers.he_normal,
 ) -> Float[Array, "b y x f"]:
     """A convolution within the caller's @nn.compact, a matrix product where it is 1x1.
 
-    The parameters are "kernel" and perhaps "bias" of `name`.
+    The parameters are "kernel" and perhaps "bias" of `name`; the kernel is drawn by
+    `start`, the bias starts at 0.
     """
-    options = dict(use_bias=use_bias, dtype=dtype, kernel_init=_layers.he_normal)
+    options = dict(use_bias=use_bias, dtype=dtype, kernel_init=start)
     if kernel == 1:
         x = x[:, ::stride, ::stride] if stride > 1 else x
         return nn.Dense(features, name=name, **options)(x)
@@ -190,15 +213,17 @@ def normalise(
 
 
 def classifier(
-    x: Float[Array, "b h w c"], num_classes: int, *, name: str = "head"
+    x: Float[Array, "b h w c"], num_classes: int, *, start: str, name: str = "head"
 ) -> Float[Array, "b h w k"]:
-    """Float32 logits of each pixel, within the caller's @nn.compact."""
-    # Normal of 0.01, as mmsegmentation: the first predictions are nearly uniform.
-    init = nn.initializers.normal(0.01)
-    return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=init, name=name)(x)
+    """Float32 logits of each pixel, within the caller's @nn.compact.
+
+    `start` is one of CLASSIFIER_STARTS, which each model chooses.
+    """
+    kernel = CLASSIFIER_STARTS[start]
+    return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=kernel, name=name)(x)
 
 
-def check_fields(model: nn.Module, **choices: tuple) -> None:
+def check_fields(model: nn.Module, **choices: Iterable) -> None:
     """Raises ConfigError for a `dtype`, `dropout` or named field that is no choice."""
     for name, allowed in {"dtype": ("float32", "bfloat16"), **choices}.items():
         value = getattr(model, name)

@@ -1,9 +1,16 @@
 """Builds the two halves of U-Nets: maps that shrink and widen, and the way back up.
 
 Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597. Convolutions keep the size
-of a map, where the paper trims it.
+of a map, where the paper trims it. They start as the
+paper's: normal of sqrt(2 / fan-in).
+
+With norm="instance", activation="leaky_relu", down="strided", conv_bias=True and
+deep_supervision=True, `unet` is the plain U-Net of nnU-Net (Isensee et al., 2021,
+https://www.nature.com/articles/s41592-020-01008-z), `PlainConvUNet` of its package
+dynamic_network_architectures.
 """
 
+import functools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -15,6 +22,10 @@ from jaxseg.models import _blocks
 from jaxseg.types import Outputs
 
 UPS = ("transposed", "bilinear", "nearest")
+DOWNS = ("max_pool", "strided")
+HEAD_START = "lecun"
+
+_conv = functools.partial(_blocks.conv, start=_blocks.he_fan_in)
 
 
 class Style(NamedTuple):
@@ -26,6 +37,7 @@ class Style(NamedTuple):
     bias: bool = False  # of the convolutions that a norm follows, which cancels it
     residual: bool = False
     dtype: jnp.dtype = jnp.float32
+    activation: str = "relu"  # or "leaky_relu"
 
 
 def segment(
@@ -36,14 +48,37 @@ def segment(
     residual: bool = False,
     gated: bool = False,
 ) -> Outputs:
-    """Logits within the @nn.compact of `unet` and its variants, of their fields."""
-    _blocks.check_fields(model, norm=_blocks.NORMS, up=UPS)
+    """Logits within the @nn.compact of `unet` and its variants, of their fields.
+
+    With `model.deep_supervision` also "deep": float32 logits of the decoder's levels at
+    1/2, 1/4 ... of the size, each ceil(h / 2), ceil(w / 2) ... large. As in nnU-Net the
+    coarsest level of the decoder has none. Raises ConfigError where that leaves none.
+    """
+    _blocks.check_fields(
+        model,
+        norm=_blocks.NORMS,
+        up=UPS,
+        down=DOWNS,
+        activation=tuple(_blocks.ACTIVATIONS),
+    )
     widths = _blocks.check_widths("widths", model.widths, 2, 8)
-    convs = _blocks.at_least_one("convs", model.convs)
-    dtype = jnp.dtype(model.dtype)
-    style = Style(convs, model.norm, model.dropout, model.conv_bias, residual, dtype)
-    x = _blocks.pad_to_stride(image, 2 ** (len(widths) - 1)).astype(dtype)
-    features = Encoder(widths, style, name="encoder")(x, train=train)
+    if model.deep_supervision and len(widths) < 4:
+        raise ConfigError(
+            f"deep_supervision needs 4 widths or more, because the coarsest level of "
+            f"the decoder has no logits of its own, but widths is {widths}: give more, "
+            "or set deep_supervision to False."
+        )
+    style = Style(
+        convs=_blocks.at_least_one("convs", model.convs),
+        norm=model.norm,
+        dropout=model.dropout,
+        bias=model.conv_bias,
+        residual=residual,
+        dtype=jnp.dtype(model.dtype),
+        activation=model.activation,
+    )
+    x = _blocks.pad_to_stride(image, 2 ** (len(widths) - 1)).astype(style.dtype)
+    features = Encoder(widths, style, model.down, name="encoder")(x, train=train)
     decoder = Decoder(
         widths[-2::-1],
         style,
@@ -52,10 +87,25 @@ def segment(
         gate_conv=gated and model.gate_conv,
         name="decoder",
     )
-    logits = _blocks.classifier(decoder(features, train=train), model.num_classes)
+    finest, *coarser = decoder(features, train=train)
+    head = functools.partial(
+        _blocks.classifier, num_classes=model.num_classes, start=HEAD_START
+    )
+    logits = head(finest)
     if model.head_norm:
         logits = _blocks.normalise(logits, "batch", train=train, name="head_norm")
-    return {"logits": logits[:, : image.shape[1], : image.shape[2]]}
+    outputs: Outputs = {"logits": logits[:, : image.shape[1], : image.shape[2]]}
+    if model.deep_supervision:
+        outputs["deep"] = [
+            head(x, name=f"head{i}")[:, : _share(image, 1, i), : _share(image, 2, i)]
+            for i, x in enumerate(coarser[:-1], 2)
+        ]
+    return outputs
+
+
+def _share(image, axis, level):
+    """The size of an image's axis at a level of the decoder, rounded up."""
+    return -(-image.shape[axis] // 2 ** (level - 1))
 
 
 def segment_with(
@@ -79,55 +129,71 @@ def segment_with(
     x = _blocks.pad_to_stride(image, 32).astype(dtype)
     features = [x if model.image_skip else None, *encoder(x, train=train)]
     decoder = Decoder(widths, style, model.up, model.up_conv, name="decoder")
-    logits = _blocks.classifier(decoder(features, train=train), model.num_classes)
+    finest, *_ = decoder(features, train=train)
+    logits = _blocks.classifier(finest, model.num_classes, start=HEAD_START)
     return {"logits": logits[:, : image.shape[1], : image.shape[2]]}
 
 
 class Block(nn.Module):
-    """(conv 3x3, norm, ReLU) some times, then dropout.
+    """(conv 3x3, norm, ReLU or LeakyReLU) some times, then dropout.
 
     If `residual`, the input, by a 1x1 convolution and norm, is added before the last
-    ReLU (He et al., 2015, https://arxiv.org/abs/1512.03385).
+    ReLU (He et al., 2015, https://arxiv.org/abs/1512.03385). `stride` is that of the
+    first convolution, and of the shortcut: 2 halves an even map.
     """
 
     features: int
     style: Style
+    stride: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool):
         style = self.style
+        activate = _blocks.ACTIVATIONS[style.activation]
 
-        def conv(x, kernel, name):
+        def conv(x, kernel, name, stride=1):
             options = dict(use_bias=style.bias, dtype=style.dtype)
-            x = _blocks.conv(x, self.features, kernel, name=f"{name}_conv", **options)
+            if stride > 1:  # PyTorch's padding; "SAME" differs at stride 2
+                options |= dict(stride=stride, padding=((kernel // 2,) * 2,) * 2)
+            x = _conv(x, self.features, kernel, name=f"{name}_conv", **options)
             return _blocks.normalise(x, style.norm, train=train, name=f"{name}_norm")
 
-        y = x
+        y, stride = x, self.stride
         for i in range(1, style.convs):
-            y = nn.relu(conv(y, 3, f"layer{i}"))
-        y = conv(y, 3, f"layer{style.convs}")
-        y = nn.relu(y + conv(x, 1, "shortcut") if style.residual else y)
+            y, stride = activate(conv(y, 3, f"layer{i}", stride)), 1
+        y = conv(y, 3, f"layer{style.convs}", stride)
+        if style.residual:
+            y = y + conv(x, 1, "shortcut", self.stride)
+        y = activate(y)
         return nn.Dropout(style.dropout, deterministic=not train)(y)
 
 
 class Encoder(nn.Module):
-    """The map of each level, the finest first; each is half as large as the last."""
+    """The map of each level, the finest first; each is half as large as the last.
+
+    `down` halves it: "max_pool" before the level, or "strided", which is stride 2 in
+    the level's first convolution.
+    """
 
     widths: tuple[int, ...]
     style: Style
+    down: str = "max_pool"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> list:
         features = []
         for i, width in enumerate(self.widths):
-            x = _blocks.max_pool(x) if i > 0 else x
-            x = Block(width, self.style, name=f"level{i + 1}")(x, train=train)
+            halve = i > 0
+            if halve and self.down == "max_pool":
+                x, halve = _blocks.max_pool(x), False
+            block = Block(width, self.style, 1 + halve, name=f"level{i + 1}")
+            x = block(x, train=train)
             features.append(x)
         return features
 
 
 class Decoder(nn.Module):
-    """One map, of the size of the finest, from the maps of an encoder.
+    """The map of each level, the finest first, from the maps of an encoder.
 
     `features` are the maps, the finest first, each twice as large as the next; None
     stands for one that is not there. `widths` are the channels from coarse to fine,
@@ -143,8 +209,9 @@ class Decoder(nn.Module):
     gate_conv: bool = False
 
     @nn.compact
-    def __call__(self, features: list, *, train: bool) -> Float[Array, "b h w c"]:
+    def __call__(self, features: list, *, train: bool) -> list:
         *skips, x = features
+        levels = []
         for i, (skip, width) in enumerate(zip(skips[::-1], self.widths, strict=True)):
             level = f"level{len(skips) - i}"
             parts = [self._double(x, width, level)]
@@ -156,7 +223,8 @@ class Decoder(nn.Module):
             x = Block(width, self.style, name=level)(
                 jnp.concatenate(parts, -1), train=train
             )
-        return x
+            levels.append(x)
+        return levels[::-1]
 
     def _double(self, x, width, level):
         dtype = self.style.dtype
@@ -166,7 +234,7 @@ class Decoder(nn.Module):
         if not self.up_conv:
             return x
         options = dict(name=f"{level}_up", dtype=dtype, use_bias=True)
-        return nn.relu(_blocks.conv(x, width, 2, **options))
+        return nn.relu(_conv(x, width, 2, **options))
 
 
 class Gate(nn.Module):
@@ -194,7 +262,7 @@ class Gate(nn.Module):
 
         def conv(x, features, name, *, kernel=1, use_bias=True, dtype=style.dtype):
             options = dict(use_bias=use_bias, dtype=dtype)
-            return _blocks.conv(x, features, kernel, name=name, **options)
+            return _conv(x, features, kernel, name=name, **options)
 
         def norm(x, name):
             return _blocks.normalise(x, style.norm, train=train, name=name)

@@ -31,6 +31,9 @@ class Model(nn.Module):
     gate_conv: bool = False
     conv_bias: bool = False
     head_norm: bool = False
+    activation: str = "relu"
+    down: str = "max_pool"
+    deep_supervision: bool = False
     dtype: str = "float32"
 
     @nn.compact

@@ -6,6 +6,8 @@ https://arxiv.org/abs/2103.14030 (Swin). With the same weights it is numerically
 to `UperNetForSemanticSegmentation` of Hugging Face transformers.
 """
 
+import functools
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -26,6 +28,8 @@ SIZES = {
         embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window=12
     ),
 }
+
+HEAD_START = "small"
 
 # The smallest fields with every part at work (shifted windows, merging, both heads):
 # what the tests that walk over all models build.
@@ -73,6 +77,7 @@ class Model(nn.Module):
     def __call__(self, image: Float[Array, "b h w c"], *, train: bool) -> Outputs:
         _check(self)
         shape, dtype = image.shape[1:3], jnp.dtype(self.dtype)
+        classify = functools.partial(_blocks.classifier, start=HEAD_START)
         backbone = _swin.Swin(
             **_backbone_fields(self),
             drop_path=self.drop_path,
@@ -83,12 +88,12 @@ class Model(nn.Module):
         features = backbone(image.astype(dtype), train=train)
         head = UPerHead(self.width, tuple(self.pool_scales), dtype, name="decode_head")
         x = head(features, train=train)
-        logits = _blocks.classifier(x, self.num_classes, name="classifier")
+        logits = classify(x, self.num_classes, name="classifier")
         outputs: Outputs = {"logits": _layers.resize(logits, shape)}
         if self.aux:
             conv = _layers.ConvBnRelu(self.aux_channels, dtype=dtype, name="aux_conv")
             x = conv(features[2], train=train)
-            logits = _blocks.classifier(x, self.num_classes, name="aux_classifier")
+            logits = classify(x, self.num_classes, name="aux_classifier")
             outputs["aux"] = _layers.resize(logits, shape)
         return outputs
 

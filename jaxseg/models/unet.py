@@ -14,9 +14,12 @@ class Model(nn.Module):
     """Logits of any image [b, h, w, c] at the image's size.
 
     `widths` are the channels of each level, usually 4 to 6 of them; each level halves
-    the map. A level is `convs` times (conv 3x3, norm, ReLU), then `dropout`. `norm` is
-    "batch", "group" or "instance". `up` is "transposed" (to the channels of the level),
-    "bilinear" or "nearest" (which keep them). `conv_bias` gives biases to the
+    the map, by `down`: "max_pool", or "strided" in its first convolution. A level is
+    `convs` times (conv 3x3, norm, activation), then `dropout`. `norm` is "batch",
+    "group" or "instance"; `activation` is "relu" or "leaky_relu" (slope 0.01). `up` is
+    "transposed" (to the channels of the level), "bilinear" or "nearest" (which keep
+    them). `deep_supervision` adds the outputs "deep": logits of coarser levels of the
+    decoder, which `config.deep_weights` weighs. `conv_bias` gives biases to the
     convolutions that a norm follows, and `head_norm` puts a batch norm on the logits:
     both are there to rebuild published networks. `dtype` ("float32" or "bfloat16") is
     that of the computation; parameters, statistics and logits are float32.
@@ -33,6 +36,9 @@ class Model(nn.Module):
     up: str = "transposed"
     conv_bias: bool = False
     head_norm: bool = False
+    activation: str = "relu"
+    down: str = "max_pool"
+    deep_supervision: bool = False
     dtype: str = "float32"
 
     @nn.compact

@@ -1,11 +1,12 @@
 """The decision rule: probabilities become class ids at a frozen operating point.
 
 A pixel is foreground above a threshold, and an image with too little to show is left
-empty. Without a threshold (more than two classes) the most probable class is taken.
+empty. With more than two classes a pixel gets the class of the highest log-probability
+plus the offset of that class; without offsets, the most probable class.
 `evaluation/tally.at` counts the same rule from histograms, at every setting of GRID.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ OBJECTIVES = (
     "iou_kaggle",
     "matthews_pooled",
 )
-RULES = ("threshold", "triplet", "gate")
+RULES = ("threshold", "triplet", "gate")  # for two classes
+CLASS_RULES = ("offsets", "argmax")  # for more
+AUTO = "auto"  # threshold for two classes, offsets for more
 
 
 def _thresholds() -> Float[np.ndarray, "417"]:
@@ -78,6 +81,62 @@ def apply(
     return ((score > np.float32(threshold)) & shown).astype(np.uint8)
 
 
+def rule_for(rule: str, num_classes: int) -> str:
+    """The rule that config.operating_point.rule means for this number of classes.
+
+    Above two classes the rules for two mean "argmax", as they always did. Raises
+    ConfigError for a rule that this number of classes has not.
+    """
+    if rule == AUTO:
+        return "threshold" if num_classes == 2 else "offsets"
+    if num_classes == 2 and rule in CLASS_RULES:
+        raise ConfigError(
+            f"config.operating_point.rule {rule!r} is for more than 2 classes, and the "
+            f"data has 2: leave it at {AUTO!r}, or choose one of {list(RULES)}."
+        )
+    if num_classes > 2 and rule in RULES:
+        return "argmax"
+    if num_classes > 2 and rule not in CLASS_RULES:
+        raise ConfigError(
+            f"config.operating_point.rule {rule} needs 2 classes, not {num_classes}: "
+            f"leave it at {AUTO!r}."
+        )
+    return rule
+
+
+def class_weights(offsets: Sequence[float]) -> Float[np.ndarray, "k"]:
+    """exp(offset) of each class, float64 numbers that float32 holds exactly.
+
+    The product with a float32 probability is then exact in float64: adding offsets to
+    log-probabilities is comparing such products, and offsets of 0 are argmax bit for
+    bit.
+    """
+    return np.exp(np.asarray(offsets, np.float64)).astype(np.float32).astype(np.float64)
+
+
+def by_offsets(
+    probability: Float[np.ndarray, "*n k"], offsets: Sequence[float]
+) -> UInt8[np.ndarray, "*n"]:
+    """Class ids argmax_c(log p_c + offset_c); the lowest class wins a tie.
+
+    Raises ConfigError unless there is one offset for each class.
+    """
+    if len(offsets) != probability.shape[-1]:
+        raise ConfigError(
+            f"The operating point holds {len(offsets)} offsets, but the model predicts "
+            f"{probability.shape[-1]} classes: it belongs to another model."
+        )
+    weights = class_weights(offsets)
+    best = probability[..., 0] * weights[0]
+    answer = np.zeros(best.shape, np.uint8)
+    for c in range(1, len(weights)):
+        score = probability[..., c] * weights[c]
+        better = score > best
+        answer[better] = c
+        np.maximum(best, score, out=best)
+    return answer
+
+
 def settings(point: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns what an operating point, also one of an older run, says to `apply`."""
     return {name: point[name] for name in GRID if name in point} if point else {}
@@ -94,6 +153,8 @@ def decide(
     own: its `apply(probability, **settings)` returns the mask. Raises ConfigError when
     it returns something else.
     """
+    if point and "offsets" in point:
+        return by_offsets(probability, point["offsets"])
     if not point or "settings" not in point:
         return apply(probability, labelled=labelled, **settings(point))
     rule = lookup.find("postprocess", point["rule"])

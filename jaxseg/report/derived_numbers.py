@@ -116,11 +116,6 @@ def best_index(name: str, values: Any) -> int:
     return int(np.argmin(values) if "loss" in name else np.argmax(values))
 
 
-def last_tenth(history: list[Row]) -> float:
-    """The epoch in which the last tenth of a run begins."""
-    return history[-max(1, len(history) // 10)]["epoch"]
-
-
 def progression(run: Run, name: str, parts: int = 10) -> list[Row]:
     """A row for each tenth of the run with its best value of a column."""
     history = run["history"]
@@ -161,6 +156,13 @@ def shares(run: Run) -> Row | None:
         "worst_gap": float(max(gaps)) if gaps else None,
         "epochs": len(rows),
     }
+
+
+def sampler(run: Run) -> str | None:
+    """The name of the sampler that fed the run."""
+    return pick(run["config"], "sampler", "name") or pick(
+        run["info"], "sampler", "name"
+    )
 
 
 def confusion(split: Split) -> dict[str, int]:

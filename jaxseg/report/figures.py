@@ -7,8 +7,8 @@ their dashes as well.
 
 import io
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 Picture = dict[str, Any]
 INK = "#1b1f23"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (5, 1, 1, 1, 1, 1)), "-")
+DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (5, 1, 1, 1, 1, 1)))
 _STYLE = {
     "svg.hashsalt": "jaxseg",
     "font.size": 9,
@@ -40,15 +40,30 @@ _STYLE = {
 }
 
 
-def plot(name: str, title: str, caption: str, draw: Callable[[Axes], None]) -> Picture:
-    """{"name", "png", "svg", "alt", "caption"} of what `draw` puts on the axes."""
+def plot(
+    name: str,
+    title: str,
+    caption: str,
+    draw: Callable[[Axes], None],
+    *,
+    size: tuple[float, float] = (5.2, 3.3),
+    legend: Literal["inside", "outside"] = "inside",
+) -> Picture:
+    """{"name", "png", "svg", "alt", "caption"} of what `draw` puts on the axes.
+
+    `size` is width and height in inches; `legend` says where the labels of lines stand,
+    which is beside the axes where there may be many.
+    """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 3.3), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
         axes.set_title(title)
         if axes.get_legend_handles_labels()[1]:
-            axes.legend()
+            if legend == "inside":
+                axes.legend()
+            else:
+                figure.legend(loc="outside right upper")
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=150, metadata={"Software": None})
         figure.set_layout_engine("none")  # the layout stands; once is enough
@@ -83,16 +98,26 @@ def _themed(svg: str, name: str, title: str) -> str:
 
 
 def lines(
-    axes: Axes, curves: list[tuple[str, Any, Any]], *, x: str, y: str = ""
+    axes: Axes,
+    curves: list[tuple[str, Any, Any]],
+    *,
+    x: str,
+    y: str = "",
+    styles: Sequence[int] | None = None,
 ) -> None:
-    """Draws (label, x, y) curves; few points are marked, so one epoch is visible."""
-    for i, (label, xs, ys) in enumerate(curves):
+    """Draws (label, x, y) curves; few points are marked, so one epoch is visible.
+
+    Each has the style of its number in `styles`, else of its place; 30 styles differ in
+    the pair of colour and dashes.
+    """
+    numbers = range(len(curves)) if styles is None else styles
+    for i, (label, xs, ys) in zip(numbers, curves, strict=True):
         axes.plot(
             xs,
             ys,
             label=label,
             color=SERIES[i % len(SERIES)],
-            linestyle=DASHES[i % len(DASHES)],
+            linestyle=DASHES[(i + i // len(SERIES)) % len(DASHES)],  # no pair twice
             marker="o" if len(xs) <= 12 else None,
             markersize=4,
         )

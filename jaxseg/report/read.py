@@ -15,7 +15,7 @@ from jaxseg.errors import DataError
 from jaxseg.run_directory import files, older_configs, schemas
 
 Row = dict[str, Any]
-_TEXT = {"id", "group"}
+_TEXT = {"id", "group", "worst_class"}
 _ORDER = ("test", "validation")
 
 

@@ -40,6 +40,7 @@ LABELS = {
     "majority_class": "majority class",
     "all_one_class": "all of the most frequent foreground class",
     "best_global_threshold": "best grey threshold",
+    "nearest_training_image": "mask of the nearest training image",
 }
 _POLICIES = {
     "matthews_pooled": "pixels of all images are summed, then divided once; n/a where "

@@ -12,7 +12,11 @@ from ml_collections import ConfigDict
 
 NEW: dict[str, Any] = {
     "num_seeds": 1,
+    "auto": {"on": False, "keep": (), "reasons": ()},
     "data.raw": False,
+    "data.foreground_share": 0.33,
+    "data.overlap": 0.5,
+    "data.pixel_size": 0.0,
     "sampler.seed": -1,
     "sampler.fields": {},
     "supervision": {
@@ -39,6 +43,8 @@ NEW: dict[str, Any] = {
     "operating_point.rule": "threshold",
     "eval.surface": True,
     "eval.tolerance": 2.0,
+    "eval.mirror": False,
+    "deep_weights": (),
     "doctor": {"ignore": (), "prevalence": -1.0, "steps": 100},
 }
 _UNET = {
@@ -49,6 +55,9 @@ _UNET = {
     "up": "transposed",
     "conv_bias": False,
     "head_norm": False,
+    "activation": "relu",
+    "down": "max_pool",
+    "deep_supervision": False,
     "dtype": "float32",
 }
 _DECODER = {
@@ -74,10 +83,14 @@ MODELS: dict[str, dict[str, Any]] = {
 _OVERLAP = {"smooth": 1.0, "classes": None, "absent_weight": 1.0}
 _CRF = {"radius": 5, "sigma_rgb": 0.1, "sigma_xy": 6.0, "downsample": 1}
 TERMS: dict[str, dict[str, Any]] = {
-    "cross_entropy": {"class_weights": None, "label_smoothing": 0.0},
+    "cross_entropy": {
+        "class_weights": None,
+        "class_weight_cap": 0.0,
+        "label_smoothing": 0.0,
+    },
     "dice": _OVERLAP,
     "dice_batch": _OVERLAP,
-    "focal": {"gamma": 2.0, "class_weights": None},
+    "focal": {"gamma": 2.0, "class_weights": None, "class_weight_cap": 0.0},
     "lovasz": {"classes": None, "absent_weight": 1.0},
     "tversky": {"alpha": 0.3, "beta": 0.7, **_OVERLAP},
     "partial_cross_entropy": {"balance": "class"},
@@ -95,7 +108,9 @@ AUGMENT: dict[str, Any] = {
     "scale": (1.0, 1.0),
     "shift": 0.0,
     "shear_degrees": 0.0,
+    **{f"{name}_probability": 1.0 for name in ("rotate", "scale", "shift", "shear")},
     "affine_probability": 1.0,
+    "border": "constant",
     "elastic_pixels": 0.0,
     "elastic_cells": 4,
     "elastic_probability": 1.0,

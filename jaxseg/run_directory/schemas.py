@@ -83,6 +83,7 @@ class Record(TypedDict):
     total_steps: int
     params: int
     intensity: NotRequired[str]
+    fit: NotRequired[str]  # the one that "auto" became
     dataset: Card
     data_directory: NotRequired[str]
     devices: dict[str, Any]
@@ -94,11 +95,14 @@ class Record(TypedDict):
 
 
 class DecisionRule(TypedDict):
-    """The frozen rule that turns probabilities into a mask, for two classes."""
+    """The frozen rule that turns probabilities into a mask."""
 
     threshold: NotRequired[float]
     min_area: NotRequired[float]
     settings: NotRequired[dict[str, Any]]  # of a rule of postprocess/, in their place
+    offsets: NotRequired[list[float]]  # one a class, above two classes
+    value_argmax: NotRequired[Number]  # of the objective, without offsets
+    pixels_searched: NotRequired[int]
     top_threshold: NotRequired[Number]
     gate: NotRequired[Number]
     rule: NotRequired[str]
@@ -143,6 +147,31 @@ class Baseline(TypedDict):
     classes: NotRequired[dict[str, dict[str, Number]]]
 
 
+ClassRow = TypedDict(
+    "ClassRow",
+    {
+        "class": str,
+        "dice": Number,
+        "iou": Number,
+        "precision": Number,
+        "recall": Number,
+        "support_images": int,
+        "support_pixels": int,
+        "predicted_pixels": int,
+        "never_predicted": bool,
+    },
+)
+ClassRow.__doc__ = "One class of a split: pooled scores, and whether it is predicted."
+
+
+class WithoutOffsets(TypedDict):
+    """What the most probable class scores, beside the decision by offsets."""
+
+    metrics: dict[str, Number]
+    class_table: list[ClassRow]
+    confusion: list[list[int]]
+
+
 class Result(TypedDict):
     """eval/<split>.json: the scores of a split at the frozen operating point."""
 
@@ -160,7 +189,9 @@ class Result(TypedDict):
     baselines: list[Baseline]
     curves: dict[str, Any]
     calibration: NotRequired[dict[str, Any] | None]
-    confusion: NotRequired[list[list[int]]]  # truth x prediction, above two classes
+    class_table: NotRequired[list[ClassRow]]  # these three: above two classes
+    confusion: NotRequired[list[list[int]]]  # truth x prediction
+    argmax: NotRequired[WithoutOffsets]
     surface: NotRequired[list[dict[str, Any]]]
     froc: NotRequired[dict[str, Any]]
 

@@ -17,6 +17,12 @@ def score_lines(result: dict) -> str:
                 f"{result['split']:<10} {row['name']:<14} {value}  ({row['class']}, "
                 f"support {row['support_images']} images)"
             )
+    for row in result.get("class_table", []):
+        if row["never_predicted"]:
+            lines.append(
+                f"{result['split']:<10} never predicted: {row['class']} (support "
+                f"{row['support_images']} images, {row['support_pixels']:,} pixels)"
+            )
     return "\n".join(lines)
 
 

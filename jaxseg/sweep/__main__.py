@@ -31,14 +31,20 @@ COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.
 def main(argv) -> int:
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
+    apart = COMMANDS.value or PARALLEL.value > 1  # each member in a process of its own
+    workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-sweep")
+    if config.auto.on and not apart:
+        from jaxseg.experiment import processes, self_configuration
+
+        processes.start()
+        config = self_configuration.resolve(config, workdir)
     path = recipe_file.find(command_line.config_value(sys.argv))
     changed = members.changes(config, path, seeds=SEEDS.value)
-    configs = members.members(CONFIG.value, changed)
+    configs = members.members(config, changed)
     for member in configs.values():
         check.check(member)
-    workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-sweep")
     commands = {}
-    if COMMANDS.value or PARALLEL.value > 1:
+    if apart:
         commands = members.commands(sys.argv, CONFIG.value, changed, workdir)
     if COMMANDS.value:
         print("\n".join(map(members.text, commands.values())))

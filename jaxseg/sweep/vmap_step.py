@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxseg.data import resize
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import build, finetune, from_config, training_labels
 from jaxseg.run_directory import files
@@ -36,12 +37,14 @@ class Hyper(NamedTuple):
 def key(config: ConfigDict) -> tuple:
     """What must be equal for configs to train together; () for one that cannot.
 
-    Class weights that are counted on the labels of a member are built into its step.
+    Class weights that are counted on the labels of a member are built into its step,
+    and windows of training (fit "crop") lie around its labels.
     """
     if config.eval.patience or config.num_seeds > 1:
         return ()
-    auto = any(b.get("class_weights") == "auto" for b in config.loss.to_dict().values())
-    if auto and training_labels.is_sparse(config):
+    counted = training_labels.names_class_weights(config)
+    windows = config.data.fit not in resize.MODES
+    if (counted or windows) and training_labels.is_sparse(config):
         return ()
     free = {*FREE, *(f"loss.{n}.weight" for n, b in config.loss.items() if _plain(b))}
     free -= set() if config.sampler.seed >= 0 else {"seed"}  # other batches
@@ -60,7 +63,7 @@ def hyper(configs: Sequence[ConfigDict]) -> Hyper:
             "these configs cannot train together: only "
             f"{', '.join(FREE)} and plain weights of the loss may differ, the order of "
             "images must be one (config.sampler.seed=0), config.eval.patience must be "
-            'off, and class_weights="auto" needs full masks.'
+            'off, and class weights by name and data.fit="crop" need full masks.'
         )
     first = configs[0]
     names = [n for n, b in first.loss.items() if _plain(b)]
@@ -95,11 +98,11 @@ def make_step(config: ConfigDict, experiment: build.Experiment) -> Callable:
     """jit-compiled (states, batch, masks u8 [m b h w], hyper) -> (states, numbers).
 
     States and numbers have a leading axis [m]; images, labels, weights and indices of
-    the batch are shared. Class weights that are counted ("auto") must be too.
+    the batch are shared. Class weights that are counted (by name) must be too.
     """
-    plan = experiment.plan
+    plan, pixels = experiment.plan, experiment.splits["train"].pixels
     settings = from_config.step_settings(
-        config, experiment.card, experiment.parts, None, plan.total_steps
+        config, pixels, experiment.parts, None, plan.total_steps
     )
 
     def one(state, batch, mask, hyper):

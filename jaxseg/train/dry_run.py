@@ -20,6 +20,7 @@ def describe(config: ConfigDict) -> str:
     lines += _parameters(experiment.abstract.params)
     lines += ["", f"data       {experiment.directory}"]
     lines += [f"intensity  {experiment.parts.intensity}"]
+    lines += [f"fit        {experiment.parts.view.fit}"]
     lines += [
         progress.describe(
             steps_per_epoch=plan.steps_per_epoch,

@@ -46,7 +46,7 @@ class EpochSums:
         else:
             self._run = []
         for name, value in self._last.items():
-            fed = name in ("examples", "positives")
+            fed = name in ("examples", "positives") or name.startswith("shows/")
             if name not in ("bad", "bad_run") and (fed or not self._last["bad"]):
                 self.sums[name] = self.sums.get(name, 0.0) + value
 
@@ -79,8 +79,13 @@ class EpochSums:
         saved = {"sums": self.sums, "steps": self.steps, "bad": self.bad}
         return {**saved, "seconds": seconds}
 
-    def row(self, number: int, done: int, plan: Any, rate: Any) -> dict[str, Any]:
-        """The row of history.csv of epoch `number`; starts the next epoch."""
+    def row(
+        self, number: int, done: int, plan: Any, rate: Any, classes: Sequence[str]
+    ) -> dict[str, Any]:
+        """The row of history.csv of epoch `number`; starts the next epoch.
+
+        `classes` are the names of the classes, background first.
+        """
         saved, waited = self.flush(), self.wait_share()
         sums, good = saved["sums"], max(1, saved["steps"] - saved["bad"])
         row = {
@@ -91,6 +96,10 @@ class EpochSums:
             "share_target": plan.shares[number],
             "share_realised": sums["positives"] / sums["examples"],
         }
+        for c, name in enumerate(classes):
+            if f"shows/{c}" in sums:
+                share = sums[f"shows/{c}"] / sums["examples"]
+                row[f"share_realised/{name}"] = share
         terms = sorted(name for name in sums if name.startswith("loss/"))
         for name in ("loss", *terms, "grad_norm"):
             row[name] = sums[name] / good if name in sums else None

@@ -18,6 +18,7 @@ from jaxseg.types import IGNORE
 FOLDER = "supervision_examples"
 INDEX = "index.json"
 SIDE = 384  # longer side of a picture with marks
+_LARGE = 1024  # height of an image of any size
 # Okabe and Ito, 2008, https://jfly.uni-koeln.de/color/; background first
 COLOURS = (
     (86, 180, 233),
@@ -41,10 +42,11 @@ def write(
 ) -> None:
     """`supervision_examples/`: up to `most` images as the model sees them, and marked.
 
-    `<k>_image.png` is of the size of the model, `<k>_labels.png` large enough for the
-    marks; index.json, written last, says what they are: {"legend": [{class, colour,
-    mark}], "examples": [{id, image, labels, pixels: {class: n}}]}. Nothing is done
-    where it stands, nor without a labelled pixel.
+    `<k>_image.png` is of the size of the model (with fit "crop" the native image, at
+    most `_LARGE` high), `<k>_labels.png` large enough for the marks; index.json,
+    written last, says what they are: {"legend": [{class, colour, mark}], "examples":
+    [{id, image, labels, pixels: {class: n}}]}. Nothing is done where it stands, nor
+    without a labelled pixel.
     """
     folder = workdir / FOLDER
     if (folder / INDEX).exists() or not len(labels.image):
@@ -56,7 +58,7 @@ def write(
         mask = labels.mask(index)
         drawn, used = draw(image, mask)
         names = {"image": f"{k}_image.png", "labels": f"{k}_labels.png"}
-        _save(folder / names["image"], image)
+        _save(folder / names["image"], _shown(image, view.fit))
         _save(folder / names["labels"], drawn)
         marks |= used
         pixels = {n: int((mask == c).sum()) for c, n in enumerate(split.classes)}
@@ -67,6 +69,10 @@ def write(
         if m
     ]
     files.write_json(folder / INDEX, {"legend": legend, "examples": shown})
+
+
+def _shown(image: np.ndarray, fit: str) -> np.ndarray:
+    return pictures.small(image, side=_LARGE) if fit == "crop" else image
 
 
 def choose(labels: sparse_labels.Labels, classes: int, most: int) -> list[int]:

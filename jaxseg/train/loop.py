@@ -115,14 +115,17 @@ def end_epoch(
     """Scores validation, writes the row of the epoch, saves; the new metadata."""
     config, plan = run.config, run.experiment.plan
     number = done // plan.steps_per_epoch - 1
-    row = run.sums.row(number, done, plan, run.experiment.rate)
-    metrics = None
+    classes = run.experiment.card["classes"]
+    row = run.sums.row(number, done, plan, run.experiment.rate, classes)
+    metrics, silent = None, metadata.get("silent", [])
     last = done == plan.total_steps
     if (number + 1) % config.eval.every_epochs == 0 or last:
-        scores = validation.validate(run, state.evaluated(now), done)
-        metrics = {f"validation/{name}": value for name, value in scores.items()}
-        row |= metrics
-    metadata = validation.metadata(config, metadata, metrics, number, done)
+        scored = validation.validate(run, state.evaluated(now), done, silent)
+        metrics = {f"validation/{name}": v for name, v in scored.metrics.items()}
+        by_class = {f"validation/{name}": v for name, v in scored.by_class.items()}
+        row |= metrics | by_class
+        silent = scored.silent
+    metadata = validation.metadata(config, metadata, metrics, number, done, silent)
     if jax.process_index() == 0:
         files.History(run.workdir).append(row)
         scalars = {name: value for name, value in row.items() if value is not None}
@@ -145,6 +148,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         scorer=experiment.scorer,
         variables=build.variables(experiment, best),
         step=step,
+        training=build.training_images(experiment),
         **from_config.scoring_options(config),
     )
     split = experiment.splits["validation"]

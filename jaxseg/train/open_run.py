@@ -21,7 +21,7 @@ from jaxseg.weights import into_model
 
 # what may differ when a run goes on: it changes speed, not results
 FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
-FREE += ("mesh", "doctor")
+FREE += ("mesh", "doctor", "auto")
 
 
 class Run(NamedTuple):

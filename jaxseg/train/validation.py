@@ -1,6 +1,7 @@
 """Scores validation after an epoch: metrics, pictures, the best, when to stop."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -8,13 +9,12 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg import pictures
-from jaxseg.data import resize
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import result, score_split, tally
+from jaxseg.evaluation import class_table, result, score_split, tally
 from jaxseg.experiment import finetune
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
-from jaxseg.train import progress, tensorboard
+from jaxseg.train import never_predicted, progress, tensorboard
 from jaxseg.train.open_run import Run
 
 _SHOWN = 6  # validation images in TensorBoard, the same ones all along
@@ -48,11 +48,26 @@ def open_writer(run: Run, start: int) -> Any:
     return writer
 
 
-def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float | None]:
-    """Metrics of validation at threshold 0.5; pictures and a curve for TensorBoard."""
+class Validated(NamedTuple):
+    """What validation scored after an epoch."""
+
+    metrics: dict[str, float | None]  # at threshold 0.5 or by argmax
+    by_class: dict[str, float | None]  # `class_table.history`; {} for two classes
+    silent: list[str]  # classes never predicted, as `never_predicted.warn` says
+
+
+def validate(
+    run: Run, variables: dict[str, Any], done: int, said: Sequence[str] = ()
+) -> Validated:
+    """Scores validation; pictures and a curve go to TensorBoard.
+
+    `said` are the classes that the validation before this one named as never predicted.
+    """
     split, scorer = run.experiment.splits["validation"], run.experiment.scorer
     probabilities = dict.fromkeys(_shown(split))
-    counted = score_split.tally_split(scorer, variables, split, keep=probabilities)
+    counted = score_split.tally_split(
+        scorer, variables, split, keep=probabilities, class_histograms=False
+    )
     metrics = result.summary(counted)
     metric = run.config.eval.metric
     if metric not in metrics:
@@ -61,7 +76,7 @@ def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float 
         )
     if jax.process_index() == 0:
         panels = [
-            _picture(split[index], probability, scorer.view.fit)
+            _picture(split[index], probability, scorer.to_native(), split.classes)
             for index, probability in probabilities.items()
             if probability is not None
         ]
@@ -69,7 +84,16 @@ def validate(run: Run, variables: dict[str, Any], done: int) -> dict[str, float 
             run.writer.write_images(done, {f"validation/{k}": panel[None]})
         if len(split.classes) == 2:
             _write_curve(run.writer, done, counted)
-    return metrics
+    if len(split.classes) == 2:
+        return Validated(metrics, {}, [])
+    silent = never_predicted.warn(
+        counted,
+        split.classes,
+        progress=done / run.experiment.plan.total_steps,
+        said=said,
+        log=jax.process_index() == 0,
+    )
+    return Validated(metrics, class_table.history(counted, split.classes), silent)
 
 
 def _write_curve(writer: Any, done: int, counted: tally.Tally) -> None:
@@ -89,12 +113,12 @@ def _shown(split) -> list[int]:
     return [int(i) for i in (*positive, *negative)]
 
 
-def _picture(example, probability, fit: str) -> np.ndarray:
-    native = resize.unfit(probability, example["mask"].shape, fit)
+def _picture(example, probability, to_native, classes) -> np.ndarray:
+    native = to_native(probability, example["mask"].shape)
     prediction = decision.apply(native)
     image = pictures.grey_or_rgb(example["image"])
     image = image if image.ndim == 3 else image[..., None]
-    return pictures.small(pictures.triptych(image, example["mask"], prediction))
+    return pictures.logged(image, example["mask"], prediction, classes)
 
 
 def metadata(
@@ -103,11 +127,13 @@ def metadata(
     metrics: dict[str, float | None] | None,
     number: int,
     done: int,
+    silent: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What a checkpoint keeps beside the state: the best so far, and when to stop.
 
     `before` is that of the epoch before; `metrics` is None in an epoch, counted from 0
-    as `number`, whose validation was not scored.
+    as `number`, whose validation was not scored. `silent` are the classes that are
+    never predicted, and were named.
     """
     best, since = before.get("best"), before.get("since_best", 0)
     if metrics is not None:
@@ -119,4 +145,7 @@ def metadata(
             since = 0
     patience = config.eval.patience
     stopped = bool(patience) and since >= patience
-    return {"best": best, "since_best": since, "stopped": stopped, "meter": None}
+    out = {"best": best, "since_best": since, "stopped": stopped, "meter": None}
+    if silent:
+        out["silent"] = [*silent]
+    return out

@@ -11,6 +11,7 @@ import optax
 
 from jaxseg import schedule
 from jaxseg.errors import ConfigError
+from jaxseg.train_step import deep_supervision
 from jaxseg.types import IGNORE, Batch, Normalise, TrainState
 
 Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
@@ -31,6 +32,8 @@ class Settings(NamedTuple):
     total_steps: int
     accumulate: int  # micro-batches a step
     ema: float  # decay of the average of parameters; 0 = none
+    classes: int = 2  # background included
+    deep_weights: tuple[float, ...] = ()  # of deep supervision: see there
 
 
 def train_step(
@@ -82,7 +85,7 @@ def train_step(
         bad_total=state.bad_total + bad,
     )
     numbers |= {"grad_norm": norm, "bad_run": state.bad_run, "bad": bad}
-    return state, numbers | _fed(batch)
+    return state, numbers | _fed(batch, settings.classes)
 
 
 def compile_step(settings: Settings, abstract: TrainState) -> Callable:
@@ -108,14 +111,22 @@ def _decay(ema: float, done: jax.Array) -> jax.Array:
     return jnp.minimum(ema, (1 + done) / (10 + done))
 
 
-def _fed(batch: Batch) -> dict[str, jax.Array]:
-    """What this step was really given: examples, and positives among them."""
+def _fed(batch: Batch, classes: int) -> dict[str, jax.Array]:
+    """What this step was really given: examples, and positives among them.
+
+    Above two classes also how many examples show each, as "shows/<class id>".
+    """
     mask = batch["mask"]
     labelled = (mask > 0) & (mask != IGNORE)
     positive = jnp.any(labelled, axis=(1, 2)) | (batch["label"] > 0)
+    shows = {
+        f"shows/{c}": jnp.any(mask == c, axis=(1, 2))
+        for c in range(1, classes if classes > 2 else 0)
+    }
     return {
         "examples": jnp.sum(batch["weight"]),
         "positives": jnp.sum(batch["weight"] * positive),
+        **{name: jnp.sum(batch["weight"] * yes) for name, yes in shows.items()},
     }
 
 
@@ -189,7 +200,9 @@ def _objective(
             )
         return jnp.sum(values * batch["weight"]) / total
 
-    inputs = {"image": image, "label": batch["label"], "mask": mask}
+    # tones may leave [0, 1], which the losses are promised
+    shown = jnp.clip(image, 0, 1)
+    inputs = {"image": shown, "label": batch["label"], "mask": mask}
     if "image_logits" in outputs:
         inputs["image_logits"] = outputs["image_logits"]
     terms = {name: (fn, asks_for(fn)) for name, (fn, _) in settings.losses.items()}
@@ -200,19 +213,55 @@ def _objective(
 
     numbers = _agreement(outputs["logits"], mask)
     loss = jnp.zeros(())
-    heads = [("", 1.0, outputs["logits"])]
-    if "aux" in outputs:
-        heads.append(("aux_", settings.aux_weight, outputs["aux"]))
-    for prefix, head_weight, logits in heads:
-        inputs["logits"] = logits
+    for head in _heads(outputs, mask, settings):
+        inputs |= {"logits": head.logits, "mask": head.mask}
         for name, (fn, names) in terms.items():
-            if prefix and "logits" not in names:
-                continue  # a term of the whole image has no auxiliary head
+            scale = head.scale(names)
+            if scale is None:
+                continue
             arguments = {argument: inputs[argument] for argument in names}
             value = mean(name, fn(**arguments))
-            numbers[f"loss/{prefix}{name}"] = value
-            loss = loss + head_weight * weights[name] * value
+            numbers[f"loss/{head.prefix}{name}"] = value
+            loss = loss + scale * weights[name] * value
     return loss, (model_state, {"loss": loss, **numbers})
+
+
+class _Head(NamedTuple):
+    """Logits that terms of the loss are computed of, and the mask of their size."""
+
+    prefix: str  # in the names of the losses
+    logits: jax.Array
+    mask: jax.Array
+    scale: Callable  # what a term asks for -> times its weight, None = not computed
+
+
+def _heads(outputs, mask, settings: Settings) -> list[_Head]:
+    """The logits, then those of the auxiliary head and of deep supervision.
+
+    A term of the whole image has one head. A term that needs more than logits, mask and
+    label is not computed at coarser levels, and counts whole at the finest.
+    """
+    deep, finest = outputs.get("deep", []), 1.0
+    if deep:
+        finest, *coarse = deep_supervision.weights(settings.deep_weights, 1 + len(deep))
+
+    def main(names):
+        return finest if deep_supervision.applies(names) else 1.0
+
+    def aux(names):
+        return settings.aux_weight if "logits" in names else None
+
+    def level(weight, names):
+        return weight if deep_supervision.applies(names) else None
+
+    heads = [_Head("", outputs["logits"], mask, main)]
+    if "aux" in outputs:
+        heads.append(_Head("aux_", outputs["aux"], mask, aux))
+    for i, logits in enumerate(deep):
+        truth = deep_supervision.coarser(mask, logits.shape[1:3])
+        scale = functools.partial(level, coarse[i])
+        heads.append(_Head(f"deep{i + 1}_", logits, truth, scale))
+    return heads
 
 
 def asks_for(loss: Loss) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ def test_a_block_of_a_term_has_a_weight_and_its_arguments(name):
     assert not {*step.asks_for(loss)} - {*FED}
     block = base.base().loss[name].to_dict()
     assert block.pop("weight") == 0.0
+    if "class_weights" in block:
+        assert block.pop("class_weight_cap") == 0.0  # of class weights by name
     assert block == keywords(loss, *FED)
 
 
@@ -48,7 +50,7 @@ def test_a_block_of_a_term_has_a_weight_and_its_arguments(name):
 def test_a_block_of_a_sampler_has_its_arguments(name):
     sampler = lookup.find("data/samplers", name)
     block = base.base().sampler[name].to_dict()
-    assert block.keys() == keywords(sampler.epoch_size, "positive").keys()
+    assert block.keys() == keywords(sampler.epoch_size, "present").keys()
 
 
 def test_the_block_of_supervision_has_the_arguments_of_every_kind():

@@ -26,7 +26,8 @@ MISTAKES = {
     (SMOKE, "--config.loss=3"): "config.loss=3",
     (SMOKE, "--config.model.fields.width=3"): "set config.model.swin_upernet instead",
     (SMOKE, "--config.loss.dice.weight=fast"): "give a number, or knots such as",
-    (SMOKE, "--config.loss.focal.class_weights=aut"): 'such as 1,10, or "auto"',
+    (SMOKE, "--config.loss.focal.class_weights=aut"): "did you mean 'auto'",
+    (SMOKE, "--config.loss.focal.class_weight_cap=9"): "whose weights it could bound",
 }
 
 

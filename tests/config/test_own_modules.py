@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from support import command_lines, runs
 
@@ -20,16 +21,16 @@ SAMPLER = """
 from jaxseg.data.samplers import uniform
 
 
-def epoch_size(positive, *, times):
-    return times * len(positive)
+def epoch_size(present, *, times):
+    return times * len(present)
 
 
-def share(positive, *, epoch, epochs, times):
-    return uniform.share(positive, epoch=epoch, epochs=epochs)
+def share(present, *, epoch, epochs, times):
+    return uniform.share(present, epoch=epoch, epochs=epochs)
 
 
-def order(positive, *, seed, epoch, epochs, size, times):
-    return uniform.order(positive, seed=seed, epoch=epoch, epochs=epochs, size=size)
+def order(present, *, seed, epoch, epochs, size, times):
+    return uniform.order(present, seed=seed, epoch=epoch, epochs=epochs, size=size)
 """
 SUPERVISION = """
 SPARSE = True
@@ -197,4 +198,4 @@ def test_a_loss_that_cannot_be_used_is_one_sentence(name, tmp_path, monkeypatch)
     config = runs.config("folder")
     config.loss = {"mine": {"module": f"wrong_{name}.term", "weight": 1.0}}
     with pytest.raises(errors.ConfigError, match=message):
-        from_config.losses(config, {"class_weights": [1.0, 1.0]})
+        from_config.losses(config, np.ones((1, 2), int))

@@ -21,7 +21,7 @@ def split(tmp_path_factory):
 def _order(split):
     return functools.partial(
         balanced.order,
-        split.positive,
+        split.present,
         seed=0,
         epochs=4,
         size=EPOCH,

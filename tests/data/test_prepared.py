@@ -1,6 +1,7 @@
 """Prepared data sets: pixels come back exactly, and the card refuses what is wrong."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 
@@ -125,7 +126,21 @@ def test_the_card_counts_by_hand(tmp_path):
         for key, value in split[i].items():
             np.testing.assert_array_equal(value, expected[key])
         assert split.positive[i] == (name != "c")
+        assert split.present[i].tolist() == [True, name != "c"]
         assert split.pixels[i].sum() == 19
+
+
+def test_classes_that_an_image_shows_come_from_pixels_or_else_from_its_label(tmp_path):
+    directory = _finish(tmp_path, [_example("a"), _example("b", "test")])
+    split = prepared.open_split(directory, "train")
+    pixels = np.array(
+        [[9, 0, 2], [9, 3, 0], [9, 0, 0], [0, 0, 0], [0, 0, 0], [9, 0, 0]]
+    )
+    labels = np.array([1, -1, 0, 2, 7, -1])
+    split = dataclasses.replace(split, pixels=pixels, labels=labels)
+    shown = [[1, 0, 1], [1, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [1, 0, 0]]
+    np.testing.assert_array_equal(split.present, np.array(shown, bool))
+    assert split.positive.tolist() == [True, True, False, True, True, False]
 
 
 def test_the_hash_is_of_the_content_not_the_order(tmp_path):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxseg.data import _warp
+from jaxseg.data import _warp, augment_settings
 from jaxseg.types import IGNORE
 
 
@@ -36,7 +36,7 @@ def test_the_warp_by_hand():
 
 def test_the_elastic_field_is_bounded_and_never_folds():
     cells, height, width = 3, 48, 60
-    limit = _warp.FOLD_FREE * height / cells
+    limit = augment_settings.FOLD_FREE * height / cells
     corners = jax.random.rademacher(
         jax.random.key(0), (64, 2, cells + 3, cells + 3), jnp.float32
     )

@@ -147,7 +147,6 @@ def test_runs_from_before_and_more_classes_have_none(tally):
     split, predictions = scored.make(6, k=3)
     three = count.count_split(predictions, split, to_native=scored.keep)
     assert temperature.fit(three, scored.VALIDATION) is None
-    assert temperature.assemble(three, None, scored.TEST) is None
 
 
 def test_evaluation_freezes_it_and_reads_runs_without_it(tally):

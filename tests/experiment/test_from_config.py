@@ -1,5 +1,6 @@
 """From a config to parts: what can be wrong is said at the start."""
 
+import numpy as np
 import pytest
 from support import runs
 
@@ -41,4 +42,4 @@ def test_every_loss_at_weight_zero_is_refused():
     for name in config.loss:
         config.loss[name].weight = 0.0
     with pytest.raises(errors.ConfigError, match="give one a weight"):
-        from_config.losses(config, {"class_weights": [0.5, 1.0]})
+        from_config.losses(config, np.ones((1, 2), int))

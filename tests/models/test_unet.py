@@ -94,7 +94,7 @@ def test_each_skip_reaches_the_logits_and_ends_at_its_level():
     assert shapes["level1"]["layer1_conv"]["kernel"] == (3, 3, 3 + 2, 2)
 
     def total(features):
-        return jnp.sum(decoder.apply(variables, features, train=False))
+        return jnp.sum(decoder.apply(variables, features, train=False)[0])
 
     assert all(np.abs(g).max() > 0 for g in jax.grad(total)(features))
     without = [None, *features[1:]]

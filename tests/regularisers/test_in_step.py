@@ -15,7 +15,7 @@ from jaxseg.experiment import from_config
 from jaxseg.train_step import state, step
 from jaxseg.types import IGNORE
 
-CARD = {"classes": ["background", "cell"], "class_weights": [0.5, 1.0]}
+PIXELS = np.array([[20, 10]])  # of background and cell
 
 
 def clicks(seed):
@@ -54,7 +54,7 @@ def test_a_step_with_image_and_teacher_trains_and_is_finite():
     terms |= {"neighbourhood": {"radius": 2, "confidence": 0.6}}
     config = config_of(**terms)
     config.optim.ema = 0.8
-    now, run = start(one_device(), losses=from_config.losses(config, CARD), ema=0.8)
+    now, run = start(one_device(), losses=from_config.losses(config, PIXELS), ema=0.8)
     numbers = []
     for k in range(30):
         now, more = run(now, clicks(k))
@@ -74,7 +74,7 @@ def test_the_term_gets_the_augmented_image_and_the_average_of_parameters():
 
     config = config_of(neighbourhood={"radius": 2, "confidence": 0.5})
     config.optim.ema = 0.9
-    terms = from_config.losses(config, CARD)
+    terms = from_config.losses(config, PIXELS)
     model = tiny.Model(norm=False)
     changes = {"losses": terms, "model": model, "ema": 0.9, "augment": turned}
     now, run = start(one_device(), tx=optax.sgd(3.0), **changes)
@@ -100,19 +100,19 @@ def test_the_term_gets_the_augmented_image_and_the_average_of_parameters():
 def test_a_term_with_a_teacher_needs_the_average_of_parameters():
     config = config_of(partial_cross_entropy={}, neighbourhood={})
     with pytest.raises(errors.ConfigError, match="loss.neighbourhood .*optim.ema"):
-        from_config.losses(config, CARD)
+        from_config.losses(config, PIXELS)
     config.optim.ema = 0.99
-    assert set(from_config.losses(config, CARD)) == set(config.loss)
+    assert set(from_config.losses(config, PIXELS)) == set(config.loss)
     config.optim.ema = 0.0
     config.loss.neighbourhood.weight = 0.0  # off, so nothing is asked for
-    assert set(from_config.losses(config, CARD)) == {"partial_cross_entropy"}
+    assert set(from_config.losses(config, PIXELS)) == {"partial_cross_entropy"}
 
 
 def test_a_term_is_found_in_either_folder_and_a_wrong_name_lists_both():
     check.check(config_of(dice={}, gated_crf={}))
     for wrong, words in (("gated_cfr", "did you mean 'gated_crf'"), ("x", "choose")):
         config = config_of(dice={}, **{wrong: {}})
-        for run in (check.check, lambda c: from_config.losses(c, CARD)):
+        for run in (check.check, lambda c: from_config.losses(c, PIXELS)):
             with pytest.raises(errors.ConfigError, match=words) as caught:
                 run(config)
             assert "jaxseg/losses/ and jaxseg/regularisers/" in str(caught.value)

@@ -24,6 +24,17 @@ def several(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory):
+    """Six classes, decided by offsets: 3 is not in the truth, 4 is never predicted.
+
+    Its report is not built. Do not change it.
+    """
+    root = tmp_path_factory.mktemp("classes") / "six"
+    offsets = [0.0, 0.5, -0.25, 0.0, 0.0, 0.75]
+    return fake_run.make(root, classes=6, silent=(4,), offsets=offsets)
+
+
 @pytest.fixture
 def run(binary):
     """The binary run as read, fresh for every test to change."""
@@ -34,7 +45,7 @@ def run(binary):
 def undrawn(monkeypatch):
     """Plots that cost nothing, for tests of the words around them."""
 
-    def plot(name, title, caption, draw):
+    def plot(name, title, caption, draw, **_):
         words = {"name": name, "alt": title, "caption": caption}
         return words | {"png": b"", "svg": "<svg></svg>"}
 

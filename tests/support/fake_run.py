@@ -10,25 +10,43 @@ import json
 import numpy as np
 from PIL import Image
 
+from support import fake_classes
 from support.fake_scores import baselines, image_curve, metrics, per_image, pixel_curve
 
 SIDE = 48
 THRESHOLD = 0.5
 
 
-def make(root, *, classes: int = 2, epochs: int = 24, seed: int = 0, noise=0.7):
-    """Writes a run under `root`, returns it; above two classes: argmax, no curves.
+def make(
+    root,
+    *,
+    classes: int = 2,
+    epochs: int = 24,
+    seed: int = 0,
+    noise=0.7,
+    silent=(),
+    offsets=None,
+):
+    """Writes a run under `root`, returns it; class 3 is never there.
 
     Of one seed, images and truths are the same and answers are worse with more noise.
+    Above two classes the decision is argmax, or has `offsets`; `silent` class ids get a
+    probability of almost nothing.
     """
     rng = np.random.default_rng(seed)
-    names = ["background", "pneumothorax", "effusion", "never seen"][:classes]
+    names = ["background", "pneumothorax", "effusion", "never seen", "nodule", "mass"]
+    names = (names + [f"class {c}" for c in range(6, classes)])[:classes]
     sizes = {"train": 60, "validation": 24, "test": 30}
-    data = {k: _images(rng, n, classes, noise) for k, n in sizes.items()}
+    data = {k: _images(rng, n, classes, noise, silent) for k, n in sizes.items()}
     (root / "eval").mkdir(parents=True)
-    value = _evaluate(root / "eval", "validation", data["validation"], names)
-    _evaluate(root / "eval", "test", data["test"], names, value)
+    folder, results = root / "eval", {}
+    for split in ("validation", "test"):
+        before = results.get("validation")
+        results[split] = _evaluate(folder, split, data[split], names, before, offsets)
+    value = results["validation"]["metrics"][0]["value"]
     history = _history(rng, epochs, value, sizes["train"])
+    if classes > 2:
+        history = fake_classes.history(history, names, results["validation"])
     _csv(root / "history.csv", history)
     column = "validation/dice_positives"
     top = max((r for r in history if r[column] != ""), key=lambda r: r[column])
@@ -61,7 +79,7 @@ def make(root, *, classes: int = 2, epochs: int = 24, seed: int = 0, noise=0.7):
     return root
 
 
-def _images(rng, count, classes, noise):
+def _images(rng, count, classes, noise, silent=()):
     """[(image u8 [h,w], mask u8 [h,w], probability f32 [k,h,w])], a third positive."""
     y, x = np.mgrid[:SIDE, :SIDE] / SIDE
     images = []
@@ -69,7 +87,7 @@ def _images(rng, count, classes, noise):
         mask = np.zeros((SIDE, SIDE), np.uint8)
         logit = np.full((classes, SIDE, SIDE), -4.0)
         logit[0] = 0
-        for kind in range(1, min(classes, 3)):  # the fourth class is never there
+        for kind in (c for c in range(1, classes) if c != 3):
             if (i + kind) % 3 == 0:
                 at, size = rng.uniform(0.2, 0.8, 2), rng.uniform(0.05, 0.2)
                 mask[np.hypot(y - at[0], x - at[1]) < size] = kind
@@ -84,6 +102,7 @@ def _images(rng, count, classes, noise):
         ribs = 110 + 40 * np.sin(18 * y + 3 * x) + 25 * (mask > 0)
         image = np.clip(ribs + rng.normal(0, 18, mask.shape), 0, 255).astype(np.uint8)
         logit += rng.normal(0, noise, logit.shape)
+        logit[list(silent)] = -60.0
         power = np.exp(logit - logit.max(0))
         probability = (power / power.sum(0)).astype(np.float32)
         mask[:2, :2] = 255
@@ -91,10 +110,12 @@ def _images(rng, count, classes, noise):
     return images
 
 
-def _evaluate(folder, split, images, names, chosen=None):
+def _evaluate(folder, split, images, names, chosen=None, offsets=None):
     binary = len(names) == 2
     predictions = [
-        (p[1] > THRESHOLD).astype(np.uint8) if binary else p.argmax(0).astype(np.uint8)
+        (p[1] > THRESHOLD).astype(np.uint8)
+        if binary
+        else fake_classes.decide(p, offsets)
         for _, _, p in images
     ]
     truths = [m for _, m, _ in images]
@@ -122,25 +143,30 @@ def _evaluate(folder, split, images, names, chosen=None):
             "min_area": 0,
             "objective": "dice_positives",
             "optimistic": split == "validation",
-            "value": chosen or result["metrics"][0]["value"],
+            "value": (chosen or result)["metrics"][0]["value"],
             "source_split": "validation",
             "split_hash": "validation-hash-0123456789",
         }
         result["curves"]["pixel"], pr = pixel_curve(truths, foreground)
         _csv(folder / f"{split}_pr.csv", pr)
+    else:
+        parts = truths, [p for _, _, p in images], predictions, names
+        fake_classes.complete(result, rows, *parts, offsets=offsets, chosen=chosen)
     _json(folder / f"{split}.json", result)
     _csv(folder / f"{split}_per_image.csv", rows)
     _examples(folder, split, images, predictions, rows, binary)
-    return result["metrics"][0]["value"]
+    return result
 
 
 def _examples(folder, split, images, predictions, rows, binary):
     ranked = [i for i, r in enumerate(rows) if r["positive"]]
-    ranked.sort(key=lambda i: -rows[i]["dice"])
+    key = "dice" if binary else "worst_dice"
+    ranked.sort(key=lambda i: -rows[i][key])
     roles = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     empty = [i for i, r in enumerate(rows) if not r["positive"]]
-    roles["negative"] = min(empty, key=lambda i: rows[i]["predicted_pixels"])
-    roles["false_positive"] = max(empty, key=lambda i: rows[i]["predicted_pixels"])
+    if empty:
+        roles["negative"] = min(empty, key=lambda i: rows[i]["predicted_pixels"])
+        roles["false_positive"] = max(empty, key=lambda i: rows[i]["predicted_pixels"])
     listed = []
     (folder / f"{split}_examples").mkdir()
     for role, i in roles.items():
@@ -154,10 +180,11 @@ def _examples(folder, split, images, predictions, rows, binary):
                 array = np.rint(255 * array).astype(np.uint8)
             Image.fromarray(array).save(folder / f"{split}_examples" / files[key])
         copied = {k: rows[i][k] for k in ("id", "truth_pixels", "predicted_pixels")}
-        dice = rows[i]["dice"]
-        listed.append(
-            copied | {"role": role, "dice": None if dice == "" else dice} | files
-        )
+        if not binary:
+            copied |= {k: rows[i][k] or None for k in ("worst_class",)}
+        for key in ("dice",) if binary else ("dice", "worst_dice"):
+            copied[key] = None if rows[i][key] == "" else rows[i][key]
+        listed.append(copied | {"role": role} | files)
     _json(folder / f"{split}_examples.json", listed)
 
 

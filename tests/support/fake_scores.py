@@ -89,32 +89,42 @@ def _row(metric, name, value, drawn, table):
 
 
 def baselines(images, truths, names):
-    """Trivial answers: three for two classes, all empty for more."""
-    cuts = range(0, 256, 16)
-
-    def answer(make):
-        predictions = [make(image) for image in images]
-        by_class = [
-            scores(_table(truths, predictions, kind))
-            for kind in range(1, len(names))
-            if any((t == kind).any() for t in truths)
-        ]
-        defined = {m: [s[m] for s in by_class if s[m] is not None] for m in by_class[0]}
-        return {metric: _mean(values) for metric, values in defined.items()}
-
-    rows = [
-        ("all_empty", "every pixel is background", answer(lambda i: i * 0)),
-        ("all_foreground", "every pixel is foreground", answer(lambda i: i * 0 + 1)),
-    ]
+    """Answers that need no model; above two classes their rows hold each class too."""
+    neighbours = [np.where(t == 255, 0, t) for t in truths[1:] + truths[:1]]
+    copied = "the mask of another image is copied"
+    rows = [_baseline("all_empty", "every pixel is background", truths, 0, names)]
     if len(names) == 2:
-        by_cut = {c: answer(lambda i, c=c: (i >= c).astype(np.uint8)) for c in cuts}
-        best = max(cuts, key=lambda c: by_cut[c]["dice_pooled"] or 0)
-        detail = f"foreground is at or above level {best} of 256"
-        rows.append(("best_global_threshold", detail, by_cut[best]))
-    keys = ("name", "detail", "metrics")
-    return [dict(zip(keys, r, strict=True)) for r in rows][
-        : 3 if len(names) == 2 else 1
-    ]
+        detail = "every pixel is foreground"
+        rows.append(_baseline("all_foreground", detail, truths, 1, names))
+        by_cut = [
+            _baseline(
+                "best_global_threshold",
+                f"foreground is at or above level {cut} of 256",
+                truths,
+                [(image >= cut).astype(np.uint8) for image in images],
+                names,
+            )
+            for cut in range(0, 256, 16)
+        ]
+        rows.append(max(by_cut, key=lambda row: row["metrics"]["dice_pooled"] or 0))
+    nearest = "nearest_training_image", copied
+    return [*rows, _baseline(*nearest, truths, neighbours, names)]
+
+
+def _baseline(name, detail, truths, predictions, names):
+    if isinstance(predictions, int):
+        predictions = [np.full_like(truth, predictions) for truth in truths]
+    each = [scores(_table(truths, predictions, k)) for k in range(1, len(names))]
+    there = [any((t == k).any() for t in truths) for k in range(1, len(names))]
+    present = [scored for scored, here in zip(each, there, strict=True) if here]
+    metrics = {
+        metric: _mean([s[metric] for s in present if s[metric] is not None])
+        for metric in each[0]
+    }
+    row = {"name": name, "detail": detail, "metrics": metrics}
+    if len(names) > 2:
+        row["classes"] = dict(zip(names[1:], each, strict=True))
+    return row
 
 
 def per_image(split, truths, predictions, foreground):
@@ -154,7 +164,7 @@ def image_curve(rows, score):
     return {
         "score": score,
         "average_precision": float(average_precision_score(positive, value)),
-        "roc_auc": float(roc_auc_score(positive, value)),
+        "roc_auc": None if all(positive) else float(roc_auc_score(positive, value)),
         "prevalence": float(np.mean(positive)),
         "support_images": len(rows),
     }

@@ -1,5 +1,7 @@
 """The step: pure, learns, skips what is not finite, and does not depend on layout."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from jaxseg import errors
 from jaxseg.data import augment
 from jaxseg.devices import sharding
 from jaxseg.inference import forward
+from jaxseg.train import epoch_sums
 from jaxseg.train_step import state, step
 
 
@@ -106,6 +109,25 @@ def test_padding_does_not_change_the_step():
     _, two = _run(steps=1, batches=[padded])
     np.testing.assert_allclose(one[0]["loss"], two[0]["loss"], rtol=1e-5)
     assert one[0]["examples"] == two[0]["examples"] == 8
+
+
+def test_examples_that_show_a_class_are_counted_above_two_classes():
+    batch = tiny.batch(0)
+    batch["mask"][1, :2] = 2
+    batch["mask"][2, :2] = 2
+    batch["weight"][2] = 0  # padding counts nowhere
+    model = tiny.Model(num_classes=3)
+    _, numbers = _run(steps=1, batches=[batch], model=model, classes=3)
+    shows = {k: float(v) for k, v in numbers[0].items() if k.startswith("shows/")}
+    assert shows == {"shows/1": 3, "shows/2": 1} and numbers[0]["positives"] == 4
+    sums = epoch_sums.EpochSums()
+    sums.add(numbers[0], batch["index"], 0.0)
+    sums.add({**numbers[0], "shows/2": 6.0, "bad": 1}, batch["index"], 0.0)
+    plan = types.SimpleNamespace(batch_size=8, shares=(0.5,))
+    row = sums.row(0, 2, plan, lambda step: 0.1, ("background", "cell", "nucleus"))
+    shares = {k: v for k, v in row.items() if k.startswith("share_realised/")}
+    assert shares == {"share_realised/cell": 6 / 14, "share_realised/nucleus": 0.5}
+    assert not [k for k in _run(steps=1)[1][0] if k.startswith("shows/")]
 
 
 def test_positives_are_counted_from_what_was_fed():

@@ -22,7 +22,7 @@ from absl import logging
 
 from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import check, examples
-from jaxseg.data.files import images
+from jaxseg.data.files import images, pixel_size
 from jaxseg.data.files.listing import fingerprint, suggestion
 from jaxseg.data.phantoms import tissue_tree
 from jaxseg.data.preparation import card, splits, tfds_builder
@@ -120,6 +120,7 @@ def _build(
         split_rule=rule,
         refused=refused,
         options=options,
+        pixel_sizes={i.id: pixel_size.read(i.image) for i in items if i.split},
         extra=extra,
     )
     for name, split in content["splits"].items():

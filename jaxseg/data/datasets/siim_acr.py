@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from jaxseg.data.datasets import _siim_source
-from jaxseg.data.files import dicom, rle
+from jaxseg.data.files import dicom, pixel_size, rle
 from jaxseg.data.phantoms import siim_tree
 from jaxseg.data.preparation import build_once, card, convert, splits, tfds_builder
 from jaxseg.errors import DataError
@@ -110,6 +110,7 @@ def _build(
         f"area, seed {options['seed']}",
         refused=[*listing.refused, *refused],
         options=options,
+        pixel_sizes={row["id"]: row.get("pixel_size") for row in rows},
         extra={
             "duplicate_images": duplicates,
             "test_images_without_labels": listing.set_aside,
@@ -153,7 +154,8 @@ def _from_dicom(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
         )
     study = tags["study_uid"]
     return _example(job, image, mask, tags["patient_id"] or study or job.id), {
-        "study": study
+        "study": study,
+        "pixel_size": pixel_size.read(root / job.files[0]),
     }
 
 

@@ -59,6 +59,21 @@ def read(path: str | os.PathLike) -> tuple[np.ndarray, dict]:
         raise DataError(f"{path}: broken or truncated DICOM: {reason}") from error
 
 
+def pixel_sides(path: str | os.PathLike) -> tuple[float, float] | None:
+    """Height and width of a pixel in millimetres; None where the header says none.
+
+    Those at the object come before those at the detector.
+    """
+    names = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+    try:
+        with _strict():
+            ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*names])
+            sides = [_numbers(ds, name) for name in names]
+    except Exception:  # a broken file can raise anything; `read` says what it is
+        return None
+    return next(((each[0], each[1]) for each in sides if len(each) == 2), None)
+
+
 def _read(path: pathlib.Path) -> tuple[np.ndarray, dict]:
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(f"larger than {_MAX_BYTES >> 20} MiB: not a single radiograph.")

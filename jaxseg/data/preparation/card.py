@@ -26,18 +26,23 @@ def finish(
     split_rule: str,
     refused: Sequence[dict] = (),
     options: Mapping[str, Any] | None = None,
+    pixel_sizes: Mapping[str, float | None] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> dict:
     """The data card, after reading every stored mask back.
 
     Writes card.json, index.csv and splits.csv beside the data. The extra of the card
-    holds the `options` that the data set was prepared with, and `extra`. Raises
-    DataError for a label value that is no class, for an id or a group in two splits,
-    and for a class that the training split lacks altogether.
+    holds the `options` that the data set was prepared with, and `extra`; index.csv the
+    `pixel_sizes` ({id: micrometres}) where one is known. Raises DataError for a label
+    value that is no class, for an id or a group in two splits, and for a class that the
+    training split lacks altogether.
     """
     directory = pathlib.Path(builder.data_path)
     rows = list(_index_rows(directory, builder.info.splits, len(classes)))
     _check_identity(rows)
+    known = {name: size for name, size in (pixel_sizes or {}).items() if size}
+    for row in rows if known else ():
+        row["pixel_size"] = known.get(row["id"], "")
     splits = {
         split: _split_summary([r for r in rows if r["split"] == split], len(classes))
         for split in builder.info.splits
@@ -147,7 +152,8 @@ def _split_summary(rows: list[dict], num_classes: int) -> dict:
 
 
 def _split_hash(rows: list[dict]) -> str:
-    lines = sorted(json.dumps({**r, "position": 0}, sort_keys=True) for r in rows)
+    counted = [{k: v for k, v in r.items() if k != "pixel_size"} for r in rows]
+    lines = sorted(json.dumps({**r, "position": 0}, sort_keys=True) for r in counted)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

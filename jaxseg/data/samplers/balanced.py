@@ -11,6 +11,7 @@ import functools
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
 from jaxseg import schedule
 from jaxseg.data.samplers import _stream
@@ -18,20 +19,21 @@ from jaxseg.errors import ConfigError, DataError
 
 
 def epoch_size(
-    positive: np.ndarray,
+    present: Bool[np.ndarray, "n k"],
     *,
     share: schedule.Schedule,
     negative_keep: float,
     positive_weight: float,
 ) -> int:
     """Examples that make an epoch: all positives and `negative_keep` of the rest."""
+    positive = _positive(present)
     _check(positive, share, negative_keep, positive_weight)
     positives = int(np.sum(positive))
     return positives + int((len(positive) - positives) * negative_keep)
 
 
 def share(
-    positive: np.ndarray,
+    present: Bool[np.ndarray, "n k"],
     *,
     epoch: int,
     epochs: int,
@@ -45,6 +47,7 @@ def share(
     w P / (w P + keep N), as if a weighted sampler drew from the kept examples.
     """
     if isinstance(share, (int, float)) and share < 0:
+        positive = _positive(present)
         positives = float(np.sum(positive)) * positive_weight
         negatives = int((len(positive) - np.sum(positive)) * negative_keep)
         return positives / (positives + negatives)
@@ -52,7 +55,7 @@ def share(
 
 
 def order(
-    positive: np.ndarray,
+    present: Bool[np.ndarray, "n k"],
     *,
     seed: int,
     epoch: int,
@@ -65,8 +68,9 @@ def order(
     A pure function of its arguments: the streams go on where the epoch before ended,
     which is computed, not remembered.
     """
-    before = _positives_until(positive, epoch, epochs, size, **options)
-    count = _positives_until(positive, epoch + 1, epochs, size, **options) - before
+    before = _positives_until(present, epoch, epochs, size, **options)
+    count = _positives_until(present, epoch + 1, epochs, size, **options) - before
+    positive = _positive(present)
     pick = functools.partial(_stream.take, seed=seed)
     where = np.flatnonzero(positive), np.flatnonzero(~positive)
     pos = where[0][pick(len(where[0]), before, count, tag=1)]
@@ -79,8 +83,13 @@ def order(
     return out
 
 
-def _positives_until(positive, epoch: int, epochs: int, size: int, **options) -> int:
-    shares = [share(positive, epoch=e, epochs=epochs, **options) for e in range(epoch)]
+def _positive(present: np.ndarray) -> np.ndarray:
+    """bool [n]: whether an image shows any class above 0."""
+    return present[:, 1:].any(axis=1)
+
+
+def _positives_until(present, epoch: int, epochs: int, size: int, **options) -> int:
+    shares = [share(present, epoch=e, epochs=epochs, **options) for e in range(epoch)]
     return round(size * float(np.sum(shares)))
 
 

@@ -1,22 +1,23 @@
 """Samples every example equally often, from an endless stream of permutations."""
 
 import numpy as np
+from jaxtyping import Bool
 
 from jaxseg.data.samplers import _stream
 
 
-def epoch_size(positive: np.ndarray) -> int:
+def epoch_size(present: Bool[np.ndarray, "n k"]) -> int:
     """Examples that make an epoch: all of them."""
-    return len(positive)
+    return len(present)
 
 
-def share(positive: np.ndarray, *, epoch: int, epochs: int) -> float:
+def share(present: Bool[np.ndarray, "n k"], *, epoch: int, epochs: int) -> float:
     """The share of positives that this sampler aims at: the natural one."""
-    return float(np.mean(positive))
+    return float(np.mean(present[:, 1:].any(axis=1)))
 
 
 def order(
-    positive: np.ndarray, *, seed: int, epoch: int, epochs: int, size: int
+    present: Bool[np.ndarray, "n k"], *, seed: int, epoch: int, epochs: int, size: int
 ) -> np.ndarray:
     """i64 [size]: the examples of `epoch`; a pure function of its arguments."""
-    return _stream.take(len(positive), epoch * size, size, seed=seed, tag=0)
+    return _stream.take(len(present), epoch * size, size, seed=seed, tag=0)

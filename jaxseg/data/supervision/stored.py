@@ -26,23 +26,39 @@ def read(
         raise ConfigError(
             "config.supervision.paths is empty; name the supervision.npz of a run."
         )
-    masks = [np.full(view.size, IGNORE, np.uint8) for _ in split.ids]
-    refused = [np.zeros(view.size, bool) for _ in split.ids]
+    size, shapes = sparse_labels.one_size(view), view.sizes(split)
     place = {name: i for i, name in enumerate(split.ids)}
+    drawn: list[list[tuple[sparse_labels.Labels, int]]] = [[] for _ in split.ids]
     for path in paths:
         labels = sparse_labels.read(path)
         strange = [name for name in labels.ids if name not in place]
-        if strange or labels.size != tuple(view.size):
+        own = labels.size is None and not strange
+        other = own and any(
+            labels.shape(i) != tuple(shapes[place[name]])
+            for i, name in enumerate(labels.ids)
+        )
+        if strange or other or labels.size != size:
             raise DataError(
-                f"{path} holds labels of images of {labels.size}, of them "
-                f"{strange[:3]} unknown; here the {split.name} images are used at "
-                f"{tuple(view.size)}: draw them again, or use the same config.data."
+                f"{path} holds labels of images of {labels.size or 'native size'}, of "
+                f"them {strange[:3]} unknown; here the {split.name} images are used at "
+                f"{size or 'native size'}: draw them again, or use the same "
+                "config.data."
             )
         for i, name in enumerate(labels.ids):
-            one, at = labels.mask(i), place[name]
-            both = (one != IGNORE) & (masks[at] != IGNORE)
-            refused[at] |= both & (one != masks[at])
-            masks[at] = np.where(one != IGNORE, one, masks[at])
-    for mask, out in zip(masks, refused, strict=True):
-        mask[out] = IGNORE
-    return sparse_labels.from_masks(masks, split.ids, options)
+            drawn[place[name]].append((labels, i))
+    masks = (
+        _united([labels.mask(i) for labels, i in of], tuple(shape))
+        for of, shape in zip(drawn, shapes.tolist(), strict=True)
+    )
+    return sparse_labels.from_masks(masks, split.ids, options, size=size)
+
+
+def _united(masks: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """One mask of all labelled pixels of `masks`, but those that disagree."""
+    out, refused = np.full(shape, IGNORE, np.uint8), np.zeros(shape, bool)
+    for mask in masks:
+        labelled = mask != IGNORE
+        refused |= labelled & (out != IGNORE) & (mask != out)
+        out = np.where(labelled, mask, out)
+    out[refused] = IGNORE
+    return out

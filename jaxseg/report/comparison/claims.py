@@ -6,9 +6,9 @@ over seeds as well.
 
 from collections.abc import Iterator, Sequence
 
-from jaxseg.report import derived_numbers, text
+from jaxseg.report import derived_numbers, end_of_curve, text
 from jaxseg.report.blocks import Claim
-from jaxseg.report.comparison import scores, wording
+from jaxseg.report.comparison import by_class, scores, wording
 from jaxseg.report.comparison.group_runs import Unit, members, several, split_of
 from jaxseg.report.comparison.paired_tests import Test, Tests, between
 from jaxseg.report.read import Row, Split, pick
@@ -81,6 +81,7 @@ def claims(rankings: list[list[Unit]], metric: str) -> list[Claim]:
     """All claims about a comparison but its verdict."""
     units = [unit for ranking in rankings for unit in ranking]
     return [
+        *by_class.claims(units),
         *same_images(rankings),
         *above_baselines(units, metric),
         *order(rankings[0], metric),
@@ -192,22 +193,31 @@ def equal_means(units: Sequence[Unit]) -> Iterator[Claim]:
 
 
 def long_enough(units: Sequence[Unit]) -> Iterator[Claim]:
-    """Does the best epoch of every run lie before its last tenth?"""
-    late, total = [], 0
+    """Had validation stopped improving when each run ended? By `end_of_curve`."""
+    ends = {}
     for unit in members(units):
-        history = unit["runs"][0]["history"]
-        row = scores.convergence(unit["runs"][0])
-        if row["epoch"] is None or len(history) < 10:
-            continue
-        total += 1
-        if row["epoch"] >= derived_numbers.last_tenth(history):
-            at = f"{text.number(row['epoch'], 'count')} of "
-            at += text.number(row["epochs"], "count")
-            late.append(f"`{unit['name']}` ({at})")
-    runs = text.plural(total, "run")
-    if late:
-        words = f"{len(late)} of {runs} may have been too short: the best epoch is late"
-        yield Claim(answer="no", text=f"{words} in {_listed(late)}.")
-    elif total:
-        words = f"The best epoch of every run lies before its last tenth ({runs})."
+        end = end_of_curve.end(unit["runs"][0])
+        if end is not None:
+            ends[unit["name"]] = end
+    answers = {"no": "improving", "unclear": "undecided"}
+    listed = {
+        answer: [
+            f"`{name}` (best in {text.number(end.epoch, 'count')} of "
+            f"{text.number(end.epochs, 'count')})"
+            for name, end in ends.items()
+            if end.answer == kind
+        ]
+        for answer, kind in answers.items()
+    }
+    runs = text.plural(len(ends), "run")
+    words = f"{len(listed['no'])} of {runs} may have been too short: validation still "
+    if listed["no"]:
+        words += f"improves in the last third of {_listed(listed['no'])}"
+        yield Claim(answer="no", text=f"{words}.")
+    if listed["unclear"]:
+        words = "Too few validations tell whether the end is flat, and the best epoch "
+        words += f"is late, in {_listed(listed['unclear'])}."
+        yield Claim(answer="unclear", text=words)
+    if ends and not any(listed.values()):
+        words = f"Validation of no run still improves in its last third ({runs})."
         yield Claim(answer="yes", text=words)

@@ -9,7 +9,7 @@ from scipy import special
 
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
-from jaxseg.report import derived_numbers
+from jaxseg.report import class_numbers, derived_numbers
 from jaxseg.report.comparison.group_runs import Unit, several, split_of
 from jaxseg.report.read import Row, Run, Split, pick
 
@@ -65,16 +65,21 @@ def _more_rows(split: Split) -> list[Row]:
     return [blank | row for row in rows]
 
 
-def score(unit: Unit, metric: str, split: str | None = None) -> Row:
+def score(
+    unit: Unit, metric: str, split: str | None = None, *, kind: str | None = None
+) -> Row:
     """Value and interval of a unit: over images of one run, over seeds of several.
 
     A group has its mean and `values`, one a member, and is undefined where one is.
+    `kind` is one of several classes, whose own value is wanted.
     """
     values, rows = [], []
     for run in unit["runs"]:
         where = run["splits"].get(split or unit["images"][0])
         scored = score_rows(where) if where else []
-        row = next((r for r in scored if r["name"] == metric), None)
+        if where and kind is not None:
+            scored = [class_numbers.of_class(where, metric, kind)]
+        row = next((r for r in scored if r.get("name") == metric), None)
         rows.append(row or {"value": None, "low": None, "high": None})
         values.append(rows[-1]["value"])
     ends = {key: rows[0][key] for key in ("value", "low", "high")}

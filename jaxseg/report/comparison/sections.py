@@ -10,6 +10,7 @@ from jaxseg.metrics import paired_test
 from jaxseg.report import blocks, derived_numbers
 from jaxseg.report.blocks import Block, Card, folded, paragraph
 from jaxseg.report.comparison import (
+    by_class,
     config_differences,
     label_budgets,
     plots,
@@ -46,6 +47,7 @@ def sections(
     best = rankings[0]  # the largest set of runs that were judged on the same images
     listed = [
         ("summary", "Summary", _summary(rankings, metric, left_out)),
+        ("classes", "By class", by_class.blocks(rankings, metric)),
         ("labels", "Score against labels", label_budgets.blocks(best, tests, metric)),
         ("tests", "Paired tests", _tests(best, tests, metric)),
         ("extremes", "Best against worst", _extremes(best, tests, metric)),

@@ -1,4 +1,8 @@
-"""Draws examples as image, truth, and prediction with its errors in colour."""
+"""Draws examples as image, truth, and prediction with its errors in colour.
+
+Of two classes the errors are painted upon the prediction. Of more, truth and prediction
+have the colours of their classes, and the errors a panel and colours of their own.
+"""
 
 import io
 import pathlib
@@ -7,15 +11,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from jaxseg import pictures
 from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
-from jaxseg.report import blocks, derived_numbers, text
+from jaxseg.report import blocks, class_numbers, derived_numbers, text
 from jaxseg.report.blocks import Block
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Split, pick
 
 SIDE = 360  # longer side of a panel on the page
-TRUTHS = ((86, 180, 233), (230, 159, 0), (204, 121, 167), (0, 158, 115), (240, 228, 66))
 RIGHT, EXTRA, MISSED = (0, 158, 115), (230, 60, 20), (240, 228, 66)
 UNLABELLED = (128, 128, 128)
 
@@ -45,7 +49,7 @@ def cases(split: Split) -> list[dict[str, Any]]:
         split["cases"],
         key=lambda c: (
             order.index(c["role"]) if c["role"] in order else len(order),
-            -(c["dice"] or 0),
+            -(c["dice" if c.get("worst_dice") is None else "worst_dice"] or 0),
         ),
     )
     return [_case(split, case, i) for i, case in enumerate(ranked, start=1)]
@@ -61,14 +65,15 @@ def highlights(split: Split, examples: list[dict[str, Any]]) -> list[Block]:
     chosen = [case for some in ends for case in some] or examples[:3]
     if not chosen:
         return []
-    pictures = [
-        case["panels"][2] | {"caption": f"{case['title']}, Dice {case['dice']}"}
+    drawn = [
+        case["panels"][2] | {"caption": f"{case['title']}, {case['score']}"}
         for case in chosen
     ]
     words = f"Images of {split['name']}. All cases are below, with their inputs and "
+    classes = _class_entries(split) if class_numbers.several(split) else ERRORS
     return [
-        blocks.side_by_side(pictures),
-        blocks.legend(ERRORS),
+        blocks.side_by_side(drawn),
+        blocks.legend(classes),
         blocks.paragraph(f"{words}truths."),
     ]
 
@@ -83,23 +88,24 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
                 f"{case[name]} is {array.shape[0]}x{array.shape[1]} pixels, its image "
                 f"{image.shape[0]}x{image.shape[1]}: evaluate the split again."
             )
-    panels = [_fit(image), _truth(image, truth), _errors(image, truth, prediction)]
+    panels = _panels(split, image, truth, prediction)
     role, case_id = ROLES.get(case["role"], text.label(case["role"])), case["id"]
     title = f"{role}: {case_id}"
     stem = f"{split['name']}_{index}_{case['role']}"
-    words = ("input", "truth", "prediction")
-    pictures = [
+    drawn = [
         _picture(f"{stem}_{word}", panel, f"{title}, {word}")
-        for word, panel in zip(words, panels, strict=True)
+        for word, panel in panels.items()
     ]
-    strip = _picture(stem, _side_by_side(panels), f"{title}: input, truth, prediction")
+    listed = ", ".join(panels)
+    strip = _picture(stem, _side_by_side(list(panels.values())), f"{title}: {listed}")
     return {
         "role": case["role"],
         "id": case_id,
         "title": title,
-        "dice": text.number(case["dice"]),
+        "score": _score(case),
         "note": _note(case, rule, int((prediction > 0).sum())),
-        "panels": pictures,
+        "words": list(panels),
+        "panels": drawn,
         "strip": strip,
     }
 
@@ -117,10 +123,21 @@ def _predict(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
     return prediction, f"probability above {text.number(cut)}"
 
 
+def _score(case: dict[str, Any]) -> str:
+    """What the case is ranked by: the Dice of its worst class where that is known."""
+    if case.get("worst_class"):
+        dice = text.number(case.get("worst_dice"))
+        return f"worst class {case['worst_class']}: Dice {dice}"
+    return f"Dice {text.number(case['dice'])}"
+
+
 def _note(case: dict[str, Any], rule: str, pixels: int) -> str:
     scored = case.get("predicted_pixels")
-    words = (
-        f"Dice {text.number(case['dice'])}. "
+    words = f"{_score(case)}. "
+    if case.get("worst_class"):
+        words = f"W{words[1:]}Foreground of all classes: "
+        words += f"Dice {text.number(case['dice'])}. "
+    words += (
         f"Truth {text.number(case.get('truth_pixels'), 'count')} pixels, "
         f"prediction {text.number(scored, 'count')} pixels ({rule})."
     )
@@ -152,8 +169,10 @@ def _fit(image: np.ndarray) -> np.ndarray:
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
-def _paint(image: np.ndarray, layers: list[tuple[np.ndarray, tuple]]) -> np.ndarray:
-    """The image, fitted, under half-transparent layers.
+def _paint(
+    image: np.ndarray, layers: list[tuple[np.ndarray, tuple]], strength: float = 0.6
+) -> np.ndarray:
+    """The image, fitted, under layers that cover it to a share of `strength`.
 
     Each layer is averaged over the pixels it covers, so that a thin line of a large
     image stays visible when the panel is smaller.
@@ -162,15 +181,34 @@ def _paint(image: np.ndarray, layers: list[tuple[np.ndarray, tuple]]) -> np.ndar
     for where, colour in layers:
         cover = Image.fromarray(where.astype(np.float32))
         cover = np.array(cover.resize(_size(image.shape), Image.Resampling.BOX))
-        alpha = 0.6 * np.minimum(cover, 1.0)[..., None]
+        alpha = strength * np.minimum(cover, 1.0)[..., None]
         panel += alpha * (np.array(colour, np.float32) - panel)
     return np.rint(panel).clip(0, 255).astype(np.uint8)
 
 
-def _truth(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    classes = [int(c) for c in np.unique(truth) if c not in (0, IGNORE)]
-    layers = [(truth == c, TRUTHS[(c - 1) % len(TRUTHS)]) for c in classes]
-    return _paint(image, [*layers, (truth == IGNORE, UNLABELLED)])
+def _panels(
+    split: Split, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
+) -> dict[str, np.ndarray]:
+    """word -> panel u8 [h, w, 3], in reading order."""
+    panels = {"input": _fit(image), "truth": _by_class(image, truth, truth)}
+    if not class_numbers.several(split):
+        return panels | {"prediction": _errors(image, truth, prediction)}
+    areas = pictures.error_areas(truth, prediction)
+    layers = [(area, pictures.ERRORS[name]) for name, area in areas.items()]
+    layers.append((truth == IGNORE, UNLABELLED))
+    return panels | {
+        "prediction": _by_class(image, prediction, truth),
+        "errors": _paint(pictures.pale(image), layers, strength=0.8),
+    }
+
+
+def _by_class(image: np.ndarray, ids: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Class ids [h, w] in colour, where the truth is known."""
+    classes = [int(c) for c in np.unique(ids) if c not in (0, IGNORE)]
+    colours = pictures.class_colours(max(classes, default=0))
+    known = truth != IGNORE
+    layers = [((ids == c) & known, colours[c - 1]) for c in classes]
+    return _paint(image, [*layers, (~known, UNLABELLED)])
 
 
 def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -184,7 +222,8 @@ def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.
 
 def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:
     gap = np.full((panels[0].shape[0], 8, 3), 255, np.uint8)
-    return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
+    parts = [part for panel in panels for part in (gap, panel)]
+    return np.concatenate(parts[1:], axis=1)
 
 
 def _picture(name: str, panel: np.ndarray, alt: str) -> Picture:
@@ -205,13 +244,35 @@ def _picture(name: str, panel: np.ndarray, alt: str) -> Picture:
     }
 
 
+def _class_entries(split: Split) -> list[dict[str, str]]:
+    names = derived_numbers.classes(split)[1:]
+    entries = []
+    for i, colour in enumerate(pictures.class_colours(len(names))):
+        known = i < len(pictures.NAMES)
+        called = pictures.NAMES[i] if known else f"#{bytes(colour).hex()}"
+        entries.append(_entry(colour, f"{called}: {names[i]}"))
+    return entries
+
+
 def legend(split: Split) -> list[dict[str, str]]:
     """[{"colour", "words"}] of what the panels of a split may show."""
-    names = derived_numbers.classes(split)[1:]
-    truths = [_entry(TRUTHS[0], "truth")]
-    if len(names) > 1:
-        colours = [TRUTHS[i % len(TRUTHS)] for i in range(len(names))]
-        truths = [_entry(c, f"truth, {n}") for c, n in zip(colours, names, strict=True)]
     unlabelled = [_entry(UNLABELLED, "grey: not labelled, counts nowhere")]
-    ignored = split["result"].get("ignored_pixels")
-    return [*truths, *ERRORS, *(unlabelled if ignored else [])]
+    unlabelled = unlabelled if split["result"].get("ignored_pixels") else []
+    if not class_numbers.several(split):
+        return [_entry(pictures.CLASSES[0], "truth"), *ERRORS, *unlabelled]
+    errors = [
+        _entry(colour, f"errors, {pictures.ERROR_WORDS[name]}")
+        for name, colour in pictures.ERRORS.items()
+    ]
+    return [*_class_entries(split), *errors, *unlabelled]
+
+
+def order_in_words(split: Split) -> str:
+    """By what the cases are called best, median and worst."""
+    by = "Dice"
+    if any(case.get("worst_class") for case in split["cases"]):
+        by = "the Dice of the worst class that an image shows or is predicted to show,"
+    return (
+        f"From {split['name']}. Best, median and worst are by {by} among images with "
+        "foreground."
+    )

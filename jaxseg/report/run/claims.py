@@ -6,14 +6,21 @@ whose numbers are not in the run is absent, never guessed.
 
 from collections.abc import Iterator
 
-from jaxseg.report import derived_numbers, text
+from jaxseg.report import class_numbers, derived_numbers, end_of_curve, text
 from jaxseg.report.blocks import Claim
 from jaxseg.report.read import Row, Run, Split, pick
-from jaxseg.report.run import calibration, training_labels
+from jaxseg.report.run import (
+    calibration,
+    class_claims,
+    class_curves,
+    class_decision,
+    training_labels,
+)
 from jaxseg.report.text import number
 
 GAP = 0.05  # of a score: how far training may be ahead of validation
 SHARE_TOLERANCE = 0.01  # of an epoch: rounding of a share to whole images
+NATURAL = ("uniform",)  # samplers whose share of positives is that of the data
 WEIGHT_TOLERANCE = 1e-3  # relative: cards may round what they store
 
 
@@ -21,8 +28,11 @@ def claims(run: Run) -> list[Claim]:
     """All claims about a run: its results first, then its training and its data."""
     split = derived_numbers.main_split(run)
     return [
+        *class_claims.claims(run, split),
         *above_baselines(run, split),
         *above_prevalence(split),
+        *class_curves.claims(split),
+        *class_decision.claims(split),
         *calibration.claims(split),
         *detection(split),
         *operating_point(run, split),
@@ -54,13 +64,28 @@ def above_baselines(run: Run, split: Split) -> Iterator[Claim]:
 
 
 def _against_baselines(split: Split, name: str) -> Iterator[Claim]:
+    each: class_claims.Each = {}
     for row in derived_numbers.metric_rows(split):
         bars = derived_numbers.known_baselines(split, row)
         if row["class"] in derived_numbers.classes(split)[:1]:
             continue  # background, which an empty answer gets right
         if row["name"] == name and row["value"] is not None and bars:
             best = max(bars, key=lambda base: bars[base])
-            yield _against_best(split, row, best, bars[best])
+            if row["class"] == derived_numbers.MEAN or not class_numbers.several(split):
+                yield _against_best(split, row, best, bars[best])
+            else:
+                words = f"{_interval(row)} against {number(bars[best])}"
+                words += f" ({text.label(best)})"
+                each[row["class"]] = derived_numbers.above(row, bars[best]), words
+    yield from class_claims.in_each(
+        f"By `{name}` on {split['name']} the model is above every trivial baseline",
+        {"no": "NOT above", "unclear": "not by the whole interval"},
+        each,
+    )
+
+
+def _interval(row: Row) -> str:
+    return text.interval(row["value"], row["low"], row["high"])
 
 
 def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
@@ -73,9 +98,8 @@ def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
     support = row["support_images"]
     on = "" if support is None else f", {text.plural(support, 'image')} with foreground"
     words = (
-        f"The model {words} on `{row['name']}`{_of(split, row)} ({split['name']}{on}): "
-        f"{text.interval(row['value'], row['low'], row['high'])} "
-        f"against {number(bar)} ({text.label(best)})."
+        f"The model {words} on `{row['name']}`{_of(row)} ({split['name']}{on}): "
+        f"{_interval(row)} against {number(bar)} ({text.label(best)})."
     )
     return Claim(answer=answer, text=words)
 
@@ -117,6 +141,8 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     point = split["result"].get("operating_point") or {}
     if "settings" in point:
         at = f"rule `{point['rule']}`"
+    elif "offsets" in point:
+        at = "an offset for each class"
     elif point.get("threshold") is None:
         return
     else:
@@ -137,11 +163,9 @@ def operating_point(run: Run, split: Split) -> Iterator[Claim]:
     yield Claim(answer=answer, text=f"The operating point ({at}) {words}.")
 
 
-def _of(split: Split, row: Row) -> str:
-    """Names the class where there is more than one to mean."""
-    if row["class"] == derived_numbers.MEAN:
-        return ", mean over classes"
-    return f" of {row['class']}" if len(derived_numbers.classes(split)) > 2 else ""
+def _of(row: Row) -> str:
+    """Says that a row averages over classes, where it does."""
+    return ", mean over classes" if row["class"] == derived_numbers.MEAN else ""
 
 
 def transfer(run: Run) -> Iterator[Claim]:
@@ -151,6 +175,7 @@ def transfer(run: Run) -> Iterator[Claim]:
     test, validation = run["splits"]["test"], run["splits"]["validation"]
     rows = derived_numbers.metric_rows(validation)
     promised = {(row["name"], row["class"]): row for row in rows}
+    each: class_claims.Each = {}
     for row in derived_numbers.headline(run, test):
         other = promised.get((row["name"], row["class"]))
         if other is None or None in (row["high"], other["low"], other["value"]):
@@ -161,33 +186,58 @@ def transfer(run: Run) -> Iterator[Claim]:
             answer, words = "unclear", "may fall short of"
         else:
             answer, words = "yes", "agrees with"
+        if class_numbers.several(test) and row["class"] != derived_numbers.MEAN:
+            each[row["class"]] = answer, f"{_interval(row)} against {_interval(other)}"
+            continue
         words = (
-            f"Test {words} validation on `{row['name']}`{_of(test, row)}: "
-            f"{text.interval(row['value'], row['low'], row['high'])} against "
-            f"{text.interval(other['value'], other['low'], other['high'])} where the "
-            "choices were made."
+            f"Test {words} validation on `{row['name']}`{_of(row)}: "
+            f"{_interval(row)} against {_interval(other)} where the choices were made."
         )
         yield Claim(answer=answer, text=words)
+    metric = derived_numbers.headline(run, test)[0]["name"]
+    yield from class_claims.in_each(
+        f"Test agrees with validation on `{metric}`",
+        {"no": "falls short", "unclear": "may fall short"},
+        each,
+    )
 
 
 def convergence(run: Run) -> Iterator[Claim]:
-    """Was the run long enough for its best epoch to lie before its last tenth?"""
-    name, history = derived_numbers.selection_column(run), run["history"]
-    if name is None or len(history) < 10:
+    """Had validation stopped improving when the run ended? By `end_of_curve`."""
+    end = end_of_curve.end(run)
+    if end is None:
         return
-    epochs, values = derived_numbers.column(run, name)
-    best = derived_numbers.best_index(name, values)
-    enough = epochs[best] < derived_numbers.last_tenth(history)
-    if enough:
-        words = "The run was long enough: its best epoch lies before its last tenth"
-    else:
-        words = "The run may have been too short: its best epoch lies in its last tenth"
-    words += (
-        f". Best `{name}` {number(values[best])} in epoch "
-        f"{number(epochs[best], 'count')} of {number(history[-1]['epoch'], 'count')}, "
-        f"{number(values[-1])} at the last."
+    change = (
+        "" if end.gain is None else f"{end.gain:+.2g} over it, noise {end.noise:.2g}"
     )
-    yield Claim(answer="yes" if enough else "no", text=words)
+    answer, words = {
+        "early": (
+            "yes",
+            "The run was long enough: its best epoch lies before its last third",
+        ),
+        "flat": (
+            "yes",
+            "The run was long enough: validation no longer improves in its last third "
+            f"({change})",
+        ),
+        "improving": (
+            "no",
+            "The run may have been too short: validation still improves in its last "
+            f"third ({change})",
+        ),
+        "undecided": (
+            "unclear",
+            "The run may have been too short: its best epoch lies in its last third, "
+            f"and {text.plural(end.count, 'validation')} there cannot tell whether it "
+            f"still improves ({end_of_curve.FEWEST} can)",
+        ),
+    }[end.answer]
+    words += (
+        f". Best `{end.column}` {number(end.best)} in epoch "
+        f"{number(end.epoch, 'count')} of {number(end.epochs, 'count')}, "
+        f"{number(end.last)} at the last."
+    )
+    yield Claim(answer=answer, text=words)
 
 
 def overfitting(run: Run) -> Iterator[Claim]:
@@ -215,6 +265,8 @@ def overfitting(run: Run) -> Iterator[Claim]:
 
 def sampling(run: Run) -> Iterator[Claim]:
     """Was the share of positives that was asked for the share that was fed?"""
+    if derived_numbers.sampler(run) in NATURAL:
+        return  # nothing else than the share of the data was asked for
     shares = derived_numbers.shares(run)
     if shares is None or shares["worst_gap"] is None:
         return

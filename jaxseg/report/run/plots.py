@@ -1,6 +1,7 @@
 """Draws the plots of a run: training, thresholds, images."""
 
 import math
+import re
 from functools import partial
 
 import numpy as np
@@ -15,10 +16,11 @@ from jaxseg.report.read import Run, Split, pick
 def training(run: Run) -> list[Picture | None]:
     """Draws loss, Dice, learning rate, share of positives and speed over epochs."""
     names = list(run["history"][0])
-    train = [n for n in names if n.split("/")[0] not in ("validation", "test")]
+    other = ("validation", "test", "share_realised")  # share_realised/<class>
+    train = [n for n in names if "/" not in n or n.split("/")[0] not in other]
     loss = [n for n in train if n.split("/")[0] == "loss"]
     dice = [n for n in train if "dice" in n and n not in loss]
-    dice += [n for n in names if n.startswith("validation/dice")]
+    dice += [n for n in names if re.fullmatch("validation/dice[^/]*", n)]
     share = ["share_target", "share_realised"]
     wanted = [
         ("loss", "Loss", [*loss, "validation/loss"]),

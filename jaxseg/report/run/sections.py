@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from jaxseg.report import blocks, derived_numbers, text
+from jaxseg.report import blocks, class_numbers, derived_numbers, text
 from jaxseg.report.blocks import (
     Block,
     Card,
@@ -18,6 +18,9 @@ from jaxseg.report.read import Run, pick
 from jaxseg.report.run import (
     calibration,
     cases,
+    class_curves,
+    class_plots,
+    class_table,
     data_card,
     plots,
     surfaces,
@@ -34,6 +37,7 @@ _CONFIG = {  # blocks of the config that come first, in this order
     "augment": "Augmentation",
     "data": "Data",
 }
+_UNTITLED = {"title": ""}  # a table whose title its fold has
 
 
 def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
@@ -42,7 +46,7 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
         ("results", "Results", _results(run)),
         ("curves", "Precision and recall", _curves(run)),
         ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
-        ("calibration", "Calibration", calibration.blocks(run)),
+        ("calibration", "Calibration", _calibration(run)),
         ("images", "Image level", _images(run)),
         ("cases", "Cases", _cases(run, examples)),
         ("training", "Training", _training(run)),
@@ -55,21 +59,45 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
 
 
 def _results(run: Run) -> list[Block | None]:
-    metrics = [tables.metrics(run, split) for split in run["splits"].values()]
+    splits = list(run["splits"].values())
     policies = tables.policies(derived_numbers.main_split(run))
-    return [*metrics, policies, tables.operating_point(run)]
+    metrics = [tables.metrics(run, split) for split in splits]
+    if not class_numbers.several(derived_numbers.main_split(run)):
+        return [*metrics, policies, tables.operating_point(run)]
+    means = [tables.metrics(run, split, mean_only=True) for split in splits]
+    each = [
+        folded(f"{table['title']}: every metric of every class", [table | _UNTITLED])
+        for table in metrics
+    ]
+    listed = folded(policies["title"], [policies | _UNTITLED])
+    return [*class_table.blocks(run), *filter(None, means), *each, listed]
 
 
 def _curves(run: Run) -> list[Block | None]:
     table = tables.precision_recall(run)
     if table is None:
-        return []
+        return class_curves.ranking(run)
     split = derived_numbers.main_split(run)
     return [table, pictures([plots.precision_recall(run), plots.thresholds(split)])]
 
 
+def _calibration(run: Run) -> list[Block | None]:
+    if class_numbers.several(derived_numbers.main_split(run)):
+        return class_curves.reliability(run)
+    return calibration.blocks(run)
+
+
 def _images(run: Run) -> list[Block | None]:
     split = derived_numbers.main_split(run)
+    splits = run["splits"].values()
+    if not any(derived_numbers.confusion(s)["negative"] for s in splits):
+        images = text.plural(len(split["images"]), "image")
+        words = (
+            f"Each of the {images} of {split['name']} has foreground: no image should "
+            "be left empty, so images found, false alarms and the ranking of images "
+            "are not reported."
+        )
+        return [paragraph(words), pictures(plots.images(split))]
     return [
         tables.image_level(run),
         tables.image_curves(run),
@@ -82,12 +110,8 @@ def _cases(run: Run, examples: list[dict[str, Any]]) -> list[Block | None]:
     if not examples:
         return []
     split = derived_numbers.main_split(run)
-    words = (
-        f"From {split['name']}. Best, median and worst are by Dice "
-        "among images with foreground."
-    )
     legend = blocks.legend(cases.legend(split))
-    return [paragraph(words), legend, blocks.cases(examples)]
+    return [paragraph(cases.order_in_words(split)), legend, blocks.cases(examples)]
 
 
 def _training(run: Run) -> list[Block | None]:
@@ -104,7 +128,7 @@ def _training(run: Run) -> list[Block | None]:
         value = f"`{best.get('metric')}` {number(best.get('value'))}"
         where = f"epoch {number(best.get('epoch'), 'count')}"
         facts.append(("best checkpoint", f"{where}: {value}"))
-    drawn = [plots.progression(run), *plots.training(run)]
+    drawn = [plots.progression(run), *plots.training(run), *class_plots.history(run)]
     words = pairs("The run", facts)
     return [words, tables.progression(run), pictures(drawn)]
 
@@ -181,19 +205,10 @@ def _environment(run: Run) -> list[Block | None]:
 def cards(run: Run) -> list[Card]:
     """The few numbers to remember, each with what it stands against."""
     split = derived_numbers.main_split(run)
-    listed: list[Card] = []
-    for row in derived_numbers.headline(run, split)[:4]:
-        many = len(derived_numbers.classes(split)) > 2
-        name = f"{row['class']}: {row['name']}" if many else text.label(row["name"])
-        value = text.scored(row) if row["value"] is None else number(row["value"])
-        against = f"{number(row['support_images'], 'count')} images"
-        bars = derived_numbers.known_baselines(split, row)
-        if bars:
-            best = max(bars, key=lambda base: bars[base])
-            against += f"; {text.label(best)}: {number(bars[best])}"
-        if row["value"] is not None and text.span(row):
-            against = f"95 %: {text.span(row)}. {against}"
-        listed.append(Card(name, value, against))
+    rows, many = derived_numbers.headline(run, split), class_numbers.several(split)
+    listed = class_table.cards(run, split) if many else []
+    for row in [] if many else rows[:4]:
+        listed.append(tables.score_card(text.label(row["name"]), split, row))
     curve = pick(split["result"], "curves", "pixel") or {}
     precision = curve.get("average_precision")
     if precision is not None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jaxseg.report import derived_numbers, text
-from jaxseg.report.blocks import Block, table
+from jaxseg.report.blocks import Block, Card, table
 from jaxseg.report.read import Run, Split, pick
 from jaxseg.report.text import number
 
@@ -14,9 +14,16 @@ _RULES = {
 }
 
 
-def metrics(run: Run, split: Split) -> Block:
-    """Every metric with its interval, baselines beside it, and its support."""
+def metrics(run: Run, split: Split, *, mean_only: bool = False) -> Block | None:
+    """Every metric with its interval, baselines beside it, and its support.
+
+    `mean_only` leaves out the rows of single classes; None where no others are left.
+    """
     rows = derived_numbers.metric_rows(split)
+    if mean_only:
+        rows = [row for row in rows if row["class"] == derived_numbers.MEAN]
+        if not rows:
+            return None
     names = [b["name"] for b in split["result"].get("baselines") or []]
     body = []
     for row in rows:
@@ -41,9 +48,23 @@ def metrics(run: Run, split: Split) -> Block:
             note += f"{text.label(base['name']).capitalize()}: {base['detail']}. "
     columns = [*heads, *(text.label(n) for n in names), "Support"]
     mark = " (optimistic)" if reasons else ""
+    mark += ", mean over classes" if mean_only else ""
     title = f"{split['name'].capitalize()}{mark}"
     note = note.replace(".. ", ". ").strip()
     return table(columns, body, title=title, lead=_scored_on(split), note=note)
+
+
+def score_card(name: str, split: Split, row: dict[str, Any]) -> Card:
+    """A metric with its interval, its support and the best baseline."""
+    value = text.scored(row) if row["value"] is None else number(row["value"])
+    against = f"{number(row['support_images'], 'count')} images"
+    bars = derived_numbers.known_baselines(split, row)
+    if bars:
+        best = max(bars, key=lambda base: bars[base])
+        against += f"; {text.label(best)}: {number(bars[best])}"
+    if row["value"] is not None and text.span(row):
+        against = f"95 %: {text.span(row)}. {against}"
+    return Card(name, value, against)
 
 
 def policies(split: Split) -> Block:
@@ -116,7 +137,7 @@ def operating_point(run: Run) -> Block | None:
     points = [s["result"].get("operating_point") or {} for s in run["splits"].values()]
     extra = list(dict.fromkeys(name for point in points for name in text.rule(point)))
     for split, point in zip(run["splits"].values(), points, strict=True):
-        if point:
+        if point and "offsets" not in point:  # of classes: `class_decision`
             rows.append(
                 [
                     split["name"],

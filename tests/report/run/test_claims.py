@@ -94,9 +94,19 @@ def test_convergence_and_overfitting_follow_the_history(run):
     assert _one(claims.overfitting(run))["answer"] == "yes"
     rows[4]["dice_positives"] = 0.7
     assert "IS ahead" in _one(claims.overfitting(run))["text"]
-    rows[-1]["validation/dice_positives"] = 0.61
+    rows[-1]["validation/dice_positives"] = 0.61  # late, but it does not rise there
     claim = _one(claims.convergence(run))
-    assert claim["answer"] == "no" and "0.610 in epoch 24 of 24" in claim["text"]
+    assert claim["answer"] == "yes" and "0.610 in epoch 24 of 24" in claim["text"]
+    assert "no longer improves in its last third" in claim["text"]
+    for i, row in enumerate(rows[16:]):
+        row["validation/dice_positives"] = 0.6 + 0.01 * i
+    claim = _one(claims.convergence(run))
+    assert claim["answer"] == "no" and "still improves in its last" in claim["text"]
+    assert "(+0.07 over it" in claim["text"]
+    for row in rows[18:-1]:
+        row["validation/dice_positives"] = None
+    claim = _one(claims.convergence(run))
+    assert claim["answer"] == "unclear" and "3 validations there" in claim["text"]
 
 
 def test_sampling_fails_when_one_epoch_is_off(run):
@@ -104,6 +114,29 @@ def test_sampling_fails_when_one_epoch_is_off(run):
     run["history"][3]["share_realised"] += 0.05
     claim = _one(claims.sampling(run))
     assert claim["answer"] == "no" and "did NOT" in claim["text"]
+
+
+@pytest.mark.parametrize("place", ["config", "info"])
+def test_the_natural_share_is_no_promise(run, place):
+    """An epoch is cut from a stream of permutations: its share is that of the cut."""
+    run["history"][3]["share_realised"] += 0.05
+    for where in ("config", "info"):
+        run[where]["sampler"] = None
+    run[place]["sampler"] = {"name": "uniform"}
+    assert list(claims.sampling(run)) == []
+    run[place]["sampler"] = {"name": "balanced"}
+    assert _one(claims.sampling(run))["answer"] == "no"
+
+
+def test_a_neighbour_is_a_baseline_as_the_others_are(run, undrawn):
+    _metric(run, "dice_positives").update(value=0.5, low=0.45, high=0.55)
+    bases = {b["name"]: b for b in run["splits"]["test"]["result"]["baselines"]}
+    bases["nearest_training_image"]["metrics"]["dice_positives"] = 0.6
+    claim = claims.verdict(run)
+    assert claim["answer"] == "no"
+    assert "against 0.600 (mask of the nearest training image)" in claim["text"]
+    words = page.render(build.content(run), "md")
+    assert "| best grey threshold | mask of the nearest training image | Sup" in words
 
 
 def test_weights_fail_when_pixels_change(run):

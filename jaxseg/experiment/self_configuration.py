@@ -1,0 +1,118 @@
+"""Fills in the settings that `config.auto` leaves to the data and the machine.
+
+`config/auto_rules.py` holds the rules. What they choose stands in the config of the run
+from then on, with the reasons in `config.auto.reasons`: a run that goes on elsewhere
+keeps the choices it was begun with.
+"""
+
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from jaxseg.config import auto_rules, base
+from jaxseg.data import prepared
+from jaxseg.devices import sharding
+from jaxseg.experiment import from_config
+from jaxseg.run_directory import files
+
+
+def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDict:
+    """The config with everything chosen that `config.auto` asks for; else as it is.
+
+    The settings in `config.auto.keep` stay; the command line puts those there that it
+    sets. Choices of a run that began in `workdir`, or in a folder of it, are taken from
+    there. Prepares the data set if it must be. Raises ConfigError and DataError as
+    `from_config.dataset` does.
+    """
+    if not config.auto.on:
+        return config
+    config = config.copy_and_resolve_references()
+    keep = set(config.auto.keep)
+    before = _begun(workdir)
+    if before is None:
+        split = prepared.open_split(from_config.dataset(config), "train")
+        fixed = {key: _get(config, key) for key in keep}
+        choices = auto_rules.choose(facts(split), machine(), fixed)
+    else:
+        choices = [c for c in _choices(before) if c.key not in keep]
+        logging.info("the settings chosen when the run began are kept:")
+    default = base.base()
+    for choice in choices:
+        _set(config, choice.key, choice.value)
+    config.auto.reasons = tuple(f"{c.key}: {c.reason}" for c in choices)
+    lines = [_line(choice, _get(default, choice.key)) for choice in choices]
+    lines += [f"config.{key} = {_get(config, key)}, as you set it" for key in keep]
+    logging.info("settings chosen for this data and machine:\n%s", "\n".join(lines))
+    return config
+
+
+def facts(split: prepared.Split) -> auto_rules.Facts:
+    """What the rules read of the training split."""
+    return auto_rules.Facts(
+        sizes=split.sizes,
+        pixels=split.pixels,
+        present=split.pixels > 0,
+        classes=tuple(split.classes),
+        dtype=split.card["dtype"],
+        objects=split.card["splits"][split.name].get("objects"),
+    )
+
+
+def machine() -> auto_rules.Machine:
+    """The machine of process 0, with the devices of all processes."""
+    device = jax.local_devices()[0]
+    kind = "cpu" if device.platform == "cpu" else "gpu"
+    memory = (device.memory_stats() or {}).get("bytes_limit") if kind == "gpu" else None
+    if memory is None:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = len(os.sched_getaffinity(0))
+    numbers = {"numbers": np.array([cores, memory / 2**30], np.float64)}
+    cores, memory = sharding.gather(numbers)[0]["numbers"]
+    return auto_rules.Machine(kind, int(cores), float(memory), jax.device_count())
+
+
+def _begun(workdir: pathlib.Path | None) -> dict[str, Any] | None:
+    """The config of a run that was begun with `auto` in `workdir` or just below it."""
+    if workdir is None or not workdir.is_dir():
+        return None
+    for path in sorted(
+        [*workdir.glob(files.CONFIG), *workdir.glob(f"*/{files.CONFIG}")]
+    ):
+        stored = files.read_json(path)
+        if isinstance(stored, dict) and stored.get("auto", {}).get("reasons"):
+            return stored
+    return None
+
+
+def _choices(stored: dict[str, Any]) -> list[auto_rules.Choice]:
+    choices = []
+    for line in stored["auto"]["reasons"]:
+        key, _, reason = line.partition(": ")
+        value: Any = stored
+        for part in key.split("."):
+            value = value[part]
+        value = tuple(value) if isinstance(value, list) else value
+        choices.append(auto_rules.Choice(key, value, reason))
+    return choices
+
+
+def _line(choice: auto_rules.Choice, default: Any) -> str:
+    return f"config.{choice.key} = {choice.value} (else {default}): {choice.reason}"
+
+
+def _get(config: ConfigDict, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def _set(config: ConfigDict, key: str, value: Any) -> None:
+    *blocks, last = key.split(".")
+    for part in blocks:
+        config = config[part]
+    config[last] = value

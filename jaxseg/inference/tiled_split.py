@@ -1,0 +1,174 @@
+"""Predicts the images of a split at native size, by tiles batched over the devices.
+
+Consecutive images make a pack, whose tiles are cut into blocks of one size, one for a
+device; only the last block of a pack has padding. Packs and blocks depend on the split
+alone, so a tile always meets the same ones in its block, whatever the number of devices
+and processes: results are equal bit for bit. A process gets whole packs, so no image
+is shared between processes, and its tiles come in order.
+"""
+
+import collections
+import concurrent.futures
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxseg.data import crops, pipeline, prepared
+from jaxseg.devices import prefetch, sharding
+from jaxseg.inference import tiles
+
+_BLOCKS = 4  # of a pack, at least: less than a block of padding for as many
+_AHEAD = 2  # images that are read before they are needed
+Tile = tuple[int, int]  # image, number of the tile
+_PADDING = (-1, 0)
+
+
+class Layout(NamedTuple):
+    """Which tiles each process predicts, step by step."""
+
+    rows: list[list[Tile]]  # of each process: steps x its devices x block
+    step: int  # rows a process has in a step
+
+    def wanted(self, only: set[int] | None) -> list[bool]:
+        """For each step, whether some process predicts an image of `only` in it."""
+        starts = range(0, len(self.rows[0]), self.step)
+        return [
+            only is None
+            or any(i in only for own in self.rows for i, _ in own[s : s + self.step])
+            for s in starts
+        ]
+
+
+def layout(
+    counts: Sequence[int], *, block: int, devices: int, processes: int
+) -> Layout:
+    """The layout for images with so many tiles each; a pure function of its arguments.
+
+    A pack goes to the process with the least to do, the first of these in a tie.
+    """
+    rows: list[list[Tile]] = [[] for _ in range(processes)]
+    pack: list[Tile] = []
+    for image, count in enumerate(counts):
+        pack += [(image, k) for k in range(count)]
+        if len(pack) >= _BLOCKS * block or image == len(counts) - 1:
+            least = min(range(processes), key=lambda p: len(rows[p]))
+            rows[least] += pack + [_PADDING] * (-len(pack) % block)
+            pack = []
+    step = devices // processes * block
+    length = -(-max(map(len, rows)) // step) * step
+    return Layout([own + [_PADDING] * (length - len(own)) for own in rows], step)
+
+
+def grids(split: prepared.Split, view: pipeline.View) -> list[tiles.Grid]:
+    """The tiles of every image of the split."""
+    sizes = view.sizes(split).tolist()
+    return [tiles.grid(tuple(size), view.size, view.overlap) for size in sizes]
+
+
+def batches(
+    split: prepared.Split, view: pipeline.View, rows: Sequence[Tile], *, batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """{image u8 [b, h, w, c], index i32 [b], tile i32 [b]} of the rows, in order.
+
+    Images are read once, in threads, a few ahead; index is -1 for padding.
+    """
+    cuts = grids(split, view)
+    order = list(dict.fromkeys(image for image, _ in rows if image >= 0))
+    images = _ahead(lambda index: (index, view(split, index)["image"]), order)
+    current, image = -1, np.zeros((0, 0, 0), np.uint8)
+    nothing = np.zeros((*view.size, split.card["channels"]), np.uint8)
+    for first in range(0, len(rows), batch_size):
+        part, shown = rows[first : first + batch_size], []
+        for index, tile in part:
+            if index >= 0 and index != current:
+                current, image = next(images)
+            shown.append(
+                crops.cut(image, cuts[index].start(tile), view.size, fill=0)
+                if index >= 0
+                else nothing
+            )
+        index, tile = np.array(part, np.int32).T
+        yield {"image": np.stack(shown), "index": index.copy(), "tile": tile.copy()}
+
+
+def _ahead(function: Callable, items: Sequence[int]) -> Iterator:
+    """function(item) in order; a few are computed while the one before is used."""
+    waiting: collections.deque = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(_AHEAD) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def predictions(
+    predict: Callable[[dict[str, jax.Array]], jax.Array],
+    split: prepared.Split,
+    view: pipeline.View,
+    *,
+    mesh: Mesh,
+    block: int,
+    timeout: float,
+    only: set[int] | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, probability f32 [h, w, k] at native size) of this process's images.
+
+    `predict` maps a batch on the mesh to probabilities [b, height, width, k]; every
+    device gets `block` tiles at a time. `only` names the indices wanted; steps without
+    one of them are not computed.
+    """
+    cuts = grids(split, view)
+    processes = jax.process_count()
+    plan = layout(
+        [cut.count for cut in cuts],
+        block=block,
+        devices=jax.device_count(),
+        processes=processes,
+    )
+    wanted = plan.wanted(only)
+    rows = [
+        row
+        for k, row in enumerate(plan.rows[jax.process_index()])
+        if wanted[k // plan.step]
+    ]
+    stream = prefetch.ahead(
+        batches(split, view, rows, batch_size=plan.step),
+        mesh,
+        timeout=timeout,
+        name=lambda k: f"step {k} of the tiles of {split.name}",
+    )
+    canvas: tiles.Canvas | None = None
+    for index, tile, probability in _rows(predict, stream):
+        if index < 0 or (only is not None and index not in only):
+            continue
+        if tile == 0:
+            canvas = tiles.Canvas(cuts[index])
+        canvas.add(probability)
+        if canvas.whole:
+            yield index, view.to_native(canvas.probability(), split.sizes[index])
+
+
+def _rows(predict: Callable, stream: Iterator) -> Iterator[tuple[int, int, Any]]:
+    """(index, tile, probability) of this process's rows, in order.
+
+    The device works on a batch while the one before is read.
+    """
+    waiting = None
+    for batch, _ in stream:
+        started = batch["index"], batch["tile"], predict(batch)
+        if waiting is not None:
+            yield from _read(*waiting)
+        waiting = started
+    if waiting is not None:
+        yield from _read(*waiting)
+
+
+def _read(*arrays: jax.Array) -> Iterator[tuple[int, int, Any]]:
+    for blocks in zip(*map(sharding.local_rows, arrays), strict=True):
+        for index, tile, probability in zip(*blocks, strict=True):
+            yield int(index), int(tile), probability
