@@ -161,6 +161,38 @@ def test_norms_by_hand(kind, c, axes, shape):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+def test_instance_norm_is_that_of_pytorch():
+    """`torch.nn.InstanceNorm2d(2, eps=1e-5, affine=True)`, by hand.
+
+    Biased variance of each channel of each image, a scale and a shift of each channel,
+    and no running statistics: the same in training and in evaluation.
+    """
+    x = noise(3, 4, 2).at[..., 1].multiply(1e-2)  # a variance where epsilon counts
+    norm = Norm("instance")
+    variables = norm.init(jax.random.key(0), x)
+    assert {*variables} == {"params"}
+    params = variables["params"]["norm"]
+    assert {k: v.shape for k, v in params.items()} == {"scale": (2,), "bias": (2,)}
+    scale, bias = np.array([2.0, -0.5]), np.array([0.25, 1.0])
+    got = norm.apply({"params": {"norm": {"scale": scale, "bias": bias}}}, x)
+    exact = np.asarray(x, np.float64)
+    mean, var = exact.mean((1, 2), keepdims=True), exact.var((1, 2), keepdims=True)
+    want = (exact - mean) / np.sqrt(var + 1e-5) * scale + bias
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("start, std", [("small", 0.01), ("lecun", 1 / 8)])
+def test_the_start_of_a_classifier(start, std):
+    class Head(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return _blocks.classifier(x, 500, start=start)
+
+    params = Head().init(jax.random.key(0), jnp.zeros((1, 1, 1, 64)))["params"]["head"]
+    np.testing.assert_allclose(params["kernel"].std(), std, rtol=0.03)
+    assert not params["bias"].any()
+
+
 def test_padding_repeats_the_edge_and_leaves_what_fits():
     x = noise(3, 5)
     padded = _blocks.pad_to_stride(x, 4)

@@ -64,6 +64,77 @@ def test_count_of_the_unet_of_the_paper():
     assert count(shapes["params"]) == total + 64 * 2 + 2
 
 
+NNUNET = dict(
+    norm="instance",
+    activation="leaky_relu",
+    down="strided",
+    conv_bias=True,
+    deep_supervision=True,
+)
+
+
+@pytest.mark.parametrize("widths", [(32, 64, 128, 256, 512, 512), (4, 6, 8, 10)])
+def test_count_of_the_plain_unet_of_nnunet(widths):
+    """`PlainConvUNet` of dynamic_network_architectures, in 2D, with its own heads.
+
+    Two 3x3 convolutions a stage, with biases, each before an affine instance norm; the
+    first of a stage has stride 2. Transposed convolutions of 2x2 with bias, logits by
+    1x1 at every level of the decoder. nnU-Net gives the coarsest ones the weight 0; we
+    do not have them.
+    """
+    total, before, k = 0, 3, 5
+    for width in widths:
+        for c in (before, width):
+            total += 9 * c * width + width + 2 * width
+        before = width
+    for width in widths[-2::-1]:
+        total += 4 * before * width + width
+        for c in (2 * width, width):
+            total += 9 * c * width + width + 2 * width
+        total += width * k + k
+        before = width
+    params = shapes_of(unet.Model(k, widths=widths, **NNUNET))["params"]
+    assert count(params) == total - (widths[-2] * k + k)
+    heads = {name for name in params if name.startswith("head")}
+    assert heads == {"head", *(f"head{i}" for i in range(2, len(widths) - 1))}
+
+
+@pytest.mark.parametrize("module", UNETS)
+def test_deep_supervision_gives_logits_of_the_levels_but_the_coarsest(module):
+    model = module.Model(3, widths=(4, 4, 4, 4, 4), **NNUNET)
+    image = jnp.zeros((1, 33, 50, 2))
+    init = functools.partial(model.init_with_output, train=False)
+    out, _ = jax.eval_shape(init, jax.random.key(0), image)
+    assert out["logits"].shape == (1, 33, 50, 3)
+    assert [x.shape for x in out["deep"]] == [(1, 17, 25, 3), (1, 9, 13, 3)]
+    assert {x.dtype for x in out["deep"]} == {jnp.dtype("float32")}
+
+
+def test_strided_levels_see_what_pytorch_sees_and_have_the_same_parameters():
+    """Stride 2 with one pixel of padding: output i is centred on input 2i."""
+    style = _unet.Style(convs=1, norm="none")
+    pooled = _unet.Encoder((1, 1), style)
+    strided = _unet.Encoder((1, 1), style, "strided")
+    x = jnp.zeros((1, 8, 8, 1)).at[0, 4, 2].set(1.0)
+    variables = pooled.init(jax.random.key(0), x, train=False)
+    shapes = functools.partial(jax.tree.map, jnp.shape)
+    assert shapes(strided.init(jax.random.key(0), x, train=False)) == shapes(variables)
+    middle = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
+    params = jax.tree.map(lambda kernel: middle, variables)
+    fine, coarse = strided.apply(params, x, train=False)
+    np.testing.assert_array_equal(fine, x)
+    np.testing.assert_array_equal(coarse, x[:, ::2, ::2])
+
+
+def test_leaky_relu_lets_a_hundredth_through():
+    block = _unet.Block(1, _unet.Style(convs=1, norm="none", activation="leaky_relu"))
+    x = jnp.array([-2.0, 3.0]).reshape(1, 1, 2, 1)
+    variables = block.init(jax.random.key(0), x, train=False)
+    middle = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
+    got = block.apply(jax.tree.map(lambda _: middle, variables), x, train=False)
+    np.testing.assert_allclose(got.ravel(), [-0.02, 3.0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("levels", [4, 5, 6])
 @pytest.mark.parametrize("norm", ["batch", "group", "instance"])
 @pytest.mark.parametrize("up", ["transposed", "bilinear", "nearest"])
@@ -160,6 +231,9 @@ def test_dropout_acts_in_training_alone():
         (dict(norm="layer"), "use one of 'batch', 'group', 'instance'"),
         (dict(up="cubic"), "'transposed', 'bilinear', 'nearest'"),
         (dict(dropout=-0.1), r"\[0, 1\)"),
+        (dict(activation="gelu"), "'relu', 'leaky_relu'"),
+        (dict(down="average"), "'max_pool', 'strided'"),
+        (dict(widths=(4, 4, 4), deep_supervision=True), "needs 4 widths or more"),
     ],
 )
 def test_fields_that_do_not_fit_are_refused(module, fields, message):
