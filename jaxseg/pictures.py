@@ -51,14 +51,14 @@ def triptych(image: np.ndarray, mask: np.ndarray, prediction: np.ndarray) -> np.
     `image` is u8 [h, w, c], `mask` (255 = unlabelled) and `prediction` are class ids
     [h, w]. A wrong class counts as false positive and false negative: red.
     """
-    grey = image if image.shape[-1] == 3 else image[..., :1].repeat(3, axis=-1)
+    colour = image if image.shape[-1] == 3 else image[..., :1].repeat(3, axis=-1)
     truth = (mask > 0) & (mask != 255)
     positive = prediction > 0
     right = positive & truth & (prediction == mask)
     wrong = positive & ~right & (mask != 255)
     errors = {"tp": right, "fp": wrong, "fn": truth & ~positive}
     return np.concatenate(
-        [grey, paint(grey, {"tp": truth}), paint(grey, errors)], axis=1
+        [colour, paint(colour, {"tp": truth}), paint(colour, errors)], axis=1
     )
 
 
@@ -90,10 +90,14 @@ def error_areas(
     }
 
 
+def grey(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The image without its colours, upon which those of classes show."""
+    return np.rint(image.mean(axis=-1, keepdims=True)).astype(np.uint8).repeat(3, -1)
+
+
 def pale(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The image in greys between those of the error colours, so that all show."""
-    grey = image.mean(axis=-1, keepdims=True)
-    return np.rint(90 + 0.38 * grey).astype(np.uint8).repeat(3, axis=-1)
+    return np.rint(90 + 0.38 * grey(image)).astype(np.uint8)
 
 
 def logged(
@@ -114,7 +118,8 @@ def logged(
     panels = [colour]
     for ids in (mask, prediction):
         areas = [(c, ids == c) for c in range(1, len(classes))]
-        panels.append(_blend(colour, [(colours[c - 1], area) for c, area in areas]))
+        marks = [(colours[c - 1], area) for c, area in areas]
+        panels.append(_blend(grey(colour), marks))
     areas = error_areas(mask, prediction).items()
     marks = [(ERRORS[name], area) for name, area in areas]
     panels.append(_blend(pale(colour), marks, alpha=0.75))

@@ -122,6 +122,15 @@ def test_a_log_shows_classes_errors_and_what_colours_mean():
         assert list(colour) in legend
 
 
+def test_colours_of_an_image_are_taken_for_no_class():
+    image = np.zeros((8, 8, 3), np.uint8) + np.array([30, 90, 240], np.uint8)
+    mask = np.zeros((8, 8), np.uint8)
+    picture = pictures.logged(image, mask, mask, ["none", "a", "b"])
+    np.testing.assert_array_equal(picture[0, :8], image[0])
+    assert (picture[:8, 8:24] == 120).all()  # their mean
+    assert (np.ptp(picture[:8, 24:].astype(int), axis=-1) == 0).all()
+
+
 def test_a_log_of_two_classes_is_the_triptych():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (8, 8, 3), np.uint8)

@@ -9,7 +9,9 @@ from jaxseg.report import blocks, page
 
 PICTURE = {"name": "p", "png": b"", "svg": "<svg></svg>", "alt": "alt", "caption": "w1"}
 PHOTO = PICTURE | {"svg": None, "width": 3, "height": 2}
+WORDS = ["input", "truth", "prediction"]
 CASE = {"title": "w1", "note": "w2", "panels": [PHOTO] * 3, "strip": PHOTO}
+CASE |= {"words": WORDS}  # one below each panel
 KINDS = {
     "table": blocks.table(["w1"], [[("w2", "w3")]], title="w4", lead="w5", note="w6"),
     "pairs": blocks.pairs("w1", [("w2", "w3")]),

@@ -128,10 +128,10 @@ def _of_image(truth, prediction, names):
         row[f"truth_pixels/{name}"] = tp + fn
         row[f"predicted_pixels/{name}"] = tp + fp
         dice[name] = 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else ""
-    defined = {name: value for name, value in dice.items() if value != ""}
-    if defined:
-        row["worst_class"] = min(defined, key=defined.get)
-        row["worst_dice"] = defined[row["worst_class"]]
+    there = {name: dice[name] for name in dice if row[f"truth_pixels/{name}"]}
+    if there:
+        row["worst_class"] = min(there, key=there.get)
+        row["worst_dice"] = there[row["worst_class"]]
     return row | {f"dice/{name}": value for name, value in dice.items()}
 
 
@@ -146,10 +146,10 @@ def history(rows, names, validation):
                 "predicted_share": of_class["predicted_pixels"] / total * grown,
                 "truth_share": of_class["support_pixels"] / total,
             }
+            dice = of_class["dice"]
+            values["dice_pooled"] = "" if dice is None else dice * grown
             if i:
                 row[f"share_realised/{name}"] = 0.3 + 0.01 * i
-                dice = of_class["dice"]
-                values["dice_pooled"] = "" if dice is None else dice * grown
             for column, value in values.items():
                 row[f"validation/{column}/{name}"] = value if validated else ""
         never = sum(of_class["never_predicted"] for of_class in table)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.metrics import paired_test
-from jaxseg.report.comparison import scores
+from jaxseg.report.comparison import class_counts, scores
 from jaxseg.report.comparison.group_runs import Unit, comparable, members, split_of
 
 Test = dict[str, Any]
@@ -20,24 +20,25 @@ def test_pairs(ranking: Sequence[Unit], metric: str) -> Tests:
     `adjusted`: p by Holm over all pairs of the metric, so best and worst may be picked
     afterwards; `seeds`: Welch's p over seeds, by Holm too, None unless both are groups;
     `answer`: is the first better than the second (yes, no, unclear, tie). A group is
-    the mean of its members, on every resample. {} where nothing is testable.
+    the mean of its members, on every resample. Above two classes the metrics are means
+    over classes (`over_classes`), else of counts summed over them. {} where nothing is
+    testable.
     """
     if len(ranking) < 2 or not comparable(ranking[0], ranking[1]):
         return {}
     names = scores.testable(ranking, metric)
     if not names:
         return {}
-    images = [
-        [paired_test.images(split_of(run)["images"]) for run in members([unit])]
-        for unit in ranking
-    ]
     pairs = len(ranking) * (len(ranking) - 1) // 2
-    drawn = paired_test.resample(
-        names,
-        [each for unit in images for each in unit],
-        resamples=max(paired_test.RESAMPLES, 100 * pairs),  # so that Holm can decide
-    )
-    cuts = np.cumsum([len(unit) for unit in images])[:-1]
+    resamples = max(paired_test.RESAMPLES, 100 * pairs)  # so that Holm can decide
+    splits = [split_of(run) for run in members(ranking)]
+    if over_classes(ranking):
+        counted = [class_counts.of_split(split) for split in splits]
+        drawn = class_counts.resample(names, counted, resamples=resamples)
+    else:
+        counted = [paired_test.images(split["images"]) for split in splits]
+        drawn = paired_test.resample(names, counted, resamples=resamples)
+    cuts = np.cumsum([len(unit["runs"]) for unit in ranking])[:-1]
     value, samples = (np.split(drawn[key], cuts) for key in ("value", "samples"))
     titles = [unit["name"] for unit in ranking]
     tests: Tests = {}
@@ -46,6 +47,12 @@ def test_pairs(ranking: Sequence[Unit], metric: str) -> Tests:
         again = [s[:, m].mean(axis=0) for s in samples]
         tests[name] = _family(titles, name, values, again, drawn["groups"])
     return tests
+
+
+def over_classes(ranking: Sequence[Unit]) -> bool:
+    """Do all runs have the counts of each class, so that their mean can be tested?"""
+    splits = [split_of(run) for run in members(ranking)]
+    return all(class_counts.of_split(split) for split in splits)
 
 
 def _family(

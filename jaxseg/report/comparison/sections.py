@@ -13,6 +13,7 @@ from jaxseg.report.comparison import (
     by_class,
     config_differences,
     label_budgets,
+    paired_tests,
     plots,
     scores,
     tables,
@@ -99,7 +100,12 @@ def _tests(ranking: list[Unit], tests: Tests, metric: str) -> list[Block]:
             " A group is the mean of its seeds on every resample; between two groups "
             "Welch's t-test over seeds has to decide as well."
         )
-    if len(derived_numbers.classes(split_of(ranking[0]))) > 2:
+    if paired_tests.over_classes(ranking):
+        words += (
+            " Every value is the mean over the foreground classes that the truth has, "
+            "on every resample too."
+        )
+    elif len(derived_numbers.classes(split_of(ranking[0]))) > 2:
         words += (
             " The counts of an image are summed over its foreground classes, so the "
             "values here are not the mean over classes."

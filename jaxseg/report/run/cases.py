@@ -190,14 +190,20 @@ def _panels(
     split: Split, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
 ) -> dict[str, np.ndarray]:
     """word -> panel u8 [h, w, 3], in reading order."""
-    panels = {"input": _fit(image), "truth": _by_class(image, truth, truth)}
     if not class_numbers.several(split):
-        return panels | {"prediction": _errors(image, truth, prediction)}
+        return {
+            "input": _fit(image),
+            "truth": _by_class(image, truth, truth),
+            "prediction": _errors(image, truth, prediction),
+        }
     areas = pictures.error_areas(truth, prediction)
     layers = [(area, pictures.ERRORS[name]) for name, area in areas.items()]
     layers.append((truth == IGNORE, UNLABELLED))
-    return panels | {
-        "prediction": _by_class(image, prediction, truth),
+    grey = pictures.grey(image)  # the colours of classes are no others
+    return {
+        "input": _fit(image),
+        "truth": _by_class(grey, truth, truth),
+        "prediction": _by_class(grey, prediction, truth),
         "errors": _paint(pictures.pale(image), layers, strength=0.8),
     }
 
@@ -271,7 +277,7 @@ def order_in_words(split: Split) -> str:
     """By what the cases are called best, median and worst."""
     by = "Dice"
     if any(case.get("worst_class") for case in split["cases"]):
-        by = "the Dice of the worst class that an image shows or is predicted to show,"
+        by = "the Dice of the worst class that an image shows,"
     return (
         f"From {split['name']}. Best, median and worst are by {by} among images with "
         "foreground."

@@ -7,7 +7,7 @@ import pytest
 from support import fake_run
 
 from jaxseg.report import page
-from jaxseg.report.comparison import build, by_class, group_runs
+from jaxseg.report.comparison import build, by_class, class_counts, group_runs
 from jaxseg.report.read import read
 
 METRIC = "dice_pooled"
@@ -78,6 +78,34 @@ def test_each_class_stands_beside_the_mean(runs, undrawn):
     )
     assert [n for n, row in rows.items() if "best" in row[5]] == [best]
     assert not [n for n, row in rows.items() if "best" in row[2 + 1]]
+
+
+def test_pairs_are_tested_by_the_mean_over_classes(runs, undrawn):
+    """The values that are tested are those of the summary."""
+    content = _content(runs, "dead", "seed0")
+    tests = next(s for s in content["sections"] if s["id"] == "tests")
+    words, table = tests["blocks"][:2]
+    assert "the mean over the foreground classes that the truth has" in words["text"]
+    assert "summed over" not in words["text"]
+    first, second = (_value(runs / name, "mean") for name in ("seed0", "dead"))
+    shown = table["rows"][0]
+    assert shown[1]["main"] == f"{first - second:+.4f}"
+    assert shown[0]["sub"] == f"{first:.4f} and {second:.4f}"
+
+
+def test_counts_of_a_class_are_those_of_its_pixels(runs):
+    split = read(runs / "seed0")["splits"]["test"]
+    table = {row["class"]: row for row in split["result"]["class_table"]}
+    present = [n for n, row in table.items() if row["support_pixels"]][1:]
+    counted = class_counts.of_split(split)
+    for name, images in zip(present, counted, strict=True):
+        tp, fp, fn = (images["counts"][key].sum() for key in ("tp", "fp", "fn"))
+        assert tp + fn == table[name]["support_pixels"]
+        assert tp + fp == table[name]["predicted_pixels"]
+        assert 2 * tp / (2 * tp + fp + fn) == table[name]["dice"]
+    for row in split["images"]:
+        del row["dice/mass"]
+    assert class_counts.of_split(split) is None
 
 
 def test_a_group_of_seeds_counts_how_often_a_class_is_lost(runs, undrawn):
