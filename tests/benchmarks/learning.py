@@ -20,6 +20,7 @@ import argparse
 import datetime
 import importlib.metadata
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -31,9 +32,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy import stats
 
-HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(HERE)]
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import learning_sets
 
@@ -51,7 +51,6 @@ LEVERS: dict[str, dict[str, Any]] = {
     "head_torch": {"head": "torch"},
     "weights_none": {"loss.cross_entropy.class_weights": None},
     "weights_inverse": {"loss.cross_entropy.class_weights": "auto"},
-    "weights_sqrt": {"loss.cross_entropy.class_weights": "sqrt"},
     "dice_of_images": {"loss.dice_batch.weight": 0.0, "loss.dice.weight": 1.0},
     "no_flips": {"augment.flip_horizontal": 0.0, "augment.flip_vertical": 0.0},
     "rotation": {"augment.rotate_degrees": 15.0},
@@ -74,7 +73,7 @@ def recipe(
     c.batch_size = 8
     side = 96 if quick else 128
     c.data.update(name="image_folder", dir=str(folder), image_size=(side, side))
-    c.model.unet.widths = (8, 16, 32, 64, 128) if quick else (16, 32, 64, 128, 256)
+    c.model.unet.widths = (8, 16, 32, 64, 128) if quick else (12, 24, 48, 96, 192)
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5)
     c.loss.dice_batch.weight = 1.0
     c.loss.cross_entropy.update(weight=1.0, class_weights="auto")
@@ -204,7 +203,9 @@ def run(todo: Sequence[dict[str, Any]], out: pathlib.Path) -> None:
     for number, job in enumerate(left, 1):
         print(f"{number} of {len(left)}: {label(job)}", flush=True)
         command = [sys.executable, __file__, f"--out={out}", f"--one={json.dumps(job)}"]
-        subprocess.run(command, check=True)
+        # threads of PyTorch that wait shall not take the processor from others
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        subprocess.run(command, check=True, env=environment)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -244,7 +245,8 @@ def values(
     for row in rows:
         dice = row["result"].get(decision, row["result"]["argmax"])["dice"]
         wanted = row["classes"][1:] if name == "mean" else [name]
-        out.append(float(np.mean([dice[n] or 0.0 for n in wanted])))
+        found = [dice[n] for n in wanted if dice[n] is not None]
+        out.append(float(np.mean(found)) if found else float("nan"))
     return out
 
 
@@ -328,9 +330,7 @@ def main() -> None:
     parser.add_argument("--ablation", action="store_true", help="every lever")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument(
-        "--quick", action="store_true", help="smaller U-Net and windows"
-    )
+    parser.add_argument("--quick", action="store_true", help="less of everything")
     parser.add_argument("--out", type=pathlib.Path, default="runs/learning")
     parser.add_argument("--table", action="store_true", help="print, train nothing")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)

@@ -42,16 +42,16 @@ class Trained(NamedTuple):
 
 
 @contextlib.contextmanager
-def head_start(name: str) -> Iterator[None]:
-    """Models built within start their last layer as `HEADS[name]`; "" = as they do."""
+def head_start(start: str) -> Iterator[None]:
+    """Models built within start their last layer as `HEADS[start]`; "" = as they do."""
 
     def classifier(x, num_classes, *, name="head", **_):
+        init = HEADS[start]
         return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=init, name=name)(x)
 
-    if not name:
+    if not start:
         yield
         return
-    init = HEADS[name]
     with mock.patch.object(_blocks, "classifier", classifier):
         yield
 
@@ -100,7 +100,6 @@ def monai(config: ConfigDict) -> Trained:
         out_channels=classes,
         features=(*widths, widths[0]),
     )
-    model.to(memory_format=torch.channels_last)
     objective = DiceCELoss(to_onehot_y=True, softmax=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.optim.learning_rate)
     mean, std = (np.float32(x) for x in (parts.mean, parts.std))
