@@ -71,7 +71,7 @@ def grids(split: prepared.Split, view: pipeline.View) -> list[tiles.Grid]:
 def batches(
     split: prepared.Split, view: pipeline.View, rows: Sequence[Tile], *, batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """{image u8 or u16 [b, h, w, c], index i32 [b], tile i32 [b]} of the rows, in order.
+    """{image u8 or u16 [b, h, w, c], index i32 [b], tile i32 [b]} of the rows in order.
 
     Images are read once, in threads, a few ahead; index is -1 for padding.
     """

@@ -105,8 +105,9 @@ def monai(config: ConfigDict) -> Trained:
     mean, std = (np.float32(x) for x in (parts.mean, parts.std))
     rng = np.random.default_rng((config.seed, 7))
 
-    def scaled(image):  # u8 [..., c] -> what a model gets
-        return (image.astype(np.float32) / 255 - mean) / std
+    def scaled(image):  # u8 or u16 [..., c] -> what a model gets
+        whole = np.float32(np.iinfo(image.dtype).max)
+        return (image.astype(np.float32) / whole - mean) / std
 
     for step, batch in enumerate(build.train_batches(experiment, steps=steps)):
         image, mask = scaled(batch["image"]), batch["mask"]
@@ -125,8 +126,12 @@ def monai(config: ConfigDict) -> Trained:
 
     def predict(pixels):
         pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-        grey = intensity.to_uint8(
-            pixels, mode=view.intensity, low=view.low, high=view.high
+        grey = intensity.to_levels(
+            pixels,
+            mode=view.intensity,
+            low=view.low,
+            high=view.high,
+            bits=view.bits,
         )
         image = torch.from_numpy(scaled(grey)).permute(2, 0, 1)[None]
         with torch.no_grad():

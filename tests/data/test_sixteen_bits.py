@@ -37,7 +37,7 @@ def _example():
 
 
 def _view(bits, mode="percentile", low=0.0, high=100.0):
-    return pipeline.View(SIZE, "stretch", mode, low, high, bits)
+    return pipeline.View(SIZE, "stretch", mode, low, high, bits=bits)
 
 
 def _to_the_model(batch):
