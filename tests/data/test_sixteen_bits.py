@@ -18,7 +18,9 @@ SIZE = (48, 64)
 
 
 def _card(dtype="uint16"):
-    return {"dtype": dtype, "channels": 1, "classes": ["background", "object"]}
+    sizes = {"min": [96, 128], "max": [96, 128], "distinct": 1}
+    names = ["background", "object"]
+    return {"dtype": dtype, "channels": 1, "classes": names, "sizes": sizes}
 
 
 def _example():
