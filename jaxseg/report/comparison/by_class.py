@@ -84,15 +84,17 @@ def _mark_best(
 def claims(units: Sequence[Unit]) -> Iterator[Claim]:
     """Which runs never predict a class that their truth has?"""
     dead: list[str] = []
-    counted = 0
+    counted, total = 0, len(members(units))
     for unit in members(units):
         counted += bool(class_numbers.table(split_of(unit)))
         names = ", ".join(f"`{name}`" for name in _never(unit))
         dead += [f"`{unit['name']}` {names}"] if names else []
     if dead:
-        runs = f"{len(dead)} of {counted} runs"
+        runs = f"{len(dead)} of {total} runs"
         words = f"{runs} NEVER PREDICT a class that the truth has: {'; '.join(dead)}."
         yield Claim(answer="no", text=words)
     elif counted:
-        words = "Every run predicts each of the classes that the truth has"
-        yield Claim(answer="yes", text=f"{words} ({counted} counted).")
+        words = (
+            f"{counted} of {total} runs were scored class by class, and each of them"
+        )
+        yield Claim(answer="yes", text=f"{words} predicts every class of the truth.")
