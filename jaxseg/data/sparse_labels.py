@@ -228,17 +228,10 @@ def short(labels: Labels, classes: Sequence[str]) -> dict[str, int]:
     if wanted["name"] != "clicks" or wanted["annotators"] > 1:
         return {}
     k = len(classes)
-    counts = pixels(labels, k)
+    counts = class_pixels(labels, k)
     asked = [wanted["negative"]] + [wanted["positive"]] * (k - 1)
     missing = (counts < np.array(asked)).sum(0)
     return dict(zip(classes, missing.tolist(), strict=True))
-
-
-def pixels(labels: Labels, num_classes: int) -> Int[np.ndarray, "images k"]:
-    """Labelled pixels of each image and class."""
-    cell = labels.image.astype(np.int64) * num_classes + labels.label
-    counts = np.bincount(cell, minlength=len(labels.ids) * num_classes)
-    return counts.reshape(-1, num_classes)
 
 
 def class_weights(labels: Labels, num_classes: int) -> tuple[float, ...]:
@@ -246,3 +239,10 @@ def class_weights(labels: Labels, num_classes: int) -> tuple[float, ...]:
     counts = np.bincount(labels.label, minlength=num_classes)
     total = counts.sum()
     return tuple(float(total / (num_classes * n)) if n else 1.0 for n in counts)
+
+
+def class_pixels(labels: Labels, num_classes: int) -> np.ndarray:
+    """i64 [n, k]: the labelled pixels of each class in each image of the split."""
+    cell = labels.image.astype(np.int64) * num_classes + labels.label
+    counts = np.bincount(cell, minlength=len(labels.ids) * num_classes)
+    return counts.reshape(len(labels.ids), num_classes)

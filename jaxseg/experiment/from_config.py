@@ -104,7 +104,7 @@ def windows(
         return None
     drawn, pixels = labels(), split.pixels
     if drawn is not None:
-        pixels = sparse_labels.pixels(drawn, len(split.classes))
+        pixels = sparse_labels.class_pixels(drawn, len(split.classes))
     return crops.Windows(
         size=view.size,
         seed=_sampler_seed(config),
