@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support import scored
 
+from jaxseg.devices import sharding
 from jaxseg.evaluation import class_choices, class_table, count, kept_pixels, offsets
 from jaxseg.evaluation.count import Frozen
 from jaxseg.evaluation.tally import Tally
@@ -210,3 +211,17 @@ def test_quotas_leave_what_small_images_do_not_need_to_the_others():
     assert quota(np.array([10, 10, 100, 100]), 100) == 40
     assert quota(np.array([50, 50]), 20) == 10
     assert quota(np.zeros(0, int), 20) == 0
+
+
+def test_every_process_gets_the_pixels_that_one_alone_would_keep(monkeypatch):
+    split, predictions = _lost_class(9)
+    alone, tally = _kept(split, predictions, 4 * 900)
+    sent = []
+    monkeypatch.setattr(sharding, "gather", lambda own: sent.append(own) or sent)
+    for share in (predictions[1::2][::-1], [], predictions[::2]):
+        together = kept_pixels.keep(
+            share, tally, split, to_native=scored.keep, most=4 * 900
+        )
+    for one, other in zip(alone, together, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)

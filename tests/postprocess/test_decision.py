@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support import scored
 
+from jaxseg.errors import ConfigError
 from jaxseg.evaluation import count, metric_table
 from jaxseg.evaluation import tally as tallies
 from jaxseg.postprocess import decision
@@ -102,3 +103,32 @@ def test_the_rule_is_known_before_jax_starts():
     call = "import sys; from jaxseg.postprocess import decision; "
     call += "sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", call]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "rule, two, more",
+    [
+        ("auto", "threshold", "offsets"),
+        ("threshold", "threshold", "argmax"),  # as runs of before have it
+        ("gate", "gate", "argmax"),
+        ("offsets", None, "offsets"),
+        ("argmax", None, "argmax"),
+        ("my_lab.my_rule", "my_lab.my_rule", None),
+    ],
+)
+def test_what_a_rule_means_depends_on_the_number_of_classes(rule, two, more):
+    for k, expected in ((2, two), (3, more), (9, more)):
+        if expected is None:
+            with pytest.raises(ConfigError, match="2 classes.* leave it at 'auto'"):
+                decision.rule_for(rule, k)
+        else:
+            assert decision.rule_for(rule, k) == expected
+
+
+def test_a_point_of_offsets_decides_and_needs_one_for_each_class():
+    probability = np.array([[[0.6, 0.3, 0.1], [0.5, 0.25, 0.25]]], np.float32)
+    point = {"rule": "offsets", "offsets": [0.0, 0.5, 1.5], "objective": "dice_pooled"}
+    np.testing.assert_array_equal(decision.decide(probability, point), [[0, 2]])
+    np.testing.assert_array_equal(decision.decide(probability, None), [[0, 0]])
+    with pytest.raises(ConfigError, match="holds 2 offsets, .* predicts 3 classes"):
+        decision.decide(probability, {"offsets": [0.0, 1.0]})
