@@ -8,17 +8,19 @@ the probabilities as they are.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
+from jaxtyping import Float
 
 from jaxseg.evaluation import one_vs_rest, operating_point, temperature
 from jaxseg.evaluation.kept_pixels import Pixels
 from jaxseg.evaluation.tally import Tally
 from jaxseg.metrics import calibration
 
-_CHUNK = 2**18  # pixels at a time: bounds the memory
+_CHUNK = 2**14  # pixels at a time: they stay in the cache of a processor
+_LOW = calibration.CLIP[0]
 
 
 def fit(pixels: Pixels, split: Any) -> dict[str, Any]:
@@ -45,36 +47,49 @@ def fit(pixels: Pixels, split: Any) -> dict[str, Any]:
     }
 
 
-def _sums(pixels: Pixels, t: float) -> tuple[float, float]:
-    """(weighted sum of the NLL, its derivative over 1 / T)."""
-    total, slope = [], []
+class _Chunk(NamedTuple):
+    """Some of the pixels, with what does not depend on the temperature."""
+
+    logit: Float[np.ndarray, "m k"]  # log p, f64
+    true: Float[np.ndarray, "m"]  # of the class in the truth
+    weight: Float[np.ndarray, "m"]
+
+
+def _chunks(pixels: Pixels) -> list[_Chunk]:
+    out = []
     for start in range(0, len(pixels.label), _CHUNK):
         part = slice(start, start + _CHUNK)
         low = np.maximum(pixels.probability[part].astype(np.float64), _LOW)
         logit, label = np.log(low), pixels.label[part].astype(np.int64)[:, None]
-        scaled = logit / t
-        scaled -= scaled.max(axis=1, keepdims=True)
-        power = np.exp(scaled)
-        norm = power.sum(axis=1)
-        true = np.take_along_axis(scaled, label, axis=1)[:, 0]
-        expected = (power * logit).sum(axis=1) / norm
-        gap = expected - np.take_along_axis(logit, label, axis=1)[:, 0]
-        total.append(float((pixels.weight[part] * (np.log(norm) - true)).sum()))
-        slope.append(float((pixels.weight[part] * gap).sum()))
-    return math.fsum(total), math.fsum(slope)
+        true = np.take_along_axis(logit, label, axis=1)[:, 0]
+        out.append(_Chunk(logit, true, pixels.weight[part]))
+    return out
 
 
-_LOW = calibration.CLIP[0]
+def _slope(chunks: list[_Chunk], t: float) -> float:
+    """The derivative of the NLL over 1 / T at t, summed over the pixels."""
+    parts = []
+    for logit, true, weight in chunks:
+        power = np.exp((logit - logit.max(axis=1, keepdims=True)) / t)
+        expected = (power * logit).sum(axis=1) / power.sum(axis=1)
+        parts.append(float((weight * (expected - true)).sum()))
+    return math.fsum(parts)
 
 
 def nll(pixels: Pixels, t: float) -> float:
     """Mean -log of the probability of the true class after softmax(log p / t)."""
-    return _sums(pixels, t)[0] / float(pixels.weight.sum())
+    parts = []
+    for logit, true, weight in _chunks(pixels):
+        most = logit.max(axis=1)
+        norm = np.exp((logit - most[:, None]) / t).sum(axis=1)
+        parts.append(float((weight * (np.log(norm) - (true - most) / t)).sum()))
+    return math.fsum(parts) / float(pixels.weight.sum())
 
 
 def best(pixels: Pixels) -> float:
     """The T in `temperature.LIMITS` of the lowest NLL; 1 when no T changes it."""
-    return temperature.lowest(lambda log_t: _sums(pixels, math.exp(log_t))[1])
+    chunks = _chunks(pixels)
+    return temperature.lowest(lambda log_t: _slope(chunks, math.exp(log_t)))
 
 
 def assemble(

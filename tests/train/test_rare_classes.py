@@ -10,12 +10,15 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from support import runs
 
 import jaxseg
 from jaxseg.click import rounds
 from jaxseg.data.phantoms import tissue
 from jaxseg.experiment import score_again
+from jaxseg.postprocess import decision
+from jaxseg.run_directory import files, older_configs
 from jaxseg.train import loop
 
 RARE = ("vessel", "nodule", "ganglion")
@@ -137,6 +140,22 @@ def test_a_prediction_is_by_the_offsets_as_scoring_saw_it(weighted):
             assert int(row[f"predicted_pixels/{name}"]) == counted[c]
         assert row["worst_class"] == (case["worst_class"] or "")
     assert differ > 0
+
+
+def test_a_run_of_before_there_were_offsets_keeps_argmax(weighted, tmp_path):
+    shutil.copytree(weighted, tmp_path / "run")
+    path = tmp_path / "run" / files.OPERATING_POINT
+    frozen = json.loads(path.read_text())
+    older = frozen | {"operating_point": None, "temperature": None}
+    path.write_text(json.dumps(older))
+    before = _result(weighted, "test")["argmax"]
+    found, _ = score_again.score_again(tmp_path / "run", "test")
+    assert found["operating_point"] is None and "argmax" not in found
+    assert found["confusion"] == before["confusion"]
+    assert found["class_table"] == before["class_table"]
+    assert found["calibration"]["temperature"] is None
+    config = older_configs.complete(ConfigDict({"operating_point": {}}))
+    assert decision.rule_for(config.operating_point.rule, 5) == "argmax"
 
 
 def test_clicks_correct_what_the_offsets_decide(weighted, monkeypatch):
