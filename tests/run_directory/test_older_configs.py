@@ -39,7 +39,7 @@ def as_json(config) -> dict:
 def test_an_older_run_is_the_run_of_the_recipe_today(name):
     """Where a recipe changes on purpose, give its older value as a change here."""
     before = older_configs.effective(older(name).to_dict())
-    changed = {"data.intensity.bits": 8}
+    changed = {"data.intensity.bits": 8, "augment.clip": True}
     today = older_configs.effective(as_json(runs.config(name, **changed).to_dict()))
     assert as_json(before) == as_json(today)
 
