@@ -353,6 +353,9 @@ def _eval() -> dict[str, Any]:
     return {
         "per_device_batch": 4,
         "every_epochs": 1,
+        # mean over the image and its mirror images, where config.augment flips:
+        # 2 or 4 times the work
+        "mirror": False,
         "metric": "dice_pooled",  # of validation: the best epoch has the highest
         "patience": 0,  # epochs without a better one before stopping; 0 = never
         "bootstrap": 1000,  # resamples of the images, for intervals

@@ -60,6 +60,12 @@ def check(config: ConfigDict) -> None:
         )
     intensity.bits(config.data.intensity.bits, "uint16")
     augment_settings.check(config.augment, tuple(size))
+    flips = config.augment.flip_horizontal, config.augment.flip_vertical
+    if config.eval.mirror and not any(flips):
+        raise ConfigError(
+            "config.eval.mirror averages over mirror images, but config.augment flips "
+            "none in training: set augment.flip_horizontal or flip_vertical to 0.5."
+        )
     if config.data.demo.images and config.data.dir:
         raise ConfigError(
             f"config.data.dir is {config.data.dir}, but the recipe {config.recipe!r} "

@@ -63,7 +63,9 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     from_config.check_outputs(
         settings, abstract, parts.image_shape, len(card["classes"])
     )
-    predict = forward.make_predict(mesh, model=parts.model, normalise=parts.normalise)
+    predict = forward.make_predict(
+        mesh, model=parts.model, normalise=parts.normalise, mirror=parts.mirror
+    )
     return Experiment(
         directory=directory,
         card=card,

@@ -81,7 +81,10 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     best, operating_point, step = _best(workdir, abstract)
     variables = jax.tree.map(np.asarray, state.evaluated(best))
     predict = functools.partial(
-        forward.predict, model=parts.model, normalise=parts.normalise
+        forward.predict,
+        model=parts.model,
+        normalise=parts.normalise,
+        mirror=parts.mirror,
     )
     return FinishedRun(
         workdir=workdir,

@@ -68,6 +68,7 @@ class Parts(NamedTuple):
     std: tuple[float, ...]
     image_shape: tuple[int, int, int]
     intensity: str  # the mode that "auto" became
+    mirror: tuple[int, ...] = ()  # axes of the mirror images that predictions average
 
 
 def parts(config: ConfigDict, card: dict) -> Parts:
@@ -92,7 +93,14 @@ def parts(config: ConfigDict, card: dict) -> Parts:
         std=std,
         image_shape=(*size, card["channels"]),
         intensity=mode,
+        mirror=mirror_axes(config),
     )
+
+
+def mirror_axes(config: ConfigDict) -> tuple[int, ...]:
+    """Of config.eval.mirror: the axes of [b, h, w, c] about which training flips."""
+    flips = (config.augment.flip_vertical, config.augment.flip_horizontal)
+    return tuple(1 + i for i, p in enumerate(flips) if p > 0 and config.eval.mirror)
 
 
 def model(config: ConfigDict, num_classes: int) -> Any:

@@ -45,6 +45,7 @@ NEW: dict[str, Any] = {
         "layer_decay": 1.0,
     },
     "operating_point.rule": "threshold",
+    "eval.mirror": False,
     "eval.surface": True,
     "eval.tolerance": 2.0,
     "doctor": {"ignore": (), "prevalence": -1.0, "steps": 100},
