@@ -238,6 +238,7 @@ def _augment() -> dict[str, Any]:
         "gamma_probability": 1.0,
         "noise": 0.0,  # standard deviation, of the range
         "noise_probability": 1.0,
+        "clip": False,  # tones to the range: it erases dim objects, labels stay
     }
 
 

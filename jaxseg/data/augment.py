@@ -19,6 +19,7 @@ probabilities.
     contrast                         stretch about the mean by up to this share
     gamma                            power between 1/(1+gamma) and 1+gamma, in log
     noise                            white noise, standard deviation up to this much
+    clip                             keep [0, 1] after each tone, gamma last
     <name>_probability               of elastic, brightness, contrast, gamma, noise
 
 Flip, affine and elastic are one sampling grid, used for image (bilinear) and mask
@@ -28,8 +29,8 @@ Never the repeated edge: streaks drawn from an edge look like structure, black l
 like the border of a detector and like padding.
 
 Tones are not clipped to [0, 1]: a model gets values of any range, and a clip at 0 would
-erase a dim object whose label stays. Contrast, brightness and noise keep differences
-between pixels, or scale all of them alike.
+erase a dim object whose label stays. Contrast and brightness keep the differences
+between pixels, or scale all of them alike. `clip` is what older runs did.
 
 The numbers of an example depend on the key, its position in the whole batch and the
 operation, so they are the same for any layout of devices, and switching one operation
@@ -80,11 +81,12 @@ def augment(
     gamma_probability: float = 1.0,
     noise: float = 0.0,
     noise_probability: float = 1.0,
+    clip: bool = False,
     **unknown: Any,
 ) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
     """A changed image and the mask that belongs to it; `image` is in [0, 1].
 
-    The settings are explained above; contrast, brightness and noise may leave [0, 1].
+    The settings are explained above; without `clip` tones may leave [0, 1].
     `b` is the whole batch of all processes. In a `sparse` mask (clicks) every labelled
     pixel stays one labelled pixel. Raises ConfigError while tracing for a setting that
     is unknown or out of its range, for a bend so strong that it would fold the image
@@ -98,26 +100,56 @@ def augment(
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
 
     # Tone before the warp: outside stays 0. Noise after: it stays white.
-    # Gamma first, because it needs [0, 1].
-    if gamma:
-        on, u = _draw(keys, _GAMMA, gamma_probability)
-        power = jnp.exp(math.log1p(gamma) * u)
-        # exp(p log x) is 4 times faster than x ** p on a CPU; 0 stays 0.
-        image = _where(on, jnp.exp(_wide(power) * jnp.log(image)), image)
-    if contrast:
-        on, u = _draw(keys, _CONTRAST, contrast_probability)
-        image = _where(on, _contrast(image, contrast * u), image)
-    if brightness:
-        on, u = _draw(keys, _BRIGHTNESS, brightness_probability)
-        image = _where(on, image + _wide(brightness * u), image)
+    image = _tones(image, keys, settings)
     image, mask = _geometry(image, mask, keys, settings)
     if noise:
         on, u = _draw(keys, _NOISE, noise_probability)
         white = jax.vmap(lambda k: jax.random.normal(k, image.shape[1:]))
         drawn = jax.lax.optimization_barrier(white(_operation(keys, _WHITE)))
         spread = _wide(noise * jnp.abs(u)) * drawn
-        image = _where(on, image + spread, image)
+        image = _where(on, _within(image + spread, clip), image)
     return image, mask
+
+
+def _tones(image, keys, settings):
+    """Gamma, contrast and brightness; gamma needs [0, 1], so where nothing is clipped
+    it comes first."""
+    first = ("contrast", "brightness", "gamma")
+    order = first if settings["clip"] else ("gamma", "contrast", "brightness")
+    for name in order:
+        if not settings[name]:
+            continue
+        change, operation = _TONES[name]
+        on, u = _draw(keys, operation, settings[f"{name}_probability"])
+        changed = change(image, u, settings[name])
+        image = _where(on, _within(changed, settings["clip"]), image)
+    return image
+
+
+def _gamma(image, u, most):
+    power = jnp.exp(math.log1p(most) * u)
+    # exp(p log x) is 4 times faster than x ** p on a CPU; 0 stays 0.
+    return jnp.exp(_wide(power) * jnp.log(image))
+
+
+def _contrast(image, u, most):
+    mean = jnp.mean(image, (1, 2, 3), keepdims=True)
+    return mean + (image - mean) * (1 + _wide(most * u))
+
+
+def _brightness(image, u, most):
+    return image + _wide(most * u)
+
+
+_TONES = {
+    "gamma": (_gamma, _GAMMA),
+    "contrast": (_contrast, _CONTRAST),
+    "brightness": (_brightness, _BRIGHTNESS),
+}
+
+
+def _within(image, clip):
+    return jnp.clip(image, 0, 1) if clip else image
 
 
 def _geometry(image, mask, keys, settings):
@@ -176,11 +208,6 @@ def _flip(image, mask, flipped):
         image = _where(chosen, jnp.flip(image, axis), image)
         mask = jnp.where(chosen[:, None, None], jnp.flip(mask, axis), mask)
     return image, mask
-
-
-def _contrast(image, change):
-    mean = jnp.mean(image, (1, 2, 3), keepdims=True)
-    return mean + (image - mean) * (1 + _wide(change))
 
 
 def _operation(keys, operation):

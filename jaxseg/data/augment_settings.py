@@ -34,7 +34,7 @@ LIMITS = {  # largest value allowed; the smallest is 0
     "noise": 1.0,
     "noise_probability": 1.0,
 }
-_OTHERS = ("scale", "elastic_cells", "border")
+_OTHERS = ("scale", "elastic_cells", "border", "clip")
 
 
 def check(settings: Mapping[str, Any], size: tuple[int, int]) -> None:

@@ -124,6 +124,7 @@ AUGMENT: dict[str, Any] = {
     "elastic_probability": 1.0,
     **{name: 0.0 for name in _TONES},
     **{f"{name}_probability": 1.0 for name in _TONES},
+    "clip": True,
 }
 
 

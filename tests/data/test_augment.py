@@ -129,6 +129,10 @@ def test_tone_changes_the_image_alone(name):
     got = run(image, mask, **settings)
     np.testing.assert_array_equal(got[1], mask)
     assert (np.abs(got[0] - image).max((1, 2, 3)) > 1e-4).all()
+    clipped = run(image, mask, **settings, clip=True)[0]
+    assert 0 <= clipped.min() and clipped.max() <= 1
+    if name != "all":  # gamma alone stays in range; else the clip is the one difference
+        np.testing.assert_array_equal(clipped, np.clip(got[0], 0, 1))
     half = run(image, mask, **settings, **{f"{n}_probability": 0.5 for n in settings})
     same = np.asarray((half[0] == image).all((1, 2, 3)))
     assert name == "all" or 0 < same.sum() < 8
@@ -302,7 +306,7 @@ def test_every_setting_has_a_limit_and_the_defaults_change_nothing():
     }
     assert names.pop("sparse") is False  # of the labels, not a setting
     limits = augment_settings.LIMITS
-    assert set(names) == {*limits, "scale", "elastic_cells", "border"}
+    assert set(names) == {*limits, "scale", "elastic_cells", "border", "clip"}
     assert all(
         value == (1.0 if name.endswith("_probability") else 0.0)
         for name, value in names.items()
