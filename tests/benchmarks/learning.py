@@ -50,12 +50,22 @@ LEVERS: dict[str, dict[str, Any]] = {
     "head_lecun": {"head": "lecun"},
     "head_torch": {"head": "torch"},
     "weights_none": {"loss.cross_entropy.class_weights": None},
-    "weights_inverse": {"loss.cross_entropy.class_weights": "auto"},
+    "weights_inverse": {"loss.cross_entropy.class_weights": "inverse"},
+    "weights_sqrt": {"loss.cross_entropy.class_weights": "sqrt"},
+    "weights_median": {"loss.cross_entropy.class_weights": "median"},
+    "weights_effective": {"loss.cross_entropy.class_weights": "effective"},
     "dice_of_images": {"loss.dice_batch.weight": 0.0, "loss.dice.weight": 1.0},
+    "sampler_by_class": {"sampler.name": "by_class"},
+    "windows_anywhere": {"data.foreground_share": 0.0},
+    "windows_on_foreground": {"data.foreground_share": 0.67},
     "no_flips": {"augment.flip_horizontal": 0.0, "augment.flip_vertical": 0.0},
     "rotation": {"augment.rotate_degrees": 15.0},
+    "rotation_mirrored": {"augment.rotate_degrees": 15.0, "augment.border": "reflect"},
     "brightness": {"augment.brightness": 0.1, "augment.contrast": 0.2},
+    "mirror_images": {"eval.mirror": True},
     "instance_norm": {"model.unet.norm": "instance"},
+    "leaky_relu": {"model.unet.activation": "leaky_relu"},
+    "deep_supervision": {"model.unet.deep_supervision": True},
 }
 
 
@@ -138,8 +148,7 @@ def one(job: dict[str, Any], out: pathlib.Path) -> dict[str, Any]:
         trained = sides.monai(config)
     test = sides.split(config, "test")
     classes = test.card["classes"]
-    examples = (test[k] for k in range(len(test)))
-    result = sides.judged(trained.predict, examples, classes)
+    result = sides.judged(trained.predict, test)
     shutil.rmtree(workdir, ignore_errors=True)
     return job | {
         "classes": list(classes),

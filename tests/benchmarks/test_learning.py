@@ -160,10 +160,12 @@ def test_finished_runs_are_not_repeated(learning, tmp_path, monkeypatch):
 def test_the_judge_counts_over_the_split(sides):
     truth = [np.array([[0, 0, 1, 2]], np.uint8), np.array([[1, 1, 255, 2]], np.uint8)]
     guess = [np.array([[0, 1, 1, 0]], np.uint8), np.array([[1, 0, 2, 1]], np.uint8)]
-    answers = iter(guess)
-    examples = [{"image": None, "mask": t} for t in truth]
-    classes = ["background", "a", "b", "absent"]
-    out = sides.judged(lambda _: {"argmax": next(answers)}, examples, classes)
+
+    class Split(list):
+        classes = ["background", "a", "b", "absent"]
+
+    split = Split({"mask": t} for t in truth)
+    out = sides.judged(lambda _, index: {"argmax": guess[index]}, split)
     # a: truth 3, predicted 4, both 2; b is predicted on the unlabelled pixel alone
     assert out["argmax"]["dice"]["a"] == pytest.approx(2 * 2 / (3 + 4))
     assert out["argmax"]["dice"]["b"] == 0.0
