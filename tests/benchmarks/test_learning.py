@@ -135,6 +135,10 @@ def test_the_other_side_has_no_levers(learning):
     assert len(set(names)) == len(names) == 2 * 2 * 3
     assert not any(j["side"] == "monai" and j["levers"] != "default" for j in todo)
     assert [job["seed"] for job in todo] == [0] * 6 + [1] * 6
+    small = learning.jobs(
+        ["a"], ["jaxseg", "monai"], ["default"], seeds=1, steps=4, quick=True
+    )
+    assert [job["side"] for job in small] == ["jaxseg"]
 
 
 def test_finished_runs_are_not_repeated(learning, tmp_path, monkeypatch):
