@@ -121,8 +121,8 @@ def tissue(folder: pathlib.Path) -> None:
 
 
 def tissue_windows(folder: pathlib.Path) -> None:
-    """The same of 96x96 pixels, the window of --quick, so that nothing is cut."""
-    tissue_tree.write(folder, images=120, size=96)
+    """240 of 64x64 pixels, the window of `learning.py --quick`: nothing is cut."""
+    tissue_tree.write(folder, images=240, size=64)
 
 
 SETS = {

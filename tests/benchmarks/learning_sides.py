@@ -1,10 +1,11 @@
 """Trains one side of the learning benchmark and judges it on native images.
 
-Each side returns the same: a function from the pixels of an image to the probabilities
-of its classes, and how many parameters it took. `judged` is the one judge of all.
+Each side returns the same: a function that gives the classes of an image of a split at
+its native size, and how many parameters it took. `judged` is the one judge of all.
 """
 
 import contextlib
+import dataclasses
 import pathlib
 import sys
 import time
@@ -20,7 +21,7 @@ from ml_collections import ConfigDict
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from jaxseg.data import intensity, prepared
+from jaxseg.data import prepared
 from jaxseg.experiment import build, finished_run, from_config, processes
 from jaxseg.models import _blocks
 from jaxseg.train import loop
@@ -33,10 +34,14 @@ HEADS = {
 }
 
 
+# (split, index) -> {decision: class ids u8 [h, w]}
+Predict = Callable[[prepared.Split, int], dict[str, np.ndarray]]
+
+
 class Trained(NamedTuple):
     """A side when it has learned."""
 
-    predict: Callable[[np.ndarray], dict[str, np.ndarray]]  # {decision: u8 [h, w]}
+    predict: Predict
     parameters: int
     seconds: float  # of training, with compilation and data
 
@@ -67,8 +72,8 @@ def jaxseg(config: ConfigDict, workdir: pathlib.Path, *, head: str = "") -> Trai
     if run.step != record["total_steps"]:
         raise RuntimeError(f"{workdir} was scored at step {run.step}, not at its end.")
 
-    def predict(pixels):
-        found = run.predict(pixels)
+    def predict(split, index):
+        found = run.predict(split[index]["image"])
         argmax = found.probability.argmax(-1).astype(np.uint8)
         return {"argmax": argmax, "operating_point": found.classes}
 
@@ -105,9 +110,8 @@ def monai(config: ConfigDict) -> Trained:
     mean, std = (np.float32(x) for x in (parts.mean, parts.std))
     rng = np.random.default_rng((config.seed, 7))
 
-    def scaled(image):  # u8 or u16 [..., c] -> what a model gets
-        whole = np.float32(np.iinfo(image.dtype).max)
-        return (image.astype(np.float32) / whole - mean) / std
+    def scaled(image):  # [..., c] -> what a model gets
+        return (image.astype(np.float32) / np.iinfo(image.dtype).max - mean) / std
 
     for step, batch in enumerate(build.train_batches(experiment, steps=steps)):
         image, mask = scaled(batch["image"]), batch["mask"]
@@ -122,18 +126,11 @@ def monai(config: ConfigDict) -> Trained:
         objective(model(image), mask).backward()
         optimizer.step()
     model.eval()
-    view = parts.view
+    whole = dataclasses.replace(parts.view, fit="crop")  # images at native size
 
-    def predict(pixels):
-        pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-        grey = intensity.to_levels(
-            pixels,
-            mode=view.intensity,
-            low=view.low,
-            high=view.high,
-            bits=view.bits,
-        )
-        image = torch.from_numpy(scaled(grey)).permute(2, 0, 1)[None]
+    def predict(split, index):
+        image = scaled(whole(split, index)["image"])
+        image = torch.from_numpy(image).permute(2, 0, 1)[None]
         with torch.no_grad():
             logits = sliding_window_inference(
                 image, config.data.image_size, 4, model, overlap=0.5, mode="gaussian"
@@ -162,21 +159,18 @@ def split(config: ConfigDict, name: str) -> prepared.Split:
     return prepared.open_split(from_config.dataset(config), name)
 
 
-def judged(
-    predict: Callable[[np.ndarray], dict[str, np.ndarray]],
-    examples: Sequence[dict[str, Any]],
-    classes: Sequence[str],
-) -> dict[str, dict[str, Any]]:
-    """{decision: {"dice": {class: pooled over the examples}, "never": [class]}}.
+def judged(predict: Predict, split: prepared.Split) -> dict[str, dict[str, Any]]:
+    """{decision: {"dice": {class: pooled over the split}, "never": [class]}}.
 
     "never" lists the classes that have pixels and are predicted nowhere. A class
     without pixels of either kind has no Dice (None).
     """
-    k, confusion = len(classes), {}
-    for example in examples:
-        truth = example["mask"]
+    classes, confusion = split.classes, {}
+    k = len(classes)
+    for index in range(len(split)):
+        truth = split[index]["mask"]
         labelled = truth < k
-        for decision, guess in predict(example["image"]).items():
+        for decision, guess in predict(split, index).items():
             pairs = k * truth[labelled].astype(int) + guess[labelled]
             counts = np.bincount(pairs, minlength=k * k).reshape(k, k)
             confusion[decision] = confusion.get(decision, 0) + counts

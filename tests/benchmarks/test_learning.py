@@ -135,6 +135,10 @@ def test_the_other_side_has_no_levers(learning):
     assert len(set(names)) == len(names) == 2 * 2 * 3
     assert not any(j["side"] == "monai" and j["levers"] != "default" for j in todo)
     assert [job["seed"] for job in todo] == [0] * 6 + [1] * 6
+    small = learning.jobs(
+        ["a"], ["jaxseg", "monai"], ["default"], seeds=1, steps=4, quick=True
+    )
+    assert [job["side"] for job in small] == ["jaxseg"]
 
 
 def test_finished_runs_are_not_repeated(learning, tmp_path, monkeypatch):
@@ -160,10 +164,12 @@ def test_finished_runs_are_not_repeated(learning, tmp_path, monkeypatch):
 def test_the_judge_counts_over_the_split(sides):
     truth = [np.array([[0, 0, 1, 2]], np.uint8), np.array([[1, 1, 255, 2]], np.uint8)]
     guess = [np.array([[0, 1, 1, 0]], np.uint8), np.array([[1, 0, 2, 1]], np.uint8)]
-    answers = iter(guess)
-    examples = [{"image": None, "mask": t} for t in truth]
-    classes = ["background", "a", "b", "absent"]
-    out = sides.judged(lambda _: {"argmax": next(answers)}, examples, classes)
+
+    class Split(list):
+        classes = ["background", "a", "b", "absent"]
+
+    split = Split({"mask": t} for t in truth)
+    out = sides.judged(lambda _, index: {"argmax": guess[index]}, split)
     # a: truth 3, predicted 4, both 2; b is predicted on the unlabelled pixel alone
     assert out["argmax"]["dice"]["a"] == pytest.approx(2 * 2 / (3 + 4))
     assert out["argmax"]["dice"]["b"] == 0.0

@@ -5,7 +5,11 @@ import csv
 import cv2
 import numpy as np
 import pytest
+from support import runs
 
+from jaxseg.config import check
+from jaxseg.data import prepared
+from jaxseg.data.datasets import image_folder
 from jaxseg.data.phantoms import tissue, tissue_tree
 from jaxseg.errors import ConfigError, DataError
 
@@ -140,6 +144,18 @@ def test_the_tree_holds_what_was_drawn_and_the_same_bytes_again(tmp_path):
     assert (root / "classes.txt").read_text().split() == list(tissue.CLASSES)
     rows = list(csv.reader((root / "splits.csv").read_text().splitlines()))[1:]
     assert [s for _, s in rows] == ["train", "train", "train", "validation", "test"] * 2
+
+
+def test_a_user_gets_it_by_a_recipe(tmp_path):
+    config = runs.config("folder", "demo")
+    check.check(config)
+    demo = {**config.data.demo.to_dict(), "images": 20}
+    image_folder.write_demo(tmp_path / "raw", **demo)
+    folder = image_folder.prepare(tmp_path / "raw", tmp_path / "data", progress=False)
+    card = prepared.read_card(folder)
+    assert card["classes"] == list(tissue.CLASSES)
+    assert card["splits"]["train"]["pixels"][-1] > 0
+    assert [s["images"] for s in card["splits"].values()] == [12, 4, 4]
 
 
 def test_images_may_have_sizes_of_their_own(tmp_path):
