@@ -43,7 +43,7 @@ def pixels(size):
 
 
 def view(tile=TILE, overlap=0.5):
-    return pipeline.View(tile, "crop", "none", None, None, overlap)
+    return pipeline.View(tile, "crop", "none", None, None, overlap=overlap)
 
 
 def predicted(size, kernel, **options):
