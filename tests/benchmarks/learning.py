@@ -67,7 +67,15 @@ LEVERS: dict[str, dict[str, Any]] = {
     "instance_norm": {"model.unet.norm": "instance"},
     "leaky_relu": {"model.unet.activation": "leaky_relu"},
     "deep_supervision": {"model.unet.deep_supervision": True},
+    "sgd_poly": {
+        "optim.name": "sgd",
+        "optim.schedule": "poly",
+        "optim.learning_rate": 1e-2,
+        "optim.weight_decay": 3e-5,
+        "optim.clip_norm": 12.0,
+    },
 }
+NNUNET = "instance_norm+leaky_relu+deep_supervision+sgd_poly"  # its recipe, in part
 
 
 def recipe(
@@ -88,16 +96,10 @@ def recipe(
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5)
     c.loss.dice_batch.weight = 1.0
     c.loss.cross_entropy.update(weight=1.0, class_weights="auto")
-    c.epochs = epochs(folder, steps=steps, batch_size=c.batch_size)
-    c.eval.update(every_epochs=c.epochs, surface=False, bootstrap=10)
+    c.steps = c.steps_per_epoch = steps  # validated once, with the last weights
+    c.optim.warmup_steps = steps // 20
+    c.eval.update(surface=False, bootstrap=10)
     return c
-
-
-def epochs(folder: pathlib.Path, *, steps: int, batch_size: int) -> int:
-    """As many epochs as make about `steps` steps."""
-    rows = (folder / "splits.csv").read_text().splitlines()
-    images = sum(row.endswith(",train") for row in rows)
-    return max(1, round(steps / max(1, round(images / batch_size))))
 
 
 def jobs(
@@ -354,7 +356,7 @@ def main() -> None:
         todo = jobs(
             args.sets.split(",") if args.sets else SETS,
             ["jaxseg"] if args.ablation else args.sides.split(","),
-            LEVERS if args.ablation else args.levers.split(","),
+            [*LEVERS, NNUNET] if args.ablation else args.levers.split(","),
             seeds=args.seeds,
             steps=args.steps,
             quick=args.quick,

@@ -106,20 +106,12 @@ def test_a_set_is_written_once_and_whole(sets, tmp_path, monkeypatch):
 
 
 def test_every_lever_is_a_config_that_can_start(learning, sides, tmp_path):
-    (tmp_path / "splits.csv").write_text("stem,split\na,train\nb,test\n")
-    for levers in (*learning.LEVERS, "head_small+weights_none"):
+    for levers in (*learning.LEVERS, learning.NNUNET, "head_small+weights_none"):
         config = learning.recipe("tissue", tmp_path, seed=1, steps=40)
         keys, head = learning.changes(levers)
         config.update_from_flattened_dict(keys)
         check.check(older_configs.complete(config))
         assert head in ("", *sides.HEADS)
-
-
-def test_epochs_make_the_steps_that_are_asked_for(learning, tmp_path):
-    rows = ["stem,split", *(f"a{k},train" for k in range(60)), "b,test"]
-    (tmp_path / "splits.csv").write_text("\n".join(rows) + "\n")
-    assert learning.epochs(tmp_path, steps=400, batch_size=8) == 50  # of 8 steps
-    assert learning.epochs(tmp_path, steps=1, batch_size=8) == 1
 
 
 def test_the_other_side_has_no_levers(learning):
@@ -272,10 +264,10 @@ def test_a_run_is_trained_and_judged(learning, sets, tmp_path, monkeypatch):
     def few(folder):
         tissue_tree.write(folder, images=20, size=48)
 
-    tiny = {"model.unet.widths": (4, 6), "data.image_size": (32, 32), "epochs": 1}
+    tiny = {"model.unet.widths": (4, 6), "data.image_size": (32, 32)}
     monkeypatch.setitem(sets.SETS, "few", few)
     monkeypatch.setitem(learning.LEVERS, "tiny", tiny)
-    (job,) = learning.jobs(["few"], ["jaxseg"], ["tiny"], seeds=1, steps=1, quick=True)
+    (job,) = learning.jobs(["few"], ["jaxseg"], ["tiny"], seeds=1, steps=2, quick=True)
     row = learning.one(job, tmp_path)
     assert row["classes"][-1] == "ganglion" and sum(row["support"]) == pytest.approx(1)
     assert set(row["result"]) == {"argmax", "operating_point"}
