@@ -13,8 +13,8 @@ permutations: every image of it is drawn equally often for it.
     (s_none, s_1, ...)  a part for each group; they sum to 1
     knots over training ((progress, s), ...) or ((progress, s_none, s_1, ...), ...)
 
-A group without images gets nothing and leaves its part to the others. Over the epochs so
-far each group comes within one example of its part, or two where the shares change.
+A group without images gets nothing and leaves its part to the others. Over the epochs
+so far each group comes within one example of its part, or two where shares change.
 """
 
 import numpy as np
