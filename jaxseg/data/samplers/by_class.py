@@ -14,7 +14,7 @@ permutations: every image of it is drawn equally often for it.
     knots over training ((progress, s), ...) or ((progress, s_none, s_1, ...), ...)
 
 A group without images gets nothing and leaves its part to the others. Over the epochs
-so far each group comes within one example of its part, or two where the shares change.
+so far each group comes within one example of its part, or two where shares change.
 """
 
 import numpy as np
