@@ -123,6 +123,8 @@ def test_realised_share_is_weighted_by_the_images_fed(run):
     assert shares["realised"] == pytest.approx((10 * 0.9 + 30 * 0.5) / 40)
     assert (shares["first"], shares["last"]) == (0.8, 0.4)
     assert shares["worst_gap"] == pytest.approx(0.1)
+    run["info"]["fit"] = "crop"  # the target is of images, what was fed of windows
+    assert derived_numbers.shares(run)["worst_gap"] is None
 
 
 def test_panels_colour_right_extra_missed_and_unlabelled(run, tmp_path):
