@@ -96,7 +96,7 @@ def recipe(
     c.model.unet.widths = (12, 24, 48, 96) if quick else (12, 24, 48, 96, 192)
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5)
     c.loss.dice_batch.weight = 1.0
-    c.loss.cross_entropy.update(weight=1.0, class_weights="auto")
+    c.loss.cross_entropy.update(weight=1.0, class_weights="sqrt")
     c.steps = c.steps_per_epoch = steps  # validated once, with the last weights
     c.optim.warmup_steps = steps // 20
     c.eval.update(surface=False, bootstrap=10)
