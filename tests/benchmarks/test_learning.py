@@ -242,7 +242,8 @@ def test_the_table_has_a_row_for_every_class(learning):
     cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
     assert cells[:4] == ["tissue", "a", "10.00%", "0.810 [0.785, 0.835]"]
     assert cells[4] == "0.710 [0.685, 0.735]"
-    assert cells[5].startswith("+0.100 [+0.07") and cells[6] == "3"
+    assert cells[5].startswith("+0.100 [+0.07") and cells[7] == "3"
+    assert cells[6] == cells[3]  # no operating point in these rows
     assert "| tissue | mean |" in lines[4]
     assert lines[-1].startswith("2026-11-28; a processor; jax 1.0, torch ")
     assert learning.table([]) == []
@@ -252,6 +253,7 @@ def test_the_table_of_levers_compares_with_the_default(learning):
     rows = [_row("jaxseg", s, 0.8 + 0.01 * s) for s in range(3)]
     rows += [_row("jaxseg", s, 0.6, levers="rotation") for s in range(3)]
     rows += [_row("monai", 0, 0.9)]
+    assert learning.ablation_table(rows[:3]) == []
     lines = learning.ablation_table(rows)
     assert lines[0] == "tissue, 400 steps:"
     default, rotation = (line for line in lines if line.startswith(("| def", "| rot")))
