@@ -19,8 +19,10 @@ from jaxseg.types import TrainState
 
 # Both compute in float32, and rounding grows from step to step, fastest in the Swin.
 # Relative errors: of the losses of the first 8 steps, of all 50, and of the logits of
-# the trained network in evaluation (of their largest).
-FIRST, ALL, LOGITS = 1e-4, 1e-2, 5e-2
+# the trained network in evaluation (of their largest). PyTorch in float32 is 2e-3 from
+# its own losses in float64, and 0.13 (ResNet) and 0.03 (Swin) from its logits.
+FIRST, ALL = 1e-4, 1e-2
+LOGITS = {"unet": 1e-2, "resnet_unet": 0.2, "swin_upernet": 0.1}
 
 
 @functools.cache
@@ -72,4 +74,4 @@ def test_the_trained_network_evaluates_as_that_of_pytorch(name):
     logits = apply(variables, short_training.normalise(image))["logits"][:, ::8, ::8]
     want = golden()[f"{name}/logits"]
     error = np.abs(logits - want).max() / np.abs(want).max()
-    assert error < LOGITS, error
+    assert error < LOGITS[name], error
