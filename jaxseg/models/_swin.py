@@ -7,7 +7,9 @@ One difference, in training only: stochastic depth drops both branches of a bloc
 the paper's own code; transformers drops the attention branch alone.
 
 Weights start as in the paper's code: truncated normal of 0.02 (dense layers and
-position bias), zero biases.
+position bias), zero biases. Flax cuts the normal at two standard deviations, which
+leaves 0.0176; the paper's code at 100. The patch embedding, a convolution that the
+paper's code leaves at PyTorch's default, starts so too: a norm follows it.
 """
 
 import jax

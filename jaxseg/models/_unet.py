@@ -23,6 +23,9 @@ from jaxseg.types import Outputs
 
 UPS = ("transposed", "bilinear", "nearest")
 DOWNS = ("max_pool", "strided")
+# PyTorch starts a U-Net's last convolution by U(+-1 / sqrt(fan-in)), nnU-Net by He:
+# sizes on either side of this one. On 5 classes of phantom tissue (400 steps, 3 seeds)
+# mean Dice was .487 with it, .491 with PyTorch's and .235 with "small".
 HEAD_START = "lecun"
 
 _conv = functools.partial(_blocks.conv, start=_blocks.he_fan_in)

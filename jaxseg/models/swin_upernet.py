@@ -29,7 +29,10 @@ SIZES = {
     ),
 }
 
-HEAD_START = "small"
+# mmsegmentation starts both classifiers "small". In short trainings from random weights
+# that leaves classes dead (validation Dice, 3 seeds): 5 classes of phantom tissue .215
+# against .411, pneumothorax phantoms of 64 pixels .000 against .250.
+HEAD_START = "lecun"
 
 # The smallest fields with every part at work (shifted windows, merging, both heads):
 # what the tests that walk over all models build.

@@ -8,11 +8,11 @@ The networks are PyTorch's own layers, Hugging Face's ResNet and its UPerNet-Swi
 optimizer is torch.optim.AdamW with clip_grad_norm_ and the warm-up and cosine of
 transformers. First weights and batches come from `short_training`, by numpy seeds. Kept
 are the loss and the norm of the gradient of every step, and logits of the trained
-network in evaluation. `--double` computes in float64 and prints how far the losses
-are from those in the file, which says how much of a difference is rounding.
+network in evaluation. Computed in float64, because rounding grows from step to step:
+PyTorch's own float32 is 2e-3 from these losses, and 0.13 from these logits, where a
+batch norm of the ResNet sees 16 values.
 """
 
-import argparse
 import pathlib
 import tempfile
 
@@ -179,20 +179,20 @@ def loss_of(logits, mask):
     return (entropy + overlap).mean()
 
 
-def tensors(number, dtype):
+def tensors(number):
     """(image, mask) of one batch, channels first."""
     batch = short_training.batch(number)
-    image = short_training.normalise(torch.tensor(batch["image"]).to(dtype) / 255)
+    image = short_training.normalise(torch.tensor(batch["image"]).double() / 255)
     return image.permute(0, 3, 1, 2), torch.tensor(batch["mask"]).long()
 
 
-def train(name, dtype):
+def train(name):
     """{losses, norms, logits} of the training of one network."""
     network = NETWORKS[name](**short_training.MODELS[name])
     before = sum(p.numel() for p in network.parameters())
     network.load(short_training.first_variables(name))
     assert before == sum(p.numel() for p in network.parameters())
-    network.to(dtype).train()
+    network.double().train()
     named = dict(network.named_parameters())
     decay = [p for k, p in named.items() if p.ndim > 1 and not k.endswith("bias_table")]
     chosen = {id(p) for p in decay}
@@ -209,7 +209,7 @@ def train(name, dtype):
     )
     losses, norms = [], []
     for number in range(short_training.STEPS):
-        image, mask = tensors(number, dtype)
+        image, mask = tensors(number)
         logits, *aux = network(image)
         loss = loss_of(logits, mask)
         for other in aux:
@@ -222,33 +222,19 @@ def train(name, dtype):
         schedule.step()
         losses.append(loss.item())
     with torch.no_grad():
-        image, _ = tensors(short_training.STEPS, dtype)
+        image, _ = tensors(short_training.STEPS)
         logits = network.eval()(image)[0].permute(0, 2, 3, 1)[:, ::8, ::8].numpy()
     answers = dict(losses=losses, norms=norms, logits=logits)
     return {k: np.asarray(v, np.float32) for k, v in answers.items()}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--double", action="store_true")
-    double = parser.parse_args().double
     arrays = {}
     for name in NETWORKS:
-        answers = train(name, torch.float64 if double else torch.float32)
+        answers = train(name)
         arrays |= {f"{name}/{k}": v for k, v in answers.items()}
         print(name, answers["losses"][[0, 1, 10, 25, -1]], answers["norms"][:3])
-    path = GOLDEN / "training.npz"
-    if not double:
-        np.savez_compressed(path, **arrays)
-        return
-    with np.load(path) as kept:
-        for name, value in arrays.items():
-            scale = np.abs(value).max() if "logits" in name else np.abs(value)
-            print(
-                name,
-                "float64 from float32:",
-                (np.abs(value - kept[name]) / scale).max(),
-            )
+    np.savez_compressed(GOLDEN / "training.npz", **arrays)
 
 
 if __name__ == "__main__":

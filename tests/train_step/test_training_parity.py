@@ -14,26 +14,24 @@ import pytest
 from support import short_training
 from support.published import GOLDEN
 
-from jaxseg.devices import sharding
 from jaxseg.train_step import state, step
 from jaxseg.types import TrainState
 
-# Both compute in float32, and rounding grows from step to step: PyTorch in float64 is
-# as far from PyTorch in float32 as these, which bound the relative error of a loss.
-TOLERANCE = {"unet": 1e-4, "resnet_unet": 1e-3, "swin_upernet": 1e-3}
+# Both compute in float32, and rounding grows from step to step, fastest in the Swin.
+# Relative errors: of the losses of the first 8 steps, of all 50, and of the logits of
+# the trained network in evaluation (of their largest). PyTorch in float32 is 2e-3 from
+# its own losses in float64, and 0.13 (ResNet) and 0.03 (Swin) from its logits.
+FIRST, ALL = 1e-4, 1e-2
+LOGITS = {"unet": 1e-2, "resnet_unet": 0.2, "swin_upernet": 0.1}
 
 
 @functools.cache
 def trained(name):
-    """(final state, losses [50], norms of the gradients [50])."""
+    """(final state, losses [50])."""
     settings = short_training.settings(name)
-    mesh = sharding.make_mesh(data=1, fsdp=1) if False else _mesh()
-    init = {"model": settings.model, "tx": settings.tx, "ema": False}
-    init["image_shape"] = (short_training.SIZE, short_training.SIZE, 1)
-    shapes = state.abstract(mesh, **init)
     variables = short_training.first_variables(name)
     zero = np.zeros((), np.int32)
-    start = TrainState(
+    now = TrainState(
         step=zero,
         params=variables["params"],
         model_state={"batch_stats": variables["batch_stats"]},
@@ -42,23 +40,13 @@ def trained(name):
         bad_run=zero,
         bad_total=zero,
     )
-    now = jax.tree.map(lambda x, s: jax.device_put(x, s.sharding), start, shapes)
-    run = step.compile_step(settings, shapes)
-    losses, norms = [], []
+    one = functools.partial(step.train_step, settings=settings)
+    run = jax.jit(one, compiler_options=state.COMPILE_FAST)
+    losses = []
     for number in range(short_training.STEPS):
-        now, numbers = run(now, sharding.put(short_training.batch(number), mesh))
+        now, numbers = run(now, short_training.batch(number))
         losses.append(float(numbers["loss"]))
-        norms.append(float(numbers["grad_norm"]))
-    return jax.device_get(now), np.array(losses), np.array(norms)
-
-
-def _mesh():
-    return jax.make_mesh(
-        (1, 1),
-        ("data", "fsdp"),
-        axis_types=(jax.sharding.AxisType.Auto,) * 2,
-        devices=jax.devices()[:1],
-    )
+    return jax.device_get(now), np.array(losses)
 
 
 @functools.cache
@@ -69,14 +57,21 @@ def golden():
 
 @pytest.mark.parametrize("name", short_training.MODELS)
 def test_the_losses_of_50_steps_are_those_of_pytorch(name):
-    _, losses, norms = trained(name)
-    want = golden()
-    print(np.abs(losses / want[f"{name}/losses"] - 1).round(7))
-    print(np.abs(norms / want[f"{name}/norms"] - 1).round(6))
-    now, *_ = trained(name)
+    losses, want = trained(name)[1], golden()[f"{name}/losses"]
+    error = np.abs(losses / want - 1)
+    assert error[:8].max() < FIRST and error.max() < ALL, error
+    assert want[-5:].mean() < 0.95 * want[:5].mean()  # it is a training
+
+
+@pytest.mark.parametrize("name", short_training.MODELS)
+def test_the_trained_network_evaluates_as_that_of_pytorch(name):
+    """By the running statistics that 50 batches left, the variance unbiased."""
+    now, _ = trained(name)
     variables = {"params": now.params, **now.model_state}
     image = short_training.batch(short_training.STEPS)["image"] / np.float32(255)
-    apply = jax.jit(functools.partial(short_training.model(name).apply, train=False))
+    apply = functools.partial(short_training.model(name).apply, train=False)
+    apply = jax.jit(apply, compiler_options=state.COMPILE_FAST)
     logits = apply(variables, short_training.normalise(image))["logits"][:, ::8, ::8]
-    w = want[f"{name}/logits"]
-    print(np.abs(logits - w).max() / np.abs(w).max(), np.abs(w).max())
+    want = golden()[f"{name}/logits"]
+    error = np.abs(logits - want).max() / np.abs(want).max()
+    assert error < LOGITS[name], error
