@@ -19,6 +19,7 @@ OTHERWISE = {
     "operating_point.rule": "threshold",
     "data.fit": "stretch",
     "data.intensity.bits": 8,
+    "augment.clip": True,
 }
 # keys that still older ones did not have
 SINCE = ("num_seeds", "sampler.seed", "supervision", "operating_point.rule")

@@ -8,6 +8,7 @@ import pytest
 from support import runs
 
 from jaxseg import errors
+from jaxseg.experiment import from_config
 from jaxseg.sweep import run_members, vmap_loop
 from jaxseg.train import loop, open_run
 
@@ -164,7 +165,16 @@ def test_a_foreign_run_in_the_place_of_a_member_is_a_failure_of_that_member(
     ],
 )
 def test_runs_that_lie_apart_keep_what_they_have(monkeypatch, steps, why):
-    plan = types.SimpleNamespace(plan=types.SimpleNamespace(steps_per_epoch=2))
+    plan = from_config.Plan(
+        batch_size=1,
+        epoch_size=2,
+        steps_per_epoch=2,
+        total_steps=20,
+        order=None,
+        shares=(),
+        epochs=10,
+    )
+    experiment = types.SimpleNamespace(plan=plan)
     orbax = [types.SimpleNamespace(all_steps=lambda s=s: sorted(s)) for s in steps]
     managers = [types.SimpleNamespace(orbax=o) for o in orbax]
     monkeypatch.setattr(
@@ -172,7 +182,9 @@ def test_runs_that_lie_apart_keep_what_they_have(monkeypatch, steps, why):
         "latest_step",
         lambda m: max(m.orbax.all_steps(), default=None),
     )
-    group = [open_run.Run(None, None, plan, manager, None, {}) for manager in managers]
+    group = [
+        open_run.Run(None, None, experiment, manager, None, {}) for manager in managers
+    ]
     with pytest.raises(errors.ConfigError, match="from there each goes on alone"):
         vmap_loop._start(group)  # without any delete(), which these have not
 

@@ -16,6 +16,6 @@ def test_a_picture_shows_the_prediction_with_what_its_colours_mean(k):
     classes = ["none", "a", "b"][:k]
     guess = probability.argmax(-1)
     example = {"image": image, "mask": mask}
-    drawn = validation._picture(example, probability, "stretch", classes)
+    drawn = validation._picture(example, probability, lambda p, native: p, classes)
     np.testing.assert_array_equal(drawn, pictures.logged(image, mask, guess, classes))
     assert drawn.shape[:2] == (32, 3 * 48) if k == 2 else drawn.shape[1] == 4 * 48

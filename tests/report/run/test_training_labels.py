@@ -26,7 +26,8 @@ CLASSES = ("background", "cell", "debris")
 def _labels(masks):
     options = {"name": "clicks", "seed": 0, "positive": 2, "negative": 3}
     ids = [f"train/{i}" for i in range(len(masks))]
-    return sparse_labels.from_masks(masks, ids, options | {"annotators": 1})
+    size = masks[0].shape
+    return sparse_labels.from_masks(masks, ids, options | {"annotators": 1}, size=size)
 
 
 def _masks(count=5, side=24):
@@ -44,6 +45,7 @@ def _split(masks, channels=1):
         return {"image": image + np.uint8(index)}
 
     ids = [f"train/{i}" for i in range(len(masks))]
+    view.fit = "stretch"
     return types.SimpleNamespace(ids=ids, classes=CLASSES), view
 
 
