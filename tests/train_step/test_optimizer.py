@@ -23,6 +23,12 @@ NNUNET = {
     "model.unet.widths": (32, 64, 128, 256, 512, 512, 512),
     "model.unet.norm": "instance",
     "model.unet.conv_bias": True,
+    "model.unet.activation": "leaky_relu",
+    "model.unet.down": "strided",
+    "model.unet.deep_supervision": True,
+    "data.fit": "crop",
+    "data.foreground_share": 0.33,
+    "eval.mirror": True,
     "aux_weight": 0.0,
     "loss.cross_entropy.weight": 1.0,
     "loss.cross_entropy.class_weights": None,
@@ -178,7 +184,7 @@ def test_the_recipe_of_nnunet_can_be_written_down_and_takes_a_step():
     config = runs.config("clicks", **NNUNET)
     config.supervision.name = "full"
     config.loss.partial_cross_entropy.weight = 0.0
-    config.model.unet.widths = (4, 6, 8)  # of its seven levels, on 32 x 32 pixels
+    config.model.unet.widths = (4, 6, 8, 8)  # of its seven levels, on 32 x 32 pixels
     check.check(config)
     experiment = build.load(config, batch_size=8)
     assert experiment.plan.total_steps == 250_000 and experiment.plan.epochs == 1000
