@@ -95,8 +95,9 @@ def _fit(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
             Choice(
                 "data.fit",
                 "crop",
-                f"the images come in {len(sizes)} sizes ({_size(smallest)} to "
-                f"{_size(largest)}): one size for all would change their scales",
+                f"the images come in {len(sizes)} sizes, from {smallest[0]} to "
+                f"{largest[0]} pixels high and {smallest[1]} to {largest[1]} wide: one "
+                "size for all would change their scales",
             ),
             Choice(
                 "data.image_size",
@@ -188,6 +189,8 @@ def _network(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     base, widest = BASE_WIDTH[machine.kind], WIDEST[machine.kind]
     widths = tuple(min(base * 2**level, widest) for level in range(levels))
     batch = chosen["batch_size"]
+    if chosen.get("model.name", "unet") != "unet":
+        return []  # the fields of another network are its own
     norm = "batch" if batch >= SMALL_BATCH else "instance"
     compared = "at least" if norm == "batch" else "fewer than"
     return [
@@ -210,26 +213,36 @@ def _network(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
 def _training(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     """Learning rate and length."""
     batch, images = chosen["batch_size"], len(facts.sizes)
-    rate = float(f"{RATE * min(math.sqrt(batch / RATE_BATCH), 2.0):.2g}")
-    low, high = STEPS[machine.kind]
-    wanted = math.ceil(SEEN * images / batch)
-    steps = int(np.clip(wanted, low, high))
-    epoch = max(steps // VALIDATIONS, 1)
-    return [
+    root = math.sqrt(batch / RATE_BATCH)
+    rate = float(f"{RATE * min(root, 2.0):.2g}")
+    choices = [
         Choice(
             "optim.learning_rate",
             rate,
-            f"{RATE:g} of AdamW for {RATE_BATCH} images a step, with the square root "
-            f"of {batch}",
-        ),
+            f"AdamW's {RATE:g} for {RATE_BATCH} images a step, times the square root "
+            f"of {batch} / {RATE_BATCH}, at most doubled",
+        )
+    ]
+    if "epochs" in chosen:  # the user counts in epochs: nothing here counts in steps
+        every = max(chosen["epochs"] // VALIDATIONS, 1)
+        why = f"validation is scored about {VALIDATIONS} times, or after each epoch"
+        return [*choices, Choice("eval.every_epochs", every, why)]
+    low, high = STEPS[machine.kind]
+    wanted = math.ceil(SEEN * images / batch)
+    steps = int(chosen.get("steps") or np.clip(wanted, low, high))
+    epoch = int(chosen.get("steps_per_epoch") or max(steps // VALIDATIONS, 1))
+    warmup = Choice("optim.warmup_steps", steps // 20, "a twentieth of the training")
+    return [
+        *choices,
         Choice(
             "steps",
             steps,
             f"{images} images seen {SEEN} times are {wanted} steps; {low} to {high} on "
             f"a {machine.kind}",
         ),
-        Choice("steps_per_epoch", epoch, f"validation is scored {VALIDATIONS} times"),
-        Choice("optim.warmup_steps", steps // 20, "a twentieth of the training"),
+        Choice("steps_per_epoch", epoch, f"{-(-steps // epoch)} epochs in all"),
+        Choice("eval.every_epochs", 1, "validation is scored after each epoch"),
+        *([] if "optim.warmup_epochs" in chosen else [warmup]),
     ]
 
 
@@ -260,7 +273,7 @@ def _sampler(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     rarest = int(np.argmin(shares)) + 1
     share = float(shares[rarest - 1])
     if share >= RARE_IMAGES:
-        why = f"every class is in {share:.0%} of the images or more"
+        why = f"every class is in at least {share:.0%} of the images"
         return [Choice("sampler.name", "uniform", why)]
     why = f"{facts.classes[rarest]} is in {share:.0%} of the images only"
     if len(facts.classes) > 2:

@@ -87,7 +87,7 @@ def learning_rate(case: Case) -> Finding:
             WARNING,
             observed,
             never if warm >= total else "most of the steps are warm-up",
-            f"config.optim.warmup_steps={round(0.1 * total)} or less",
+            f"config.optim.warmup_steps={round(0.1 * total)}",
             drawing,
         )
     return Finding(OK, observed, drawing=drawing)

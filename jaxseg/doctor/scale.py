@@ -47,7 +47,9 @@ def image_scale(case: Case) -> Finding:
         WARNING,
         observed,
         f"{what}: a network that learns objects at one scale misses them at another",
-        "config.data.fit=crop, which leaves every image at its native scale",
+        "config.data.fit=crop, which leaves every image at its native scale"
+        if case.config.supervision.name != "image_level"
+        else "images of one size: labels of whole images need whole images",
     )
 
 

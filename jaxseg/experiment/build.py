@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -50,7 +51,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
     }
     from_config.check_labels(splits["validation"])
     from_config.check_labels(splits["test"])
-    decision.rule_for(config.operating_point.rule, len(card["classes"]))
+    _check_rule(config.operating_point.rule, len(card["classes"]))
     parts = from_config.parts(config, card)
     from_config.check_pixel_sizes(splits.values(), parts.view)
     plan = from_config.plan(config, splits["train"], batch_size)
@@ -101,6 +102,19 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
 
 def _windows(config: ConfigDict, *of: Any) -> Callable[[], crops.Windows | None]:
     return functools.cache(functools.partial(from_config.windows, config, *of))
+
+
+def _check_rule(rule: str, classes: int) -> None:
+    """ConfigError for a rule that these classes cannot have, or a warning of it."""
+    used = decision.rule_for(rule, classes)
+    if classes > 2 and rule in decision.RULES:
+        logging.warning(
+            "config.operating_point.rule=%s is for two classes: with %d the rule is "
+            "%s; set it to offsets or argmax.",
+            rule,
+            classes,
+            used,
+        )
 
 
 def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from jaxseg.config import auto_rules, base
 from jaxseg.data import prepared
 from jaxseg.devices import sharding
+from jaxseg.errors import ConfigError
 from jaxseg.experiment import from_config
 from jaxseg.run_directory import files
 
@@ -32,22 +33,29 @@ def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDi
     if not config.auto.on:
         return config
     config = config.copy_and_resolve_references()
-    keep = set(config.auto.keep)
-    before = _begun(workdir)
+    keep = tuple(dict.fromkeys(config.auto.keep))
+    unknown = [key for key in keep if key not in base.keys(config)]
+    if unknown:
+        raise ConfigError(
+            f"config.auto.keep: {base.no_key(unknown[0], base.keys(config))}"
+        )
+    recipe = {key: _get(config, key) for key in base.keys(config)}
+    before = _begun(workdir, config)
     if before is None:
         split = prepared.open_split(from_config.dataset(config), "train")
         fixed = {key: _get(config, key) for key in keep}
         choices = auto_rules.choose(facts(split), machine(), fixed)
     else:
         choices = [c for c in _choices(before) if c.key not in keep]
-        logging.info("the settings chosen when the run began are kept:")
-    default = base.base()
     for choice in choices:
         _set(config, choice.key, choice.value)
     config.auto.reasons = tuple(f"{c.key}: {c.reason}" for c in choices)
-    lines = [_line(choice, _get(default, choice.key)) for choice in choices]
+    lines = [_line(choice, recipe[choice.key]) for choice in choices]
     lines += [f"config.{key} = {_get(config, key)}, as you set it" for key in keep]
-    logging.info("settings chosen for this data and machine:\n%s", "\n".join(lines))
+    title = "settings chosen for this data and machine"
+    if before is not None:
+        title = "settings that were chosen when the run began, and are kept"
+    logging.info("%s:\n%s", title, "\n".join(lines))
     return config
 
 
@@ -76,15 +84,21 @@ def machine() -> auto_rules.Machine:
     return auto_rules.Machine(kind, int(cores), float(memory), jax.device_count())
 
 
-def _begun(workdir: pathlib.Path | None) -> dict[str, Any] | None:
-    """The config of a run that was begun with `auto` in `workdir` or just below it."""
-    if workdir is None or not workdir.is_dir():
+def _begun(workdir: pathlib.Path | None, config: ConfigDict) -> dict[str, Any] | None:
+    """The config of a run that was begun with `auto` in `workdir`, if there is one.
+
+    Below it lie the runs of a sweep, or of several seeds: those count that are of the
+    same recipe and data.
+    """
+    if workdir is None:
         return None
-    for path in sorted(
-        [*workdir.glob(files.CONFIG), *workdir.glob(f"*/{files.CONFIG}")]
-    ):
+    own, below = workdir / files.CONFIG, sorted(workdir.glob(f"*/{files.CONFIG}"))
+    for path in [own] if own.is_file() else below:
         stored = files.read_json(path)
-        if isinstance(stored, dict) and stored.get("auto", {}).get("reasons"):
+        if not isinstance(stored, dict) or not stored.get("auto", {}).get("reasons"):
+            continue
+        alike = all(stored.get(key) == config[key] for key in ("name", "recipe"))
+        if path == own or (alike and stored["data"]["dir"] == config.data.dir):
             return stored
     return None
 
@@ -102,7 +116,9 @@ def _choices(stored: dict[str, Any]) -> list[auto_rules.Choice]:
 
 
 def _line(choice: auto_rules.Choice, default: Any) -> str:
-    return f"config.{choice.key} = {choice.value} (else {default}): {choice.reason}"
+    same = choice.value == default
+    before = "as in the recipe" if same else f"the recipe has {default}"
+    return f"config.{choice.key} = {choice.value} ({before}): {choice.reason}"
 
 
 def _get(config: ConfigDict, key: str) -> Any:

@@ -104,6 +104,7 @@ def lines(
     x: str,
     y: str = "",
     styles: Sequence[int] | None = None,
+    colours: Sequence[str] = SERIES,
 ) -> None:
     """Draws (label, x, y) curves; few points are marked, so one epoch is visible.
 
@@ -116,7 +117,7 @@ def lines(
             xs,
             ys,
             label=label,
-            color=SERIES[i % len(SERIES)],
+            color=colours[i % len(colours)],
             linestyle=DASHES[(i + i // len(SERIES)) % len(DASHES)],  # no pair twice
             marker="o" if len(xs) <= 12 else None,
             markersize=4,

@@ -15,13 +15,13 @@ def score_lines(result: dict) -> str:
             value = "n/a" if row["value"] is None else f"{row['value']:.4f}"
             lines.append(
                 f"{result['split']:<10} {row['name']:<14} {value}  ({row['class']}, "
-                f"support {row['support_images']} images)"
+                f"images of support: {row['support_images']})"
             )
     for row in result.get("class_table", []):
         if row["never_predicted"]:
             lines.append(
-                f"{result['split']:<10} never predicted: {row['class']} (support "
-                f"{row['support_images']} images, {row['support_pixels']:,} pixels)"
+                f"{result['split']:<10} never predicted: {row['class']} (images of "
+                f"support: {row['support_images']}, pixels: {row['support_pixels']:,})"
             )
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ import sys
 from absl import flags, logging
 
 from jaxseg.config import check, command_line, recipe_file
+from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
 
@@ -31,6 +32,11 @@ COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.
 def main(argv) -> int:
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
+    if config.num_seeds > 1:
+        raise ConfigError(
+            f"config.num_seeds is {config.num_seeds}, which python -m jaxseg.main "
+            f"trains; a sweep takes --seeds={config.num_seeds}."
+        )
     apart = COMMANDS.value or PARALLEL.value > 1  # each member in a process of its own
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-sweep")
     if config.auto.on and not apart:

@@ -160,6 +160,22 @@ def test_what_the_user_set_stays_and_the_rules_build_on_it():
     assert choices["steps"] == 1600
 
 
+def test_the_length_follows_what_the_user_set():
+    choices = chosen(facts(), LAPTOP, {"steps": 30})
+    assert choices["steps_per_epoch"] == 1 and choices["optim.warmup_steps"] == 1
+    assert choices["eval.every_epochs"] == 1
+    choices = chosen(facts(), LAPTOP, {"epochs": 100, "optim.warmup_epochs": 1.0})
+    lengths = {"steps", "steps_per_epoch", "optim.warmup_steps"}
+    assert not lengths & choices.keys() and choices["eval.every_epochs"] == 5
+    choices = chosen(facts(), LAPTOP, {"optim.warmup_epochs": 1.0})
+    assert "optim.warmup_steps" not in choices
+
+
+def test_the_fields_of_another_network_are_left_alone():
+    choices = chosen(facts(), LAPTOP, {"model.name": "swin_upernet"})
+    assert not any(key.startswith("model.") for key in choices)
+
+
 def test_a_batch_is_shared_out_equally():
     for devices in (1, 2, 3, 8):
         for images in (1, 7, 100):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from support import command_lines, runs
 
+from jaxseg.errors import ConfigError
 from jaxseg.experiment import self_configuration
 from jaxseg.run_directory import files
 from jaxseg.train import loop
@@ -43,7 +44,7 @@ def test_data_and_machine_choose_and_the_log_says_why(folder, caplog):
     assert config.steps == 400 and config.steps_per_epoch == 20
     reasons = dict(line.split(": ", 1) for line in config.auto.reasons)
     assert "2 sizes" in reasons["data.fit"] and "spot" in str(reasons)
-    assert "config.steps = 400 (else 0)" in caplog.text
+    assert "config.steps = 400 (the recipe has 0)" in caplog.text
 
 
 def test_without_auto_nothing_changes(folder):
@@ -72,7 +73,16 @@ def test_a_run_that_goes_on_keeps_what_was_chosen(folder, tmp_path, monkeypatch)
     assert self_configuration.resolve(auto(folder)).to_dict() != first.to_dict()
     again = self_configuration.resolve(auto(folder), workdir)
     assert json.dumps(again.to_dict()) == json.dumps(first.to_dict())
-    assert self_configuration.resolve(auto(folder), tmp_path) is not None
+    # below it lie the runs of several seeds; another data set chooses for itself
+    above = self_configuration.resolve(auto(folder), tmp_path)
+    assert above.auto.reasons == first.auto.reasons
+    files.write_json(workdir / files.CONFIG, {**first.to_dict(), "data": {"dir": "x"}})
+    assert self_configuration.resolve(auto(folder), tmp_path).steps == 5000
+
+
+def test_a_key_to_keep_that_is_none(folder):
+    with pytest.raises(ConfigError, match="config.auto.keep: .* no key config.stepz"):
+        self_configuration.resolve(auto(folder, **{"auto.keep": ("stepz",)}))
 
 
 def test_a_chosen_run_trains_to_its_end(folder, tmp_path):

@@ -54,7 +54,7 @@ def finish(
     if missing:
         raise DataError(
             f"{source}: the training split has no pixel of {', '.join(missing)}; check "
-            "the masks and the split, or remove the class."
+            "the masks, name splits in splits.csv, or remove the class."
         )
     sizes = np.array([[r["height"], r["width"]] for r in rows])
     card = {

@@ -243,8 +243,8 @@ def convergence(run: Run) -> Iterator[Claim]:
 def overfitting(run: Run) -> Iterator[Claim]:
     """Does validation keep up with training, by one metric, in the best epoch?"""
     name = derived_numbers.selection_column(run)
-    if name is None:
-        return
+    if name is None or pick(run["config"], "supervision", "name") not in (None, "full"):
+        return  # Dice on a few labelled pixels is none on whole masks
     epochs, values = derived_numbers.column(run, name)
     epoch = epochs[derived_numbers.best_index(name, values)]
     row = next(r for r in run["history"] if r["epoch"] == epoch)
@@ -283,7 +283,7 @@ def sampling(run: Run) -> Iterator[Claim]:
 
 
 def weights(run: Run) -> Iterator[Claim]:
-    """Do the stored class weights follow from the pixel counts beside them?"""
+    """Do the class weights of the data card follow from its pixel counts?"""
     rows = derived_numbers.class_weights(pick(run["info"], "dataset") or {})
     rows = [row for row in rows if None not in (row["stored"], row["expected"])]
     if not rows:
@@ -291,8 +291,8 @@ def weights(run: Run) -> Iterator[Claim]:
     gap = max(abs(row["stored"] / row["expected"] - 1) for row in rows)
     follow = gap <= WEIGHT_TOLERANCE
     words = (
-        f"The stored class weights {'follow' if follow else 'do NOT follow'} from the "
-        "training pixels as N / (K n): largest relative difference "
+        f"The class weights of the data card {'follow' if follow else 'do NOT follow'} "
+        "from the training pixels as N / (K n): largest relative difference "
         f"{number(gap, 'plain')}."
     )
     yield Claim(answer="yes" if follow else "no", text=words)

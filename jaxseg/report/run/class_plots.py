@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from jaxseg import pictures
 from jaxseg.report import class_numbers, derived_numbers, figures, text
 from jaxseg.report.figures import INK, SERIES, Picture
 from jaxseg.report.read import Row, Run, Split
@@ -30,20 +31,27 @@ def confusion(split: Split) -> Picture | None:
         if k <= _READABLE:
             _write_cells(axes, counts, shares)
         at = np.arange(k) + 0.5
-        axes.set_xticks(at, names, rotation=35 if k > 3 else 0, ha="right" * (k > 3))
+        slanted = dict(rotation=35, ha="right") if k > 3 else {}
+        axes.set_xticks(at, names, **slanted)
         axes.set_yticks(at, names)
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.set(xlabel="predicted", ylabel="truth")
 
     caption = (
-        f"On {split['name']}, at the frozen decision: of the pixels of a true class "
+        f"On {split['name']}, {_decision(split)}: of the pixels of a true class "
         "(row) the share that was predicted as each class. All counts stand in the "
         "table below."
     )
     size = (max(5.2, 1.6 + 0.62 * min(k, 14)), max(3.3, 1.3 + 0.4 * min(k, 14)))
     title = "Confusion matrix, shares of each row"
     return figures.plot("confusion", title, caption, draw, size=size)
+
+
+def _decision(split: Split) -> str:
+    if class_numbers.offsets(split) is None:
+        return "the most probable class of each pixel"
+    return "at the frozen decision"
 
 
 def _write_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
@@ -99,6 +107,12 @@ def _styles(names: list[str], each: Iterable[str]) -> list[int]:
     return [names.index(c) if c in names else len(names) for c in each]
 
 
+def _colours(names: list[str]) -> list[str]:
+    """The colour of each class, as in the pictures; then that of anything else."""
+    foreground = pictures.class_colours(len(names) - 1)
+    return [INK, *("#{:02x}{:02x}{:02x}".format(*c) for c in foreground), INK]
+
+
 def _lines(
     names: list[str],
     name: str,
@@ -111,7 +125,8 @@ def _lines(
 
     def draw(axes: Axes) -> None:
         curves = [(c, *pair) for c, pair in each.items()]
-        figures.lines(axes, curves, x="epoch", styles=_styles(names, each))
+        style = dict(styles=_styles(names, each), colours=_colours(names))
+        figures.lines(axes, curves, x="epoch", **style)
         axes.set_ylim(-0.02, 1.02)
 
     return figures.plot(name, title, caption, draw, legend="outside")
@@ -130,7 +145,8 @@ def _shares(run: Run) -> Picture | None:
 
     def draw(axes: Axes) -> None:
         curves = [(c, *pair) for c, pair in predicted.items()]
-        figures.lines(axes, curves, x="epoch", styles=_styles(names, predicted))
+        style = dict(styles=_styles(names, predicted), colours=_colours(names))
+        figures.lines(axes, curves, x="epoch", **style)
         for line, c in zip(list(axes.lines), predicted, strict=True):
             if c in truth:
                 style = dict(linestyle=":", linewidth=1, color=line.get_color())

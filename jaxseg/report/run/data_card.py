@@ -53,8 +53,8 @@ def balance(run: Run) -> Block | None:
     return table(heads, rows, title="Sampling, before and after")
 
 
-def class_weights(card: dict[str, Any]) -> Block | None:
-    """Class weights beside the training pixels they come from."""
+def class_weights(card: dict[str, Any], config: dict[str, Any]) -> Block | None:
+    """Class weights of the data card, and what the losses of the run took."""
     rows = [
         [
             r["class"],
@@ -65,7 +65,30 @@ def class_weights(card: dict[str, Any]) -> Block | None:
         ]
         for r in derived_numbers.class_weights(card)
     ]
-    heads = ["Class", "Training pixels", "Share", "Stored weight", "N / (K n)"]
-    note = "N labelled training pixels, K classes, n pixels of the class."
+    heads = [
+        "Class",
+        "Training pixels",
+        "Share",
+        "Weight in the data card",
+        "N / (K n)",
+    ]
+    note = (
+        "N labelled training pixels, K classes, n pixels of the class. "
+        f"{_used(config.get('loss') or {})}"
+    )
     title = "Class weights"
     return table(heads, rows, title=title, note=note) if rows else None
+
+
+def _used(losses: dict[str, Any]) -> str:
+    """Says what `class_weights` of the losses of the run are."""
+    blocks = {name: block for name, block in losses.items() if block.get("weight")}
+    used = [
+        f"{name} by {text.plain(block['class_weights'] or 'none')}"
+        + (f", at most {cap:g} apart" if (cap := block.get("class_weight_cap")) else "")
+        for name, block in blocks.items()
+        if "class_weights" in block
+    ]
+    if not used:
+        return "No loss of the run weighs classes."
+    return f"The losses of the run weigh classes: {'; '.join(used)}."

@@ -13,6 +13,7 @@ from jaxseg.report.blocks import (
     pairs,
     paragraph,
     pictures,
+    table,
 )
 from jaxseg.report.read import Run, pick
 from jaxseg.report.run import (
@@ -154,7 +155,7 @@ def _data(run: Run) -> list[Block | None]:
         folded("Refused files", [code(listed)]) if refused else None,
         data_card.splits(card),
         data_card.balance(run),
-        data_card.class_weights(card),
+        data_card.class_weights(card, run["config"]),
     ]
 
 
@@ -169,7 +170,14 @@ def _config(run: Run) -> list[Block | None]:
     if general:
         grouped["General"] = general
     whole = json.dumps(config, indent=2, ensure_ascii=False)
+    reasons = (config.get("auto") or {}).get("reasons") or []
+    chosen = [
+        [key, plain(pick(config, *key.split("."))), reason]
+        for key, _, reason in (line.partition(": ") for line in reasons)
+    ]
+    heads = ["Setting", "Chosen", "Reason"]
     return [
+        table(heads, chosen, title="Chosen from data and machine") if chosen else None,
         columns([pairs(title, rows) for title, rows in grouped.items()]),
         folded("Every setting that the run depends on", [code(whole)]),
     ]

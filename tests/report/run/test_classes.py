@@ -229,6 +229,16 @@ def _drawn(monkeypatch, make):
     return kept
 
 
+@pytest.mark.parametrize("k", [3, 4])
+def test_a_confusion_figure_of_few_classes_is_drawn(k):
+    names = [f"class{c}" for c in range(k)]
+    result = {"confusion": np.eye(k, dtype=int).tolist(), "classes": names}
+    drawn = class_plots.confusion(
+        {"name": "test", "result": result | {"operating_point": None}}
+    )
+    assert "the most probable class of each pixel" in drawn["caption"]
+
+
 def test_the_confusion_figure_writes_shares_and_counts(split, monkeypatch):
     ((_, axes, _),) = _drawn(monkeypatch, lambda: class_plots.confusion(split))
     counts = np.array(split["result"]["confusion"])
