@@ -9,9 +9,9 @@ test images, and a global threshold 0.937. The folder is checked as a whole and 
 in $JAXSEG_CACHE at the first start, and again when it changes; nothing is written into
 it. jaxseg/data/datasets/image_folder.py says what may lie there.
 
-`:auto` chooses its settings from the data and the machine (jaxseg/config/auto_rules.py),
-`:demo` draws phantom tissue of five classes, the rarest 0.3 % of the pixels, `:smoke` is
-two steps.
+`:auto` chooses its settings from the data and the machine, as
+jaxseg/config/auto_rules.py says; `:demo` draws phantom tissue of five classes, the
+rarest 0.3 % of the pixels; `:smoke` is two steps.
 """
 
 from ml_collections import ConfigDict
