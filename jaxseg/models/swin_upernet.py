@@ -31,8 +31,9 @@ SIZES = {
 
 # mmsegmentation starts both classifiers "small". In short trainings from random weights
 # that leaves classes dead (validation Dice, 3 seeds): 5 classes of phantom tissue .215
-# against .411, pneumothorax phantoms of 64 pixels .000 against .250. After the 24 epochs
-# of pneumothorax.py:demo neither is ahead: .696 and .639 against .738 and .605 (2 seeds).
+# against .411, pneumothorax phantoms of 64 pixels .000 against .250. After the 24
+# epochs of pneumothorax.py:demo neither is ahead on test: .696 and .639 against .738
+# and .605, two seeds.
 HEAD_START = "lecun"
 
 # The smallest fields with every part at work (shifted windows, merging, both heads):
