@@ -4,10 +4,10 @@
 
 `:demo` draws its own phantom radiographs, small enough for two CPU cores: six minutes,
 Dice 0.663 [0.494, 0.833] pooled and 0.876 [0.854, 0.898] as Kaggle counts over three
-seeds, where all empty masks get 0.750. `:full` is the published recipe on the prepared data in
-`config.data.dir` (default $JAXSEG_DATA): 200 epochs at 512x512, published validation
-Dice 0.6095; not run here. `:smoke` is two steps. Without a word it is `full` where
-prepared data is present, else `demo`.
+seeds, where all empty masks get 0.750. `:full` is the published recipe on the prepared
+data in `config.data.dir` (default $JAXSEG_DATA): 200 epochs at 512x512, published
+validation Dice 0.6095; not run here. `:smoke` is two steps. Without a word it is `full`
+where prepared data is present, else `demo`.
 """
 
 import glob
