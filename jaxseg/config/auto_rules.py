@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# Sides in pixels of the largest window. On two CPU cores a U-Net of 16 base channels
-# takes about a second a step for four windows of 256 x 256; nnU-Net gives a GPU of
+# Sides in pixels of the largest window. On two CPU cores the first step of a U-Net of
+# 16 base channels, on four windows of 256 x 256, takes 2.3 s; nnU-Net gives a GPU of
 # 8 GiB windows of 512 x 512.
 WINDOW = {"cpu": 256, "gpu": 512}
-# pixels of a step: what keeps a step near a second on two cores, and near the memory
-# of nnU-Net's plans (12 windows of 512 x 512 in 8 GiB) on a GPU
+# Pixels of a step: what keeps a step to a second or two on two cores, and near the
+# memory of nnU-Net's plans (12 windows of 512 x 512 in 8 GiB) on a GPU.
 STEP_PIXELS_A_CORE = 2**16
 STEP_PIXELS_A_GIB = 12 * 512 * 512 / 8
 BASE_WIDTH = {"cpu": 16, "gpu": 32}  # channels of the finest level; nnU-Net: 32
@@ -162,7 +162,7 @@ def _object_side(facts: Facts) -> float:
 
 
 def _batch(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
-    """As many windows as the machine computes in about a second, or holds."""
+    """As many windows as the machine computes in a second or two, or holds."""
     height, width = chosen["data.image_size"]
     if machine.kind == "cpu":
         pixels = STEP_PIXELS_A_CORE * machine.cores

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from jaxseg.data.phantoms import _outline
 from jaxseg.errors import ConfigError
 
 SMALLEST = 32
@@ -84,7 +85,14 @@ def _place(rng, size, unit):
             away = np.array([np.cos(angle), np.sin(angle)])
             middle = other + away * (radius + reach) * rng.uniform(0.8, 1.05)
         canvas[:] = 0
-        outline = middle + radius * _outline(rng, kind)
+        outline = middle + radius * _outline.outline(
+            rng,
+            rough=kind.rough,
+            stretch=kind.stretch,
+            points=64,
+            waves=6,
+            least=0.35,
+        )
         points = np.rint((outline - 0.5) * (1 << _BITS)).astype(np.int32)
         cv2.fillPoly(canvas, [points], 1, cv2.LINE_8, _BITS)
         new = canvas > 0
@@ -96,20 +104,6 @@ def _place(rng, size, unit):
         if np.count_nonzero(label) >= wanted * size * size:
             break
     return label, chosen
-
-
-def _outline(rng, kind):
-    """Points f64 [64, 2] around the origin, about 1 from it."""
-    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-    order = np.arange(2, 8)
-    wave = order[:, None] * angle + rng.uniform(0, 2 * np.pi, (6, 1))
-    size = kind.rough * rng.normal(0, 1, (6, 1)) * (2 / order[:, None])
-    reach = np.maximum(1 + (size * np.cos(wave)).sum(0), 0.35)
-    stretch = np.sqrt(rng.uniform(*kind.stretch))
-    points = np.stack([np.cos(angle) * stretch, np.sin(angle) / stretch], -1)
-    turn = rng.uniform(0, np.pi)
-    c, s = np.cos(turn), np.sin(turn)
-    return reach[:, None] * points @ np.array([[c, s], [-s, c]])
 
 
 def _delay(rng, label, chosen, unit):

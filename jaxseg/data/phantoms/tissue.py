@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from scipy import stats
 
+from jaxseg.data.phantoms import _outline
 from jaxseg.errors import ConfigError
 
 CLASSES = ("background", "gland", "vessel", "nodule", "ganglion")
@@ -95,7 +96,14 @@ def _place(rng, shape, quantiles) -> Layout:
             radius = rng.uniform(*kind.radius)
             for _ in range(_TRIES):
                 middle = rng.uniform(0, (width, height)) - margin
-                outline = middle + radius * _outline(rng, kind)
+                outline = middle + radius * _outline.outline(
+                    rng,
+                    rough=kind.rough,
+                    stretch=kind.stretch,
+                    points=48,
+                    waves=5,
+                    least=0.4,
+                )
                 points = np.rint((outline - 0.5) * (1 << _BITS)).astype(np.int32)
                 canvas[:] = 0
                 cv2.fillPoly(canvas, [points], 1, cv2.LINE_8, _BITS)
@@ -109,20 +117,6 @@ def _place(rng, shape, quantiles) -> Layout:
             layout.number[canvas > 0] = len(layout.radii)
             taken |= cv2.dilate(canvas, np.ones((5, 5), np.uint8))
     return layout
-
-
-def _outline(rng, kind):
-    """Points f64 [48, 2] around the origin, about 1 from it."""
-    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    order = np.arange(2, 7)
-    wave = order[:, None] * angle + rng.uniform(0, 2 * np.pi, (5, 1))
-    size = kind.rough * rng.normal(0, 1, (5, 1)) * (2 / order[:, None])
-    reach = np.maximum(1 + (size * np.cos(wave)).sum(0), 0.4)
-    stretch = np.sqrt(rng.uniform(*kind.stretch))
-    points = np.stack([np.cos(angle) * stretch, np.sin(angle) / stretch], -1)
-    turn = rng.uniform(0, np.pi)
-    c, s = np.cos(turn), np.sin(turn)
-    return reach[:, None] * points @ np.array([[c, s], [-s, c]])
 
 
 def _stain(rng, layout):
