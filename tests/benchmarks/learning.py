@@ -65,7 +65,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "rotation_mirrored": {"augment.rotate_degrees": 15.0, "augment.border": "reflect"},
     "brightness": {"augment.brightness": 0.1, "augment.contrast": 0.2},
     "mirror_images": {"eval.mirror": True},
-    "percentile": {"data.intensity.mode": "percentile"},
+    "intensity_as_stored": {"data.intensity.mode": "none"},
     "zscore": {"data.intensity.mode": "zscore"},
     "batch_norm": {"model.unet.norm": "batch"},
     "group_norm": {"model.unet.norm": "group"},
@@ -100,7 +100,12 @@ def recipe(
     c.model.unet.widths = (12, 24, 48, 96) if quick else (12, 24, 48, 96, 192)
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5)
     c.loss.dice_batch.weight = 1.0
-    c.loss.cross_entropy.update(weight=1.0, class_weights="sqrt")
+    # as config/auto_rules.py chooses: for two classes Dice is balance enough, and grey
+    # images of several acquisitions are stretched one by one
+    two, grey = name == "bbbc007", name in ("bbbc007", "mni152")
+    weights = "none" if two else "sqrt"
+    c.loss.cross_entropy.update(weight=1.0, class_weights=weights)
+    c.data.intensity.mode = "percentile" if grey else "auto"
     c.steps = c.steps_per_epoch = steps  # validated once, with the last weights
     c.optim.warmup_steps = steps // 20
     c.eval.update(surface=False, bootstrap=10)
