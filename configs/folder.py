@@ -49,7 +49,7 @@ def get_config(arg: str = "") -> ConfigDict:
         drop_path=0.1,
     )
     c.loss.dice_batch.weight = 1.0
-    c.loss.cross_entropy.update(weight=1.0, class_weights="auto")
+    c.loss.cross_entropy.update(weight=1.0, class_weights="sqrt")
     c.optim.update(learning_rate=2e-3, warmup_epochs=10.0)
     c.eval.every_epochs = 10
     c.operating_point.min_areas = (0.0, 0.0001, 0.0005, 0.002)

@@ -44,6 +44,7 @@ class Facts(NamedTuple):
     classes: tuple[str, ...]
     dtype: str
     objects: int | None  # of all images, where objects are labelled one by one
+    channels: int = 1
 
 
 class Machine(NamedTuple):
@@ -159,6 +160,20 @@ def _object_side(facts: Facts) -> float:
         return math.sqrt(foreground.sum() / facts.objects)
     medians = [np.median(column[column > 0]) for column in foreground.T if column.any()]
     return math.sqrt(min(medians, default=0))
+
+
+def _intensity(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
+    """Grey images are stretched one by one, as nnU-Net normalises them one by one."""
+    if facts.channels != 1 or facts.dtype != "uint8":
+        return []  # "auto" leaves colours as they are and stretches 16 bits
+    return [
+        Choice(
+            "data.intensity.mode",
+            "percentile",
+            "grey images of other days or devices differ in brightness, which a "
+            "stretch of each image takes away",
+        )
+    ]
 
 
 def _batch(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
@@ -284,7 +299,15 @@ def _sampler(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     ]
 
 
-RULES: tuple[Rule, ...] = (_fit, _batch, _network, _training, _loss, _sampler)
+RULES: tuple[Rule, ...] = (
+    _fit,
+    _intensity,
+    _batch,
+    _network,
+    _training,
+    _loss,
+    _sampler,
+)
 
 
 def _size(size: Any) -> str:

@@ -68,6 +68,7 @@ def facts(split: prepared.Split) -> auto_rules.Facts:
         classes=tuple(split.classes),
         dtype=split.card["dtype"],
         objects=split.card["splits"][split.name].get("objects"),
+        channels=split.card["channels"],
     )
 
 

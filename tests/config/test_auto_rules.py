@@ -79,6 +79,8 @@ def chosen(facts, machine=LAPTOP, fixed=None):
             LAPTOP,
             {"data.fit": "crop", "data.image_size": (64, 64)},
         ),
+        # grey images of 8 bits are stretched one by one
+        (dict(), LAPTOP, {"data.intensity.mode": "percentile"}),
         # batch: by cores, by memory, by images; a multiple of the devices
         (dict(), LAPTOP, {"batch_size": 4, "model.unet.norm": "instance"}),
         (
@@ -144,6 +146,11 @@ def chosen(facts, machine=LAPTOP, fixed=None):
 def test_facts_lead_to_choices(data, machine, wanted):
     choices = chosen(facts(**data), machine)
     assert {key: choices[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("other", [{"channels": 3}, {"dtype": "uint16"}])
+def test_colours_and_16_bits_keep_the_intensities_of_the_recipe(other):
+    assert "data.intensity.mode" not in chosen(facts(**other))
 
 
 def test_every_choice_has_a_reason_and_comes_once():
