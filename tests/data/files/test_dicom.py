@@ -16,7 +16,7 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, get_frame
 from support import dicom_files
 
-from jaxseg.data.files import dicom
+from jaxseg.data.files import dicom, dicom_frame
 from jaxseg.errors import DataError
 
 SETTINGS = hypothesis.settings(
@@ -213,7 +213,7 @@ def test_refuses_what_cannot_be_decoded(monkeypatch):
     with pytest.raises(DataError, match="of 12 bits cannot be decoded"):
         dicom.read(_packaged("pydicom", "JPGExtended.dcm"))
     without = types.SimpleNamespace(available_plugins=())
-    monkeypatch.setattr(dicom, "get_decoder", lambda syntax: without)
+    monkeypatch.setattr(dicom_frame, "get_decoder", lambda syntax: without)
     with pytest.raises(DataError, match=r"pip install jaxseg\[dicom\]"):
         dicom.read(_packaged("pydicom-data", "JPEG-LL.dcm"))
 
