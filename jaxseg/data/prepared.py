@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from jaxseg.data import records
 from jaxseg.errors import DataError
-from jaxseg.types import Example
+from jaxseg.labels import Example
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from jaxseg.data.files import images
 from jaxseg.data.files.listing import by_stem, raise_all, suggestions, visible
 from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
-from jaxseg.types import Example
+from jaxseg.labels import Example
 
 SPLITS = ("train", "test")
 _SUFFIXES = {"images": (".jpg", ".jpeg"), "labels": (".png",)}

@@ -54,6 +54,10 @@ def read(path: str | os.PathLike) -> tuple[np.ndarray, dict]:
         raise DataError(f"{path}: there is no such file.") from None
     except pydicom.errors.InvalidDicomError:
         raise DataError(f"{path}: this is not a DICOM file.") from None
+    except MemoryError as error:
+        raise DataError(
+            f"{path}: reading it needs more memory than there is."
+        ) from error
     except Exception as error:  # a broken file can raise anything inside a decoder
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: broken or truncated DICOM: {reason}") from error

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from jaxseg.data import prepared, records
 from jaxseg.data.preparation import splits as split_table
 from jaxseg.errors import DataError
-from jaxseg.types import IGNORE
+from jaxseg.labels import IGNORE
 
 
 def finish(

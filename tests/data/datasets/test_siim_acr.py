@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from support import dicom_files
+from support import dicom_files, in_process
 
 from jaxseg.data import prepared
 from jaxseg.data.datasets import siim_acr
@@ -130,6 +130,7 @@ def test_another_source_or_option_is_refused(tree, tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     """Counts the films decoded; the one after `limit` is a crash."""
+    in_process.use(monkeypatch)
     seen, read = {"names": [], "limit": FILMS}, dicom.read
 
     def counted(path):

@@ -17,7 +17,7 @@ from jaxseg.data.files import images
 from jaxseg.data.files.listing import raise_all
 from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
-from jaxseg.types import IGNORE
+from jaxseg.labels import IGNORE
 
 FORMATS = ("class_ids", "binary", "instances")
 _MANY = 32  # an id this high, with most below it in use, numbers objects

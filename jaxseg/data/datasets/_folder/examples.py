@@ -19,7 +19,7 @@ from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import convert, splits
 from jaxseg.data.preparation.tfds_builder import Shards
-from jaxseg.types import IGNORE, Example
+from jaxseg.labels import IGNORE, Example
 
 _SHARD_BYTES = 256 * 2**20  # of pixels, before compression
 
