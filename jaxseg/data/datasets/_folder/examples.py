@@ -8,12 +8,9 @@ import numpy as np
 from absl import logging
 
 from jaxseg.data import intensity, records
-from jaxseg.data.datasets._folder.check import (
-    Plan,
-    foreground,
-    read_mask,
-    to_classes,
-)
+from jaxseg.data.datasets._folder.check import Plan
+from jaxseg.data.datasets._folder.facts import read_mask
+from jaxseg.data.datasets._folder.label_format import foreground, to_classes
 from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
@@ -77,9 +74,7 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
     return Division(out, rule, 0, refused)
 
 
-def shards(
-    plan: Plan, items: list[Item], counts: np.ndarray, *, max_pixels: int
-) -> Shards:
+def shards(plan: Plan, items: list[Item], counts: np.ndarray) -> Shards:
     """Per split, generators of (id, record) for TFDS.
 
     While those of training run, they add the intensities of its images to `counts`.
@@ -87,7 +82,7 @@ def shards(
 
     def shard(part: list[Item]):
         for item in part:
-            example = _example(plan, max_pixels, item)
+            example = _example(plan, item)
             if item.split == "train":
                 counts[...] += intensity.histogram(example["image"])
             yield item.id, records.encode(example)
@@ -110,16 +105,14 @@ def objects(plan: Plan, items: list[Item]) -> dict[str, int]:
     return total
 
 
-def _example(plan: Plan, max_pixels: int, item: Item) -> Example:
-    image = images.read_image(item.image, max_pixels=max_pixels)
+def _example(plan: Plan, item: Item) -> Example:
+    image = images.read_image(item.image, max_pixels=plan.reading.max_pixels)
     if image.shape[-1] < plan.channels:  # grey among colour
         image = np.repeat(image, plan.channels, axis=-1)
     if item.mask is None:
         mask, label = np.full(image.shape[:2], IGNORE, np.uint8), -1
     else:
-        threshold = plan.mask_format == "binary"
-        values = read_mask(item, threshold=threshold, max_pixels=max_pixels)
-        mask = to_classes(values, plan.mask_format)
+        mask = to_classes(read_mask(item, plan.reading), plan.mask_format)
         label = _label(mask, len(plan.classes))
     return {
         "image": image,
