@@ -1,11 +1,11 @@
 """Holds what a picture file stores, before any opinion about it."""
 
 import pathlib
-import stat
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxseg.data.files import paths
 from jaxseg.errors import DataError
 
 _CHANNELS = 4  # a picture of max_pixels may have this many; a smaller one has more
@@ -27,33 +27,15 @@ class Raw(NamedTuple):
 
 
 def check_file(path: pathlib.Path, max_pixels: int) -> None:
-    """Raises DataError for what is no file, is empty, or too large to be a picture.
-
-    A named pipe would be waited for, and a device never ends.
-    """
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        if path.is_symlink():
-            target = path.readlink()
-            raise DataError(
-                f"{path} is a link to {target}, which is not there; fetch that file, "
-                "or remove the link."
-            ) from None
-        raise DataError(f"{path}: there is no such file.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be opened: {error.strerror}.") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise DataError(
-            f"{path} is no regular file but a folder, pipe, socket or device."
-        )
-    if not status.st_size:
+    """Raises DataError for what is no file, is empty, or too large to be a picture."""
+    size = paths.regular(path).st_size
+    if not size:
         raise DataError(f"{path} is empty (0 bytes).")
     most = max_pixels * _CHANNELS * _BYTES + _BESIDE
-    if status.st_size > most:
+    if size > most:
         raise DataError(
-            f"{path} has {status.st_size} bytes, more than {most}, which the largest "
-            f"picture of max_pixels = {max_pixels} needs; cut it into tiles."
+            f"{path} has {size} bytes, more than {most}, which the largest picture of "
+            f"max_pixels = {max_pixels} needs; cut it into tiles."
         )
 
 
