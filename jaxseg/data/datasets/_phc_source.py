@@ -119,13 +119,13 @@ def example(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
     group, label_values, colour = json.loads(job.note)
     path, label = (root / name for name in job.files)
     try:
-        image = images.read_image(path)
-        values = images.read_mask(label)
-        if different := images.different_sizes(path, image, label, values):
+        picture, labels = images.read_picture(path), images.read_labels(label)
+        if different := images.different(path, picture, label, labels):
             raise DataError(different)
-        mask, soft = to_mask(values, label, label_values)
+        mask, soft = to_mask(images.read_mask(label), label, label_values)
     except DataError as error:
         raise convert.Refused(str(error)) from error
+    image = picture.pixels
     if colour:
         image = np.repeat(image, 3 // image.shape[-1], axis=-1)
     elif (image == image[..., :1]).all():

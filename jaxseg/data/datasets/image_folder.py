@@ -21,14 +21,14 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from jaxseg.data import intensity
-from jaxseg.data.datasets._folder import check, examples
+from jaxseg.data.datasets._folder import check, examples, label_format
 from jaxseg.data.files import images, pixel_size
 from jaxseg.data.files.listing import fingerprint, suggestion
 from jaxseg.data.phantoms import tissue_tree
 from jaxseg.data.preparation import card, splits, tfds_builder
 from jaxseg.errors import ConfigError, DataError
 
-FORMATS = ("auto", *check.FORMATS)
+FORMATS = ("auto", *label_format.FORMATS)
 write_demo = tissue_tree.write  # phantom tissue of five classes, as such a folder
 
 
@@ -101,7 +101,7 @@ def _build(
         plan, shares=options["shares"], seed=options["seed"]
     )
     counts = intensity.no_counts(plan.channels, plan.dtype)
-    shards = examples.shards(plan, items, counts, max_pixels=options["max_pixels"])
+    shards = examples.shards(plan, items, counts)
     builder = tfds_builder.store(
         Builder, part, shards=shards, channels=plan.channels, dtype=plan.dtype
     )
@@ -110,6 +110,8 @@ def _build(
         "intensity": intensity.summary(counts),
         "equal_images_in_two_splits": repeated,
     }
+    if plan.floats:
+        extra["float_percentiles"] = intensity.CORE
     if plan.mask_format == "instances":
         extra["instances"] = examples.objects(plan, items)
     content = card.finish(

@@ -73,7 +73,9 @@ def convert(
         functools.partial(_staged, one, source, cache),
         jobs,
         name=lambda job: str(source / job.files[0]),
-        sizes=[_size(source, job) for job in jobs],
+        sizes=[
+            sum(workers.file_size(source / name) for name in job.files) for job in jobs
+        ],
         broken=lambda job, error: {"refused": str(error)},
         workers=processes,
     )
@@ -126,11 +128,6 @@ def track(items: Iterable, *, total: int, what: str, show: bool) -> Iterator:
         yield item
         if show and done * 10 // total > (done - 1) * 10 // total:
             console.file.write(f"{what}: {done} of {total}\n")
-
-
-def _size(source: pathlib.Path, job: Job) -> int:
-    paths = [source / name for name in job.files]
-    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _staged(

@@ -8,6 +8,7 @@ results come in the order of the items, whatever the number of workers.
 import collections
 import functools
 import os
+import pathlib
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,17 @@ def in_order(
         crew.stop()
         pool.shutdown(cancel_futures=True)
         crew.release()
+
+
+def file_size(path: pathlib.Path) -> int:
+    """The bytes of a file, 0 for one that is not there: the reader says so."""
+    return path.stat().st_size if path.is_file() else 0
+
+
+def for_pixels(most: int) -> Limits:
+    """The limits for images of so many pixels: 64 bytes of memory for each."""
+    usual = Limits()
+    return usual._replace(memory=max(usual.memory, 64 * most))
 
 
 def cores() -> int:
