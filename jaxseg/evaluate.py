@@ -12,6 +12,7 @@ from jaxseg.config import command_line
 
 RUN = flags.DEFINE_string("run", "", "Run directory.")
 SPLIT = flags.DEFINE_string("split", "test", "Split to score.")
+VERIFY = command_line.define_verify()
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data lies now, if it moved.")
 
 
@@ -26,7 +27,10 @@ def main(argv) -> int:
 
     processes.start()
     result, same = score_again.score_again(
-        pathlib.Path(RUN.value), SPLIT.value, data_dir=DATA_DIR.value
+        pathlib.Path(RUN.value),
+        SPLIT.value,
+        data_dir=DATA_DIR.value,
+        verify=VERIFY.value,
     )
     if processes.is_main():
         from jaxseg.report.run import build

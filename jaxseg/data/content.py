@@ -85,6 +85,8 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if now["split_hash"].get(name) != digest
     ]
     old, new = before.get("content"), now.get("content")
+    if not before:
+        return []
     if old is None or new is None:
         whose = "the run was begun" if old is None else "the data was prepared"
         logging.warning(

@@ -20,6 +20,7 @@ from jaxseg.run_directory import older_configs
 
 CONFIG = command_line.define_config()
 DEEP = flags.DEFINE_bool("deep", False, "Also learn one batch by heart.")
+VERIFY = command_line.define_verify()
 OUTPUT = flags.DEFINE_string("output", "", "Folder for doctor.md and pictures.")
 
 
@@ -41,7 +42,9 @@ def main(argv) -> int:
         raise ConfigError("doctor reads every image itself: start it in one process.")
     config = self_configuration.resolve(config)
     check.check(config)
-    experiment = build.load(config, batch_size=from_config.batch_size(config))
+    experiment = build.load(
+        config, batch_size=from_config.batch_size(config), verify=VERIFY.value
+    )
     case = audit.full_case(config, experiment)
     findings = audit.run(
         case,

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxseg.data import content
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, from_config
@@ -183,9 +184,15 @@ class RunWithData(NamedTuple):
 
 
 def with_data(
-    workdir: str | os.PathLike, split: str, *, data_dir: str = ""
+    workdir: str | os.PathLike,
+    split: str,
+    *,
+    data_dir: str = "",
+    verify: str = "sample",
 ) -> RunWithData:
     """The run in `workdir`, whose `split` shall be seen; `data_dir` if it moved.
+
+    `verify` is how much of the data is compared with its digests: `content.check`.
 
     Raises ConfigError for a run that is not finished and a split that is none,
     DataError when the data is not what the run was trained and scored on.
@@ -196,14 +203,16 @@ def with_data(
         raise ConfigError("the run made its own demonstration data; omit --data_dir.")
     if data_dir:
         config.data.dir = data_dir
-    experiment = build.load(_resolved(config, record), batch_size=record["batch_size"])
+    experiment = build.load(
+        _resolved(config, record), batch_size=record["batch_size"], verify=verify
+    )
     hashes = record["dataset"]["split_hash"]
     if split not in experiment.splits:
         raise ConfigError(f"there is no split {split!r}; choose of {sorted(hashes)}.")
-    if experiment.card["split_hash"] != hashes:
+    if changed := content.changed(record["dataset"], experiment.card):
         raise DataError(
             f"the data in {experiment.directory} is not what {workdir} was made with: "
-            "the hashes of the splits differ."
+            f"names, images or masks of {', '.join(changed)} differ."
         )
     best, operating_point, step = _best(workdir, experiment.abstract)
     variables = build.variables(experiment, best)

@@ -12,7 +12,7 @@ from jaxseg.run_directory import files, schemas
 
 
 def score_again(
-    workdir: pathlib.Path, split: str, *, data_dir: str = ""
+    workdir: pathlib.Path, split: str, *, data_dir: str = "", verify: str = "sample"
 ) -> tuple[dict[str, Any], str]:
     """(the content of eval/<split>.json, "yes", "no" or "none were").
 
@@ -26,7 +26,7 @@ def score_again(
     )  # no run: said before a lock makes a folder
     main = jax.process_index() == 0
     with files.lock(workdir) if main else contextlib.nullcontext():
-        run = finished_run.with_data(workdir, split, data_dir=data_dir)
+        run = finished_run.with_data(workdir, split, data_dir=data_dir, verify=verify)
         path = workdir / "eval" / f"{split}.json"
         before = files.read_json(path) if path.exists() else None
         scoring = score_split.Scoring(
