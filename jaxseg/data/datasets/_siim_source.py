@@ -6,12 +6,13 @@ re-packaged, is PNG images and masks with a CSV of names and labels.
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import pathlib
 from collections.abc import Container, Sequence
 
-from jaxseg.data.files import dicom, listing, rle
+from jaxseg.data.files import dicom, listing, paths, rle, text
 from jaxseg.data.preparation.convert import Job
 from jaxseg.errors import DataError
 
@@ -67,9 +68,10 @@ def _find_dicom(source: pathlib.Path, table: str) -> Listing:
     runs = _read_runs(source / table)
     images: dict[str, str] = {}
     for path in listing.files(source):
-        image, name = _image_id(path, runs), path.relative_to(source).as_posix()
+        image = _image_id(path, runs)
         if image is None:
             continue
+        name = paths.name(path.relative_to(source))
         if image in images:
             raise DataError(
                 f"{source}: {images[image]} and {name} are the same image id."
@@ -169,15 +171,11 @@ def _is_test_png(name: str) -> bool:
 
 def _read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV, names and values stripped; DataError without `columns`."""
+    lines = io.StringIO(text.read(path), newline="")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} cannot be read as CSV: it is not UTF-8 text; save it as CSV UTF-8."
-        ) from error
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}.") from error
     names = rows[0] if rows else []
     twice = [name for name in columns if names.count(name) > 1]
     if twice:

@@ -12,17 +12,16 @@ or unlabelled for an image without a mask) and group (patient or slide, optional
 `classes.txt` names one class a line, background first. Nothing is written there.
 """
 
+import contextlib
 import os
 import pathlib
-import shutil
-import tempfile
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import check, examples, label_format
-from jaxseg.data.files import images, pixel_size
+from jaxseg.data.files import images, pixel_size, scratch
 from jaxseg.data.files.listing import fingerprint, suggestion
 from jaxseg.data.phantoms import tissue_tree
 from jaxseg.data.preparation import card, splits, tfds_builder
@@ -78,17 +77,18 @@ def prepare(
     final = root / f"{Builder.VERSION}-{fingerprint(source, options)}"
     if (final / "card.json").is_file():
         return final
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        part = pathlib.Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=root))
-    except OSError as error:
-        raise DataError(f"cannot write to {data_dir}: {error.strerror}.") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            part = stack.enter_context(scratch.folder(root, str(Builder.VERSION)))
+        except OSError as error:
+            raise DataError(f"cannot write to {data_dir}: {error.strerror}.") from error
         built = _build(source, part, options, progress=progress)
-        if not final.exists():  # two processes may have prepared it at the same time
+        try:
             built.rename(final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        except OSError:  # another process was faster with the same folder
+            if not (final / "card.json").is_file():
+                raise
     return final
 
 

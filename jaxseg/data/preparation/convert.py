@@ -21,6 +21,7 @@ import rich.console
 import rich.progress
 
 from jaxseg.data import records
+from jaxseg.data.files import paths
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import workers
 from jaxseg.errors import DataError
@@ -219,7 +220,7 @@ def _check_space(cache: pathlib.Path, need: int) -> None:
 
 def _stat(path: pathlib.Path) -> tuple[int, int]:
     try:
-        stat = path.stat()
-    except FileNotFoundError:
-        raise Refused(f"{path}: there is no such file.") from None
+        stat = paths.regular(path)
+    except DataError as error:
+        raise Refused(str(error)) from None
     return stat.st_size, stat.st_mtime_ns

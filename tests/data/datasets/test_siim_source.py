@@ -250,7 +250,7 @@ def test_files_and_ids_with_any_suffix_or_none(tree, tmp_path, kind, suffix):
 @pytest.mark.parametrize(
     "change, why",
     [
-        (lambda text: text.encode("utf-16"), "not UTF-8 text; save it as CSV UTF-8"),
+        (lambda text: text.encode("utf-16"), "UTF-16, or no text"),
         (
             lambda text: text.replace(" EncodedPixels", "ImageId").encode(),
             "no column 'EncodedPixels'|column 'ImageId' twice",
