@@ -105,7 +105,9 @@ def open_split(directory: str | pathlib.Path, split: str) -> Split:
         raise DataError(
             f"{directory} has no split {split!r}, only {sorted(card['splits'])}."
         )
-    with open(pathlib.Path(directory) / "index.csv", newline="") as file:
+    with open(
+        pathlib.Path(directory) / "index.csv", newline="", encoding="utf-8"
+    ) as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == split]
     rows.sort(key=lambda row: int(row["position"]))
     columns = [f"c{k}" for k in range(len(card["classes"]))]

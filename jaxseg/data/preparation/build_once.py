@@ -100,7 +100,7 @@ def _check_same(
 def _changed_files(
     table: pathlib.Path, source: pathlib.Path, files: Sequence[str]
 ) -> list[str]:
-    with open(table, newline="") as file:
+    with open(table, newline="", encoding="utf-8") as file:
         stored = {row["path"]: row for row in csv.DictReader(file)}
     new = sorted(set(files) - stored.keys())
     gone = sorted(stored.keys() - set(files))
@@ -128,7 +128,7 @@ def _write_source(path: pathlib.Path, source: pathlib.Path, before: dict) -> Non
     """The table of the source files, which must be as they were before."""
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(lambda name: _sha256(source / name), before))
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for (name, stat), digest in zip(before.items(), digests, strict=True):

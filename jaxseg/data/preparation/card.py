@@ -168,5 +168,5 @@ def _write_index(path: pathlib.Path, rows: list[dict]) -> None:
 def _replace(path: pathlib.Path, text: str) -> None:
     """Writes whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     part.replace(path)
