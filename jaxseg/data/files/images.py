@@ -85,10 +85,14 @@ def read_mask(
     255; DataError for one whose order contradicts a dark background.
     """
     labels = read_labels(path, threshold=threshold, max_pixels=max_pixels)
+    return alone(pathlib.Path(path), labels)
+
+
+def alone(path: pathlib.Path, labels: Labels) -> np.ndarray:
+    """The mask [h, w] that Labels mean when no other mask of their set is known."""
     if not labels.colours:
         return labels.values
-    paths = [pathlib.Path(path)]
-    by_colour, problems = palettes.decide(paths, [labels.colours], None)
+    by_colour, problems = palettes.decide([path], [labels.colours], None)
     if problems:
         raise DataError(problems[0])
     if by_colour:
