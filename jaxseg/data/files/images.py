@@ -23,6 +23,7 @@ class Picture(NamedTuple):
     pixels: np.ndarray  # u8 or u16 [h, w, c], upright
     numbers: str  # of the file: uint8, uint16, or float16 and float32
     orientation: int  # the tag 1 to 8 by which it was turned upright
+    pages: bool = False  # its channels are pages that no tag names
 
 
 class Labels(NamedTuple):
@@ -73,7 +74,8 @@ def read_picture(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> P
             array = intensity.from_float(array)
         except DataError as error:
             raise DataError(f"{path} {error}") from None
-    return Picture(np.ascontiguousarray(array), numbers, raw.orientation)
+    pixels = np.ascontiguousarray(array)
+    return Picture(pixels, numbers, raw.orientation, raw.pages)
 
 
 def read_mask(

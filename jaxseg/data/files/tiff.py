@@ -148,11 +148,6 @@ def _check_colours(page: tifffile.TiffPage) -> None:
     if samples < needed:
         raise DataError(f"its colours are {name}, but it has {samples} samples.")
     more = samples - needed
-    if name == "RGB" and more == 1 and not extra:
-        raise DataError(
-            "it is RGB with a fourth channel of which no tag says whether it is "
-            "transparency; save it with the tag ExtraSamples, or without that channel."
-        )
     if name in ("PALETTE", "YCBCR", "MINISWHITE") and more > _alphas(page):
         raise DataError(f"its colours are {name}, but it has {samples} samples.")
     if extra > samples or _alphas(page) > 1:
@@ -221,6 +216,13 @@ def _described(array: np.ndarray, page: tifffile.TiffPage, **more) -> Raw:
     alpha = next((k for k, name in enumerate(names) if name in _ALPHA), None)
     if alpha is not None:
         alpha += page.samplesperpixel - len(names)
+    if page.photometric.name == "RGB" and page.samplesperpixel == 4 and not names:
+        alpha = 3  # OpenCV does not say so
+        if (array[..., alpha] != np.iinfo(array.dtype).max).any():
+            raise DataError(
+                "it is RGB with a fourth channel of which no tag says whether it is "
+                "transparency; save it with the tag ExtraSamples, or without it."
+            )
     palette = _palette(page) if page.photometric.name == "PALETTE" else None
     return Raw(
         array, bits, palette=palette, alpha=alpha, white_is_zero=white_is_zero, **more
