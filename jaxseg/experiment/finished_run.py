@@ -47,14 +47,21 @@ class FinishedRun(NamedTuple):
     ) -> image.Prediction:
         """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
 
-        `pixels` is u8 or u16 [h, w] or [h, w, c] of any size, as its file stores it.
+        `pixels` is [h, w] or [h, w, c] of any size, u8, u16, f16 or f32, as its file
+        stores it.
         `pixel_size` is the side of a pixel in micrometres, for a run that was trained
         at a common one (config.data.pixel_size); DataError when such a run lacks it.
         Raises DataError for channels or a type of numbers the run was not trained on.
         """
         card = self.record["dataset"]
+        stored = image.as_stored(
+            pixels,
+            channels=card["channels"],
+            dtype=card["dtype"],
+            floats="float_percentiles" in card["extra"],
+        )
         return image.predict(
-            image.as_stored(pixels, channels=card["channels"], dtype=card["dtype"]),
+            stored,
             view=self.parts.view,
             probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
             operating_point=self.operating_point["operating_point"],

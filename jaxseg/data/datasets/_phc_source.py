@@ -122,7 +122,7 @@ def example(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
         picture, labels = images.read_picture(path), images.read_labels(label)
         if different := images.different(path, picture, label, labels):
             raise DataError(different)
-        mask, soft = to_mask(images.read_mask(label), label, label_values)
+        mask, soft = to_mask(images.alone(label, labels), label, label_values)
     except DataError as error:
         raise convert.Refused(str(error)) from error
     image = picture.pixels

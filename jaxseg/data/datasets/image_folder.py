@@ -111,7 +111,7 @@ def _build(
         "equal_images_in_two_splits": repeated,
     }
     if plan.floats:
-        extra["float_percentiles"] = intensity.CORE
+        extra["float_percentiles"] = list(intensity.CORE)
     if plan.mask_format == "instances":
         extra["instances"] = examples.objects(plan, items)
     content = card.finish(

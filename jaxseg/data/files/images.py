@@ -23,6 +23,7 @@ class Picture(NamedTuple):
     pixels: np.ndarray  # u8 or u16 [h, w, c], upright
     numbers: str  # of the file: uint8, uint16, or float16 and float32
     orientation: int  # the tag 1 to 8 by which it was turned upright
+    pages: bool = False  # its channels are pages that no tag names
 
 
 class Labels(NamedTuple):
@@ -73,7 +74,8 @@ def read_picture(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> P
             array = intensity.from_float(array)
         except DataError as error:
             raise DataError(f"{path} {error}") from None
-    return Picture(np.ascontiguousarray(array), numbers, raw.orientation)
+    pixels = np.ascontiguousarray(array)
+    return Picture(pixels, numbers, raw.orientation, raw.pages)
 
 
 def read_mask(
@@ -85,10 +87,14 @@ def read_mask(
     255; DataError for one whose order contradicts a dark background.
     """
     labels = read_labels(path, threshold=threshold, max_pixels=max_pixels)
+    return alone(pathlib.Path(path), labels)
+
+
+def alone(path: pathlib.Path, labels: Labels) -> np.ndarray:
+    """The mask [h, w] that Labels mean when no other mask of their set is known."""
     if not labels.colours:
         return labels.values
-    paths = [pathlib.Path(path)]
-    by_colour, problems = palettes.decide(paths, [labels.colours], None)
+    by_colour, problems = palettes.decide([path], [labels.colours], None)
     if problems:
         raise DataError(problems[0])
     if by_colour:

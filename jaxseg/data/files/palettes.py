@@ -106,7 +106,7 @@ def _without_order(pairs: list[tuple[pathlib.Path, Colours]]) -> list[str]:
         return []
     order = ", ".join(f"{k} is {used[k][:3]}" for k in sorted(used)[:5])
     return [
-        f"{pairs[0][0]} and the other masks have a palette in which a brighter colour "
+        f"{pairs[0][0]} has a palette in which a brighter colour "
         f"comes before black or a darker grey ({order}), so its labels could be meant "
         "by index or by colour; save class ids as greyscale, 0 for the background."
     ]

@@ -13,6 +13,8 @@ _MAX_CHANNELS = 64
 _UNNAMED_CHANNELS = 8  # an axis without a name, this short, is taken for channels
 _MUCH_LONGER = 4  # times, are the sides of an image than such an axis that comes last
 _COLOURS = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3, "PALETTE": 1, "YCBCR": 3}
+_REDUCED = 1  # bit of the tag NewSubfileType: a smaller copy of another page
+_DESCRIBED = {"ome": "OME", "imagej": "ImageJ", "shaped": "tifffile"}
 _ALPHA = ("UNASSALPHA", "ASSOCALPHA")
 _LUMA = (299, 1000, 587, 1000, 114, 1000)  # of red, green, blue, where no tag says it
 _BLACK_WHITE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
@@ -57,12 +59,19 @@ def _one_series(
     file: tifffile.TiffFile, pages: dict[int, tifffile.TiffPage]
 ) -> tuple[tifffile.TiffPageSeries, list[tifffile.TiffPage]]:
     """(the only series of a file, its pages as their own tags describe them)."""
-    if len(file.series) != 1:
+    whole = [s for s in file.series if not s.keyframe.subfiletype & _REDUCED]
+    if len(whole) != 1:
         raise DataError(
-            f"it holds {len(file.series)} images of different sizes; save the one "
+            f"it holds {len(whole)} images of different sizes or kinds; save the one "
             "to use in a file of its own."
         )
-    series = file.series[0]
+    series = whole[0]
+    for kind, name in _DESCRIBED.items():
+        if getattr(file, f"is_{kind}") and series.kind != kind:
+            raise DataError(
+                f"its {name} description does not fit its pages, or refers to other "
+                "files; save it again as a file of its own."
+            )
     offsets = [page.offset for page in series.pages if page is not None]
     if not offsets or len(offsets) < len(series.pages) or set(offsets) - set(pages):
         raise DataError("some of the planes it promises are not in it.")
@@ -139,17 +148,12 @@ def _check_colours(page: tifffile.TiffPage) -> None:
     if samples < needed:
         raise DataError(f"its colours are {name}, but it has {samples} samples.")
     more = samples - needed
-    if name == "RGB" and more == 1 and not extra:
-        raise DataError(
-            "it is RGB with a fourth channel of which no tag says whether it is "
-            "transparency; save it with the tag ExtraSamples, or without that channel."
-        )
     if name in ("PALETTE", "YCBCR", "MINISWHITE") and more > _alphas(page):
         raise DataError(f"its colours are {name}, but it has {samples} samples.")
     if extra > samples or _alphas(page) > 1:
         raise DataError(f"{extra} of its {samples} samples are extra; it is damaged.")
-    integers = page.dtype.kind == "u" or page.dtype == bool
-    if name in ("PALETTE", "YCBCR", "MINISWHITE") and not integers:
+    small = page.dtype == bool or (page.dtype.kind == "u" and page.bitspersample <= 16)
+    if name in ("PALETTE", "YCBCR", "MINISWHITE") and not small:
         raise DataError(f"its colours are {name}, but its numbers are {page.dtype}.")
 
 
@@ -212,6 +216,13 @@ def _described(array: np.ndarray, page: tifffile.TiffPage, **more) -> Raw:
     alpha = next((k for k, name in enumerate(names) if name in _ALPHA), None)
     if alpha is not None:
         alpha += page.samplesperpixel - len(names)
+    if page.photometric.name == "RGB" and page.samplesperpixel == 4 and not names:
+        alpha = 3  # OpenCV does not say so
+        if (array[..., alpha] != np.iinfo(array.dtype).max).any():
+            raise DataError(
+                "it is RGB with a fourth channel of which no tag says whether it is "
+                "transparency; save it with the tag ExtraSamples, or without it."
+            )
     palette = _palette(page) if page.photometric.name == "PALETTE" else None
     return Raw(
         array, bits, palette=palette, alpha=alpha, white_is_zero=white_is_zero, **more

@@ -141,7 +141,8 @@ def _check_segments(page: tifffile.TiffPage) -> None:
     """Raises DataError unless every strip or tile is there, within the file."""
     size, count = page.parent.filehandle.size, int(np.prod(page.chunked))
     offsets, lengths = page.dataoffsets, page.databytecounts
-    if page.is_contiguous:  # one piece of the file, however its strips are listed
+    listed = page.tags.get(324, page.tags.get(273)).count
+    if page.is_contiguous and listed == count:  # one piece of the file
         offsets, lengths, count = offsets[:1], [page.nbytes], 1
     if not len(offsets) == len(lengths) == count:
         raise DataError(
@@ -194,6 +195,13 @@ def _checked(
         raise DataError(
             f"its tags declare parts of {height} x {width} pixels, but one holds "
             f"{header.height} x {header.width}; it is damaged."
+        )
+    samples = page.shaped[-1]
+    without_alpha = _name(page) in _WEBP and samples == 4  # which is then opaque
+    if header.samples != samples - without_alpha * (header.samples == 3):
+        raise DataError(
+            f"its tags declare {samples} samples, but its data hold {header.samples}; "
+            "it is damaged."
         )
     return header
 

@@ -1,6 +1,7 @@
 """Worker processes: results in order, and one sentence for what ended a worker."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -49,12 +50,16 @@ BROKEN = {
 
 @pytest.mark.parametrize("word", BROKEN)
 def test_what_ends_a_worker_is_named_and_the_others_go_on(word):
-    items = [("counts", 1), ("counts", 2), (word, 5), ("counts", 8), (word, 5)]
-    with pytest.raises(DataError, match=f"^number 5: reading it .*{BROKEN[word]}"):
-        _run(items)
+    items = [("counts", 1), ("counts", 2), (word, 5), ("counts", 8)]
     found = _run(items, broken=lambda item, error: [str(error), item[1]])
-    assert [row[1] for row in found] == [1, 2, 5, 8, 5]
+    assert [row[1] for row in found] == [1, 2, 5, 8]
+    assert re.search(f"^number 5: reading it .*{BROKEN[word]}", found[2][0])
     assert "the file is damaged" in found[2][0]
+
+
+def test_what_ends_a_worker_is_an_error_where_nothing_takes_its_place():
+    with pytest.raises(DataError, match="^number 5: reading it ended .*code 5"):
+        _run([("counts", 1), ("leaves", 5), ("counts", 2)])
 
 
 def test_memory_has_an_end_and_the_worker_survives():

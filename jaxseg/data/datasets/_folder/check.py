@@ -89,6 +89,12 @@ def examine(
             )
     if problems:
         raise_all(source, problems)
+    if paged := sum(fact.pages for fact in facts):
+        logging.warning(
+            "%s: the pages of %d images, which no tag names, are taken for channels.",
+            source,
+            paged,
+        )
     return Plan(
         items=items,
         facts=facts,

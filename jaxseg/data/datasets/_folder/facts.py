@@ -34,6 +34,7 @@ class Facts(NamedTuple):
     nbytes: int  # of the image
     colours: palettes.Colours = {}  # of the indices of a mask with a palette
     scattered: float = 0.0  # share of the label values that lie in several pieces
+    pages: bool = False  # the channels are pages that no tag names
 
 
 def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
@@ -68,6 +69,7 @@ def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
         nbytes=pixels.nbytes,
         colours=mask.colours if mask else {},
         scattered=_scattered(labels, values),
+        pages=image.pages,
     )
     return facts, problems
 
