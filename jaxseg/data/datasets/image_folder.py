@@ -21,7 +21,7 @@ from absl import logging
 
 from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import check, examples, label_format
-from jaxseg.data.files import images, pixel_size, scratch
+from jaxseg.data.files import disk, images, pixel_size, scratch
 from jaxseg.data.files.listing import fingerprint, suggestion
 from jaxseg.data.phantoms import tissue_tree
 from jaxseg.data.preparation import card, splits, tfds_builder
@@ -78,6 +78,7 @@ def prepare(
     if (final / "card.json").is_file():
         return final
     with contextlib.ExitStack() as stack:
+        stack.enter_context(disk.room(data_dir, what="the prepared data set"))
         try:
             root.mkdir(parents=True, exist_ok=True)
             part = stack.enter_context(scratch.folder(root, str(Builder.VERSION)))
@@ -102,9 +103,11 @@ def _build(
     )
     counts = intensity.no_counts(plan.channels, plan.dtype)
     shards = examples.shards(plan, items, counts)
-    builder = tfds_builder.store(
-        Builder, part, shards=shards, channels=plan.channels, dtype=plan.dtype
-    )
+    need = sum(fact.nbytes for fact in plan.facts)
+    with disk.room(part.parent, what="the prepared data set", need=need):
+        builder = tfds_builder.store(
+            Builder, part, shards=shards, channels=plan.channels, dtype=plan.dtype
+        )
     extra = {
         "mask_format": {"decided": plan.mask_format, "why": plan.why},
         "intensity": intensity.summary(counts),

@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-from jaxseg.data.files import scratch
+from jaxseg.data.files import disk, scratch
 from jaxseg.errors import DataError
 
 
@@ -22,8 +22,11 @@ def folder(directory: str | os.PathLike, *, what: str) -> Iterator[pathlib.Path]
     )
     if directory.exists():
         raise refusal
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with scratch.folder(directory.parent, directory.name) as partial:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(disk.room(directory, what=what))
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        folder = scratch.folder(directory.parent, directory.name)
+        partial = stack.enter_context(folder)
         yield partial
         try:
             partial.rename(directory)

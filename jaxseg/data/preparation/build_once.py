@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from jaxseg.data import prepared, sealed
-from jaxseg.data.files import paths
+from jaxseg.data.files import disk, paths
 from jaxseg.errors import DataError
 
 _SOURCE = "source.csv"
@@ -72,11 +72,12 @@ def once(
             )
         else:
             before = {name: _stat(source / name) for name in files}
-            part.mkdir(exist_ok=True)
-            built = build(part)
-            _write_source(built / _SOURCE, source, before)
-            final.parent.mkdir(exist_ok=True)
-            built.rename(final)
+            with disk.room(data_dir, what="the prepared data set"):
+                part.mkdir(exist_ok=True)
+                built = build(part)
+                _write_source(built / _SOURCE, source, before)
+                final.parent.mkdir(exist_ok=True)
+                built.rename(final)
             shutil.rmtree(part, ignore_errors=True)
     return final
 

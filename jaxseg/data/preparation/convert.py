@@ -6,7 +6,6 @@ changed file is converted again. An entry is one JSON line and the arrays as PNG
 """
 
 import dataclasses
-import errno
 import functools
 import hashlib
 import io
@@ -21,7 +20,7 @@ import rich.console
 import rich.progress
 
 from jaxseg.data import records
-from jaxseg.data.files import paths
+from jaxseg.data.files import disk, paths
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import workers
 from jaxseg.errors import DataError
@@ -196,25 +195,18 @@ def _record(row: dict, cache: pathlib.Path, dtype: str) -> dict:
 
 def _write(path: pathlib.Path, parts: list[bytes]) -> None:
     part = path.with_suffix(".part")
-    try:
+    with disk.room(path.parent, what="what is being converted"):
         with open(part, "wb") as file:
             file.writelines(parts)
         part.replace(path)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DataError(
-            f"the disk of {path.parent} is full; make room and start again: what is "
-            "converted is kept."
-        ) from error
 
 
 def _check_space(cache: pathlib.Path, need: int) -> None:
     free = shutil.disk_usage(cache).free
     if need > free:
         raise DataError(
-            f"the preparation needs about {need / 1e9:.1f} GB more in {cache.parent}, "
-            f"but {free / 1e9:.1f} GB are free; make room or choose another --data_dir."
+            f"the preparation needs about {disk.amount(need)} more in {cache.parent}, "
+            f"but {disk.amount(free)} are free; make room or choose another --data_dir."
         )
 
 
