@@ -1,7 +1,8 @@
 """Scores a finished run again: python -m jaxseg.evaluate --run=runs/ptx --split=test.
 
 Any number of devices will do: the counts are the same. The operating point is the one
-that was frozen when the run finished; nothing is chosen here.
+that was frozen when the run finished; nothing is chosen here. `--verify=all` compares
+every stored image and mask with its digest first, not a few of them.
 """
 
 import pathlib

@@ -70,6 +70,8 @@ def check(splits: Iterable[prepared.Split], *, which: str = "sample") -> int:
                         "prepare the data set again."
                     )
         compared += len(chosen)
+    if which == "all":
+        logging.info("%d images and masks are as they were prepared.", compared)
     return compared
 
 

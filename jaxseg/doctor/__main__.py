@@ -4,7 +4,8 @@
 
 prints a page of findings, each with the reason and the fix. `--deep` also sees whether
 the model can learn one batch by heart; `--output=DIR` keeps the page as doctor.md with
-pictures of what augmentation does. Exit codes: 0 nothing that stops a training, 2 the
+pictures of what augmentation does; `--verify=all` compares every stored image and mask
+with its digest, not a few of them. Exit codes: 0 nothing that stops a training, 2 the
 config does, 3 the data does.
 """
 

@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 from support import older_runs
 
-from jaxseg.data import prepared
+from jaxseg.data import content, prepared
 from jaxseg.data.datasets import image_folder
 from jaxseg.errors import DataError
 from jaxseg.experiment import score_again
@@ -41,6 +41,19 @@ def _mirrored(folder):
     for path in (folder / "masks").iterdir():
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         cv2.imwrite(str(path), np.ascontiguousarray(mask[:, ::-1]))
+
+
+def test_evaluate_compares_as_much_as_it_is_told(runs_of_now, tmp_path, monkeypatch):
+    shutil.copytree(runs_of_now / "finished", tmp_path / "run")
+    where = str(runs_of_now / "my_images")
+
+    def check(splits, *, which):
+        raise DataError(f"{len(splits)} splits, {which}")
+
+    monkeypatch.setattr(content, "check", check)
+    for options, which in (({}, "sample"), ({"verify": "all"}, "all")):
+        with pytest.raises(DataError, match=f"3 splits, {which}"):
+            score_again.score_again(tmp_path / "run", "test", data_dir=where, **options)
 
 
 @pytest.mark.parametrize("change", [_inverted, _mirrored])

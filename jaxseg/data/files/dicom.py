@@ -192,13 +192,12 @@ def _tags(ds: pydicom.Dataset) -> dict:
     tags = {name: str(ds.get(key) or "").strip() for name, key in text.items()}
     tags["transfer_syntax"] = ds.file_meta.TransferSyntaxUID.name
     tags["bits"] = int(ds.BitsStored)
-    tags["window"] = list(
-        zip(
-            dicom_values.numbers(ds, "WindowCenter"),
-            dicom_values.numbers(ds, "WindowWidth"),
-            strict=False,
+    tags["window"] = []
+    with contextlib.suppress(ValueError, TypeError):  # it is noted, and used nowhere
+        ends = (
+            dicom_values.numbers(ds, f"Window{name}") for name in ("Center", "Width")
         )
-    )
+        tags["window"] = list(zip(*ends, strict=False))
     return tags
 
 
