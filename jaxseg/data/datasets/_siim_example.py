@@ -12,6 +12,7 @@ from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
 from jaxseg.labels import Example
 
+_ORIENTATION = 274  # EXIF tag
 _MODES = {"L": np.uint8, "I;16": np.uint16}
 
 
@@ -84,6 +85,10 @@ def _read_png(path: pathlib.Path) -> np.ndarray:
                     f"{path} is {file.width} x {file.height} {file.mode}; needed is a "
                     f"greyscale PNG of at most {dicom.MAX_PIXELS // 10**6} Mpx."
                 )
+            if getattr(file, "n_frames", 1) > 1 or "transparency" in file.info:
+                raise DataError(f"{path} has several frames, or is transparent.")
+            if file.getexif().get(_ORIENTATION, 1) != 1:
+                raise DataError(f"{path} has an orientation tag; turn it, and save it.")
             return np.asarray(file, _MODES[file.mode])[..., None]
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):

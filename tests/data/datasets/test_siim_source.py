@@ -272,6 +272,25 @@ def test_a_table_of_another_encoding_or_a_column_twice(tree, tmp_path, change, w
         _prepare(tmp_path)
 
 
+SAVED = {
+    "several frames": {"save_all": True, "append_images": [Image.new("L", (20, 24))]},
+    "or is transparent": {"transparency": 7},
+    "an orientation tag": {"exif": Image.Exif()},
+}
+SAVED["an orientation tag"]["exif"][274] = 6
+
+
+@pytest.mark.parametrize("why", SAVED)
+def test_a_png_that_could_be_meant_otherwise_is_left_out(home, tmp_path, why):
+    (path,) = (home / "png_images").glob("4_train_*")
+    image = Image.open(path)
+    image.load()
+    image.save(path, **SAVED[why])
+    card, _ = _prepare(tmp_path)
+    (refused,) = card["refused"]
+    assert why in refused["reason"] and refused["file"].endswith(path.name)
+
+
 def test_a_film_that_ends_its_decoder_is_left_out_by_name(tree, tmp_path, monkeypatch):
     small = worker.Limits(seconds=60, memory=96 * 2**20)
     monkeypatch.setattr(workers, "Limits", lambda: small)
