@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pydicom
@@ -315,8 +316,13 @@ def test_run_lengths_that_inflate_stop_at_the_size_of_the_image(tmp_path):
     ds = pydicom.dcmread(path)
     ds.PixelData = encapsulate([bomb])
     ds.save_as(path)
-    with pytest.raises(DataError, match="a.dcm: .*(RLE|packbits|broken)"):
-        dicom.read(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="a.dcm: .*(RLE|packbits|broken)"):
+            dicom.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20  # of 64 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_pipe_is_no_file(tmp_path):
