@@ -311,7 +311,8 @@ def test_codestreams_are_refused_before_they_are_decoded(tmp_path, fragments, wh
 
 
 def test_run_lengths_that_inflate_stop_at_the_size_of_the_image(tmp_path):
-    bomb = struct.pack("<16L", 2, 64, 65, *[0] * 13) + b"\x81\x00" * 500_000
+    segment = b"\x81\x00" * 250_000  # 128 bytes out of 2
+    bomb = struct.pack("<16L", 2, 64, 64 + len(segment), *[0] * 13) + 2 * segment
     path = dicom_files.write(tmp_path / "a.dcm", FILM, bits=12, syntax=dicom_files.RLE)
     ds = pydicom.dcmread(path)
     ds.PixelData = encapsulate([bomb])
