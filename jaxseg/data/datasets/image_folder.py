@@ -76,6 +76,7 @@ def prepare(
     root = data_dir / Builder.name
     final = root / f"{Builder.VERSION}-{fingerprint(source, options)}"
     if (final / "card.json").is_file():
+        scratch.remove_abandoned(root, f".{Builder.VERSION}")
         return final
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk.room(data_dir, what="the prepared data set"))
