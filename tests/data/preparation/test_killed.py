@@ -49,7 +49,7 @@ def test_the_next_one_cleans_up(tmp_path, module, place):
 
 
 def test_a_finished_set_is_cleaned_around_as_well(tmp_path):
-    image_folder.write_demo(tmp_path / "raw", images=8, size=48, seed=0)
+    image_folder.write_demo(tmp_path / "raw", images=16, size=48, seed=0)
     final = image_folder.prepare(tmp_path / "raw", tmp_path / "out", progress=False)
     left = final.with_name(f".{image_folder.Builder.VERSION}.partial-1-abc")
     left.mkdir()
