@@ -18,6 +18,22 @@ from jaxseg.errors import DataError
 
 _MAX_PAGES = 256
 _MAX_TAGS = 4096
+_SHARED = 16  # times the file, are all tags of all pages: they may share a profile
+_SMALL = 2**24  # bytes of tags that any file may have
+_WIDTHS = {
+    3: 2,
+    4: 4,
+    5: 8,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 _SUB_PAGES = 330  # the tag that lists further pages
 # values of the tag Compression
 JPEG = 7
@@ -39,7 +55,7 @@ def directories(file: BinaryIO, size: int) -> list[set[int]]:
     """The tags of every page of a TIFF file of `size` bytes, in the order of pages.
 
     Raises DataError for a file that is no TIFF or cut short, for pages in a circle, for
-    more than 256 pages, and for more sub-pages than that.
+    more than 256 pages or sub-pages, and for tags that claim more than the file has.
     """
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -52,6 +68,7 @@ def directories(file: BinaryIO, size: int) -> list[set[int]]:
     at = struct.unpack_from(f"{order}{offset}", head, 8 if big else 4)[0]
     visited: set[int] = set()
     pages: list[set[int]] = []
+    claimed = 0
     while at:
         if at in visited:
             raise DataError("its pages refer to each other in a circle; it is damaged.")
@@ -69,10 +86,13 @@ def directories(file: BinaryIO, size: int) -> list[set[int]]:
             raise DataError(f"its page {len(pages)} is cut short or damaged.")
         codes = set()
         for k in range(tags):
-            code, _, many = struct.unpack_from(f"{order}HH{offset}", body, k * entry)
+            code, kind, many = struct.unpack_from(f"{order}HH{offset}", body, k * entry)
+            claimed += many * _WIDTHS.get(kind, 1)
             if code == _SUB_PAGES and many > _MAX_PAGES:
                 raise DataError(f"it has {many} sub-pages; save one of them alone.")
             codes.add(code)
+        if claimed > _SHARED * size + _SMALL:
+            raise DataError("its tags claim more bytes than it has; it is damaged.")
         pages.append(codes)
         at = struct.unpack_from(f"{order}{offset}", body, tags * entry)[0]
     if not pages:
