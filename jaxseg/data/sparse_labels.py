@@ -171,7 +171,7 @@ def store(path: pathlib.Path, labels: Labels) -> None:
             )
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     text = json.dumps(labels.options, sort_keys=True)
     arrays = {n: getattr(labels, n) for n in ("image", "y", "x", "label")}
     if labels.sizes is not None:

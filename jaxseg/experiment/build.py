@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
-from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
 from jaxseg.experiment import from_config, training_labels
 from jaxseg.inference import forward, whole_split
@@ -170,19 +169,6 @@ def describe(experiment: Experiment) -> dict:
             "processes": jax.process_count(),
         },
     }
-
-
-def check_same_data(experiment: Experiment, record: dict[str, Any]) -> None:
-    """DataError when a run goes on with other data than it was begun with."""
-    before = record.get("dataset", {}).get("split_hash", {})
-    now = experiment.card["split_hash"]
-    changed = [split for split in before if now.get(split) != before[split]]
-    if changed:
-        raise DataError(
-            f"the images, masks or splits of {', '.join(changed)} in "
-            f"{experiment.directory} are not those the run was begun with; choose "
-            "another workdir."
-        )
 
 
 def training_images(experiment: Experiment) -> nearest_image.Training:

@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.experiment import build, from_config
+from jaxseg.experiment import build, from_config, same_data
 from jaxseg.inference import forward, image
-from jaxseg.run_directory import checkpoint, files, older_configs, schemas
+from jaxseg.postprocess import decision
+from jaxseg.run_directory import checkpoint, files, manifest, older_configs, schemas
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
 from jaxseg.weights import save, weight_files
@@ -83,7 +85,7 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     """
     workdir, config, record = _open(workdir)
     parts, abstract = expected(config, record)
-    best, operating_point, step = _best(workdir, abstract)
+    best, operating_point, step = _best(workdir, abstract, record)
     variables = jax.tree.map(np.asarray, state.evaluated(best))
     predict = functools.partial(
         forward.predict,
@@ -103,14 +105,44 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     )
 
 
-def _best(workdir: pathlib.Path, abstract: TrainState) -> tuple[TrainState, dict, int]:
+def _best(
+    workdir: pathlib.Path, abstract: TrainState, record: schemas.Record
+) -> tuple[TrainState, dict, int]:
     """(state, content of operating_point.json, step) of the scored checkpoint."""
     manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
-    path = workdir / files.OPERATING_POINT
-    operating_point = files.read(path, schemas.OperatingPoint)
-    best, _, step = checkpoint.restore(manager, abstract, step=operating_point["step"])
+    point = _operating_point(workdir, manager, len(record["dataset"]["classes"]))
+    best, _, step = checkpoint.restore(manager, abstract, step=point["step"])
     checkpoint.close(manager)
-    return best, operating_point, step
+    return best, point, step
+
+
+def _operating_point(
+    workdir: pathlib.Path, manager: checkpoint.Manager, num_classes: int
+) -> schemas.OperatingPoint:
+    """The content of operating_point.json, which must be what its checkpoint seals.
+
+    Raises DataError, naming what differs, for a file that was changed since, and for
+    values that no search can have chosen.
+    """
+    path = workdir / files.OPERATING_POINT
+    point = files.read(path, schemas.OperatingPoint)
+    decision.check(point["operating_point"], num_classes=num_classes, source=str(path))
+    sealed = checkpoint.frozen(manager)
+    if not sealed:
+        logging.info(
+            "%s was frozen by an earlier version, without a seal: whether it was "
+            "changed since cannot be told.",
+            path,
+        )
+        return point
+    step = point["step"] if point["step"] in sealed else max(sealed)
+    if changes := files.config_diff(sealed[step], point):
+        raise DataError(
+            f"{path} was changed after validation chose it: "
+            f"{'; '.join(changes[:3])}. Write the first value back, as {manifest.NAME} "
+            f"of checkpoint {step} holds it."
+        )
+    return point
 
 
 def expected(
@@ -200,11 +232,12 @@ def with_data(
     hashes = record["dataset"]["split_hash"]
     if split not in experiment.splits:
         raise ConfigError(f"there is no split {split!r}; choose of {sorted(hashes)}.")
-    if experiment.card["split_hash"] != hashes:
-        raise DataError(
-            f"the data in {experiment.directory} is not what {workdir} was made with: "
-            "the hashes of the splits differ."
-        )
-    best, operating_point, step = _best(workdir, experiment.abstract)
+    same_data.check(
+        record["dataset"],
+        experiment.card,
+        directory=experiment.directory,
+        advice=f"name what {workdir} was trained and scored on (--data_dir).",
+    )
+    best, operating_point, step = _best(workdir, experiment.abstract, record)
     variables = build.variables(experiment, best)
     return RunWithData(workdir, config, experiment, variables, operating_point, step)

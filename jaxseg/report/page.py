@@ -14,6 +14,7 @@ import markupsafe
 
 from jaxseg.report.blocks import Block, Card, Claim
 from jaxseg.report.figures import Picture
+from jaxseg.run_directory import atomic
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 _ANSWERS = {"yes": "passed", "no": "failed", "unclear": "open"}
@@ -41,11 +42,10 @@ def write(page: Page, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """
     texts = {"report.md": render(page, "md"), "report.html": render(page, "html")}
     figures = folder / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        (folder / name).write_text(text, "utf-8")
+        atomic.replace(folder / name, text.encode())
     for picture in _pictures([*page["lead"], *page["sections"]]):
-        (figures / f"{picture['name']}.png").write_bytes(picture["png"])
+        atomic.replace(figures / f"{picture['name']}.png", picture["png"])
     markdown, html = (folder / name for name in texts)
     return {"markdown": markdown, "html": html, "figures": figures}
 

@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
-from jaxseg.errors import ConfigError
-from jaxseg.experiment import build, finished_run, from_config
-from jaxseg.run_directory import checkpoint, files, schemas
+from jaxseg.errors import ConfigError, NotWritten
+from jaxseg.experiment import build, finished_run, from_config, same_data
+from jaxseg.run_directory import atomic, checkpoint, files, history, schemas
 from jaxseg.train import run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
@@ -47,8 +47,12 @@ def claim(
     if jax.process_index() == 0:
         try:
             stack.enter_context(files.lock(workdir))
+            for path in atomic.clean(workdir):
+                logging.info("removed %s, which a killed process left", path)
             state_of = files.check_config(workdir, config.to_dict(), allowed=FREE)
             begun = state_of == "resume" and (workdir / files.RUN).exists()
+        except NotWritten as error:
+            refusal = error
         except OSError as error:
             refusal = ConfigError(f"{workdir} cannot be written: {error}.")
         except ValueError as error:
@@ -82,7 +86,13 @@ def open_run(
         experiment = build.load(config, batch_size=size)
     else:
         experiment = build.sibling(sibling_of, config)
-    build.check_same_data(experiment, record)
+    if record:
+        same_data.check(
+            record["dataset"],
+            experiment.card,
+            directory=experiment.directory,
+            advice="choose another workdir.",
+        )
     audit.fast(config, experiment)
     record = run_record.begin(workdir, config, experiment, record)
     checkpoints = checkpoint.open_manager(
@@ -98,13 +108,14 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
     """(state, metadata of the checkpoint, its step): the newest checkpoint, or new."""
     if checkpoint.latest_step(run.checkpoints) is None:
         if jax.process_index() == 0:
-            files.History(run.workdir).truncate(0)
+            history.History(run.workdir).restore(0)
         return new_state(run.config, run.experiment), {}, 0
     newest, metadata, start = checkpoint.restore(
         run.checkpoints, run.experiment.abstract
     )
+    noted = metadata.pop("history", None)  # checkpoints of before noted none
     if jax.process_index() == 0:
-        files.History(run.workdir).truncate(start)
+        history.History(run.workdir).restore(start, noted)
     total = run.experiment.plan.total_steps
     logging.info("resumed at step %d of %d", start, total)
     return newest, metadata, start

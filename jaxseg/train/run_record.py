@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import sparse_labels
 from jaxseg.experiment import build
-from jaxseg.run_directory import environment, files, schemas
+from jaxseg.run_directory import environment, files, history, schemas
 from jaxseg.train import label_pictures
 
 
@@ -53,7 +53,7 @@ def end(
     best: dict[str, Any],
 ) -> dict[str, Any]:
     """The record at the end; `best` is the best epoch, as the checkpoint keeps it."""
-    rows = files.History(workdir).rows() if jax.process_index() == 0 else []
+    rows = history.History(workdir).rows() if jax.process_index() == 0 else []
     realised = [float(row["share_realised"]) for row in rows]
     shares = experiment.plan.shares
     record = record | {
