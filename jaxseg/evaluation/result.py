@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg import atomic
 from jaxseg.errors import DataError
 from jaxseg.evaluation import (
     class_table,
@@ -22,7 +23,7 @@ from jaxseg.evaluation import (
 from jaxseg.evaluation.tally import Decided, Tally, above, at, check_complete
 from jaxseg.metrics import bootstrap, curves
 from jaxseg.postprocess import decision
-from jaxseg.run_directory import atomic, files
+from jaxseg.run_directory import files
 
 
 def summary(tally: Tally, threshold: float = 0.5) -> dict[str, float | None]:

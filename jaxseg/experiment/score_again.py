@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxseg import atomic
 from jaxseg.errors import DataError
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finished_run, from_config
-from jaxseg.run_directory import atomic, files, schemas
+from jaxseg.run_directory import files, schemas
 
 EVAL, BESIDE = "eval", "eval_again"
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)

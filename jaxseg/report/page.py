@@ -12,9 +12,9 @@ from typing import Any, Literal, TypedDict
 import jinja2
 import markupsafe
 
+from jaxseg import atomic
 from jaxseg.report.blocks import Block, Card, Claim
 from jaxseg.report.figures import Picture
-from jaxseg.run_directory import atomic
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 _ANSWERS = {"yes": "passed", "no": "failed", "unclear": "open"}

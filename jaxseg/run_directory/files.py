@@ -16,8 +16,8 @@ from typing import Any
 
 from absl import logging
 
-from jaxseg import errors
-from jaxseg.run_directory import atomic, older_configs, schemas
+from jaxseg import atomic, errors
+from jaxseg.run_directory import older_configs, schemas
 
 LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json"
 OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"

@@ -8,8 +8,8 @@ from typing import Any
 
 from absl import logging
 
-from jaxseg import errors
-from jaxseg.run_directory import atomic, files
+from jaxseg import atomic, errors
+from jaxseg.run_directory import files
 
 Rows = list[dict[str, str]]
 _SHOWN = 5  # differences named in one warning

@@ -14,8 +14,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from jaxseg import errors
-from jaxseg.run_directory import atomic
+from jaxseg import atomic, errors
 
 NAME = "manifest.json"
 SET_ASIDE = "set_aside"

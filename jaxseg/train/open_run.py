@@ -8,11 +8,12 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg import atomic
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, from_config, same_data
-from jaxseg.run_directory import atomic, checkpoint, files, history, schemas
+from jaxseg.run_directory import checkpoint, files, history, schemas
 from jaxseg.train import run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state

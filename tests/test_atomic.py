@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from jaxseg import errors
-from jaxseg.run_directory import atomic
+from jaxseg import atomic, errors
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
