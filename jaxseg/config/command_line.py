@@ -1,10 +1,12 @@
 """The frame of every door: one clear line and one exit code for what goes wrong.
 
-Exit codes: 0 done, 2 bad config or flag, 3 bad data, 75 stopped after saving (start
-the same command again), 1 anything else. Nothing here imports JAX, so a typing error
-is answered at once.
+Exit codes: 0 done, 2 bad config or flag, 3 bad data, 74 no room to write, 75 stopped
+after saving (start the same command again), 130 stopped by Ctrl-C, 1 anything else.
+Nothing here imports JAX, so a typing error is answered at once.
 """
 
+import contextlib
+import errno
 import os
 import re
 import sys
@@ -14,9 +16,10 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from jaxseg.config import base, recipe_file
-from jaxseg.errors import ConfigError, Preempted
+from jaxseg.errors import ConfigError, NotWritten, Preempted
 
 BAD_CONFIG = ConfigError.exit_code
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def define_config() -> flags.FlagHolder:
@@ -35,21 +38,31 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         if len(argv) > 1:
             fail(f"unknown arguments {' '.join(argv[1:])!r}; options start with --.", 2)
         try:
-            return main(argv)
+            code = main(argv)
+            sys.stdout.flush()
+            return code
         except Preempted as stop:
             fail(str(stop), stop.exit_code)
         except Exception as error:
-            if not hasattr(error, "exit_code"):
+            if hasattr(error, "exit_code"):
+                fail(str(error), error.exit_code)
+            if getattr(error, "errno", None) not in _NO_ROOM:
                 raise
-            fail(str(error), error.exit_code)
+            where = f" to {error.filename}" if error.filename else ""
+            fail(
+                f"nothing could be written{where}: {error.strerror}. Make room, then "
+                "start the same command again.",
+                NotWritten.exit_code,
+            )
 
     app.run(guarded, flags_parser=_parse)
 
 
 def fail(message: str, code: int) -> None:
     """Says why, in one line, and ends the program with `code`."""
-    sys.stderr.write(f"jaxseg: {message}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the log may lie on the disk that is full
+        sys.stderr.write(f"jaxseg: {message}\n")
+        sys.stderr.flush()
     sys.exit(code)
 
 

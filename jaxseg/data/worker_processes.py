@@ -4,6 +4,7 @@ A worker whose parent was killed would wait for ever for somebody to take its ba
 a worker that was killed itself is told by grain as an error of the program.
 """
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -12,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 import grain
@@ -20,6 +22,9 @@ from jaxseg.errors import DataError
 
 # Python removes the shared memory of a process that was killed; it need not tell so
 _QUIET = "ignore:resource_tracker:UserWarning"
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+_NOTHING = object()
+_PATIENCE = 30.0  # seconds that a worker goes on after SIGTERM
 _ENDED = re.compile(r"terminated unexpectedly with exit code (-?\d+)")
 
 
@@ -35,6 +40,11 @@ def batches(data: grain.IterDataset, workers: int) -> Iterator[Any]:
         data = data.mp_prefetch(options, worker_init_fn=_end_with_parent)
     iterator = iter(data)
     try:
+        with _signals_blocked() if workers else contextlib.nullcontext():
+            first = next(iterator, _NOTHING)  # the workers start here
+        if first is _NOTHING:
+            return
+        yield first
         yield from iterator
     except RuntimeError as error:
         if not (match := _ENDED.search(str(error))):
@@ -43,6 +53,20 @@ def batches(data: grain.IterDataset, workers: int) -> Iterator[Any]:
     finally:
         if hasattr(iterator, "close"):
             iterator.close()
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Keeps signals from the processes that start meanwhile, until they are ready.
+
+    Ctrl-C and the SIGTERM of a scheduler reach the whole group of processes.
+    """
+    resource_tracker.ensure_running()  # it would unblock them when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ended(code: int, workers: int) -> str:
@@ -59,10 +83,23 @@ def _ended(code: int, workers: int) -> str:
 
 
 def _end_with_parent(worker: int, workers: int) -> None:
-    """Runs first in a worker: it will end at once when its parent has ended."""
+    """Runs first in a worker: it will end at once when its parent has ended.
+
+    A signal that reaches the whole group of processes is for the parent, which takes
+    some more batches until it has saved.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     parent = multiprocessing.parent_process()
     thread = threading.Thread(target=_wait_and_end, args=(parent,), daemon=True)
     thread.start()
+
+
+def _end_later(number: int, frame: Any) -> None:
+    timer = threading.Timer(_PATIENCE, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def _wait_and_end(parent: Any) -> None:

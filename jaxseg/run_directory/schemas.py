@@ -63,6 +63,12 @@ class BestEpoch(TypedDict):
     value: float
 
 
+class Status(TypedDict):
+    """What run.json says of any run: whether it has ended."""
+
+    status: Literal["running", "finished"]
+
+
 class Record(TypedDict):
     """run.json: what was fixed when the run began, and how it ended."""
 
