@@ -17,13 +17,19 @@ MISTAKES = {
     (SMOKE, "--noconfig.eval.surfac"): "use config.eval.surface.",
     (SMOKE, "--config.loss.focl.weight", "1"): "use config.loss.focal.weight.",
     (SMOKE, "--config.model.unet.width=8"): "use config.model.unet.widths.",
-    (SMOKE, "--config.optim.learning_rate=fast"): "float: 'fast'",
-    (SMOKE, "--config.epochs=1.5"): "config.epochs=1.5",
-    (SMOKE, "--config.eval.surface=maybe"): "config.eval.surface=maybe",
-    (SMOKE, "--config.model.unet.widths=8,x"): "numbers, such as 64,128,256,512,1024",
+    (SMOKE, "--config.optim.learning_rate=fast"): (
+        "jaxseg: config.optim.learning_rate=fast: give a number."
+    ),
+    (SMOKE, "--config.epochs=1.5"): "jaxseg: config.epochs=1.5: give a whole number.",
+    (SMOKE, "--config.eval.surface=maybe"): (
+        "jaxseg: config.eval.surface=maybe: give true or false."
+    ),
+    (SMOKE, "--config.model.unet.widths=8,x"): "such as 64,128,256,512,1024",
+    (SMOKE, "--config.model.unet.widths=8.5"): "give whole numbers of at least 1",
     (SMOKE, "--config.model.unet.widths=8 16"): "Use commas",
     (SMOKE, "--config.model.name=swin_upernett"): "did you mean 'swin_upernet'",
-    (SMOKE, "--config.loss=3"): "config.loss=3",
+    (SMOKE, "--config.loss=3"): "config.loss=3: this is a block of keys; set one",
+    (SMOKE, "--config.loss.mine.weight=1"): "--config.loss.mine.module=my_lab.my_loss",
     (SMOKE, "--config.model.fields.width=3"): "set config.model.swin_upernet instead",
     (SMOKE, "--config.loss.dice.weight=fast"): "give a number, or knots such as",
     (SMOKE, "--config.loss.focal.class_weights=aut"): "did you mean 'auto'",
@@ -63,9 +69,17 @@ def test_later_words_win_and_the_data_directory_reaches_the_recipe():
         [SMOKE, "--config.epochs=3", "--config.epochs=5"],
         ["--config=clicks:5+5"],
         ["--config=clicks", *data],
+        [SMOKE]
+        + ["--config.model.unet.widths=4,5", "--config.epochs", "3"]
+        + ["--config.model.unet.widths", "6,7", "--config.eval.surface"]
+        + ["--config.model.unet.widths=8,9", "--config.epochs", "4"]
+        + ["--noconfig.eval.surface"],
     ]
-    last, phantoms, real = (a["config"] for a in command_lines.answers(commands))
+    answers = command_lines.answers(commands)
+    last, phantoms, real, again = (answer["config"] for answer in answers)
     assert last["epochs"] == 5
+    assert again["model"]["unet"]["widths"] == [8, 9] and again["epochs"] == 4
+    assert again["eval"]["surface"] is False
     assert real["data"]["dir"] == "/somewhere" and real["data"]["image_size"][0] == 256
     assert phantoms["data"]["demo"]["images"] == 80
 
