@@ -1,6 +1,7 @@
 """A run of an earlier version goes on, is scored, exported, reported, and predicts."""
 
 import json
+import pathlib
 import shutil
 
 import cv2
@@ -112,6 +113,12 @@ def test_a_run_predicts_an_array_of_any_size_as_stored(older):
         (np.zeros((9, 9, 3), np.uint8), r"shape \(9, 9, 3\); .*\[height, width, 1\]"),
         (np.zeros((0, 9), np.uint8), r"shape \(0, 9\)"),
         (np.zeros(9, np.uint8), r"shape \(9,\)"),
+        ("scan.png", "'scan.png' is the name of a file; give its pixels"),
+        (pathlib.Path("scan.png"), "is the name of a file"),
+        (None, "None came instead of an image, as from cv2.imread"),
+        ([[1, 2], [3]], "is no array of numbers"),
+        (np.array([["a"]]), "is no array of numbers"),
+        ({"image": 1}, "is no array of numbers"),
     ],
 )
 def test_an_array_the_run_was_not_trained_on_is_refused(older, image, message):
