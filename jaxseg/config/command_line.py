@@ -5,7 +5,6 @@ after saving (start the same command again), 130 stopped by Ctrl-C, 1 anything e
 Nothing here imports JAX, so a typing error is answered at once.
 """
 
-import contextlib
 import errno
 import os
 import re
@@ -68,9 +67,13 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
 
 def fail(message: str, code: int) -> None:
     """Says why, in one line, and ends the program with `code`."""
-    with contextlib.suppress(OSError):  # the log may lie on the disk that is full
-        sys.stderr.write(f"jaxseg: {message}\n")
-        sys.stderr.flush()
+    for name, text in (("stdout", ""), ("stderr", f"jaxseg: {message}\n")):
+        stream = getattr(sys, name)
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:  # it may lie on the disk that is full
+            setattr(sys, name, open(os.devnull, "w"))  # Python flushes it at the end
     sys.exit(code)
 
 

@@ -1,7 +1,15 @@
 """A mistake in a config is one sentence, with the nearest right word, without JAX."""
 
+import errno
+import subprocess
+import sys
+
 import pytest
+from absl import app
 from support import command_lines
+
+from jaxseg.config import command_line
+from jaxseg.errors import DataError, NotFinite, NotWritten, Preempted
 
 SMOKE = "--config=pneumothorax:smoke"
 MISTAKES = {
@@ -96,3 +104,52 @@ def test_an_open_block_takes_any_key(block):
     for part in block.split("."):
         got = got[part]
     assert got == {"number": 3, "text": "a b", "pair": [1, 2], "on": True}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left", "/run/a.png"), 74, "to /run/a.png: No"),
+        (OSError(errno.EROFS, "Read-only file system"), 74, "written: Read-only file"),
+        (NotWritten(errno.ENOSPC, "a needs 3 bytes"), 74, "jaxseg: a needs 3 bytes\n"),
+        (DataError("a is damaged"), 3, "jaxseg: a is damaged\n"),
+        (NotFinite("3 steps"), 1, "jaxseg: 3 steps\n"),
+        (Preempted("stopped"), 75, "jaxseg: stopped\n"),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(
+    error, code, words, monkeypatch, capsys
+):
+    def main(argv):
+        raise error
+
+    monkeypatch.setattr(app, "run", lambda guarded, flags_parser: guarded(["door"]))
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(main)
+    assert ended.value.code == code
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+
+
+def test_an_error_of_the_program_is_not_hidden(monkeypatch):
+    def main(argv):
+        raise OSError(errno.ENOENT, "No such file", "a")
+
+    monkeypatch.setattr(app, "run", lambda guarded, flags_parser: guarded(["door"]))
+    with pytest.raises(FileNotFoundError):
+        command_line.run(main)
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_the_end_is_told_by_its_code_where_nothing_can_be_printed(name):
+    code = "from jaxseg.config import command_line\n"
+    if name == "stdout":
+        code += "command_line.run(lambda argv: print('done'))"
+    else:
+        code += "command_line.fail('no room', 74)"
+    with open("/dev/full", "w") as full:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, name: full}
+        done = subprocess.run([sys.executable, "-c", code], text=True, **streams)
+    assert done.returncode == 74
+    if name == "stdout":
+        assert done.stderr.startswith("jaxseg: nothing could be written: No space left")
