@@ -20,7 +20,14 @@ from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, from_config, same_data
 from jaxseg.inference import forward, image
 from jaxseg.postprocess import decision
-from jaxseg.run_directory import checkpoint, files, manifest, older_configs, schemas
+from jaxseg.run_directory import (
+    checkpoint,
+    files,
+    manifest,
+    older_configs,
+    schemas,
+    seal,
+)
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
 from jaxseg.weights import save, weight_files
@@ -68,7 +75,7 @@ def _open(
 ) -> tuple[pathlib.Path, ConfigDict, schemas.Record]:
     """(workdir, its config, its record); ConfigError for a run that is not finished."""
     workdir = pathlib.Path(workdir)
-    record = files.read(workdir / files.RUN, schemas.Record)
+    record = seal.read(workdir)
     if record["status"] != "finished":
         raise ConfigError(
             f"{workdir} is not finished ({record['status']}); start its command again."

@@ -19,7 +19,7 @@ from jaxseg import atomic
 from jaxseg.errors import DataError
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finished_run, from_config
-from jaxseg.run_directory import files, schemas
+from jaxseg.run_directory import files, seal
 
 EVAL, BESIDE = "eval", "eval_again"
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -45,7 +45,7 @@ def score_again(workdir: str | os.PathLike, split: str, *, data_dir: str = "") -
     """
     workdir = pathlib.Path(workdir)
     # no run: said before a lock makes a folder
-    files.read(workdir / files.RUN, schemas.Record)
+    seal.read(workdir)
     with contextlib.ExitStack() as stack:
         writable = jax.process_index() == 0 and stack.enter_context(_held(workdir))
         run = finished_run.with_data(workdir, split, data_dir=data_dir)
@@ -99,10 +99,14 @@ def keep(
     if not writable:
         notes.append(f"{workdir} cannot be written: the new scores were not kept")
         return Again(result, same, None, notes)
+    written = []
     for file in sorted(p for p in fresh.rglob("*") if p.is_file()):
-        atomic.replace(target / file.relative_to(fresh), file.read_bytes())
+        written.append(target / file.relative_to(fresh))
+        atomic.replace(written[-1], file.read_bytes())
     if same == "no":
         notes.append(f"{path} stays as it was; the new scores are in {target}")
+    else:
+        seal.renew(workdir, written)
     return Again(result, same, target, notes)
 
 

@@ -8,11 +8,14 @@ file, every array's shape and dtype, the metrics and `meta`. A step without it i
 """
 
 import dataclasses
+import errno
 import functools
+import logging as standard_logging
 import math
 import os
 import pathlib
 import shutil
+import sys
 from typing import Any
 
 import jax
@@ -25,6 +28,7 @@ from jaxseg import errors
 from jaxseg.errors import NotWritten
 from jaxseg.run_directory import manifest
 
+_BESIDES = 2**18  # bytes of a step that are no arrays, at most
 _FROZEN = "operating_point"  # its key in a manifest
 # Orbax writes these two around the rename, after the manifest; restoring with a
 # given structure reads neither.
@@ -79,6 +83,10 @@ def open_manager(
     if read_only and not directory.is_dir():
         raise errors.DataError(f"{directory} does not exist: no checkpoints to read.")
     logging.get_absl_logger().addFilter(_quiet)
+    standard_logging.getLogger("asyncio").addFilter(_told_elsewhere)
+    if sys.excepthook is not _excepthook:
+        _excepthook.__wrapped__ = sys.excepthook
+        sys.excepthook = _excepthook
     values, pending = {}, {}
     rules = [ocp.checkpoint_managers.LatestN(keep), _KeepBest(values, mode)]
     options = ocp.CheckpointManagerOptions(
@@ -131,6 +139,7 @@ def save(
     manager.pending.update(record)
     manager.needed[:] = [sum(leaf.nbytes for leaf in jax.tree.leaves(state))]
     manager.values[step] = record["metrics"].get(manager.metric)
+    _check_room(manager, step)
     arguments = ocp.args.Composite(state=ocp.args.StandardSave(state))
     try:
         try:
@@ -230,14 +239,23 @@ def _wait(manager):
         raise _not_written(manager, step, faults[0]) from faults[0]
 
 
+def _check_room(manager, step) -> None:
+    """NotWritten where the arrays cannot fit: orbax would begin, and leave a half."""
+    disk = shutil.disk_usage(manager.directory)  # all 0 where nobody can tell
+    needed = sum(manager.needed) + _BESIDES
+    if jax.process_count() == 1 and disk.total and disk.free < needed:
+        raise _not_written(manager, step, OSError(errno.ENOSPC, "no room for it"))
+
+
 def _not_written(manager, step, error) -> NotWritten:
     free = shutil.disk_usage(manager.directory).free
     cause = str(error).splitlines()[0] if str(error) else repr(error)
     return NotWritten(
         getattr(error, "errno", None),
         f"the checkpoint of step {step} could not be written to {manager.directory}: "
-        f"it needs {sum(manager.needed):,} bytes, {free:,} bytes are free there. The "
-        "ones before are untouched; make room, then start the same command again. "
+        f"it needs {sum(manager.needed) + _BESIDES:,} bytes, {free:,} bytes are free "
+        "there. The ones before are untouched; make room, then start the same command "
+        "again. "
         f"Cause: {cause}",
     )
 
@@ -266,6 +284,17 @@ def _with_sharding(leaf):
 def _defined(metrics) -> dict[str, float | None]:
     numbers = {name: v for name, v in (metrics or {}).items() if v is not None}
     return {name: float(v) if math.isfinite(v) else None for name, v in numbers.items()}
+
+
+def _excepthook(kind, error, trace) -> None:
+    """Keeps out tensorstore's writes that come back after orbax gave a save up."""
+    if kind is not RuntimeError or str(error) != "Event loop is closed":
+        _excepthook.__wrapped__(kind, error, trace)
+
+
+def _told_elsewhere(record) -> bool:
+    """Keeps out what asyncio says of a failed write of orbax, which we raise."""
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def _quiet(record) -> bool:

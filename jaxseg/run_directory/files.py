@@ -60,12 +60,12 @@ def write_json(path: str | os.PathLike, obj: Any) -> None:
     Raises ValueError naming a NaN or infinity: write `finite(obj)` where an undefined
     value may become null.
     """
-    plain = json.loads(json.dumps(obj, default=_plain))
-    undefined = config_diff({"": plain}, {"": finite(plain)})
+    obj = plain(obj)
+    undefined = config_diff({"": obj}, {"": finite(obj)})
     if undefined:
         name = undefined[0].split(":")[0].strip(".") or "the value"
         raise ValueError(f"{path}: {name} is not finite; JSON has no such number.")
-    text = json.dumps(plain, indent=1) + "\n"
+    text = json.dumps(obj, indent=1) + "\n"
     atomic.replace(path, text.encode())
 
 
@@ -88,9 +88,9 @@ def write(path: str | os.PathLike, value: Any, schema: Any) -> None:
 
     Raises DataError, and writes nothing, where `value` has another shape.
     """
-    plain = json.loads(json.dumps(value, default=_plain))
-    schemas.check(plain, schema, str(path))
-    write_json(path, plain)
+    value = plain(value)
+    schemas.check(value, schema, str(path))
+    write_json(path, value)
 
 
 def read(path: str | os.PathLike, schema: Any) -> Any:
@@ -98,6 +98,11 @@ def read(path: str | os.PathLike, schema: Any) -> Any:
     value = finite(read_json(path))
     schemas.check(value, schema, str(path))
     return value
+
+
+def plain(obj: Any) -> Any:
+    """`obj` as read back from JSON."""
+    return json.loads(json.dumps(obj, default=_plain))
 
 
 def finite(obj: Any) -> Any:

@@ -98,6 +98,8 @@ class Record(TypedDict):
     seconds: NotRequired[float]
     skipped_steps: NotRequired[int]
     sampler: NotRequired[dict[str, Any]]
+    digests: NotRequired[dict[str, str]]  # {file: SHA-256}
+    sha256: NotRequired[str]  # of all the rest of this file
 
 
 class DecisionRule(TypedDict):

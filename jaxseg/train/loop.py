@@ -34,6 +34,7 @@ def train_and_evaluate(
     with contextlib.ExitStack() as stack:
         record = open_run.claim(stack, workdir, config)
         if open_run.is_finished(record):
+            open_run.mend_history(workdir, record)
             return record
         run = open_run.open_run(stack, workdir, config, record)
         stop_request = stack.enter_context(stop.Stop())

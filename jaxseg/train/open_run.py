@@ -13,7 +13,7 @@ from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, from_config, same_data
-from jaxseg.run_directory import checkpoint, files, history, schemas
+from jaxseg.run_directory import checkpoint, files, history, manifest, seal
 from jaxseg.train import run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
@@ -62,11 +62,22 @@ def claim(
         raise refusal or ConfigError("process 0 refused to start and says why.")
     if not sharding.any_process(begun):
         return {}
-    return files.read(workdir / files.RUN, schemas.Record)
+    return seal.read(workdir)
 
 
 def is_finished(record: dict[str, Any]) -> bool:
     return record.get("status") == "finished"
+
+
+def mend_history(workdir: pathlib.Path, record: dict[str, Any]) -> None:
+    """Writes history.csv of a finished run again where it has changed since."""
+    if jax.process_index() or files.HISTORY not in seal.changed(workdir, record):
+        return
+    steps = (workdir / "checkpoints").glob("[0-9]*")
+    newest = max((int(path.name) for path in steps if path.name.isdigit()), default=-1)
+    stored, _ = manifest.read(workdir / "checkpoints" / str(newest))
+    if "history" in stored.get("meta", {}):
+        history.History(workdir).restore(newest, stored["meta"]["history"])
 
 
 def open_run(

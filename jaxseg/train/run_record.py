@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import sparse_labels
 from jaxseg.experiment import build
-from jaxseg.run_directory import environment, files, history, schemas
+from jaxseg.run_directory import environment, files, history, schemas, seal
 from jaxseg.train import label_pictures
 
 
@@ -70,9 +70,7 @@ def end(
             "share_realised": float(np.mean(realised)) if realised else None,
         },
     }
-    if jax.process_index() == 0:
-        files.write(workdir / files.RUN, record, schemas.Record)
-    return record
+    return seal.close(workdir, record) if jax.process_index() == 0 else record
 
 
 def _now() -> str:

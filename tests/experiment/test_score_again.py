@@ -10,7 +10,7 @@ from support import older_runs
 
 from jaxseg.errors import DataError
 from jaxseg.experiment import finished_run, same_data, score_again
-from jaxseg.run_directory import checkpoint, files
+from jaxseg.run_directory import checkpoint, files, seal
 
 ROW = {"name": "dice_pooled", "class": "crack", "value": 0.75}
 SCORES = {"images": 2, "metrics": [ROW], "baselines": [1], "calibration": None}
@@ -24,10 +24,17 @@ def _write(folder, scores=SCORES, table=TABLE):
     (folder / "test_examples" / "000000_mask.png").write_bytes(b"png")
 
 
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    return older_runs.unpack(tmp_path_factory.mktemp("older"))
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(older, tmp_path):
     """A run with scores, and a folder with the very same scores of now."""
     _write(tmp_path / "run/eval")
+    shutil.copy(older / "finished/run.json", tmp_path / "run")
+    seal.close(tmp_path / "run", seal.read(tmp_path / "run"))
     _write(tmp_path / "fresh")
     return tmp_path / "run"
 
@@ -40,6 +47,7 @@ def _keep(run, *, writable=True):
 def test_equal_scores_are_said_to_be(run):
     again = _keep(run)
     assert (again.same, again.notes, again.folder) == ("yes", [], run / "eval")
+    seal.check(run, seal.read(run))
     assert not (run / "eval_again").exists()
 
 
@@ -51,16 +59,19 @@ def test_no_scores_are_written_where_they_belong(run):
 
 
 @pytest.mark.parametrize(
-    "older",
+    "scores",
     [
         {"images": 2, "metrics": [ROW]},
         SCORES | {"baselines": []},
         SCORES | {"metrics": [{"name": "dice_pooled", "value": 0.75}]},
     ],
 )
-def test_what_an_earlier_version_scored_is_completed(run, older):
-    files.write_json(run / "eval/test.json", older)
+def test_what_an_earlier_version_scored_is_completed(run, scores):
+    files.write_json(run / "eval/test.json", scores)
+    with pytest.raises(DataError, match="test.json is not what the run wrote"):
+        seal.check(run, seal.read(run))
     assert _keep(run).same == "yes"
+    seal.check(run, seal.read(run))
     assert files.read_json(run / "eval/test.json") == SCORES
 
 
@@ -106,11 +117,6 @@ def test_a_run_that_cannot_be_written_is_compared_all_the_same(run):
     assert "images is 3 there, 2 now" in again.notes[0]
     assert "cannot be written" in again.notes[-1]
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-
-
-@pytest.fixture(scope="module")
-def older(tmp_path_factory):
-    return older_runs.unpack(tmp_path_factory.mktemp("older"))
 
 
 def test_a_read_only_run_is_scored_and_nothing_is_left(older, monkeypatch):

@@ -120,3 +120,30 @@ def test_steps_that_are_not_finite_stop_the_run_with_the_ids(config, tmp_path):
     poisoned.optim.bad_steps = 5  # more than the steps of an epoch
     with pytest.raises(errors.NotFinite, match=r"5 steps in a row .* \[1\.2\.826\."):
         loop.train_and_evaluate(poisoned, tmp_path / "run")
+
+
+def test_a_changed_history_of_a_finished_run_is_written_again(
+    config, straight, tmp_path, caplog
+):
+    shutil.copytree(straight, tmp_path / "run")
+    path = tmp_path / "run" / "history.csv"
+    before = path.read_text()
+    path.write_text("".join(before.splitlines(keepends=True)[:-1]))
+    loop.train_and_evaluate(config, tmp_path / "run")
+    assert path.read_text() == before
+    assert "is missing. It was written again" in caplog.text
+
+
+def test_a_lost_row_is_written_again_when_a_run_goes_on(
+    config, straight, tmp_path, monkeypatch, caplog
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(stop.Stop, "by", lambda self, manager, step: step == 5)
+        with pytest.raises(errors.Preempted):
+            loop.train_and_evaluate(config, tmp_path / "run")
+    path = tmp_path / "run" / "history.csv"
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *rest]))
+    loop.train_and_evaluate(config, tmp_path / "run")
+    assert "is missing" in caplog.text
+    assert runs.history(tmp_path / "run") == runs.history(straight)
