@@ -18,6 +18,8 @@ from jaxseg.click import rounds
 from jaxseg.data.phantoms import tissue
 from jaxseg.experiment import score_again
 from jaxseg.postprocess import decision
+from jaxseg.report.read import read
+from jaxseg.report.run import data_card
 from jaxseg.run_directory import files, older_configs
 from jaxseg.train import loop
 
@@ -51,7 +53,9 @@ def config(class_weights):
 @pytest.fixture(scope="module")
 def weighted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("weighted") / "run"
-    loop.train_and_evaluate(config("inverse"), workdir)
+    recipe = config("inverse")
+    recipe.sampler.name = "by_class"
+    loop.train_and_evaluate(recipe, workdir)
     return workdir
 
 
@@ -73,6 +77,20 @@ def test_with_class_weights_every_class_is_predicted(weighted):
     share = float(last["validation/truth_share/ganglion"])
     support = found["class_table"][-1]["support_pixels"]
     assert share == support / found["pixels"] and 0.001 < share < 0.01
+
+
+def test_the_run_keeps_the_part_of_each_class_and_the_report_shows_it(weighted):
+    sampler = json.loads((weighted / "run.json").read_text())["sampler"]
+    first, last = sampler["class_parts"]
+    assert first == last == pytest.approx([0.0, *[0.25] * 4])  # no image shows none
+    rows = data_card.class_balance(read(weighted))["rows"]
+    assert [[cell["main"] for cell in row][:2] for row in rows] == [
+        ["no foreground", "0.0 %"],
+        *([name, "25.0 %"] for name in tissue.CLASSES[1:]),
+    ]
+    history = runs.history(weighted)
+    fed = np.mean([float(row["share_realised/ganglion"]) for row in history])
+    assert rows[-1][-1]["main"] == f"{100 * fed:.1f} %" and fed >= 0.25
 
 
 def test_without_them_the_run_says_which_classes_are_never_predicted(tmp_path, caplog):
