@@ -38,6 +38,16 @@ def define_config() -> flags.FlagHolder:
     return holder
 
 
+def define_verify() -> flags.FlagHolder:
+    """The flag `--verify`, how many images and masks are compared with their digests.
+
+    Its values are those of `data/content.py`.
+    """
+    return flags.DEFINE_enum(
+        "verify", "sample", ["sample", "all"], "Images and masks compared at the start."
+    )
+
+
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs a door, and turns known errors into one line and their exit code."""
 

@@ -10,8 +10,9 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxseg.data import crops, pipeline, prepared, sparse_labels
+from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
+from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
 from jaxseg.experiment import abstract_state, from_config, training_labels
 from jaxseg.inference import forward, whole_split
@@ -39,8 +40,11 @@ class Experiment(NamedTuple):
     windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
 
 
-def load(config: ConfigDict, *, batch_size: int) -> Experiment:
-    """Opens the data and builds model, optimizer and steps; nothing is trained."""
+def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Experiment:
+    """Opens the data and builds model, optimizer and steps; nothing is trained.
+
+    `verify` is how much of the data is compared with its digests: `content.check`.
+    """
     mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     directory = from_config.dataset(config)
     card = prepared.read_card(directory)
@@ -48,6 +52,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
         name: prepared.open_split(directory, name)
         for name in ("train", "validation", "test")
     }
+    content.check(splits.values(), which=verify)
     from_config.check_labels(splits["validation"])
     from_config.check_labels(splits["test"])
     _check_rule(config.operating_point.rule, len(card["classes"]))
@@ -169,6 +174,17 @@ def describe(experiment: Experiment) -> dict:
             "processes": jax.process_count(),
         },
     }
+
+
+def check_same_data(experiment: Experiment, record: dict[str, Any]) -> None:
+    """DataError when a run goes on with other data than it was begun with."""
+    changed = content.changed(record.get("dataset", {}), experiment.card)
+    if changed:
+        raise DataError(
+            f"the images, masks or splits of {', '.join(changed)} in "
+            f"{experiment.directory} are not those the run was begun with; choose "
+            "another workdir."
+        )
 
 
 def training_images(experiment: Experiment) -> nearest_image.Training:

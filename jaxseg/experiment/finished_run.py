@@ -15,9 +15,10 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg.data import content
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.experiment import build, from_config, same_data
+from jaxseg.experiment import build, from_config
 from jaxseg.inference import forward, image
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import (
@@ -55,14 +56,21 @@ class FinishedRun(NamedTuple):
     ) -> image.Prediction:
         """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
 
-        `pixels` is u8 or u16 [h, w] or [h, w, c] of any size, as its file stores it.
+        `pixels` is [h, w] or [h, w, c] of any size, u8, u16, f16 or f32, as its file
+        stores it.
         `pixel_size` is the side of a pixel in micrometres, for a run that was trained
         at a common one (config.data.pixel_size); DataError when such a run lacks it.
         Raises DataError for channels or a type of numbers the run was not trained on.
         """
         card = self.record["dataset"]
+        stored = image.as_stored(
+            pixels,
+            channels=card["channels"],
+            dtype=card["dtype"],
+            floats="float_percentiles" in card["extra"],
+        )
         return image.predict(
-            image.as_stored(pixels, channels=card["channels"], dtype=card["dtype"]),
+            stored,
             view=self.parts.view,
             probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
             operating_point=self.operating_point["operating_point"],
@@ -222,9 +230,15 @@ class RunWithData(NamedTuple):
 
 
 def with_data(
-    workdir: str | os.PathLike, split: str, *, data_dir: str = ""
+    workdir: str | os.PathLike,
+    split: str,
+    *,
+    data_dir: str = "",
+    verify: str = "sample",
 ) -> RunWithData:
     """The run in `workdir`, whose `split` shall be seen; `data_dir` if it moved.
+
+    `verify` is how much of the data is compared with its digests: `content.check`.
 
     Raises ConfigError for a run that is not finished and a split that is none,
     DataError when the data is not what the run was trained and scored on.
@@ -235,16 +249,17 @@ def with_data(
         raise ConfigError("the run made its own demonstration data; omit --data_dir.")
     if data_dir:
         config.data.dir = data_dir
-    experiment = build.load(_resolved(config, record), batch_size=record["batch_size"])
+    experiment = build.load(
+        _resolved(config, record), batch_size=record["batch_size"], verify=verify
+    )
     hashes = record["dataset"]["split_hash"]
     if split not in experiment.splits:
         raise ConfigError(f"there is no split {split!r}; choose of {sorted(hashes)}.")
-    same_data.check(
-        record["dataset"],
-        experiment.card,
-        directory=experiment.directory,
-        advice=f"name what {workdir} was trained and scored on (--data_dir).",
-    )
+    if changed := content.changed(record["dataset"], experiment.card):
+        raise DataError(
+            f"the data in {experiment.directory} is not what {workdir} was made with: "
+            f"names, images or masks of {', '.join(changed)} differ."
+        )
     best, operating_point, step = _best(workdir, experiment.abstract, record)
     variables = build.variables(experiment, best)
     return RunWithData(workdir, config, experiment, variables, operating_point, step)

@@ -35,8 +35,16 @@ class Again(NamedTuple):
     notes: list[str]  # what differs, what was kept, what was not written
 
 
-def score_again(workdir: str | os.PathLike, split: str, *, data_dir: str = "") -> Again:
+def score_again(
+    workdir: str | os.PathLike,
+    split: str,
+    *,
+    data_dir: str = "",
+    verify: str = "sample",
+) -> Again:
     """Scores `split` of the run again, at its frozen operating point.
+
+    `verify` is how much of the data is compared with its digests: `content.check`.
 
     `same` is also "yes" where an earlier version scored less; then its files are
     completed. Scores that differ stay as they are, the new ones go to eval_again/, and
@@ -48,7 +56,7 @@ def score_again(workdir: str | os.PathLike, split: str, *, data_dir: str = "") -
     seal.read(workdir)
     with contextlib.ExitStack() as stack:
         writable = jax.process_index() == 0 and stack.enter_context(_held(workdir))
-        run = finished_run.with_data(workdir, split, data_dir=data_dir)
+        run = finished_run.with_data(workdir, split, data_dir=data_dir, verify=verify)
         fresh = stack.enter_context(_temporary(workdir if writable else None))
         scoring = score_split.Scoring(
             workdir=fresh,

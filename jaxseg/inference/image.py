@@ -20,12 +20,16 @@ class Prediction(NamedTuple):
     probability: Float[np.ndarray, "h w k"]
 
 
-def as_stored(image: np.ndarray, *, channels: int, dtype: str) -> np.ndarray:
+def as_stored(
+    image: np.ndarray, *, channels: int, dtype: str, floats: bool = False
+) -> np.ndarray:
     """The image [h, w, c], checked against what the model was trained on.
 
-    A grey image may come as [h, w]. Raises DataError for another number of channels
-    and for another type of numbers: nothing is converted silently; and for what is no
-    image at all, such as the name of a file.
+    A grey image may come as [h, w]. With `floats` the training images were floating-
+    point numbers, and so must this one be: it becomes `dtype` as they did, by
+    `intensity.from_float`. Raises DataError for another number of channels and for
+    another type of numbers: nothing is converted silently; and for what is no image at
+    all, such as the name of a file.
     """
     if isinstance(image, (str, bytes, os.PathLike)):
         raise DataError(
@@ -53,10 +57,16 @@ def as_stored(image: np.ndarray, *, channels: int, dtype: str) -> np.ndarray:
             f"the image has the shape {image.shape}; this model takes "
             f"[height, width, {channels}]{' or [height, width]' * (channels == 1)}."
         )
-    if shaped.dtype != np.dtype(dtype):
+    if floats and str(shaped.dtype) in intensity.FLOATS:
+        try:
+            return intensity.from_float(shaped)
+        except DataError as error:
+            raise DataError(f"the image {error}") from None
+    if floats or shaped.dtype != np.dtype(dtype):
         raise DataError(
             f"the image holds {shaped.dtype} numbers, but the model was trained on "
-            f"{dtype}: give the pixels as the file stores them."
+            f"{' or '.join(intensity.FLOATS) if floats else dtype}: give the pixels as "
+            "the file stores them."
         )
     return shaped
 

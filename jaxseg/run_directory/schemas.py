@@ -38,6 +38,7 @@ class Card(TypedDict):
     sizes: dict[str, Any]
     split_rule: str
     split_hash: dict[str, str]
+    content: NotRequired[dict[str, str]]  # digest of the pixels of each split
     refused: list[Any]
     extra: dict[str, Any]
 

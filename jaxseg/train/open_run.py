@@ -12,7 +12,7 @@ from jaxseg import atomic
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
-from jaxseg.experiment import build, finished_run, from_config, same_data
+from jaxseg.experiment import build, finished_run, from_config
 from jaxseg.run_directory import checkpoint, files, history, manifest, seal
 from jaxseg.train import run_record
 from jaxseg.train.epoch_sums import EpochSums
@@ -98,13 +98,7 @@ def open_run(
         experiment = build.load(config, batch_size=size)
     else:
         experiment = build.sibling(sibling_of, config)
-    if record:
-        same_data.check(
-            record["dataset"],
-            experiment.card,
-            directory=experiment.directory,
-            advice="choose another workdir.",
-        )
+    build.check_same_data(experiment, record)
     audit.fast(config, experiment)
     record = run_record.begin(workdir, config, experiment, record)
     checkpoints = checkpoint.open_manager(

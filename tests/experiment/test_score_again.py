@@ -9,7 +9,7 @@ import pytest
 from support import older_runs
 
 from jaxseg.errors import DataError
-from jaxseg.experiment import finished_run, same_data, score_again
+from jaxseg.experiment import finished_run, score_again
 from jaxseg.run_directory import checkpoint, files, seal
 
 ROW = {"name": "dice_pooled", "class": "crack", "value": 0.75}
@@ -205,34 +205,3 @@ def test_a_typed_in_operating_point_is_refused_in_runs_of_before(
     with pytest.raises(DataError) as told:
         _operating_point(run)
     assert words in str(told.value) and str(path) in str(told.value)
-
-
-CARD = {
-    "split_hash": {"train": "a", "test": "b"},
-    "splits": {"train": {"content": "c"}, "test": {"content": "d"}},
-}
-
-
-@pytest.mark.parametrize(
-    ("now", "words"),
-    [
-        ({"split_hash": {"train": "a", "test": "x"}}, r"test \(names, sizes or pixels"),
-        ({"split_hash": {"train": "a"}}, r"test \(names"),
-        (
-            {"splits": {"train": {"content": "x"}, "test": {"content": "d"}}},
-            r"train \(the pixels of images or masks\) differ; choose",
-        ),
-    ],
-)
-def test_data_that_changed_is_refused(now, words):
-    with pytest.raises(DataError, match=words):
-        same_data.check(CARD, CARD | now, directory="/data", advice="choose.")
-
-
-def test_data_without_digests_is_compared_as_far_as_it_goes(caplog):
-    caplog.set_level("INFO")
-    same_data.check(CARD, CARD, directory="/data", advice="")
-    assert not caplog.records
-    before = CARD | {"splits": {"train": {}, "test": {"content": "d"}}}
-    same_data.check(before, CARD, directory="/data", advice="")
-    assert "no digest of the pixels of train," in caplog.text

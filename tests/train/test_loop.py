@@ -110,7 +110,7 @@ def test_other_data_than_the_run_began_with_is_refused(config, straight, tmp_pat
     record = json.loads(path.read_text()) | {"status": "running"}
     record["dataset"]["split_hash"]["test"] = "0" * 64
     path.write_text(json.dumps(record))
-    with pytest.raises(errors.DataError, match=r"with: test \(names.* another workdir"):
+    with pytest.raises(errors.DataError, match="splits of test .* another workdir"):
         loop.train_and_evaluate(config, tmp_path / "run")
 
 

@@ -47,5 +47,7 @@ def surroundings(run: Run) -> dict[str, Any]:
     info = run["info"]
     keys = ("recipe", "git", "versions", "devices", "intensity", "params")
     facts = {key: info[key] for key in keys if key in info}
-    hashes = pick(info, "dataset", "split_hash")
-    return dotted(facts | ({"data": hashes} if hashes else {}))
+    for name, key in (("data", "split_hash"), ("pixels", "content")):
+        if hashes := pick(info, "dataset", key):
+            facts[name] = hashes
+    return dotted(facts)
