@@ -88,6 +88,7 @@ def _open(
         raise ConfigError(
             f"{workdir} is not finished ({record['status']}); start its command again."
         )
+    seal.check(workdir, record, names=[files.CONFIG])
     config = ConfigDict(files.read(workdir / files.CONFIG, schemas.Config))
     return workdir, older_configs.complete(config), record
 

@@ -1,4 +1,4 @@
-"""Seals a finished run: run.json notes the digest of every file, and of itself.
+"""Seals a run: run.json has a digest of itself and, in the end, of every file.
 
 A digit that changes afterwards, by a bad disk or by hand, is then found where the file
 is read. Runs of before have no such digests: of them nothing is said.
@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jaxseg import errors
@@ -20,7 +20,7 @@ _SEALED = (files.CONFIG, files.HISTORY, str(files.OPERATING_POINT), "supervision
 def close(workdir: str | os.PathLike, record: dict[str, Any]) -> dict[str, Any]:
     """Writes run.json of a run that has ended, with digests; the record with them."""
     digests = {name: _digest(path) for name, path in _files(workdir).items()}
-    return _write(workdir, {**record, "digests": digests})
+    return write(workdir, {**record, "digests": digests})
 
 
 def renew(workdir: str | os.PathLike, written: Iterable[pathlib.Path]) -> None:
@@ -29,10 +29,11 @@ def renew(workdir: str | os.PathLike, written: Iterable[pathlib.Path]) -> None:
     names = [path.relative_to(workdir).as_posix() for path in written]
     new = {name: _digest(pathlib.Path(workdir) / name) for name in names}
     if "digests" in record and not new.items() <= record["digests"].items():
-        _write(workdir, {**record, "digests": record["digests"] | new})
+        write(workdir, {**record, "digests": record["digests"] | new})
 
 
-def _write(workdir: str | os.PathLike, record: dict[str, Any]) -> dict[str, Any]:
+def write(workdir: str | os.PathLike, record: dict[str, Any]) -> dict[str, Any]:
+    """Writes run.json with the digest of its own content; the record with it."""
     record = files.plain(record)
     record["sha256"] = _of_record(record)
     files.write(pathlib.Path(workdir) / files.RUN, record, schemas.Record)
@@ -40,21 +41,27 @@ def _write(workdir: str | os.PathLike, record: dict[str, Any]) -> dict[str, Any]
 
 
 def read(workdir: str | os.PathLike) -> schemas.Record:
-    """The record of a run, run.json; DataError where it changed since the run ended."""
+    """The record of a run, run.json; DataError where it is not as it was written."""
     path = pathlib.Path(workdir) / files.RUN
     record = files.read(path, schemas.Record)
-    finished = record["status"] == "finished"
-    if finished and "sha256" in record and record["sha256"] != _of_record(record):
+    if "sha256" in record and record["sha256"] != _of_record(record):
         raise errors.DataError(
-            f"{path} was changed after the run had ended (its SHA-256 differs): put "
-            "the file back as it was."
+            f"{path} is not as the run wrote it (its SHA-256 differs): put the file "
+            "back as it was."
         )
     return record
 
 
-def check(workdir: str | os.PathLike, record: schemas.Record) -> None:
-    """Raises DataError naming a file that is not what the finished run wrote."""
+def check(
+    workdir: str | os.PathLike, record: schemas.Record, *, names: Sequence[str] = ()
+) -> None:
+    """Raises DataError naming a file that is not what the finished run wrote.
+
+    Only the files in `names` are looked at, or all of them where it is empty.
+    """
     for name in changed(workdir, record):
+        if names and name not in names:
+            continue
         raise errors.DataError(
             f"{pathlib.Path(workdir) / name} is not what the run wrote (its SHA-256 "
             f"differs): {_advice(name, workdir)}."

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxseg import lookup
 from jaxseg.data import sparse_labels
 from jaxseg.experiment import build, from_config
-from jaxseg.run_directory import environment, files, history, schemas, seal
+from jaxseg.run_directory import environment, history, seal
 from jaxseg.train import label_pictures
 
 
@@ -42,7 +42,7 @@ def begin(
             sparse_labels.store(workdir / sparse_labels.FILE, labels)
             train, view = experiment.splits["train"], experiment.parts.view
             label_pictures.write(workdir, train, view, labels)
-        files.write(workdir / files.RUN, record, schemas.Record)
+        seal.write(workdir, record)
     return record
 
 

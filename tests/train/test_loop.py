@@ -73,10 +73,7 @@ def test_a_kill_while_scoring_only_repeats_the_scores(
     config, straight, tmp_path, monkeypatch
 ):
     shutil.copytree(straight, tmp_path / "run")
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
-    (tmp_path / "run" / "run.json").write_text(
-        json.dumps({**record, "status": "running", "finished": None})
-    )
+    runs.edit_record(tmp_path / "run", status="running", finished=None)
     shutil.rmtree(tmp_path / "run" / "eval")
     loop.train_and_evaluate(config, tmp_path / "run")
     assert runs.scores(tmp_path / "run") == runs.scores(straight)
@@ -106,10 +103,9 @@ def test_scoring_again_gives_the_same_bytes_on_any_number_of_devices(
 
 def test_other_data_than_the_run_began_with_is_refused(config, straight, tmp_path):
     shutil.copytree(straight, tmp_path / "run")
-    path = tmp_path / "run" / "run.json"
-    record = json.loads(path.read_text()) | {"status": "running"}
-    record["dataset"]["split_hash"]["test"] = "0" * 64
-    path.write_text(json.dumps(record))
+    data = json.loads((straight / "run.json").read_text())["dataset"]
+    data["split_hash"]["test"] = "0" * 64
+    runs.edit_record(tmp_path / "run", status="running", dataset=data)
     with pytest.raises(errors.DataError, match="splits of test .* another workdir"):
         loop.train_and_evaluate(config, tmp_path / "run")
 
