@@ -6,9 +6,11 @@ import shutil
 import jax
 import pytest
 from support import runs, tiny
+from tensorboard.backend.event_processing import event_file_loader
 
 from jaxseg import errors
 from jaxseg.experiment import score_again
+from jaxseg.run_directory import checkpoint
 from jaxseg.train import loop, stop
 
 
@@ -19,11 +21,34 @@ def config():
     return runs.config("pneumothorax", **changes)
 
 
+POINTS: list[tuple[int, int]] = []  # (step of a checkpoint, newest step on disk then)
+
+
 @pytest.fixture(scope="module")
 def straight(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("straight") / "run"
-    loop.train_and_evaluate(config, workdir)
+    save = checkpoint.save
+
+    def noted(manager, state, *, step, **kwargs):
+        POINTS.append((step, _newest_point(workdir)))
+        save(manager, state, step=step, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", noted)
+        loop.train_and_evaluate(config, workdir)
     return workdir
+
+
+def _newest_point(workdir) -> int:
+    """The step of the newest loss in TensorBoard's files, as they are on disk."""
+    (path,) = (workdir / "tb").glob("events.out.*")
+    events = event_file_loader.EventFileLoader(str(path)).Load()
+    return max(e.step for e in events if any(v.tag == "loss" for v in e.summary.value))
+
+
+def test_tensorboard_has_every_point_before_its_checkpoint_begins(straight):
+    steps = [int(row["step"]) for row in runs.history(straight)]
+    assert POINTS == [(step, step) for step in steps] and len(steps) == 3
 
 
 def test_a_run_leaves_what_the_readme_says(straight):
