@@ -25,6 +25,7 @@ __all__ = ["__version__", "load"]
 
 if interrupts.is_door():  # Ctrl-C while a door imports what it needs
     interrupts.end_in_one_line()
+    interrupts.end_with_parent()
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,13 @@
 import os
 import signal
 import sys
+import threading
+import time
 from types import FrameType
 
+# the process that started this one, and without which it shall not go on
+PARENT = "JAXSEG_PARENT"
+_EVERY = 1.0  # seconds between two looks at it
 TERMINATED, INTERRUPTED = 75, 130  # exit codes; 75 as errors.Preempted
 _CODES = {signal.SIGTERM: TERMINATED, signal.SIGINT: INTERRUPTED}
 
@@ -27,6 +32,23 @@ def end_in_one_line() -> None:
     for number in _CODES:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
             signal.signal(number, _end)
+
+
+def end_with_parent() -> None:
+    """A SIGTERM comes when the process that $JAXSEG_PARENT names has ended.
+
+    A member of a sweep, or a process of a distributed run, is started with it: it then
+    saves and stops instead of going on alone.
+    """
+    parent = os.environ.get(PARENT, "")
+    if parent.isdigit():
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -41,6 +41,31 @@ def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code):
     assert err.splitlines() == [want] and process.returncode == code
 
 
+STARTS = """
+import os, subprocess, sys
+door = [sys.executable, "-m", "jaxseg.main", "--config=waits.py"]
+own = {"JAXSEG_PARENT": str(os.getpid())}
+subprocess.run(door, env=os.environ | own, stderr=open("err", "w"))
+"""
+
+
+def test_a_door_ends_with_the_process_that_started_it(tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STARTS],
+        cwd=tmp_path,
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout.readline() == "ready\n"
+        parent.kill()
+        assert parent.stdout.read() == ""  # the door has ended too: nobody holds it
+    want = "jaxseg: stopped by SIGTERM; start the same command again to go on.\n"
+    assert (tmp_path / "err").read_text() == want
+
+
 def test_only_a_door_changes_what_signals_do(monkeypatch):
     door = ["/usr/bin/python", "-X", "importtime", "-m", "jaxseg.main", "--config=a"]
     for argv0, words, expected in [
