@@ -41,7 +41,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _NOT_NEGATIVE,
     ),
     **dict.fromkeys(
-        ("data.foreground_share", "optim.final_scale", "transfer.layer_decay")
+        ("optim.final_scale", "transfer.layer_decay")
         + ("sampler.balanced.negative_keep", "loss.neighbourhood.confidence"),
         _SHARE,
     ),
