@@ -14,7 +14,7 @@ from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
-from jaxseg.experiment import from_config, training_labels
+from jaxseg.experiment import abstract_state, from_config, training_labels
 from jaxseg.inference import forward, whole_split
 from jaxseg.postprocess import decision
 from jaxseg.train_step import state, step
@@ -66,7 +66,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         "image_shape": parts.image_shape,
         "ema": config.optim.ema > 0,
     }
-    abstract = state.abstract(mesh, **init)
+    abstract = abstract_state.of(config, mesh, init)
     labels = training_labels.drawn(config, splits["train"], parts.view)
     pixels = training_labels.class_pixels(config, splits["train"], labels)
     settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg.data import content
@@ -19,7 +20,15 @@ from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, from_config
 from jaxseg.inference import forward, image
-from jaxseg.run_directory import checkpoint, files, older_configs, schemas
+from jaxseg.postprocess import decision
+from jaxseg.run_directory import (
+    checkpoint,
+    files,
+    manifest,
+    older_configs,
+    schemas,
+    seal,
+)
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
 from jaxseg.weights import save, weight_files
@@ -74,11 +83,12 @@ def _open(
 ) -> tuple[pathlib.Path, ConfigDict, schemas.Record]:
     """(workdir, its config, its record); ConfigError for a run that is not finished."""
     workdir = pathlib.Path(workdir)
-    record = files.read(workdir / files.RUN, schemas.Record)
+    record = seal.read(workdir)
     if record["status"] != "finished":
         raise ConfigError(
             f"{workdir} is not finished ({record['status']}); start its command again."
         )
+    seal.check(workdir, record, names=[files.CONFIG])
     config = ConfigDict(files.read(workdir / files.CONFIG, schemas.Config))
     return workdir, older_configs.complete(config), record
 
@@ -91,7 +101,7 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     """
     workdir, config, record = _open(workdir)
     parts, abstract = expected(config, record)
-    best, operating_point, step = _best(workdir, abstract)
+    best, operating_point, step = _best(workdir, abstract, record)
     variables = jax.tree.map(np.asarray, state.evaluated(best))
     predict = functools.partial(
         forward.predict,
@@ -111,14 +121,44 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     )
 
 
-def _best(workdir: pathlib.Path, abstract: TrainState) -> tuple[TrainState, dict, int]:
+def _best(
+    workdir: pathlib.Path, abstract: TrainState, record: schemas.Record
+) -> tuple[TrainState, dict, int]:
     """(state, content of operating_point.json, step) of the scored checkpoint."""
     manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
-    path = workdir / files.OPERATING_POINT
-    operating_point = files.read(path, schemas.OperatingPoint)
-    best, _, step = checkpoint.restore(manager, abstract, step=operating_point["step"])
+    point = _operating_point(workdir, manager, len(record["dataset"]["classes"]))
+    best, _, step = checkpoint.restore(manager, abstract, step=point["step"])
     checkpoint.close(manager)
-    return best, operating_point, step
+    return best, point, step
+
+
+def _operating_point(
+    workdir: pathlib.Path, manager: checkpoint.Manager, num_classes: int
+) -> schemas.OperatingPoint:
+    """The content of operating_point.json, which must be what its checkpoint seals.
+
+    Raises DataError, naming what differs, for a file that was changed since, and for
+    values that no search can have chosen.
+    """
+    path = workdir / files.OPERATING_POINT
+    point = files.read(path, schemas.OperatingPoint)
+    decision.check(point["operating_point"], num_classes=num_classes, source=str(path))
+    sealed = checkpoint.frozen(manager)
+    if not sealed:
+        logging.info(
+            "%s was frozen by an earlier version, without a seal: whether it was "
+            "changed since cannot be told.",
+            path,
+        )
+        return point
+    step = point["step"] if point["step"] in sealed else max(sealed)
+    if changes := files.config_diff(sealed[step], point):
+        raise DataError(
+            f"{path} was changed after validation chose it: "
+            f"{'; '.join(changes[:3])}. Write the first value back, as {manifest.NAME} "
+            f"of checkpoint {step} holds it."
+        )
+    return point
 
 
 def expected(
@@ -221,6 +261,6 @@ def with_data(
             f"the data in {experiment.directory} is not what {workdir} was made with: "
             f"names, images or masks of {', '.join(changed)} differ."
         )
-    best, operating_point, step = _best(workdir, experiment.abstract)
+    best, operating_point, step = _best(workdir, experiment.abstract, record)
     variables = build.variables(experiment, best)
     return RunWithData(workdir, config, experiment, variables, operating_point, step)

@@ -1,5 +1,6 @@
 """Predicts one image of any size, as its file stores it."""
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,9 +28,28 @@ def as_stored(
     A grey image may come as [h, w]. With `floats` the training images were floating-
     point numbers, and so must this one be: it becomes `dtype` as they did, by
     `intensity.from_float`. Raises DataError for another number of channels and for
-    another type of numbers: nothing is converted silently.
+    another type of numbers: nothing is converted silently; and for what is no image at
+    all, such as the name of a file.
     """
-    image = np.asarray(image)
+    if isinstance(image, (str, bytes, os.PathLike)):
+        raise DataError(
+            f"{image!r} is the name of a file; give its pixels, as "
+            "cv2.imread(name, cv2.IMREAD_UNCHANGED) reads them."
+        )
+    if image is None:
+        raise DataError(
+            "None came instead of an image, as from cv2.imread for a file that it "
+            "cannot read."
+        )
+    try:
+        image = np.asarray(image)
+    except ValueError:  # rows of different lengths
+        image = np.array(None)
+    if image.dtype.kind not in "biuf":
+        raise DataError(
+            f"the image is no array of numbers (it holds {image.dtype}); give the "
+            "pixels as the file stores them."
+        )
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     shaped = image[..., None] if image.ndim == 2 else image
     if shaped.ndim != 3 or shaped.shape[-1] != channels or 0 in shaped.shape:

@@ -64,6 +64,12 @@ class BestEpoch(TypedDict):
     value: float
 
 
+class Status(TypedDict):
+    """What run.json says of any run: whether it has ended."""
+
+    status: Literal["running", "finished"]
+
+
 class Record(TypedDict):
     """run.json: what was fixed when the run began, and how it ended."""
 
@@ -93,6 +99,8 @@ class Record(TypedDict):
     seconds: NotRequired[float]
     skipped_steps: NotRequired[int]
     sampler: NotRequired[dict[str, Any]]
+    digests: NotRequired[dict[str, str]]  # {file: SHA-256}
+    sha256: NotRequired[str]  # of all the rest of this file
 
 
 class DecisionRule(TypedDict):
