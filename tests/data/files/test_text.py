@@ -99,6 +99,16 @@ def test_a_name_that_this_locale_cannot_write(tmp_path):
     assert "gone.png: there is no such file" in paths.usable(tmp_path / "gone.png")
 
 
+def test_what_systems_leave_behind_is_passed_over(tmp_path):
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "@eaDir").mkdir()
+    names = ["._a.png", ".DS_Store", "Thumbs.db", "Desktop.ini", "Icon\r"]
+    names += ["a.png:Zone.Identifier", "__MACOSX/b.png", "@eaDir/a.png", "a.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert listing.files(tmp_path) == [tmp_path / "a.png"]
+
+
 def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     (tmp_path / "closed").mkdir()
     scan = os.scandir
