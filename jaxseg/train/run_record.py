@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from jaxseg import lookup
 from jaxseg.data import sparse_labels
 from jaxseg.experiment import build, from_config
-from jaxseg.run_directory import environment, files, schemas
+from jaxseg.run_directory import environment, history, seal
 from jaxseg.train import label_pictures
 
 
@@ -42,7 +42,7 @@ def begin(
             sparse_labels.store(workdir / sparse_labels.FILE, labels)
             train, view = experiment.splits["train"], experiment.parts.view
             label_pictures.write(workdir, train, view, labels)
-        files.write(workdir / files.RUN, record, schemas.Record)
+        seal.write(workdir, record)
     return record
 
 
@@ -54,7 +54,7 @@ def end(
     best: dict[str, Any],
 ) -> dict[str, Any]:
     """The record at the end; `best` is the best epoch, as the checkpoint keeps it."""
-    rows = files.History(workdir).rows() if jax.process_index() == 0 else []
+    rows = history.History(workdir).rows() if jax.process_index() == 0 else []
     realised = [float(row["share_realised"]) for row in rows]
     shares = experiment.plan.shares
     record = record | {
@@ -72,9 +72,7 @@ def end(
             "class_parts": _class_parts(config, experiment),
         },
     }
-    if jax.process_index() == 0:
-        files.write(workdir / files.RUN, record, schemas.Record)
-    return record
+    return seal.close(workdir, record) if jax.process_index() == 0 else record
 
 
 def _class_parts(config: ConfigDict, experiment: build.Experiment) -> list[list[float]]:

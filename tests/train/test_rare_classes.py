@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from support import runs
+from support import older_runs, runs
 
 import jaxseg
 from jaxseg.click import rounds
@@ -126,17 +126,17 @@ def test_offsets_are_chosen_on_validation_and_applied_to_test(weighted):
 def test_a_run_scores_again_with_the_same_bytes(weighted, tmp_path):
     shutil.copytree(weighted, tmp_path / "run")
     before = runs.scores(weighted)
-    _, same = score_again.score_again(tmp_path / "run", "test")
-    assert same == "yes" and runs.scores(tmp_path / "run") == before
+    assert score_again.score_again(tmp_path / "run", "test").same == "yes"
+    assert runs.scores(tmp_path / "run") == before
     path = tmp_path / "run/eval/test.json"
     older = json.loads(path.read_text())
     del older["class_table"], older["argmax"], older["baselines"][-1]
     older["calibration"] = None
     path.write_text(json.dumps(older))
-    assert score_again.score_again(tmp_path / "run", "test")[1] == "yes"
+    assert score_again.score_again(tmp_path / "run", "test").same == "yes"
     older["pixels"] += 1
     path.write_text(json.dumps(older))
-    assert score_again.score_again(tmp_path / "run", "test")[1] == "no"
+    assert score_again.score_again(tmp_path / "run", "test").same == "no"
 
 
 def test_a_prediction_is_by_the_offsets_as_scoring_saw_it(weighted):
@@ -166,8 +166,9 @@ def test_a_run_of_before_there_were_offsets_keeps_argmax(weighted, tmp_path):
     frozen = json.loads(path.read_text())
     older = frozen | {"operating_point": None, "temperature": None}
     path.write_text(json.dumps(older))
+    older_runs.unseal(tmp_path / "run")
     before = _result(weighted, "test")["argmax"]
-    found, _ = score_again.score_again(tmp_path / "run", "test")
+    found = score_again.score_again(tmp_path / "run", "test").result
     assert found["operating_point"] is None and "argmax" not in found
     assert found["confusion"] == before["confusion"]
     assert found["class_table"] == before["class_table"]

@@ -2,19 +2,20 @@
 
 import collections
 import concurrent.futures
+import fcntl
 import json
 import os
 import shutil
 
 import numpy as np
 import pytest
-from support import dicom_files
+from support import dicom_files, in_process
 
 from jaxseg.data import prepared
 from jaxseg.data.datasets import siim_acr
 from jaxseg.data.files import dicom
 from jaxseg.data.preparation import build_once, card, convert, tfds_builder
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotWritten
 
 FILMS = 24
 SPLITS = ("train", "validation", "test")
@@ -130,6 +131,7 @@ def test_another_source_or_option_is_refused(tree, tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     """Counts the films decoded; the one after `limit` is a crash."""
+    in_process.use(monkeypatch)
     seen, read = {"names": [], "limit": FILMS}, dicom.read
 
     def counted(path):
@@ -162,6 +164,20 @@ def test_goes_on_where_it_was_killed(raw, done, tmp_path, reads, monkeypatch):
     assert new == old
     left = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert left == [".siim_acr-1.0.0.lock", "siim_acr"]
+
+
+def test_what_a_kill_left_beside_the_finished_set_goes_once_nobody_is_at_it(
+    raw, tmp_path
+):
+    siim_acr.prepare(raw, tmp_path, progress=False)
+    part = tmp_path / ".siim_acr-1.0.0.part"
+    part.mkdir()
+    with open(part.with_suffix(".lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        siim_acr.prepare(raw, tmp_path, progress=False)
+        assert part.exists()
+    siim_acr.prepare(raw, tmp_path, progress=False)
+    assert not part.exists()
 
 
 def test_what_changed_while_it_lay_killed_is_converted_again(tree, tmp_path, reads):
@@ -204,7 +220,7 @@ def test_never_over_another_folder(raw, tmp_path):
 def test_a_full_disk_is_seen_before_the_work(raw, tmp_path, monkeypatch, reads):
     usage = collections.namedtuple("usage", "free")(1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(DataError, match="GB are free"):
+    with pytest.raises(NotWritten, match="needs about .* but 1 kB are free"):
         siim_acr.prepare(raw, tmp_path, progress=False)
     assert len(reads["names"]) < FILMS
 
