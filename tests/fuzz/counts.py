@@ -35,6 +35,7 @@ class Board:
         kept = data[:_ROOM]
         self._map[8 * _NUMBERS : 8 * _NUMBERS + len(kept)] = kept
         self._set(_NUMBERS - 1, len(kept))
+        self.reading = True
         self.count("inputs")
 
     @property
@@ -42,6 +43,15 @@ class Board:
         """The input that was begun last."""
         start = 8 * _NUMBERS
         return self._map[start : start + self._get(_NUMBERS - 1)]
+
+    @property
+    def reading(self) -> bool:
+        """Whether an input is being read, or was when its process ended."""
+        return bool(self._get(_NUMBERS - 3))
+
+    @reading.setter
+    def reading(self, value: bool) -> None:
+        self._set(_NUMBERS - 3, int(value))
 
     @property
     def peak(self) -> int:

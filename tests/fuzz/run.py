@@ -19,7 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fuzz import counts, worker
+from fuzz import corpus, counts, worker
 from fuzz.targets import TARGETS
 
 _SHARES = {"drawn": 0.4, "hypothesis": 0.2, "atheris": 0.4}  # of the inputs
@@ -27,30 +27,35 @@ _PATIENCE = 20  # times the clock, as wall time, for an input that waits for eve
 _SHOWN = 400  # characters of an input
 
 
-def fuzz(name: str, engine: str, stop: int, out: pathlib.Path) -> None:
-    """Lets an engine read inputs of a target until `stop`, starting it again and again.
+def fuzz(stops: dict[str, int], engine: str, out: pathlib.Path) -> None:
+    """Lets an engine read inputs of targets until `stops`, starting it again and again.
 
     A worker that hangs is killed, one that dies is noted; both with their input.
     """
-    board = counts.Board(out / f"{name}-{engine}.board")
-    while board["inputs"] < stop:
-        before = board["inputs"]
-        words = [name, engine, str(stop), str(out)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.worker", *words],
-            env=_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=(out / f"{name}-{engine}.stderr").open("wb"),
-        )
-        kind = _watch(process, board, TARGETS[name].seconds)
-        if kind == "failed" and board["inputs"] == before:
-            err = (out / f"{name}-{engine}.stderr").read_text(errors="replace")
-            raise RuntimeError(f"the worker does not start: {err[-2000:]}")
-        if kind:
+    boards = {name: counts.Board(out / f"{name}-{engine}.board") for name in stops}
+    idle = False
+    while left := {n: s for n, s in stops.items() if boards[n]["inputs"] < s}:
+        name = next(iter(left))
+        errors = out / f"{name}-{engine}.stderr"
+        words = [engine, str(out), *(f"{n}={s}" for n, s in left.items())]
+        with errors.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fuzz.worker", *words],
+                env=_environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+            )
+        kind = _watch(process, [*boards.values()], TARGETS[name].seconds)
+        reading = [name for name, board in boards.items() if board.reading]
+        if kind and not reading and idle:
+            text = errors.read_text(errors="replace")
+            raise RuntimeError(f"the worker ends ({kind}): {text[-2000:]}")
+        idle = not reading
+        for name in reading:
             field = "slow" if kind == "hang" else "ended"
-            board.count(field)
-            data = board.current
-            fault = counts.Fault(name, field, kind, kind, data)
+            boards[name].count(field)
+            boards[name].reading = False
+            fault = counts.Fault(name, field, kind, kind, boards[name].current)
             counts.add_fault(out / f"{name}.faults", fault)
 
 
@@ -62,15 +67,18 @@ def _environment() -> dict[str, str]:
     return os.environ | own | {"PYTHONPATH": os.pathsep.join(filter(None, more))}
 
 
-def _watch(process: subprocess.Popen, board: counts.Board, seconds: float) -> str:
+def _watch(
+    process: subprocess.Popen, boards: list[counts.Board], seconds: float
+) -> str:
     """ "" for a worker that ended well; else "hang", a signal, or "failed"."""
-    at, used, began = board["inputs"], 0.0, time.monotonic()
+    at, used, began = [board["inputs"] for board in boards], 0.0, time.monotonic()
     grace = 60.0  # to import, and for the warm-up
     while process.poll() is None:
         time.sleep(0.05)
-        if board["inputs"] != at:
-            at, used, began = board["inputs"], _processor(process.pid), time.monotonic()
-            grace = 2 * seconds
+        now = [board["inputs"] for board in boards]
+        if now != at:
+            at, used, began = now, _processor(process.pid), time.monotonic()
+            grace = max(2 * seconds, 10.0)
         over = _processor(process.pid) - used > grace
         if over or time.monotonic() - began > _PATIENCE * grace:
             process.kill()
@@ -97,7 +105,7 @@ def table(out: pathlib.Path) -> list[str]:
     lines = ["| " + " | ".join(name.replace("_", " ") for name in head) + " |"]
     lines.append("|---|---|" + "--:|" * (len(head) - 2))
     for name in TARGETS:
-        for engine in _SHARES:
+        for engine in worker.ENGINES:
             path = out / f"{name}-{engine}.board"
             if path.exists():
                 board = counts.Board(path)
@@ -122,7 +130,7 @@ def faults(out: pathlib.Path) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--targets", default=",".join(TARGETS))
-    parser.add_argument("--engines", default=",".join(worker.engines()))
+    parser.add_argument("--engines", default=",".join(worker.installed()))
     parser.add_argument("--count", type=int, help="inputs of each target, not its own")
     parser.add_argument("--out", type=pathlib.Path, default="/tmp/jaxseg-fuzz")
     parser.add_argument("--table", action="store_true", help="show what is there")
@@ -134,8 +142,9 @@ def main() -> int:
     for name in () if options.table else names:
         for engine in chosen:
             count = options.count or TARGETS[name].count
-            fuzz(name, engine, -int(-count * _SHARES[engine] // total), out)
+            fuzz({name: -int(-count * _SHARES[engine] // total)}, engine, out)
             print(f"{name}, {engine}: done", file=sys.stderr, flush=True)
+        fuzz({name: len(corpus.drawers(name))}, "corpus", out)
     lines = faults(out)
     print("\n".join(table(out) + [""] * bool(lines) + lines))
     return int(bool(lines))

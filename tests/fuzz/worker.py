@@ -1,16 +1,18 @@
 """Reads drawn inputs within a memory cap; a process that its parent watches.
 
-    python -m fuzz.worker TARGET ENGINE STOP FOLDER
+    python -m fuzz.worker ENGINE FOLDER TARGET=STOP ...
 
-It goes on behind the inputs that the board in FOLDER has counted.
+It goes on behind the inputs that the boards in FOLDER have counted.
 """
 
+import contextlib
 import importlib.util
 import logging
 import os
 import pathlib
 import random
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -19,6 +21,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 
+from fuzz import corpus
 from fuzz.counts import Board, Fault, add_fault
 from fuzz.targets import TARGETS, Target
 
@@ -95,41 +98,72 @@ def _signature(error: BaseException) -> str:
     return " ".join([type(error).__name__, *dict.fromkeys(where)])
 
 
-def work(name: str, engine: str, stop: int, folder: pathlib.Path) -> None:
-    """Reads inputs until the board has counted `stop`."""
-    target, board = TARGETS[name], Board(folder / f"{name}-{engine}.board")
+def work(stops: dict[str, int], engine: str, folder: pathlib.Path) -> None:
+    """Reads inputs of each target in turn, until its board has counted so many."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    if engine == "atheris":
-        import atheris
+    with contextlib.ExitStack() as stack:
+        if engine == "atheris":
+            import atheris
 
-        with atheris.instrument_imports(include=["jaxseg", "tifffile", "pydicom"]):
-            readers = target.readers()
-    else:
-        readers = target.readers()
-    with tempfile.TemporaryDirectory(dir=_memory_folder()) as scratch:
-        places = [pathlib.Path(scratch, str(i)) for i in range(len(readers))]
-        for place in places:
-            place.mkdir()
-        cap = [0]
+            own = ["jaxseg", "tifffile", "pydicom"]
+            stack.enter_context(atheris.instrument_imports(include=own))
+        readers = {name: TARGETS[name].readers() for name in stops}
+    for name, stop in stops.items():
+        with tempfile.TemporaryDirectory(dir=_memory_folder()) as scratch:
+            places = [pathlib.Path(scratch, str(i)) for i in range(len(readers[name]))]
+            for place in places:
+                place.mkdir()
+            _work_on(name, engine, stop, folder, readers[name], places)
 
-        def take(data: bytes) -> None:
-            board.begin(data)
-            verdict, wrong = one(target, name, data, readers, places)
-            if not wrong:
-                board.count(verdict)
-            for kind in dict.fromkeys(fault.kind for fault in wrong):
-                board.count(kind)
-            for fault in wrong:
-                add_fault(folder / f"{name}.faults", fault)
-            board.peak = _resident() - cap[0]
 
-        for i in range(WARM_UP):
-            one(target, name, target.draw(random.Random(i)), readers, places)
-        cap[0] = _resident()
-        limit = _virtual() + target.memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        ENGINES[engine](target, board, stop, take)
+def _work_on(
+    name: str,
+    engine: str,
+    stop: int,
+    folder: pathlib.Path,
+    readers: tuple,
+    places: list[pathlib.Path],
+) -> None:
+    target, board = TARGETS[name], Board(folder / f"{name}-{engine}.board")
+    never = resource.RLIM_INFINITY
+    resource.setrlimit(resource.RLIMIT_AS, (never, never))
+    if board["inputs"] >= stop:
+        return
+    _warm_up(target, readers, places)
+    if engine == "hypothesis":  # loads its tables of characters
+        _block(target, WARM_UP, 0, lambda data: None)
+    usual = _resident()
+
+    def take(data: bytes) -> None:
+        board.begin(data)
+        verdict, wrong = one(target, name, data, readers, places)
+        if not wrong:
+            board.count(verdict)
+        for kind in dict.fromkeys(fault.kind for fault in wrong):
+            board.count(kind)
+        for fault in wrong:
+            add_fault(folder / f"{name}.faults", fault)
+        board.peak = _resident() - usual
+        board.reading = False
+
+    resource.setrlimit(resource.RLIMIT_AS, (_virtual() + target.memory, never))
+    ENGINES[engine](target, board, stop, take)
+
+
+def _warm_up(target: Target, readers: tuple, places: list[pathlib.Path]) -> None:
+    """Reads a few inputs, so that lazy libraries are there when the cap is set."""
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGPROF, stop)
+    for i in range(WARM_UP):
+        signal.setitimer(signal.ITIMER_PROF, 1.0)
+        with contextlib.suppress(TimeoutError):
+            one(target, "", target.draw(random.Random(i)), readers, places)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, before)
 
 
 def _memory_folder() -> str | None:
@@ -153,7 +187,13 @@ def _drawn(target: Target, board: Board, stop: int, take: Callable) -> None:
 
 
 def _hypothesis(target: Target, board: Board, stop: int, take: Callable) -> None:
-    """Inputs of Hypothesis: half drawn from its bytes, half texts or bytes as such."""
+    """Inputs of Hypothesis, in blocks."""
+    while board["inputs"] < stop:
+        _block(target, min(_BLOCK, stop - board["inputs"]), board["inputs"], take)
+
+
+def _block(target: Target, examples: int, seed: int, take: Callable) -> None:
+    """Three of four inputs are drawn from Hypothesis' bytes, others are its own."""
     import hypothesis
     from hypothesis import strategies as st
 
@@ -161,23 +201,20 @@ def _hypothesis(target: Target, board: Board, stop: int, take: Callable) -> None
     raw = st.binary(max_size=400)
     if target.text:
         raw = st.text(max_size=80).map(lambda text: text.encode("utf-8", "replace"))
-    while board["inputs"] < stop:
-        examples = min(_BLOCK, stop - board["inputs"])
 
-        @hypothesis.seed(board["inputs"])
-        @hypothesis.settings(
-            max_examples=examples,
-            database=None,
-            deadline=None,
-            phases=[hypothesis.Phase.generate],
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )
-        @hypothesis.given(st.one_of(fed, fed, fed, raw))
-        def block(data: bytes) -> None:
-            if board["inputs"] < stop:
-                take(data)
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(st.one_of(fed, fed, fed, raw))
+    def block(data: bytes) -> None:
+        take(data)
 
-        block()
+    block()
 
 
 def _atheris(target: Target, board: Board, stop: int, take: Callable) -> None:
@@ -200,13 +237,24 @@ def _atheris(target: Target, board: Board, stop: int, take: Callable) -> None:
         atheris.Fuzz()
 
 
+def _corpus(target: Target, board: Board, stop: int, take: Callable) -> None:
+    """The inputs that once failed."""
+    name = next(name for name, each in TARGETS.items() if each is target)
+    for draw in [*corpus.drawers(name).values()][board["inputs"] : stop]:
+        take(draw())
+
+
 ENGINES = {"drawn": _drawn, "hypothesis": _hypothesis, "atheris": _atheris}
+ENGINES["corpus"] = _corpus
 
 
-def engines() -> list[str]:
-    """The engines that are installed here."""
-    return [n for n in ENGINES if n == "drawn" or importlib.util.find_spec(n)]
+def installed() -> list[str]:
+    """The engines that make inputs and are installed here."""
+    packages = ("hypothesis", "atheris")
+    return ["drawn", *(name for name in packages if importlib.util.find_spec(name))]
 
 
 if __name__ == "__main__":
-    work(sys.argv[1], sys.argv[2], int(sys.argv[3]), pathlib.Path(sys.argv[4]))
+    words = dict(word.split("=") for word in sys.argv[3:])
+    counts = {name: int(stop) for name, stop in words.items()}
+    work(counts, sys.argv[1], pathlib.Path(sys.argv[2]))
