@@ -31,8 +31,7 @@ class Ended(NamedTuple):
     @property
     def sentence(self) -> str:
         """What the door said after "jaxseg:", "" when it said nothing."""
-        lines = [x for x in self.err.splitlines() if x.startswith("jaxseg:")]
-        return " ".join(line.removeprefix("jaxseg:").strip() for line in lines)
+        return " ".join(re.findall(r"(?m)^jaxseg(?:\.\w+)?: *(.*)$", self.err))
 
     @property
     def fault(self) -> str:

@@ -29,7 +29,7 @@ def cases(count: int, seed: int) -> list[str]:
 
 def kill(case: str, twin: twins.Twin, place: pathlib.Path) -> Outcome:
     """What became of a run that was ended by SIGKILL, again and again."""
-    return interrupt(case, twin, place, stop=_kill)
+    return interrupt(case, twin, place, stop=kill_door)
 
 
 def signalled(case: str, twin: twins.Twin, place: pathlib.Path) -> Outcome:
@@ -114,7 +114,8 @@ def _moment(
     return door.process.poll() is None
 
 
-def _kill(door: doors.Door, rng: random.Random) -> str:
+def kill_door(door: doors.Door, rng: random.Random) -> str:
+    """Kills a door; what was wrong before, in words."""
     door.kill()
     end = door.wait()
     traceback = "Traceback" in end.err

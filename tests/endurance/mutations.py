@@ -132,7 +132,7 @@ def _names(end: doors.Ended, file: str, victim: Victim) -> bool:
 
 def _is_warning(line: str) -> bool:
     """Whether a line of stderr is a refusal, or a warning in absl's format."""
-    return line.startswith(("jaxseg:", "W", "E"))
+    return line.startswith(("jaxseg", "W", "E"))
 
 
 VICTIMS = ("finished-run", "stopped-run", "data-scored", "data-trained")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 sys.path[:0] = map(str, (pathlib.Path(__file__).parents[n] for n in (1, 2)))
 
-from endurance import full_disk, interruptions, mutations, pairs, twins
+from endurance import full_disk, interruptions, isolation, mutations, pairs, twins
 from endurance.ledger import Ledger, Outcome, Row, faults, table
 
 
@@ -32,15 +32,21 @@ PARTS = {
     "signals": Part(interruptions.cases, interruptions.signalled, 20),
     "mutations": Part(mutations.cases, mutations.run, 200),
     "disk": Part(full_disk.cases, full_disk.run, 48),
+    "isolation": Part(isolation.cases, isolation.run, 4),
     "pairs": Part(pairs.cases, pairs.run, 20),
 }
 
 
-def measure(name: str, count: int, seed: int, out: pathlib.Path) -> None:
-    """Runs the cases of one part that are not in the ledger yet."""
+def measure(name: str, count: int, seed: int, out: pathlib.Path, only: str) -> None:
+    """Runs the cases of one part that are not in the ledger yet.
+
+    Of those, the ones whose name holds the text `only`.
+    """
     part, ledger = PARTS[name], Ledger(out / "results.jsonl")
     done = {row.case for row in ledger.rows() if row.part == name}
-    todo = [case for case in part.cases(count, seed) if case not in done]
+    todo = [
+        case for case in part.cases(count, seed) if case not in done and only in case
+    ]
     if not todo:
         return
     twin = twins.make(out)
@@ -58,13 +64,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS), help=", ".join(PARTS))
     parser.add_argument("--count", type=int, help="cases of each part, not its own")
+    parser.add_argument("--only", default="", help="cases whose name holds this text")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, default="/tmp/jaxseg-endurance")
     parser.add_argument("--table", action="store_true", help="show what is there")
     options = parser.parse_args()
     out = options.out.absolute()
     for name in () if options.table else options.parts.split(","):
-        measure(name, options.count or PARTS[name].count, options.seed, out)
+        measure(
+            name, options.count or PARTS[name].count, options.seed, out, options.only
+        )
     rows = Ledger(out / "results.jsonl").rows()
     lines = faults(rows)
     print("\n".join(table(rows) + [""] * bool(lines) + lines))

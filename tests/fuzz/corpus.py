@@ -77,10 +77,12 @@ def a_page_that_names_itself_as_the_next() -> bytes:
 
 
 @_of("tiff")
-def three_pages_in_a_circle() -> bytes:
-    page = _grey(4, 4, 1, (273, 4, 1, 8), (279, 4, 1, 16))
-    size = len(_tags(*page))
-    pages = (_tags(*page, later=8 + size * (k % 3)) for k in (1, 2, 3))
+def pages_of_two_sizes_in_a_circle() -> bytes:
+    place = (273, 4, 1, 8), (279, 4, 1, 16)
+    size = len(_tags(*_grey(4, 4, 1, *place)))
+    pages = (
+        _tags(*_grey(4, k, 1, *place), later=8 + size * (k % 3)) for k in (1, 2, 3)
+    )
     return b"II*\0" + struct.pack("<I", 8) + b"".join(pages)
 
 
@@ -432,3 +434,11 @@ def a_fraction_where_names_belong() -> bytes:
 @_of("overrides")
 def an_open_block_with_a_number_for_a_key() -> bytes:
     return b"--config.model.fields={1: 2}"
+
+
+def _says(word: str) -> None:
+    _DRAWN.setdefault("none", {})[word] = word.encode
+
+
+for _word in ("accept", "refuse", "raise", "memory", "hidden memory", "slow", "abort"):
+    _says(_word)

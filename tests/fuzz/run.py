@@ -20,10 +20,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from fuzz import corpus, counts, worker
-from fuzz.targets import TARGETS
+from fuzz.targets import EVERY, TARGETS
 
 _SHARES = {"drawn": 0.4, "hypothesis": 0.2, "atheris": 0.4}  # of the inputs
 _PATIENCE = 20  # times the clock, as wall time, for an input that waits for ever
+_LOADING = 90.0  # seconds of processor time to import and to read the first inputs
 _SHOWN = 400  # characters of an input
 
 
@@ -45,7 +46,7 @@ def fuzz(stops: dict[str, int], engine: str, out: pathlib.Path) -> None:
                 stdout=subprocess.DEVNULL,
                 stderr=file,
             )
-        kind = _watch(process, [*boards.values()], TARGETS[name].seconds)
+        kind = _watch(process, [*boards.values()], EVERY[name].seconds)
         reading = [name for name, board in boards.items() if board.reading]
         if kind and not reading and idle:
             text = errors.read_text(errors="replace")
@@ -72,13 +73,13 @@ def _watch(
 ) -> str:
     """ "" for a worker that ended well; else "hang", a signal, or "failed"."""
     at, used, began = [board["inputs"] for board in boards], 0.0, time.monotonic()
-    grace = 60.0  # to import, and for the warm-up
     while process.poll() is None:
         time.sleep(0.05)
         now = [board["inputs"] for board in boards]
         if now != at:
             at, used, began = now, _processor(process.pid), time.monotonic()
-            grace = max(2 * seconds, 10.0)
+        reading = any(board.reading for board in boards)
+        grace = 2 * seconds if reading else _LOADING
         over = _processor(process.pid) - used > grace
         if over or time.monotonic() - began > _PATIENCE * grace:
             process.kill()

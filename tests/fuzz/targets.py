@@ -176,6 +176,37 @@ def _command_line() -> tuple[Read, ...]:
     return (read,)
 
 
+def _misbehaviour() -> tuple[Read, ...]:
+    """A reader that does what its input says: the harness must notice all of it."""
+    from jaxseg.errors import DataError
+
+    def read(data: bytes, folder: pathlib.Path) -> object:
+        match data:
+            case b"refuse":
+                raise DataError("refused in words.")
+            case b"raise":
+                raise KeyError("an exception without words")
+            case b"memory":
+                return len(bytearray(2**30))
+            case b"hidden memory":
+                try:
+                    return len(bytearray(2**30))
+                except MemoryError as error:
+                    raise DataError("damaged.") from error
+            case b"slow":
+                while True:
+                    pass
+            case b"abort":
+                os.abort()
+        return data
+
+    return (read,)
+
+
+def _misbehave(rng: random.Random) -> bytes:
+    return b"accept"
+
+
 TARGETS = {
     "rle": Target(texts.run_lengths, _run_lengths, 64 * MIB, 2, 10**6, text=True),
     "csv": Target(texts.table, _tables, 64 * MIB, 2, 10**6, text=True),
@@ -192,3 +223,5 @@ TARGETS = {
     "npz": Target(weights.npz, _labelled_pixels, 256 * MIB, 5, 10**5),
     "json": Target(texts.run_json, _run_json, 128 * MIB, 5, 10**5),
 }
+# with a target for the tests of the harness itself
+EVERY = TARGETS | {"none": Target(_misbehave, _misbehaviour, 64 * MIB, 0.5, 7)}

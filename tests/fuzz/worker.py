@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from fuzz import corpus
 from fuzz.counts import Board, Fault, add_fault
-from fuzz.targets import TARGETS, Target
+from fuzz.targets import EVERY, Target
 
 WARM_UP = 20  # inputs that load libraries, before the cap is set
 _OUT_OF_MEMORY = ("bad_alloc", "insufficient memory", "out of memory")
@@ -108,7 +108,7 @@ def work(stops: dict[str, int], engine: str, folder: pathlib.Path) -> None:
 
             own = ["jaxseg", "tifffile", "pydicom"]
             stack.enter_context(atheris.instrument_imports(include=own))
-        readers = {name: TARGETS[name].readers() for name in stops}
+        readers = {name: EVERY[name].readers() for name in stops}
     for name, stop in stops.items():
         with tempfile.TemporaryDirectory(dir=_memory_folder()) as scratch:
             places = [pathlib.Path(scratch, str(i)) for i in range(len(readers[name]))]
@@ -125,7 +125,7 @@ def _work_on(
     readers: tuple,
     places: list[pathlib.Path],
 ) -> None:
-    target, board = TARGETS[name], Board(folder / f"{name}-{engine}.board")
+    target, board = EVERY[name], Board(folder / f"{name}-{engine}.board")
     never = resource.RLIM_INFINITY
     resource.setrlimit(resource.RLIMIT_AS, (never, never))
     if board["inputs"] >= stop:
@@ -239,7 +239,7 @@ def _atheris(target: Target, board: Board, stop: int, take: Callable) -> None:
 
 def _corpus(target: Target, board: Board, stop: int, take: Callable) -> None:
     """The inputs that once failed."""
-    name = next(name for name, each in TARGETS.items() if each is target)
+    name = next(name for name, each in EVERY.items() if each is target)
     for draw in [*corpus.drawers(name).values()][board["inputs"] : stop]:
         take(draw())
 
