@@ -132,7 +132,7 @@ def _zip(rng: random.Random, members: dict[str, bytes]) -> bytes:
         for name, content in members.items():
             packing = rng.choice((zipfile.ZIP_STORED,) * 3 + (zipfile.ZIP_DEFLATED,))
             content = content + bytes(2**22) * (rng.random() < 0.003)
-            archive.writestr(name, content, packing)
+            archive.writestr(zipfile.ZipInfo(name), content, packing)
     data = bytearray(out.getvalue())
     while rng.random() < 0.1:  # a field of a local header or of the directory
         places = [i for i in range(len(data) - 46) if data[i : i + 2] == b"PK"]
