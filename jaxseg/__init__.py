@@ -17,8 +17,15 @@ Importing this package imports neither JAX nor anything else heavy.
 
 from typing import Any
 
+from jaxseg import interrupts
+
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
+
+
+if interrupts.is_door():  # Ctrl-C while a door imports what it needs
+    interrupts.end_in_one_line()
+    interrupts.end_with_parent()
 
 
 def __getattr__(name: str) -> Any:

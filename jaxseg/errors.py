@@ -13,6 +13,15 @@ class DataError(ValueError):
     exit_code = 3
 
 
+class NotWritten(OSError):
+    """A file could not be written, the disk being full perhaps: exit code 74."""
+
+    exit_code = 74
+
+    def __str__(self) -> str:
+        return str(self.args[-1])
+
+
 class NotFinite(RuntimeError):
     """Training met too many non-finite steps in a row: exit code 1."""
 

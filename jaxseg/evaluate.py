@@ -1,7 +1,10 @@
 """Scores a finished run again: python -m jaxseg.evaluate --run=runs/ptx --split=test.
 
 Any number of devices will do: the counts are the same. The operating point is the one
-that was frozen when the run finished; nothing is chosen here.
+that was frozen when the run finished; nothing is chosen here. Scores that differ from
+those that are there never replace them: they are written beside, in eval_again/.
+`--verify=all` compares every stored image and mask with its digest first, not a few of
+them.
 """
 
 import pathlib
@@ -12,6 +15,7 @@ from jaxseg.config import command_line
 
 RUN = flags.DEFINE_string("run", "", "Run directory.")
 SPLIT = flags.DEFINE_string("split", "test", "Split to score.")
+VERIFY = command_line.define_verify()
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data lies now, if it moved.")
 
 
@@ -25,15 +29,20 @@ def main(argv) -> int:
     from jaxseg.run_directory import summary
 
     processes.start()
-    result, same = score_again.score_again(
-        pathlib.Path(RUN.value), SPLIT.value, data_dir=DATA_DIR.value
+    again = score_again.score_again(
+        pathlib.Path(RUN.value),
+        SPLIT.value,
+        data_dir=DATA_DIR.value,
+        verify=VERIFY.value,
     )
     if processes.is_main():
         from jaxseg.report.run import build
 
-        build.build(RUN.value)
-        print(summary.score_lines(result))
-        print(f"equal to the scores that were there: {same}")
+        if again.folder is not None:
+            build.build(RUN.value)
+        print(summary.score_lines(again.result))
+        print(f"equal to the scores that were there: {again.same}")
+        print("".join(f"  {note}\n" for note in again.notes), end="")
     return 0
 
 

@@ -6,10 +6,11 @@ report is.
 """
 
 import pathlib
+import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line
+from jaxseg.config import check, command_line, limits
 from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
 
@@ -29,6 +30,8 @@ def main(argv) -> int:
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
     logging.set_verbosity(logging.INFO)
     logging.info("%s", check.first_line(config, workdir))
+    for line in limits.without_effect(config, command_line.overrides(sys.argv)):
+        logging.warning("%s", line)
     # JAX is imported only now: a typing error is answered without it
     from jaxseg.experiment import processes, self_configuration
     from jaxseg.run_directory import summary

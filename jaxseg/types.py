@@ -11,24 +11,12 @@ from typing import Any, NotRequired, TypedDict
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, UInt, UInt8
 
 from jaxseg import labels
 
-IGNORE = labels.IGNORE
+IGNORE, Example = labels.IGNORE, labels.Example
 Normalise = Callable[[jax.Array], jax.Array]  # image f32 in [0, 1] -> what a model gets
-
-
-class Example(TypedDict):
-    """One image at its native size, on the host."""
-
-    image: np.ndarray  # u8 or u16 [h, w, c], as stored
-    mask: np.ndarray  # u8 [h, w], class ids
-    label: int  # image-level class, -1 = not labelled
-    id: str
-    group: str  # the unit (patient, slide) that may not straddle two splits
-    instances: NotRequired[np.ndarray]  # u16 or u32 [h, w], object ids; 0 = no object
 
 
 class Batch(TypedDict):

@@ -69,6 +69,7 @@ def _start(
         "JAXSEG_COORDINATOR": f"127.0.0.1:{port}",
         "JAXSEG_PROCESSES": str(count),
         "JAXSEG_PROCESS": str(k),
+        "JAXSEG_PARENT": str(os.getpid()),  # ends with us, however we end
     }
     return subprocess.Popen(
         [sys.executable, "-m", module, *rest],

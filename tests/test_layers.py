@@ -12,7 +12,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxseg"
 # a wing imports wings of lower layers only, never one of its own layer
 LAYERS = (
-    {"labels", "errors", "types", "lookup", "schedule"},
+    {"labels", "errors", "types", "lookup", "schedule", "bounded_zip", "atomic"}
+    | {"interrupts"},
     {"models", "losses", "regularisers", "data", "metrics", "postprocess"}
     | {"devices", "run_directory", "pictures"},
     {"config", "train_step", "inference", "weights", "report"},
@@ -24,7 +25,9 @@ LAYERS = (
     {"main", "prepare", "evaluate", "model_table", "recipes"},
 )
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
-GROUND = ("labels", "errors", "types", "lookup", "schedule")  # each may use those left
+# each may use those left of it
+GROUND = ("labels", "errors", "types", "lookup", "schedule", "bounded_zip", "atomic")
+GROUND += ("interrupts",)
 PARTS = {  # inside two wings, first to last
     "data": ("files", "records", "prepared", "phantoms", "preparation", "datasets"),
     "report": ("", "run", "comparison", "__main__"),  # "": the files of the wing

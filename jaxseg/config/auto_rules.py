@@ -176,7 +176,7 @@ def _batch(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     most = BATCH[1] * machine.devices
     size = int(np.clip(pixels // (height * width), BATCH[0], most))
     images = len(facts.sizes)
-    if size > images:
+    if size > images and chosen["data.fit"] != "crop":  # windows of one image differ
         size, why = max(images, 1), f"the {images} training images"
     size = max(size // machine.devices, 1) * machine.devices
     return [Choice("batch_size", size, why)]

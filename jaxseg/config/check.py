@@ -6,7 +6,7 @@ import os
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.config import base, doctor_checks
+from jaxseg.config import base, doctor_checks, limits
 from jaxseg.data import augment_settings, class_weights, intensity, resize
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
@@ -14,9 +14,6 @@ from jaxseg.postprocess import decision
 
 # as jaxseg/train_step/optimizer.py has them, which needs JAX; a test compares
 OPTIMIZERS, RATES = ("adamw", "sgd"), ("cosine", "poly")
-_POSITIVE = ("epochs", "eval.per_device_batch", "eval.every_epochs", "log_every")
-_POSITIVE += ("optim.accumulate", "optim.bad_steps", "eval.bootstrap")
-_POSITIVE += ("checkpoint.keep", "num_seeds")
 
 
 def check(config: ConfigDict) -> None:
@@ -43,12 +40,9 @@ def check(config: ConfigDict) -> None:
     _keys(config)
     _numbers(config)
     _fields(config)
-    for key in _POSITIVE:
-        _at_least(config, key, 1)
-    for key in ("batch_size", "seed", "data.workers", "steps", "steps_per_epoch"):
-        _at_least(config, key, 0)
-    _at_least(config, "optim.warmup_steps", -1)
-    _at_least(config, "eval.tolerance", 0)
+    limits.check(config)
+    _files(config)
+    _shares(config)
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
@@ -61,6 +55,11 @@ def check(config: ConfigDict) -> None:
         )
     _crop(config)
     intensity.bits(config.data.intensity.bits, "uint16")
+    low, high = config.data.intensity.low, config.data.intensity.high
+    if None not in (low, high) and low >= high:
+        raise ConfigError(
+            f"config.data.intensity.low is {low:g} and high {high:g}; low must be less."
+        )
     augment_settings.check(config.augment, tuple(size))
     if config.data.demo.images and config.data.dir:
         raise ConfigError(
@@ -74,6 +73,33 @@ def check(config: ConfigDict) -> None:
         )
 
 
+def _files(config: ConfigDict) -> None:
+    """ConfigError for weights and labelled pixels that are not there."""
+    path, stored = config.pretrained.path, config.supervision.paths
+    if path and not path.startswith("package:") and not os.path.exists(path):
+        raise ConfigError(f"config.pretrained.path is {path}, which does not exist.")
+    if config.supervision.name == "stored" and not stored:
+        raise ConfigError(
+            "config.supervision.paths is empty; name the supervision.npz of a run."
+        )
+    for path in stored:
+        if not os.path.exists(path):
+            raise ConfigError(
+                f"config.supervision.paths names {path}, which does not exist."
+            )
+
+
+def _shares(config: ConfigDict) -> None:
+    """ConfigError for words where a sampler wants a number, or numbers, or knots."""
+    schedule.check(config.sampler.balanced.share, name="sampler.balanced.share")
+    share = config.sampler.by_class.share
+    if not isinstance(share, (int, float, tuple, list)):
+        raise ConfigError(
+            f"config.sampler.by_class.share is {share!r}; give a number, or one for "
+            "none of the classes and one for each."
+        )
+
+
 def _crop(config: ConfigDict) -> None:
     share, overlap = config.data.foreground_share, config.data.overlap
     if not 0 <= share <= 1:
@@ -84,7 +110,6 @@ def _crop(config: ConfigDict) -> None:
         raise ConfigError(
             f"config.data.overlap is {overlap}; give a share of a tile, from 0 to 0.9."
         )
-    _at_least(config, "data.pixel_size", 0)
     if config.data.pixel_size and config.data.fit not in ("auto", "crop"):
         raise ConfigError(
             f"config.data.pixel_size is {config.data.pixel_size:g}, but "

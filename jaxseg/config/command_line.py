@@ -1,10 +1,11 @@
 """The frame of every door: one clear line and one exit code for what goes wrong.
 
-Exit codes: 0 done, 2 bad config or flag, 3 bad data, 75 stopped after saving (start
-the same command again), 1 anything else. Nothing here imports JAX, so a typing error
-is answered at once.
+Exit codes: 0 done, 2 bad config or flag, 3 bad data, 74 no room to write, 75 stopped
+after saving (start the same command again), 130 stopped by Ctrl-C, 1 anything else.
+Nothing here imports JAX, so a typing error is answered at once.
 """
 
+import errno
 import os
 import re
 import sys
@@ -13,10 +14,19 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
+from jaxseg import lookup
 from jaxseg.config import base, recipe_file
-from jaxseg.errors import ConfigError, Preempted
+from jaxseg.errors import ConfigError, NotWritten, Preempted
 
 BAD_CONFIG = ConfigError.exit_code
+_KEY = re.compile(r"--?(?:no)?config\.([^=]+)")
+_WRONG_KINDS = {
+    "invalid literal for int": "give a whole number.",
+    "could not convert string to float": "give a number.",
+    "Non-boolean argument": "give true or false.",
+    "as a ConfigDict": "this is a block of keys; set one of them, by its own name.",
+}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def define_config() -> flags.FlagHolder:
@@ -28,6 +38,16 @@ def define_config() -> flags.FlagHolder:
     return holder
 
 
+def define_verify() -> flags.FlagHolder:
+    """The flag `--verify`, how many images and masks are compared with their digests.
+
+    Its values are those of `data/content.py`.
+    """
+    return flags.DEFINE_enum(
+        "verify", "sample", ["sample", "all"], "Images and masks compared at the start."
+    )
+
+
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs a door, and turns known errors into one line and their exit code."""
 
@@ -35,21 +55,35 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         if len(argv) > 1:
             fail(f"unknown arguments {' '.join(argv[1:])!r}; options start with --.", 2)
         try:
-            return main(argv)
+            code = main(argv)
+            sys.stdout.flush()
+            return code
         except Preempted as stop:
             fail(str(stop), stop.exit_code)
         except Exception as error:
-            if not hasattr(error, "exit_code"):
+            if hasattr(error, "exit_code"):
+                fail(str(error), error.exit_code)
+            if getattr(error, "errno", None) not in _NO_ROOM:
                 raise
-            fail(str(error), error.exit_code)
+            where = f" to {error.filename}" if error.filename else ""
+            fail(
+                f"nothing could be written{where}: {error.strerror}. Make room, then "
+                "start the same command again.",
+                NotWritten.exit_code,
+            )
 
     app.run(guarded, flags_parser=_parse)
 
 
 def fail(message: str, code: int) -> None:
     """Says why, in one line, and ends the program with `code`."""
-    sys.stderr.write(f"jaxseg: {message}\n")
-    sys.stderr.flush()
+    for name, text in (("stdout", ""), ("stderr", f"jaxseg: {message}\n")):
+        stream = getattr(sys, name)
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:  # it may lie on the disk that is full
+            setattr(sys, name, open(os.devnull, "w"))  # Python flushes it at the end
     sys.exit(code)
 
 
@@ -63,12 +97,12 @@ class _RecipeParser(flags.ArgumentParser):
 
     def parse(self, argument: str) -> ConfigDict:
         """The locked config; ConfigError for no such recipe, and for unknown keys."""
-        config, overrides = recipe_file.load(argument), _overrides(sys.argv)
+        config, typed = recipe_file.load(argument), overrides(sys.argv)
         with config.unlocked():
-            for key in overrides:
-                _open(config, key, overrides)
+            for key in typed:
+                _open(config, key, typed)
             if config.get("auto", {}).get("on"):
-                own = [key for key in overrides if not key.startswith("auto.")]
+                own = [key for key in typed if not key.startswith("auto.")]
                 config.auto.keep = (*config.auto.keep, *own)
         return config.lock()
 
@@ -77,25 +111,33 @@ class _RecipeParser(flags.ArgumentParser):
         return "recipe"
 
 
-def _overrides(argv: Sequence[str]) -> list[str]:
+def overrides(argv: Sequence[str]) -> list[str]:
     """The keys of --config.key=value."""
-    overrides = [re.match(r"--?(?:no)?config\.([^=]+)", word) for word in argv]
-    return [match[1] for match in overrides if match]
+    words = [_KEY.match(word) for word in argv]
+    return [match[1] for match in words if match]
 
 
-def _open(config: ConfigDict, key: str, overrides: Sequence[str]) -> None:
+def _open(config: ConfigDict, key: str, typed: Sequence[str]) -> None:
     """Adds `key` where it may be new: in an open block, in a term of the user's own.
 
     Raises ConfigError for a key that is none.
     """
     parent, _, last = key.rpartition(".")
     block = _block(config, parent)
-    if re.fullmatch(r"loss\.\w+", parent) and f"{parent}.module" in overrides:
+    own = re.fullmatch(r"loss\.(\w+)", parent)
+    if own and f"{parent}.module" in typed:
         if block is None:
             block = config.loss[parent.removeprefix("loss.")] = ConfigDict()
         addable = True
     else:
         addable = parent in base.OPEN
+    if own and block is None and not addable:
+        near = lookup.hint(own[1], config.get("loss", {}))
+        if not near.startswith("did you mean"):
+            raise ConfigError(
+                f"config.loss has no term {own[1]!r}: of a term of your own name the "
+                f"module too, --config.{parent}.module=my_lab.my_loss; or {near}"
+            )
     if block is None or (last not in block and not addable):
         raise ConfigError(base.no_key(key, base.keys(config)))
     if last not in block:
@@ -118,12 +160,46 @@ def _value(argv: Sequence[str], flag: str) -> str | None:
     return None
 
 
+def last_ones(argv: Sequence[str]) -> list[str]:
+    """The words without those that a later --config.key=value replaces.
+
+    ml_collections would join the values of a key that holds several.
+    """
+    kept: list[str] = []
+    later: set[str] = set()
+    for i, word in reversed([*enumerate(argv)]):
+        match = _KEY.match(word)
+        if match and match[1] in later:
+            value_apart = "=" not in word and kept and not _is_flag(kept[-1])
+            if value_apart and kept[-1] is argv[i + 1]:
+                kept.pop()  # its value, the next word
+            continue
+        if match:
+            later.add(match[1])
+        kept.append(word)
+    return kept[::-1]
+
+
+def _is_flag(word: str) -> bool:
+    return re.match(r"--?[a-zA-Z]", word) is not None
+
+
 def _parse(argv: Sequence[str]) -> list[str]:
     if data := _value(argv, "config.data.dir"):
         os.environ["JAXSEG_DATA"] = data  # a recipe asks there where the data lies
     try:
-        return flags.FLAGS(list(argv))
+        return flags.FLAGS(last_ones(argv))
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         cause = error.__context__  # absl wraps it in the name of the flag
         own = cause if isinstance(cause, ConfigError) else error
-        fail(" ".join(str(own).replace("\\n", " ").split()), BAD_CONFIG)
+        text = " ".join(str(own).replace("\\n", " ").split())
+        fail(_plain_words(text), BAD_CONFIG)
+
+
+def _plain_words(text: str) -> str:
+    """What absl says of a value of the wrong kind, in words of the command line."""
+    for python, words in _WRONG_KINDS.items():
+        match = re.match(rf"flag --(\S+?)=(.*?): .*{python}", text)
+        if match:
+            return f"{match[1]}={match[2]}: {words}"
+    return text

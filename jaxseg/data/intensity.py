@@ -11,6 +11,8 @@ evaluation and prediction work on the same numbers:
     range           the fixed intensities `low` to `high`, the same for every image
     none, imagenet  8-bit intensities as they are
     auto            one of these, by `resolve`
+
+Images of floating-point numbers become 16 bits first, by `from_float`.
 """
 
 from collections.abc import Mapping
@@ -19,12 +21,13 @@ import numpy as np
 from absl import logging
 from numpy.typing import DTypeLike
 
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, DataError
 
 MODES = ("percentile", "zscore", "range", "none", "imagenet")
 BITS = (0, 8, 16)  # 0 = as many as the data has
 DEFAULTS = {"percentile": (0.1, 99.9), "zscore": (-3.0, 3.0)}
 CORE = (0.1, 99.9)  # percentiles between which intensities are trusted: no hot pixels
+FLOATS = ("float16", "float32")  # that `from_float` takes
 FEW_LEVELS = 64  # an 8-bit set that uses fewer than this is stretched by "auto"
 # Krizhevsky et al., 2012, as published with the weights of torchvision
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -42,6 +45,39 @@ def bits(wanted: int, dtype: DTypeLike) -> int:
             "as many as the data has."
         )
     return min(wanted or 16, np.iinfo(dtype).bits)
+
+
+def from_float(
+    image: np.ndarray, *, low: float = CORE[0], high: float = CORE[1]
+) -> np.ndarray:
+    """Image u16 [h, w, c] of an image f16 or f32 [h, w, c], each channel on its own.
+
+    The `low` percentile of a channel becomes 0 and the `high` one 65535, linearly, and
+    what is outside them is clipped. Where both coincide, the smallest and the largest
+    number take their place; a constant channel becomes 0. A prediction for a new image
+    takes the same way. Raises DataError for another type of numbers and for NaN and
+    infinite ones, with their count.
+    """
+    if str(image.dtype) not in FLOATS:
+        raise DataError(
+            f"holds {image.dtype} numbers; save them as float32, or as uint16."
+        )
+    nan, infinite = int(np.isnan(image).sum()), int(np.isinf(image).sum())
+    if nan or infinite:
+        raise DataError(
+            f"holds {nan} NaN and {infinite} infinite numbers among its {image.size}; "
+            "replace them, or leave the image out."
+        )
+    out = np.zeros(image.shape, np.uint16)
+    for k, channel in enumerate(np.moveaxis(image, -1, 0)):
+        window = np.percentile(channel, (low, high), method="inverted_cdf")
+        bottom, top = map(float, window)
+        if not bottom < top:  # nearly all pixels alike: keep the few that differ
+            bottom, top = float(channel.min()), float(channel.max())
+        if bottom < top:
+            shares = (channel.astype(np.float64) - bottom) / (top - bottom)
+            out[..., k] = np.rint(np.clip(shares, 0, 1) * np.iinfo(np.uint16).max)
+    return out
 
 
 def to_levels(

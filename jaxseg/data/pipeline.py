@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import grain
 import numpy as np
 
-from jaxseg.data import crops, intensity, resize, sparse_labels
+from jaxseg.data import crops, intensity, resize, sparse_labels, worker_processes
 from jaxseg.data.prepared import Split
 from jaxseg.errors import DataError
 from jaxseg.types import IGNORE, Batch
@@ -198,12 +198,4 @@ def _iterate(source, batch_size, start, process, processes, workers):
     local = source.batch(batch_size // processes, drop_remainder=True)
     mine = local[process::processes][start:]
     threads = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
-    data = mine.to_iter_dataset(threads)
-    if workers:
-        data = data.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
-    iterator = iter(data)
-    try:
-        yield from iterator
-    finally:
-        if hasattr(iterator, "close"):
-            iterator.close()
+    return worker_processes.batches(mine.to_iter_dataset(threads), workers)

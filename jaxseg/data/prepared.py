@@ -1,23 +1,23 @@
 """Opens a prepared data set: a TFDS directory of ArrayRecord files and two sidecars.
 
-`index.csv` names every example with its group, size and pixels per class, so that
-samplers and splits never decode an image; `card.json` is the data card
-(`preparation/card.py` writes both).
+`index.csv` names every example with its group, size, pixels per class and digest, so
+that samplers and splits never decode an image; `card.json` is the data card
+(`preparation/card.py` writes both). What is damaged is a DataError that names the file.
 """
 
 import csv
 import dataclasses
 import functools
-import json
+import io
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxseg.data import records
+from jaxseg.data import records, sealed
 from jaxseg.errors import DataError
-from jaxseg.types import Example
+from jaxseg.labels import Example
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,14 +33,19 @@ class Split:
     sizes: np.ndarray  # i64 [n, 2], height and width
     pixels: np.ndarray  # i64 [n, k], labelled pixels per class
     pixel_sizes: np.ndarray | None = None  # f64 [n], micrometres; NaN = not known
+    digests: Sequence[str] | None = None  # `content.of_record` of each; None = unknown
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
-        record = source(self.directory, self.name)[int(index)]
+        records_of = source(self.directory, self.name)
         what = f"{self.directory}: {self.name} example {self.ids[index]!r}"
-        name = record["id"].decode()
+        try:
+            record = records_of[int(index)]
+            name, group = record["id"].decode(), record["group"].decode()
+        except Exception as error:  # RuntimeError, ValueError, KeyError: what it can
+            raise sealed.damaged(what, error) from error
         if name != self.ids[index]:
             raise DataError(f"{what} holds {name!r}; prepare the data set again.")
         example: Example = {
@@ -48,7 +53,7 @@ class Split:
             "mask": records.from_png(record["mask"], 1, what)[..., 0],
             "label": int(record["label"]),
             "id": name,
-            "group": record["group"].decode(),
+            "group": group,
         }
         if "instances" in record:
             height = len(example["mask"])
@@ -87,15 +92,23 @@ class Split:
 
 @functools.lru_cache(maxsize=16)
 def source(directory: str, split: str) -> Sequence[dict]:
-    """Random access to the stored records of one split, PNG bytes undecoded."""
-    builder = tfds.builder_from_directory(directory)
-    images = [
-        name
-        for name, feature in builder.info.features.items()
-        if isinstance(feature, tfds.features.Image)
-    ]
-    undecoded = dict.fromkeys(images, tfds.decode.SkipDecoding())
-    return builder.as_data_source(split=split, decoders=undecoded)
+    """Random access to the stored records of one split, PNG bytes undecoded.
+
+    Raises DataError for a file that is missing or damaged.
+    """
+    if (pathlib.Path(directory) / sealed.CARD).is_file():  # else it is being prepared
+        sealed.check_files(directory, sealed.open_card(directory))
+    try:
+        builder = tfds.builder_from_directory(directory)
+        images = [
+            name
+            for name, feature in builder.info.features.items()
+            if isinstance(feature, tfds.features.Image)
+        ]
+        undecoded = dict.fromkeys(images, tfds.decode.SkipDecoding())
+        return builder.as_data_source(split=split, decoders=undecoded)
+    except Exception as error:  # TFDS raises anything at all on damaged files
+        raise sealed.damaged(f"{directory}: the split {split!r}", error) from error
 
 
 def open_split(directory: str | pathlib.Path, split: str) -> Split:
@@ -105,13 +118,27 @@ def open_split(directory: str | pathlib.Path, split: str) -> Split:
         raise DataError(
             f"{directory} has no split {split!r}, only {sorted(card['splits'])}."
         )
-    with open(pathlib.Path(directory) / "index.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    content = sealed.read(directory, card, sealed.INDEX)
+    try:
+        return _split(str(directory), split, card, content)
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        path = pathlib.Path(directory) / sealed.INDEX
+        raise sealed.damaged(str(path), error) from error
+
+
+def _split(directory: str, name: str, card: dict, content: bytes) -> Split:
+    text = io.StringIO(content.decode(), newline="")
+    rows = [row for row in csv.DictReader(text) if row["split"] == name]
     rows.sort(key=lambda row: int(row["position"]))
+    if [int(row["position"]) for row in rows] != list(
+        range(card["splits"][name]["images"])
+    ):
+        raise ValueError(f"{len(rows)} rows of {name} are there")
     columns = [f"c{k}" for k in range(len(card["classes"]))]
+    digests = [row.get("pixels_sha256") for row in rows]
     return Split(
-        directory=str(directory),
-        name=split,
+        directory=directory,
+        name=name,
         card=card,
         ids=[row["id"] for row in rows],
         groups=[row["group"] for row in rows],
@@ -119,15 +146,10 @@ def open_split(directory: str | pathlib.Path, split: str) -> Split:
         sizes=np.array([[int(row["height"]), int(row["width"])] for row in rows]),
         pixels=np.array([[int(row[c]) for c in columns] for row in rows]),
         pixel_sizes=np.array([float(row.get("pixel_size") or "nan") for row in rows]),
+        digests=digests if all(digests) else None,
     )
 
 
 def read_card(directory: str | pathlib.Path) -> dict:
-    """The data card of a prepared data set; DataError when there is none."""
-    path = pathlib.Path(directory) / "card.json"
-    if not path.is_file():
-        raise DataError(
-            f"{directory} holds no prepared data set (card.json is missing); "
-            "make it with: python -m jaxseg.prepare"
-        )
-    return json.loads(path.read_text())
+    """The data card of a prepared data set; DataError when it is not there or whole."""
+    return sealed.open_card(directory)

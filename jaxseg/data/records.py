@@ -6,13 +6,16 @@ object ids of 32 bits. TensorFlow is not needed to write or to read.
 """
 
 import io
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import tensorflow_datasets as tfds
 
 from jaxseg.errors import DataError
-from jaxseg.types import Example
+from jaxseg.labels import Example
+
+if TYPE_CHECKING:  # the worker processes of a preparation do without it
+    import tensorflow_datasets as tfds
 
 _PNG_CHANNELS = (1, 3, 4)
 # run-length coding: half the time of the default on radiographs, and smaller
@@ -21,11 +24,13 @@ _PNG = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 
 def features(
     channels: int, dtype: str, *, instances: bool = False
-) -> tfds.features.FeaturesDict:
+) -> "tfds.features.FeaturesDict":
     """TFDS features of Examples with images of `channels` of u8 or u16.
 
     With `instances`, every example has them.
     """
+    import tensorflow_datasets as tfds
+
     stored = channels if channels in _PNG_CHANNELS else 1
     text = tfds.features.Text()
     parts = {"image": _png_feature(stored, dtype), "mask": _png_feature(1, "uint8")}
@@ -36,7 +41,9 @@ def features(
     )
 
 
-def _png_feature(channels: int, dtype: str) -> tfds.features.Image:
+def _png_feature(channels: int, dtype: str) -> "tfds.features.Image":
+    import tensorflow_datasets as tfds
+
     return tfds.features.Image(
         shape=(None, None, channels), dtype=np.dtype(dtype), encoding_format="png"
     )

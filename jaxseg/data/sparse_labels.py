@@ -10,6 +10,7 @@ counted and another run can use the very same labels. A file of data/supervision
 import functools
 import hashlib
 import inspect
+import io
 import json
 import os
 import pathlib
@@ -19,14 +20,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from jaxseg import lookup
-from jaxseg.data import resize
+from jaxseg import atomic, lookup
+from jaxseg.data import npz, resize
 from jaxseg.data.prepared import Split
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.types import IGNORE
 
 KIND = "data/supervision"
 FILE = "supervision.npz"
+# {array: (axes, kinds of numbers)} of the artifact
+_KINDS = {"ids": (1, "U"), "size": (1, "iu"), "options": (0, "U"), "sizes": (2, "iu")}
+_KINDS |= {"image": (1, "iu"), "y": (1, "iu"), "x": (1, "iu"), "label": (1, "u")}
+_LONGEST = 2**17  # pixels of a side
 
 
 class Labels(NamedTuple):
@@ -170,37 +175,63 @@ def store(path: pathlib.Path, labels: Labels) -> None:
                 "images or the settings have changed; choose another workdir."
             )
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps(labels.options, sort_keys=True)
     arrays = {n: getattr(labels, n) for n in ("image", "y", "x", "label")}
     if labels.sizes is not None:
         arrays["sizes"] = labels.sizes
-    with temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            ids=np.array(labels.ids),
-            size=np.array(labels.size or (0, 0)),
-            options=np.array(text),
-            **arrays,
-        )
-    os.replace(temporary, path)
+    content = io.BytesIO()
+    np.savez_compressed(
+        content,
+        ids=np.array(labels.ids),
+        size=np.array(labels.size or (0, 0)),
+        options=np.array(text),
+        **arrays,
+    )
+    atomic.replace(path, content.getvalue())
 
 
 def read(path: str | os.PathLike) -> Labels:
-    """The artifact at `path`; raises DataError when it is none."""
+    """The artifact at `path`; raises DataError, naming it, when it is none."""
+    arrays = npz.read(path, _KINDS, optional=("sizes",))
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return Labels(
-            ids=arrays["ids"].tolist(),
-            size=None if "sizes" in arrays else tuple(arrays["size"].tolist()),
-            sizes=arrays.get("sizes"),
-            **{n: arrays[n] for n in ("image", "y", "x", "label")},
-            options=json.loads(str(arrays["options"])),
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} holds no labelled pixels: {error}.") from error
+        options = json.loads(str(arrays["options"]))
+    except (ValueError, RecursionError):
+        options = None
+    labels = Labels(
+        ids=arrays["ids"].tolist(),
+        size=None if "sizes" in arrays else tuple(arrays["size"].tolist()),
+        sizes=arrays.get("sizes"),
+        **{n: arrays[n] for n in ("image", "y", "x", "label")},
+        options=options,
+    )
+    if wrong := _wrong(labels):
+        raise DataError(f"{path} holds no labelled pixels: {wrong}.")
+    return labels
+
+
+def _wrong(labels: Labels) -> str:
+    """What of the artifact cannot be, "" where all is well."""
+    if not isinstance(labels.options, dict) or "name" not in labels.options:
+        return "its options are not readable"
+    n, images = len(labels.image), len(labels.ids)
+    sizes = np.array([labels.size]) if labels.sizes is None else labels.sizes
+    if len({n, len(labels.y), len(labels.x), len(labels.label)}) > 1:
+        return "image, y, x and label have other lengths than one another"
+    if sizes.shape[1:] != (2,) or labels.sizes is not None and len(sizes) != images:
+        return f"there are {len(sizes)} sizes of {images} images"
+    if len(sizes) and not (1 <= sizes.min() and sizes.max() <= _LONGEST):
+        return f"a size is not from 1 to {_LONGEST}"
+    if not n:
+        return ""
+    if labels.image[0] < 0 or labels.image[-1] >= images:
+        return f"it labels other images than the {images} that it names"
+    if (np.diff(labels.image.astype(np.int64)) < 0).any():
+        return "its pixels are not sorted by image"
+    of_pixel = sizes[labels.image if len(sizes) > 1 else 0]
+    inside = (labels.y < of_pixel[..., 0]) & (labels.x < of_pixel[..., 1])
+    if not inside.all() or min(labels.y.min(), labels.x.min()) < 0:
+        return "a pixel lies outside its image"
+    return ""
 
 
 def describe(labels: Labels, classes: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,8 @@
 
 prints a page of findings, each with the reason and the fix. `--deep` also sees whether
 the model can learn one batch by heart; `--output=DIR` keeps the page as doctor.md with
-pictures of what augmentation does. Exit codes: 0 nothing that stops a training, 2 the
+pictures of what augmentation does; `--verify=all` compares every stored image and mask
+with its digest, not a few of them. Exit codes: 0 nothing that stops a training, 2 the
 config does, 3 the data does.
 """
 
@@ -20,6 +21,7 @@ from jaxseg.run_directory import older_configs
 
 CONFIG = command_line.define_config()
 DEEP = flags.DEFINE_bool("deep", False, "Also learn one batch by heart.")
+VERIFY = command_line.define_verify()
 OUTPUT = flags.DEFINE_string("output", "", "Folder for doctor.md and pictures.")
 
 
@@ -41,7 +43,9 @@ def main(argv) -> int:
         raise ConfigError("doctor reads every image itself: start it in one process.")
     config = self_configuration.resolve(config)
     check.check(config)
-    experiment = build.load(config, batch_size=from_config.batch_size(config))
+    experiment = build.load(
+        config, batch_size=from_config.batch_size(config), verify=VERIFY.value
+    )
     case = audit.full_case(config, experiment)
     findings = audit.run(
         case,

@@ -5,7 +5,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from jaxseg import pictures
+from jaxseg import atomic, pictures
 from jaxseg.data import intensity
 from jaxseg.doctor import feeding, probe
 from jaxseg.doctor.case import Case
@@ -39,8 +39,8 @@ def write(folder: pathlib.Path, case: Case, page: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in zip(CAPTIONS, (_training(case), _pattern(case)), strict=True):
         bgr = np.ascontiguousarray(picture[..., ::-1])
-        (folder / name).write_bytes(cv2.imencode(".png", bgr)[1].tobytes())
-    (folder / PAGE).write_text(page)
+        atomic.replace(folder / name, cv2.imencode(".png", bgr)[1].tobytes())
+    atomic.replace(folder / PAGE, page.encode())
 
 
 def _training(case: Case) -> np.ndarray:

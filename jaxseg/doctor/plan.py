@@ -42,7 +42,8 @@ def batch_size(case: Case) -> Finding:
     size, images = case.experiment.plan.batch_size, len(case.experiment.splits["train"])
     part = size // case.config.optim.accumulate
     observed = f"{size} images a step, {part} at a time, of {images:,}"
-    if size > images:
+    windows = case.experiment.parts.view.fit == "crop"  # of one image, all differ
+    if size > images and not windows:
         return Finding(
             WARNING,
             observed,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg import atomic
 from jaxseg.errors import DataError
 from jaxseg.evaluation import (
     class_table,
@@ -128,11 +129,11 @@ def write_tables(
     for title, values in columns.items():
         for row, value in zip(rows, values, strict=True):
             row[title] = value
-    files.replace(folder / f"{split.name}_per_image.csv", _csv(rows))
+    atomic.replace(folder / f"{split.name}_per_image.csv", _csv(rows))
     if len(split.classes) == 2:
         cells = tally.scores.sum(axis=0, dtype=np.int64)
         rows = curves.rows(decision.THRESHOLDS, above(cells), cells.sum(axis=1))
-        files.replace(folder / f"{split.name}_pr.csv", _csv(rows))
+        atomic.replace(folder / f"{split.name}_pr.csv", _csv(rows))
 
 
 def _csv(rows: list[dict[str, Any]]) -> bytes:
@@ -169,7 +170,7 @@ def write_examples(
         pictures = examples.draw(example, native, decided.point)
         for kind, content in pictures.items():
             file = f"{int(index):06d}_{kind}.png"
-            files.replace(folder / f"{split.name}_examples" / file, content)
+            atomic.replace(folder / f"{split.name}_examples" / file, content)
             wanted[int(index)][kind] = file
     missing = [e["id"] for e in wanted.values() if "image" not in e]
     if missing:

@@ -10,11 +10,11 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxseg.data import crops, pipeline, prepared, sparse_labels
+from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
-from jaxseg.experiment import from_config, training_labels
+from jaxseg.experiment import abstract_state, from_config, training_labels
 from jaxseg.inference import forward, whole_split
 from jaxseg.postprocess import decision
 from jaxseg.train_step import state, step
@@ -40,8 +40,11 @@ class Experiment(NamedTuple):
     windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
 
 
-def load(config: ConfigDict, *, batch_size: int) -> Experiment:
-    """Opens the data and builds model, optimizer and steps; nothing is trained."""
+def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Experiment:
+    """Opens the data and builds model, optimizer and steps; nothing is trained.
+
+    `verify` is how much of the data is compared with its digests: `content.check`.
+    """
     mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     directory = from_config.dataset(config)
     card = prepared.read_card(directory)
@@ -49,6 +52,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
         name: prepared.open_split(directory, name)
         for name in ("train", "validation", "test")
     }
+    content.check(splits.values(), which=verify)
     from_config.check_labels(splits["validation"])
     from_config.check_labels(splits["test"])
     _check_rule(config.operating_point.rule, len(card["classes"]))
@@ -62,7 +66,7 @@ def load(config: ConfigDict, *, batch_size: int) -> Experiment:
         "image_shape": parts.image_shape,
         "ema": config.optim.ema > 0,
     }
-    abstract = state.abstract(mesh, **init)
+    abstract = abstract_state.of(config, mesh, init)
     labels = training_labels.drawn(config, splits["train"], parts.view)
     pixels = training_labels.class_pixels(config, splits["train"], labels)
     settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)
@@ -174,9 +178,7 @@ def describe(experiment: Experiment) -> dict:
 
 def check_same_data(experiment: Experiment, record: dict[str, Any]) -> None:
     """DataError when a run goes on with other data than it was begun with."""
-    before = record.get("dataset", {}).get("split_hash", {})
-    now = experiment.card["split_hash"]
-    changed = [split for split in before if now.get(split) != before[split]]
+    changed = content.changed(record.get("dataset", {}), experiment.card)
     if changed:
         raise DataError(
             f"the images, masks or splits of {', '.join(changed)} in "

@@ -12,13 +12,23 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg.data import content
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, from_config
 from jaxseg.inference import forward, image
-from jaxseg.run_directory import checkpoint, files, older_configs, schemas
+from jaxseg.postprocess import decision
+from jaxseg.run_directory import (
+    checkpoint,
+    files,
+    manifest,
+    older_configs,
+    schemas,
+    seal,
+)
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
 from jaxseg.weights import save, weight_files
@@ -46,14 +56,21 @@ class FinishedRun(NamedTuple):
     ) -> image.Prediction:
         """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
 
-        `pixels` is u8 or u16 [h, w] or [h, w, c] of any size, as its file stores it.
+        `pixels` is [h, w] or [h, w, c] of any size, u8, u16, f16 or f32, as its file
+        stores it.
         `pixel_size` is the side of a pixel in micrometres, for a run that was trained
         at a common one (config.data.pixel_size); DataError when such a run lacks it.
         Raises DataError for channels or a type of numbers the run was not trained on.
         """
         card = self.record["dataset"]
+        stored = image.as_stored(
+            pixels,
+            channels=card["channels"],
+            dtype=card["dtype"],
+            floats="float_percentiles" in card["extra"],
+        )
         return image.predict(
-            image.as_stored(pixels, channels=card["channels"], dtype=card["dtype"]),
+            stored,
             view=self.parts.view,
             probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
             operating_point=self.operating_point["operating_point"],
@@ -66,11 +83,12 @@ def _open(
 ) -> tuple[pathlib.Path, ConfigDict, schemas.Record]:
     """(workdir, its config, its record); ConfigError for a run that is not finished."""
     workdir = pathlib.Path(workdir)
-    record = files.read(workdir / files.RUN, schemas.Record)
+    record = seal.read(workdir)
     if record["status"] != "finished":
         raise ConfigError(
             f"{workdir} is not finished ({record['status']}); start its command again."
         )
+    seal.check(workdir, record, names=[files.CONFIG])
     config = ConfigDict(files.read(workdir / files.CONFIG, schemas.Config))
     return workdir, older_configs.complete(config), record
 
@@ -83,7 +101,7 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     """
     workdir, config, record = _open(workdir)
     parts, abstract = expected(config, record)
-    best, operating_point, step = _best(workdir, abstract)
+    best, operating_point, step = _best(workdir, abstract, record)
     variables = jax.tree.map(np.asarray, state.evaluated(best))
     predict = functools.partial(
         forward.predict,
@@ -103,14 +121,44 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
     )
 
 
-def _best(workdir: pathlib.Path, abstract: TrainState) -> tuple[TrainState, dict, int]:
+def _best(
+    workdir: pathlib.Path, abstract: TrainState, record: schemas.Record
+) -> tuple[TrainState, dict, int]:
     """(state, content of operating_point.json, step) of the scored checkpoint."""
     manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
-    path = workdir / files.OPERATING_POINT
-    operating_point = files.read(path, schemas.OperatingPoint)
-    best, _, step = checkpoint.restore(manager, abstract, step=operating_point["step"])
+    point = _operating_point(workdir, manager, len(record["dataset"]["classes"]))
+    best, _, step = checkpoint.restore(manager, abstract, step=point["step"])
     checkpoint.close(manager)
-    return best, operating_point, step
+    return best, point, step
+
+
+def _operating_point(
+    workdir: pathlib.Path, manager: checkpoint.Manager, num_classes: int
+) -> schemas.OperatingPoint:
+    """The content of operating_point.json, which must be what its checkpoint seals.
+
+    Raises DataError, naming what differs, for a file that was changed since, and for
+    values that no search can have chosen.
+    """
+    path = workdir / files.OPERATING_POINT
+    point = files.read(path, schemas.OperatingPoint)
+    decision.check(point["operating_point"], num_classes=num_classes, source=str(path))
+    sealed = checkpoint.frozen(manager)
+    if not sealed:
+        logging.info(
+            "%s was frozen by an earlier version, without a seal: whether it was "
+            "changed since cannot be told.",
+            path,
+        )
+        return point
+    step = point["step"] if point["step"] in sealed else max(sealed)
+    if changes := files.config_diff(sealed[step], point):
+        raise DataError(
+            f"{path} was changed after validation chose it: "
+            f"{'; '.join(changes[:3])}. Write the first value back, as {manifest.NAME} "
+            f"of checkpoint {step} holds it."
+        )
+    return point
 
 
 def expected(
@@ -183,9 +231,15 @@ class RunWithData(NamedTuple):
 
 
 def with_data(
-    workdir: str | os.PathLike, split: str, *, data_dir: str = ""
+    workdir: str | os.PathLike,
+    split: str,
+    *,
+    data_dir: str = "",
+    verify: str = "sample",
 ) -> RunWithData:
     """The run in `workdir`, whose `split` shall be seen; `data_dir` if it moved.
+
+    `verify` is how much of the data is compared with its digests: `content.check`.
 
     Raises ConfigError for a run that is not finished and a split that is none,
     DataError when the data is not what the run was trained and scored on.
@@ -196,15 +250,17 @@ def with_data(
         raise ConfigError("the run made its own demonstration data; omit --data_dir.")
     if data_dir:
         config.data.dir = data_dir
-    experiment = build.load(_resolved(config, record), batch_size=record["batch_size"])
+    experiment = build.load(
+        _resolved(config, record), batch_size=record["batch_size"], verify=verify
+    )
     hashes = record["dataset"]["split_hash"]
     if split not in experiment.splits:
         raise ConfigError(f"there is no split {split!r}; choose of {sorted(hashes)}.")
-    if experiment.card["split_hash"] != hashes:
+    if changed := content.changed(record["dataset"], experiment.card):
         raise DataError(
             f"the data in {experiment.directory} is not what {workdir} was made with: "
-            "the hashes of the splits differ."
+            f"names, images or masks of {', '.join(changed)} differ."
         )
-    best, operating_point, step = _best(workdir, experiment.abstract)
+    best, operating_point, step = _best(workdir, experiment.abstract, record)
     variables = build.variables(experiment, best)
     return RunWithData(workdir, config, experiment, variables, operating_point, step)

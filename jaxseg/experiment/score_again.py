@@ -1,36 +1,65 @@
-"""Scores a finished run again, and compares with the scores that are there."""
+"""Scores a finished run again, and compares with the scores that are there.
+
+Scores that differ are never replaced: the new ones are written beside them.
+"""
 
 import contextlib
+import csv
+import errno
+import os
 import pathlib
-from typing import Any
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 
+from jaxseg import atomic
+from jaxseg.errors import DataError
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finished_run, from_config
-from jaxseg.run_directory import files, schemas
+from jaxseg.run_directory import files, seal
+
+EVAL, BESIDE = "eval", "eval_again"
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SHOWN = 8  # differences that are listed
+
+
+class Again(NamedTuple):
+    """The scores of now, and how they stand to those that were there."""
+
+    result: dict[str, Any]  # the content of <split>.json
+    same: str  # "yes", "no", "none were", or "they could not be read"
+    folder: pathlib.Path | None  # where they are; None: the run cannot be written
+    notes: list[str]  # what differs, what was kept, what was not written
 
 
 def score_again(
-    workdir: pathlib.Path, split: str, *, data_dir: str = ""
-) -> tuple[dict[str, Any], str]:
-    """(the content of eval/<split>.json, "yes", "no" or "none were").
+    workdir: str | os.PathLike,
+    split: str,
+    *,
+    data_dir: str = "",
+    verify: str = "sample",
+) -> Again:
+    """Scores `split` of the run again, at its frozen operating point.
 
-    The word says whether all that was there before is equal, also where an earlier
-    version scored less. Raises ConfigError for a run
-    that is not finished, and DataError when the data is not what the run was trained
-    and scored on.
+    `verify` is how much of the data is compared with its digests: `content.check`.
+
+    `same` is also "yes" where an earlier version scored less; then its files are
+    completed. Scores that differ stay as they are, the new ones go to eval_again/, and
+    `notes` says what differs. Raises ConfigError for a run that is not finished, and
+    DataError when the data is not what the run was trained and scored on.
     """
-    files.read(
-        workdir / files.RUN, schemas.Record
-    )  # no run: said before a lock makes a folder
-    main = jax.process_index() == 0
-    with files.lock(workdir) if main else contextlib.nullcontext():
-        run = finished_run.with_data(workdir, split, data_dir=data_dir)
-        path = workdir / "eval" / f"{split}.json"
-        before = files.read_json(path) if path.exists() else None
+    workdir = pathlib.Path(workdir)
+    # no run: said before a lock makes a folder
+    seal.read(workdir)
+    with contextlib.ExitStack() as stack:
+        writable = jax.process_index() == 0 and stack.enter_context(_held(workdir))
+        run = finished_run.with_data(workdir, split, data_dir=data_dir, verify=verify)
+        fresh = stack.enter_context(_temporary(workdir if writable else None))
         scoring = score_split.Scoring(
-            workdir=workdir,
+            workdir=fresh,
             scorer=run.experiment.scorer,
             variables=run.variables,
             step=run.step,
@@ -40,23 +69,133 @@ def score_again(
         result = score_split.score_split(
             scoring, run.experiment.splits[split], run.operating_point
         )
-    if before is None:
-        return result, "none were"
-    return result, "yes" if _holds(before, result) else "no"
+        if jax.process_index():
+            return Again(result, "yes", None, [])
+        return keep(workdir, split, result, fresh / EVAL, writable=writable)
 
 
-def _holds(before: Any, now: Any, place: str = "") -> bool:
-    """Whether everything that was scored before is equal now; there may be more now.
+def keep(
+    workdir: pathlib.Path,
+    split: str,
+    result: dict[str, Any],
+    fresh: pathlib.Path,
+    *,
+    writable: bool,
+) -> Again:
+    """Puts the `fresh` files in their place, or beside those that differ.
+
+    `fresh` is a folder with what eval/ of the run holds of this split.
+    """
+    path, target = workdir / EVAL / f"{split}.json", workdir / EVAL
+    same, notes = "none were", []
+    try:
+        before = files.read_json(path) if path.exists() else None
+    except DataError as error:
+        same, kept = "they could not be read", path.with_name(f"{path.name}.unreadable")
+        notes = [str(error)]
+        if writable:
+            atomic.replace(kept, path.read_bytes())
+            notes.append(f"it was kept as {kept}, and written anew")
+    else:
+        if before is not None:
+            notes = [*_differences(before, files.read_json(fresh / path.name))]
+            for table in sorted(fresh.glob("*.csv")):
+                notes += _table_differences(path.parent / table.name, table)
+            same, target = ("no", workdir / BESIDE) if notes else ("yes", target)
+    if len(notes) > _SHOWN:
+        notes[_SHOWN:] = [f"and {len(notes) - _SHOWN} more"]
+    if not writable:
+        notes.append(f"{workdir} cannot be written: the new scores were not kept")
+        return Again(result, same, None, notes)
+    written = []
+    for file in sorted(p for p in fresh.rglob("*") if p.is_file()):
+        written.append(target / file.relative_to(fresh))
+        atomic.replace(written[-1], file.read_bytes())
+    if same == "no":
+        notes.append(f"{path} stays as it was; the new scores are in {target}")
+    else:
+        seal.renew(workdir, written)
+    return Again(result, same, target, notes)
+
+
+@contextlib.contextmanager
+def _held(workdir: pathlib.Path) -> Iterator[bool]:
+    """Holds the lock of the run; False where the run cannot be written at all."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(files.lock(workdir))
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            yield False
+            return
+        atomic.clean(workdir)
+        yield True
+
+
+@contextlib.contextmanager
+def _temporary(workdir: pathlib.Path | None) -> Iterator[pathlib.Path]:
+    """A folder that ends with the block, in `workdir` or where the system has such."""
+    if workdir is None:
+        with tempfile.TemporaryDirectory(prefix="jaxseg-") as folder:
+            yield pathlib.Path(folder)
+        return
+    folder = workdir / f"{BESIDE}.{os.getpid()}.tmp"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
+    """What was scored before and is not equal now; there may be more now.
 
     An earlier version wrote fewer keys, fewer baselines, and nothing (None) of the
     calibration of more than two classes.
     """
+    last = place.rpartition(".")[2]
     if isinstance(before, dict) and isinstance(now, dict):
-        return all(
-            key in now and _holds(value, now[key], key) for key, value in before.items()
+        for key, value in before.items():
+            inside = f"{place}.{key}".lstrip(".")
+            if key in now:
+                yield from _differences(value, now[key], inside)
+            else:
+                yield f"{inside} is there no more"
+    elif isinstance(before, list) and isinstance(now, list):
+        if len(before) > len(now) or (len(before) < len(now) and last != "baselines"):
+            yield f"{place} has {len(before)} entries there, {len(now)} now"
+        else:
+            for i, pair in enumerate(zip(before, now, strict=False)):
+                yield from _differences(*pair, f"{place}[{_title(pair[0], i)}]")
+    elif before != now and not (before is None and last == "calibration"):
+        yield f"{place} is {before!r} there, {now!r} now"
+
+
+def _title(row: Any, number: int) -> str:
+    """What an entry of a list is called: by its name and class, or its number."""
+    names = [row[k] for k in ("name", "class") if k in row] if type(row) is dict else []
+    return ", ".join(map(str, names)) or str(number)
+
+
+def _table_differences(before: pathlib.Path, now: pathlib.Path) -> Iterator[str]:
+    """What differs between two tables, in the columns that both have."""
+    if not before.exists():
+        return
+    try:
+        there, here = (
+            list(csv.DictReader(path.read_text("utf-8").splitlines()))
+            for path in (before, now)
         )
-    if isinstance(before, list) and isinstance(now, list):
-        same = len(before) == len(now) or place == "baselines"
-        pairs = zip(before, now, strict=False)
-        return same and len(before) <= len(now) and all(_holds(*p) for p in pairs)
-    return before == now or (before is None and place == "calibration")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        yield f"{before} cannot be read ({error})"
+        return
+    if len(there) != len(here):
+        yield f"{before} has {len(there)} rows, {len(here)} now"
+        return
+    for i, (old, new) in enumerate(zip(there, here, strict=True), 1):
+        for name in [key for key in old if key in new]:
+            if old[name] != new[name]:
+                yield (
+                    f"{before}, row {i}: {name} is {old[name]!r} there, "
+                    f"{new[name]!r} now"
+                )

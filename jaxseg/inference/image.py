@@ -1,5 +1,6 @@
 """Predicts one image of any size, as its file stores it."""
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,13 +20,36 @@ class Prediction(NamedTuple):
     probability: Float[np.ndarray, "h w k"]
 
 
-def as_stored(image: np.ndarray, *, channels: int, dtype: str) -> np.ndarray:
+def as_stored(
+    image: np.ndarray, *, channels: int, dtype: str, floats: bool = False
+) -> np.ndarray:
     """The image [h, w, c], checked against what the model was trained on.
 
-    A grey image may come as [h, w]. Raises DataError for another number of channels
-    and for another type of numbers: nothing is converted silently.
+    A grey image may come as [h, w]. With `floats` the training images were floating-
+    point numbers, and so must this one be: it becomes `dtype` as they did, by
+    `intensity.from_float`. Raises DataError for another number of channels and for
+    another type of numbers: nothing is converted silently; and for what is no image at
+    all, such as the name of a file.
     """
-    image = np.asarray(image)
+    if isinstance(image, (str, bytes, os.PathLike)):
+        raise DataError(
+            f"{image!r} is the name of a file; give its pixels, as "
+            "cv2.imread(name, cv2.IMREAD_UNCHANGED) reads them."
+        )
+    if image is None:
+        raise DataError(
+            "None came instead of an image, as from cv2.imread for a file that it "
+            "cannot read."
+        )
+    try:
+        image = np.asarray(image)
+    except ValueError:  # rows of different lengths
+        image = np.array(None)
+    if image.dtype.kind not in "biuf":
+        raise DataError(
+            f"the image is no array of numbers (it holds {image.dtype}); give the "
+            "pixels as the file stores them."
+        )
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     shaped = image[..., None] if image.ndim == 2 else image
     if shaped.ndim != 3 or shaped.shape[-1] != channels or 0 in shaped.shape:
@@ -33,10 +57,16 @@ def as_stored(image: np.ndarray, *, channels: int, dtype: str) -> np.ndarray:
             f"the image has the shape {image.shape}; this model takes "
             f"[height, width, {channels}]{' or [height, width]' * (channels == 1)}."
         )
-    if shaped.dtype != np.dtype(dtype):
+    if floats and str(shaped.dtype) in intensity.FLOATS:
+        try:
+            return intensity.from_float(shaped)
+        except DataError as error:
+            raise DataError(f"the image {error}") from None
+    if floats or shaped.dtype != np.dtype(dtype):
         raise DataError(
             f"the image holds {shaped.dtype} numbers, but the model was trained on "
-            f"{dtype}: give the pixels as the file stores them."
+            f"{' or '.join(intensity.FLOATS) if floats else dtype}: give the pixels as "
+            "the file stores them."
         )
     return shaped
 

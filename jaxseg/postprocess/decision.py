@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from jaxseg import lookup
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, DataError
 
 OBJECTIVES = (
     "dice_pooled",
@@ -140,6 +140,34 @@ def by_offsets(
 def settings(point: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns what an operating point, also one of an older run, says to `apply`."""
     return {name: point[name] for name in GRID if name in point} if point else {}
+
+
+def check(point: Mapping[str, Any] | None, *, num_classes: int, source: str) -> None:
+    """Raises DataError, naming `source`, for a point that no search can have chosen.
+
+    That is a rule there is none of, a threshold or share outside 0 to 1, and offsets of
+    another number of classes.
+    """
+    if point is None:
+        return
+    rule, offsets = point.get("rule", AUTO), point.get("offsets")
+    own = [name for name in lookup.names("postprocess") if name != "decision"]
+    rules = [AUTO, *RULES, *CLASS_RULES, *own]
+    if rule not in rules and "." not in rule:
+        raise DataError(
+            f"{source}: operating_point.rule is {rule!r}: {lookup.hint(rule, rules)}"
+        )
+    for name in GRID:
+        value = point.get(name)
+        if value is not None and not 0 <= value <= 1:
+            raise DataError(
+                f"{source}: operating_point.{name} is {value}; it is from 0 to 1."
+            )
+    if offsets is not None and len(offsets) != num_classes:
+        raise DataError(
+            f"{source}: operating_point.offsets holds {len(offsets)} numbers; the run "
+            f"has {num_classes} classes."
+        )
 
 
 def decide(

@@ -7,13 +7,15 @@ python -m jaxseg.report runs/a runs/b runs/sweep --output=report/
 import argparse
 import sys
 
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotWritten
 from jaxseg.report.comparison import build
 from jaxseg.report.run import build as run_build
 
 
 def main(argv: list[str]) -> int:
-    """The exit code: 0 built, 2 wrong call, 3 a file of a run cannot be used."""
+    """The exit code: 0 built, 2 wrong call, 3 a file of a run cannot be used,
+    74 the report could not be written.
+    """
     arguments = _parser().parse_args(argv[1:])
     runs, output, metric = arguments.runs, arguments.output, arguments.metric
     try:
@@ -27,7 +29,7 @@ def main(argv: list[str]) -> int:
                 "directory (python -m jaxseg.report runs/ptx), or several and a place "
                 "for their comparison (runs/a runs/b --output=report/)."
             )
-    except (ConfigError, DataError) as error:
+    except (ConfigError, DataError, NotWritten) as error:
         print(f"jaxseg.report: {error}", file=sys.stderr)
         return error.exit_code
     for path in written.values():

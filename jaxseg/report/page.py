@@ -6,16 +6,25 @@ A report of a run and a comparison of runs are filled into the same two template
 import base64
 import pathlib
 import re
+import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypedDict
 
 import jinja2
 import markupsafe
 
+from jaxseg import atomic
 from jaxseg.report.blocks import Block, Card, Claim
 from jaxseg.report.figures import Picture
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
+_MARKUP = (  # (what Markdown reads as markup, how to write it as text)
+    (r"\\", r"\\\\"),
+    (r"&(?=#?\w+;)", "&amp;"),
+    (r"<", "&lt;"),
+    (r"\]\(", r"]\\("),
+    (r"([*`])", r"\\\1"),
+)
 _ANSWERS = {"yes": "passed", "no": "failed", "unclear": "open"}
 
 
@@ -41,11 +50,10 @@ def write(page: Page, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """
     texts = {"report.md": render(page, "md"), "report.html": render(page, "html")}
     figures = folder / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        (folder / name).write_text(text, "utf-8")
+        atomic.replace(folder / name, text.encode())
     for picture in _pictures([*page["lead"], *page["sections"]]):
-        (figures / f"{picture['name']}.png").write_bytes(picture["png"])
+        atomic.replace(figures / f"{picture['name']}.png", picture["png"])
     markdown, html = (folder / name for name in texts)
     return {"markdown": markdown, "html": html, "figures": figures}
 
@@ -62,6 +70,7 @@ def render(page: Page, form: Literal["md", "html"]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"code": _code, "cell": _cell, "data": _data}
+    environment.filters |= {"fence": _fence, "address": _address}
     template = environment.get_template(f"page.{form}.j2")
     return template.render(page, answers=_ANSWERS)
 
@@ -79,9 +88,27 @@ def _code(words: str) -> markupsafe.Markup:
 
 
 def _cell(words: str) -> str:
-    """Text that cannot end a cell of a Markdown table, nor open an HTML tag."""
-    words = str(words).replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(words.split())
+    """One line of Markdown that shows `words`, whatever they are: no markup of theirs.
+
+    Names of classes, runs and files cannot end a cell of a table, open an HTML tag, nor
+    make a link or a heading; `names` between backticks stay code.
+    """
+    parts = re.split(r"(`[^`]+`)", " ".join(str(words).split()))
+    for i in range(0, len(parts), 2):  # those between are code
+        for pattern, shown in _MARKUP:
+            parts[i] = re.sub(pattern, shown, parts[i])
+    return re.sub(r"^([#>+=-]+ )", r"\\\1", "".join(parts).replace("|", r"\|"))
+
+
+def _fence(text: str) -> str:
+    """Backticks around a block of code, more than stand in a row within it."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    return "`" * max(4, longest + 1)
+
+
+def _address(href: str) -> str:
+    """The address of a link as Markdown takes it: no space, no bracket."""
+    return urllib.parse.quote(href, safe="/:.#?&=~%")
 
 
 def _data(png: bytes) -> str:

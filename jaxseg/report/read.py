@@ -12,7 +12,7 @@ import pathlib
 from typing import Any, TypedDict
 
 from jaxseg.errors import DataError
-from jaxseg.run_directory import files, older_configs, schemas
+from jaxseg.run_directory import files, older_configs, schemas, seal
 
 Row = dict[str, Any]
 _TEXT = {"id", "group", "worst_class"}
@@ -60,10 +60,12 @@ def read(workdir: str | os.PathLike) -> Run:
             f"{root / 'eval'} has no <split>.json: run jaxseg.evaluate --run={root}"
         )
     first = [name for name in _ORDER if name in names]
+    record = seal.read(root)
+    seal.check(root, record)
     return Run(
         workdir=root,
         config=_config(root / files.CONFIG),
-        info=files.read(root / files.RUN, schemas.Record),
+        info=record,
         history=history,
         splits={n: _split(root, n) for n in first + sorted(names - set(first))},
     )

@@ -8,11 +8,14 @@ file, every array's shape and dtype, the metrics and `meta`. A step without it i
 """
 
 import dataclasses
+import errno
 import functools
+import logging as standard_logging
 import math
 import os
 import pathlib
 import shutil
+import sys
 from typing import Any
 
 import jax
@@ -22,8 +25,11 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from jaxseg import errors
+from jaxseg.errors import NotWritten
 from jaxseg.run_directory import manifest
 
+_BESIDES = 2**18  # bytes of a step that are no arrays, at most
+_FROZEN = "operating_point"  # its key in a manifest
 # Orbax writes these two around the rename, after the manifest; restoring with a
 # given structure reads neither.
 _LATER = ("_CHECKPOINT_METADATA", "commit_success.txt")
@@ -40,6 +46,7 @@ class Manager:
     read_only: bool
     values: dict[int, float | None]  # step -> metric, the measure of "best"
     pending: dict[str, Any]  # the manifest of the step being written
+    needed: list[int]  # bytes of the arrays of that step
 
 
 @dataclasses.dataclass
@@ -76,6 +83,10 @@ def open_manager(
     if read_only and not directory.is_dir():
         raise errors.DataError(f"{directory} does not exist: no checkpoints to read.")
     logging.get_absl_logger().addFilter(_quiet)
+    standard_logging.getLogger("asyncio").addFilter(_told_elsewhere)
+    if sys.excepthook is not _excepthook:
+        _excepthook.__wrapped__ = sys.excepthook
+        sys.excepthook = _excepthook
     values, pending = {}, {}
     rules = [ocp.checkpoint_managers.LatestN(keep), _KeepBest(values, mode)]
     options = ocp.CheckpointManagerOptions(
@@ -93,7 +104,7 @@ def open_manager(
     for step in orbax.all_steps():
         stored, _ = manifest.read(directory / str(step))
         values[step] = stored.get("metrics", {}).get(metric)
-    return Manager(orbax, directory, metric, mode, read_only, values, pending)
+    return Manager(orbax, directory, metric, mode, read_only, values, pending, [])
 
 
 def save(
@@ -107,8 +118,9 @@ def save(
     """Saves `state` as `step` in the background; every process calls it.
 
     `metrics` (None between evaluations) decides which step is best; `meta` is small,
-    finite and JSON. Raises OSError when this or the save before could not be written,
-    ConfigError when `metrics` lacks the metric, RuntimeError for a step not newer.
+    finite and JSON. Raises NotWritten when this or the save before could not be
+    written, ConfigError when `metrics` lacks the metric, RuntimeError for a step not
+    newer.
     """
     _wait(manager)
     latest = latest_step(manager)
@@ -125,7 +137,9 @@ def save(
     )
     manager.pending.clear()
     manager.pending.update(record)
+    manager.needed[:] = [sum(leaf.nbytes for leaf in jax.tree.leaves(state))]
     manager.values[step] = record["metrics"].get(manager.metric)
+    _check_room(manager, step)
     arguments = ocp.args.Composite(state=ocp.args.StandardSave(state))
     try:
         try:
@@ -173,6 +187,20 @@ def restore(
     return state["state"], stored["meta"], chosen
 
 
+def freeze(manager: Manager, step: int, point: dict[str, Any]) -> None:
+    """Seals what validation chose at `step` with the manifest of that checkpoint."""
+    manifest.add(manager.directory / str(step), _FROZEN, point)
+
+
+def frozen(manager: Manager) -> dict[int, dict[str, Any]]:
+    """{step: what `freeze` sealed with it}; {} for a run of before."""
+    records = {
+        step: manifest.read(manager.directory / str(step))[0]
+        for step in manager.orbax.all_steps()
+    }
+    return {k: record[_FROZEN] for k, record in records.items() if _FROZEN in record}
+
+
 def latest_step(manager: Manager) -> int | None:
     """The newest step, good or not; None when nothing was saved."""
     return manager.orbax.latest_step()
@@ -184,13 +212,13 @@ def best_step(manager: Manager) -> int | None:
 
 
 def check_errors(manager: Manager) -> None:
-    """Raises OSError if a save has failed in the background; never waits for one."""
+    """Raises NotWritten if a save has failed in the background; never waits for one."""
     if not manager.orbax.is_saving_in_progress():
         _wait(manager)
 
 
 def close(manager: Manager) -> None:
-    """Waits until the last save is whole, then closes; raises OSError if it failed."""
+    """Waits until the last save is whole, then closes; NotWritten if it failed."""
     try:
         _wait(manager)
     finally:
@@ -211,12 +239,24 @@ def _wait(manager):
         raise _not_written(manager, step, faults[0]) from faults[0]
 
 
-def _not_written(manager, step, error) -> OSError:
+def _check_room(manager, step) -> None:
+    """NotWritten where the arrays cannot fit: orbax would begin, and leave a half."""
+    disk = shutil.disk_usage(manager.directory)  # all 0 where nobody can tell
+    needed = sum(manager.needed) + _BESIDES
+    if jax.process_count() == 1 and disk.total and disk.free < needed:
+        raise _not_written(manager, step, OSError(errno.ENOSPC, "no room for it"))
+
+
+def _not_written(manager, step, error) -> NotWritten:
     free = shutil.disk_usage(manager.directory).free
-    return OSError(
-        f"the checkpoint of step {step} could not be written to {manager.directory} "
-        f"({free:,} bytes are free there); the ones before are untouched. "
-        f"Cause: {str(error).splitlines()[0] if str(error) else repr(error)}"
+    cause = str(error).splitlines()[0] if str(error) else repr(error)
+    return NotWritten(
+        getattr(error, "errno", None),
+        f"the checkpoint of step {step} could not be written to {manager.directory}: "
+        f"it needs {sum(manager.needed) + _BESIDES:,} bytes, {free:,} bytes are free "
+        "there. The ones before are untouched; make room, then start the same command "
+        "again. "
+        f"Cause: {cause}",
     )
 
 
@@ -244,6 +284,17 @@ def _with_sharding(leaf):
 def _defined(metrics) -> dict[str, float | None]:
     numbers = {name: v for name, v in (metrics or {}).items() if v is not None}
     return {name: float(v) if math.isfinite(v) else None for name, v in numbers.items()}
+
+
+def _excepthook(kind, error, trace) -> None:
+    """Keeps out tensorstore's writes that come back after orbax gave a save up."""
+    if kind is not RuntimeError or str(error) != "Event loop is closed":
+        _excepthook.__wrapped__(kind, error, trace)
+
+
+def _told_elsewhere(record) -> bool:
+    """Keeps out what asyncio says of a failed write of orbax, which we raise."""
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def _quiet(record) -> bool:

@@ -1,14 +1,12 @@
-"""Reads and writes the files of a run directory: its lock, JSON and history.csv.
+"""Reads and writes the files of a run directory: its lock and its JSON.
 
 Every file is replaced in one rename, so a kill at any moment leaves the old one or
 the new one, and never a half.
 """
 
 import contextlib
-import csv
 import datetime
 import fcntl
-import io
 import json
 import os
 import pathlib
@@ -18,7 +16,7 @@ from typing import Any
 
 from absl import logging
 
-from jaxseg import errors
+from jaxseg import atomic, errors
 from jaxseg.run_directory import older_configs, schemas
 
 LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json"
@@ -62,25 +60,27 @@ def write_json(path: str | os.PathLike, obj: Any) -> None:
     Raises ValueError naming a NaN or infinity: write `finite(obj)` where an undefined
     value may become null.
     """
-    plain = json.loads(json.dumps(obj, default=_plain))
-    undefined = config_diff({"": plain}, {"": finite(plain)})
+    obj = plain(obj)
+    undefined = config_diff({"": obj}, {"": finite(obj)})
     if undefined:
         name = undefined[0].split(":")[0].strip(".") or "the value"
         raise ValueError(f"{path}: {name} is not finite; JSON has no such number.")
-    text = json.dumps(plain, indent=1) + "\n"
-    replace(pathlib.Path(path), text.encode())
+    text = json.dumps(obj, indent=1) + "\n"
+    atomic.replace(path, text.encode())
 
 
 def read_json(path: str | os.PathLike) -> Any:
     """What `path` holds; raises DataError when it is missing or not JSON."""
     try:
-        return json.loads(pathlib.Path(path).read_text())
+        return json.loads(pathlib.Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise errors.DataError(
             f"{path} does not exist: is this the directory of a run?"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise errors.DataError(f"{path} is not readable as JSON: {error}.") from None
+    except OSError as error:
+        raise errors.DataError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def write(path: str | os.PathLike, value: Any, schema: Any) -> None:
@@ -88,9 +88,9 @@ def write(path: str | os.PathLike, value: Any, schema: Any) -> None:
 
     Raises DataError, and writes nothing, where `value` has another shape.
     """
-    plain = json.loads(json.dumps(value, default=_plain))
-    schemas.check(plain, schema, str(path))
-    write_json(path, plain)
+    value = plain(value)
+    schemas.check(value, schema, str(path))
+    write_json(path, value)
 
 
 def read(path: str | os.PathLike, schema: Any) -> Any:
@@ -98,6 +98,11 @@ def read(path: str | os.PathLike, schema: Any) -> Any:
     value = finite(read_json(path))
     schemas.check(value, schema, str(path))
     return value
+
+
+def plain(obj: Any) -> Any:
+    """`obj` as read back from JSON."""
+    return json.loads(json.dumps(obj, default=_plain))
 
 
 def finite(obj: Any) -> Any:
@@ -172,56 +177,6 @@ def check_config(
     return "new" if refused or not present else "resume"
 
 
-class History:
-    """history.csv: one row an epoch, kept equal to that of a run never stopped.
-
-    Append the row of a step before that step is checkpointed; after a restore call
-    `truncate(step)`: what comes later is then written again, bit for bit.
-    """
-
-    def __init__(self, workdir: str | os.PathLike):
-        self.path = pathlib.Path(workdir) / HISTORY
-
-    def rows(self) -> list[dict[str, str]]:
-        """The rows as text; raises DataError for a row unlike the header."""
-        return self._read()[1]
-
-    def append(self, row: dict[str, Any]) -> None:
-        """Adds one row with a "step"; None is an empty field, a float its repr."""
-        if "step" not in row:
-            raise ValueError(f"a history row needs its step; got {sorted(row)}.")
-        columns, rows = self._read()
-        line = {name: _field(value) for name, value in row.items()}
-        new = [name for name in line if name not in columns]
-        self._write([*columns, *new], [*rows, line])
-
-    def truncate(self, step: int) -> None:
-        """Drops the rows of steps after `step`."""
-        columns, rows = self._read()
-        if rows:
-            self._write(columns, [row for row in rows if int(row["step"]) <= step])
-
-    def _read(self):
-        if not self.path.exists():
-            return [], []
-        lines = csv.reader(io.StringIO(self.path.read_text()))
-        columns = next(lines, [])
-        try:
-            return columns, [dict(zip(columns, line, strict=True)) for line in lines]
-        except ValueError:
-            raise errors.DataError(
-                f"{self.path}, line {lines.line_num}, does not have the "
-                f"{len(columns)} fields of the header: repair or remove the line."
-            ) from None
-
-    def _write(self, columns, rows):
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        replace(self.path, text.getvalue().encode())
-
-
 def _covered(line, allowed) -> bool:
     name = line.split(":")[0]
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
@@ -237,17 +192,6 @@ def _holder(path) -> str:
         f"{path.parent} is in use by another run ({who}): wait for it, stop it, or "
         "choose another workdir."
     )
-
-
-def replace(path: pathlib.Path, content: bytes) -> None:
-    """Replaces a file in one step: a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _plain(value):
@@ -268,10 +212,3 @@ def _leaves(obj, name="") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{name}.{key}" if name else str(key))
     else:
         yield name, obj
-
-
-def _field(value) -> str:
-    value = value.item() if hasattr(value, "item") else value
-    return (
-        "" if value is None else repr(value) if isinstance(value, float) else str(value)
-    )

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from jaxseg import errors
+from jaxseg import atomic, errors
 
 NAME = "manifest.json"
 SET_ASIDE = "set_aside"
@@ -31,19 +31,29 @@ def seal(folder: pathlib.Path, record: dict[str, Any], *, skip: tuple[str, ...] 
     sizes = [(folder / name).stat().st_size for name in files]
     listed = {n: [s, d] for n, s, d in zip(files, sizes, sums, strict=True)}
     content = {**record, "files": listed}
-    text = json.dumps({"sha256": _digest(content), "content": content}, indent=1)
-    (folder / NAME).write_text(text)
+    (folder / NAME).write_bytes(_sealed(content))
+
+
+def add(folder: pathlib.Path, name: str, value: Any) -> None:
+    """Puts one more thing into a sealed manifest, in one step.
+
+    `value` is JSON without NaN. Raises DataError where the manifest is damaged.
+    """
+    record, wrong = read(folder)
+    if wrong:
+        raise errors.DataError(f"{wrong}: nothing can be added to it.")
+    atomic.replace(folder / NAME, _sealed({**record, name: plain(value)}))
 
 
 def read(folder: pathlib.Path) -> tuple[dict[str, Any], str | None]:
     """(record, None), or ({}, what is wrong with the manifest)."""
     path = folder / NAME
     try:
-        outer = json.loads(path.read_text())
+        outer = json.loads(path.read_text("utf-8"))
         content, expected = outer["content"], outer["sha256"]
     except FileNotFoundError:
         return {}, f"{path} is missing"
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}, f"{path} cannot be read"
     if _digest(content) != expected:
         return {}, f"{path} is damaged"
@@ -129,6 +139,11 @@ def check_tree(stored: dict[str, str], wanted: dict[str, str], *, source: str) -
             f"{source} does not fit this config: {'; '.join(lines[:3])}{more}. Use the "
             "config of that run, or another workdir."
         )
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    outer = {"sha256": _digest(content), "content": content}
+    return json.dumps(outer, indent=1).encode()
 
 
 def _describe(leaf) -> str:

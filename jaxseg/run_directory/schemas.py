@@ -38,6 +38,7 @@ class Card(TypedDict):
     sizes: dict[str, Any]
     split_rule: str
     split_hash: dict[str, str]
+    content: NotRequired[dict[str, str]]  # digest of the pixels of each split
     refused: list[Any]
     extra: dict[str, Any]
 
@@ -61,6 +62,12 @@ class BestEpoch(TypedDict):
     epoch: int
     metric: str
     value: float
+
+
+class Status(TypedDict):
+    """What run.json says of any run: whether it has ended."""
+
+    status: Literal["running", "finished"]
 
 
 class Record(TypedDict):
@@ -92,6 +99,8 @@ class Record(TypedDict):
     seconds: NotRequired[float]
     skipped_steps: NotRequired[int]
     sampler: NotRequired[dict[str, Any]]
+    digests: NotRequired[dict[str, str]]  # {file: SHA-256}
+    sha256: NotRequired[str]  # of all the rest of this file
 
 
 class DecisionRule(TypedDict):

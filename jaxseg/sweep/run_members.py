@@ -13,6 +13,7 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg import interrupts
 from jaxseg.errors import ConfigError, DataError, Preempted
 from jaxseg.report.comparison import build
 from jaxseg.report.run import build as run_build
@@ -147,7 +148,10 @@ def _shares(count: int) -> list[list[int]]:
 def _start(command, workdir: pathlib.Path, name: str, cores) -> subprocess.Popen:
     with open(workdir / f"{name}.log", "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, *command[1:]], stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *command[1:]],
+            env=os.environ | {interrupts.PARENT: str(os.getpid())},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
     if cores:
         os.sched_setaffinity(process.pid, cores)  # before its threads are made

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxseg.errors import ConfigError, Preempted
 from jaxseg.experiment import finetune
-from jaxseg.run_directory import checkpoint, files
+from jaxseg.run_directory import checkpoint, history
 from jaxseg.sweep import vmap_step
 from jaxseg.train import loop, open_run, progress, stop, validation
 from jaxseg.train.open_run import Run
@@ -160,8 +160,9 @@ def _start(runs: list[Run]) -> tuple[TrainState, list[dict[str, Any]], int]:
     for run in runs:
         for later in [s for s in run.checkpoints.orbax.all_steps() if s > start]:
             run.checkpoints.orbax.delete(later)  # to be saved again
-        files.History(run.workdir).truncate(start)
     if start == 0:
+        for run in runs:
+            history.History(run.workdir).restore(0)
         logging.info("training %d runs together", len(runs))
         return _new(runs), [{} for _ in runs], 0
     restored = [
@@ -169,6 +170,8 @@ def _start(runs: list[Run]) -> tuple[TrainState, list[dict[str, Any]], int]:
         for run in runs
     ]
     logging.info("resumed %d runs at step %d", len(runs), start)
+    for run, (_, noted, _) in zip(runs, restored, strict=True):
+        history.History(run.workdir).restore(start, noted.pop("history", None))
     states = vmap_step.stack([state for state, _, _ in restored])
     return states, [metadata for _, metadata, _ in restored], start
 

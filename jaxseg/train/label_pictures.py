@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxseg import pictures
+from jaxseg import atomic, pictures
 from jaxseg.data import intensity, sparse_labels
 from jaxseg.data.pipeline import View
 from jaxseg.data.prepared import Split
@@ -156,4 +156,4 @@ def _save(path: pathlib.Path, image: Any) -> None:
     """OpenCV stores colours as blue, green, red."""
     flipped = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
     small = [cv2.IMWRITE_PNG_COMPRESSION, 9]  # a report holds the bytes as well
-    path.write_bytes(cv2.imencode(".png", flipped, small)[1].tobytes())
+    atomic.replace(path, cv2.imencode(".png", flipped, small)[1].tobytes())

@@ -14,7 +14,7 @@ from jaxseg.devices import prefetch
 from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finetune, from_config
-from jaxseg.run_directory import checkpoint, files, schemas
+from jaxseg.run_directory import checkpoint, files, history, schemas
 from jaxseg.train import open_run, progress, run_record, stop, validation
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
@@ -34,6 +34,7 @@ def train_and_evaluate(
     with contextlib.ExitStack() as stack:
         record = open_run.claim(stack, workdir, config)
         if open_run.is_finished(record):
+            open_run.mend_history(workdir, record)
             return record
         run = open_run.open_run(stack, workdir, config, record)
         stop_request = stack.enter_context(stop.Stop())
@@ -79,7 +80,7 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             every = config.checkpoint.every_steps
             if not ended and (stopping or (every and done % every == 0)):
                 metadata = {**metadata, "meter": sums.flush()}
-                checkpoint.save(run.checkpoints, now, step=done, meta=metadata)
+                _save(run, now, metadata, done)
             if stopping and done < plan.total_steps:
                 raise Preempted(
                     f"stopped after saving step {done} of {plan.total_steps} in "
@@ -127,11 +128,29 @@ def end_epoch(
         silent = scored.silent
     metadata = validation.metadata(config, metadata, metrics, number, done, silent)
     if jax.process_index() == 0:
-        files.History(run.workdir).append(row)
+        history.History(run.workdir).append(row)
         scalars = {name: value for name, value in row.items() if value is not None}
         run.writer.write_scalars(done, scalars)
-    checkpoint.save(run.checkpoints, now, step=done, metrics=metrics, meta=metadata)
+    _save(run, now, metadata, done, metrics)
     return metadata
+
+
+def _save(
+    run: Run,
+    now: TrainState,
+    metadata: dict[str, Any],
+    done: int,
+    metrics: dict[str, Any] | None = None,
+) -> None:
+    """Begins a checkpoint that notes history.csv, once TensorBoard has all its points.
+
+    A kill after the checkpoint then loses none, and one before it none that is not
+    written again.
+    """
+    run.writer.flush()
+    noted = history.History(run.workdir).text() if jax.process_index() == 0 else ""
+    meta = metadata | {"history": noted}
+    checkpoint.save(run.checkpoints, now, step=done, metrics=metrics, meta=meta)
 
 
 def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
@@ -164,6 +183,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         variables=scoring.variables,
     )
     if jax.process_index() == 0:
+        checkpoint.freeze(run.checkpoints, step, frozen)
         path = workdir / files.OPERATING_POINT
         files.write(path, frozen, schemas.OperatingPoint)
     score_split.score_split(scoring, split, frozen, tally=tally)

@@ -8,11 +8,12 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg import atomic
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, from_config
-from jaxseg.run_directory import checkpoint, files, schemas
+from jaxseg.run_directory import checkpoint, files, history, manifest, seal
 from jaxseg.train import run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
@@ -47,8 +48,12 @@ def claim(
     if jax.process_index() == 0:
         try:
             stack.enter_context(files.lock(workdir))
+            for path in atomic.clean(workdir):
+                logging.info("removed %s, which a killed process left", path)
             state_of = files.check_config(workdir, config.to_dict(), allowed=FREE)
             begun = state_of == "resume" and (workdir / files.RUN).exists()
+        except NotWritten as error:
+            refusal = error
         except OSError as error:
             refusal = ConfigError(f"{workdir} cannot be written: {error}.")
         except ValueError as error:
@@ -57,11 +62,22 @@ def claim(
         raise refusal or ConfigError("process 0 refused to start and says why.")
     if not sharding.any_process(begun):
         return {}
-    return files.read(workdir / files.RUN, schemas.Record)
+    return seal.read(workdir)
 
 
 def is_finished(record: dict[str, Any]) -> bool:
     return record.get("status") == "finished"
+
+
+def mend_history(workdir: pathlib.Path, record: dict[str, Any]) -> None:
+    """Writes history.csv of a finished run again where it has changed since."""
+    if jax.process_index() or files.HISTORY not in seal.changed(workdir, record):
+        return
+    steps = (workdir / "checkpoints").glob("[0-9]*")
+    newest = max((int(path.name) for path in steps if path.name.isdigit()), default=-1)
+    stored, _ = manifest.read(workdir / "checkpoints" / str(newest))
+    if "history" in stored.get("meta", {}):
+        history.History(workdir).restore(newest, stored["meta"]["history"])
 
 
 def open_run(
@@ -98,13 +114,14 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
     """(state, metadata of the checkpoint, its step): the newest checkpoint, or new."""
     if checkpoint.latest_step(run.checkpoints) is None:
         if jax.process_index() == 0:
-            files.History(run.workdir).truncate(0)
+            history.History(run.workdir).restore(0)
         return new_state(run.config, run.experiment), {}, 0
     newest, metadata, start = checkpoint.restore(
         run.checkpoints, run.experiment.abstract
     )
+    noted = metadata.pop("history", None)  # checkpoints of before noted none
     if jax.process_index() == 0:
-        files.History(run.workdir).truncate(start)
+        history.History(run.workdir).restore(start, noted)
     total = run.experiment.plan.total_steps
     logging.info("resumed at step %d of %d", start, total)
     return newest, metadata, start

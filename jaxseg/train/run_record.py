@@ -8,9 +8,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from jaxseg import lookup
 from jaxseg.data import sparse_labels
-from jaxseg.experiment import build
-from jaxseg.run_directory import environment, files, schemas
+from jaxseg.experiment import build, from_config
+from jaxseg.run_directory import environment, history, seal
 from jaxseg.train import label_pictures
 
 
@@ -41,7 +42,7 @@ def begin(
             sparse_labels.store(workdir / sparse_labels.FILE, labels)
             train, view = experiment.splits["train"], experiment.parts.view
             label_pictures.write(workdir, train, view, labels)
-        files.write(workdir / files.RUN, record, schemas.Record)
+        seal.write(workdir, record)
     return record
 
 
@@ -53,7 +54,7 @@ def end(
     best: dict[str, Any],
 ) -> dict[str, Any]:
     """The record at the end; `best` is the best epoch, as the checkpoint keeps it."""
-    rows = files.History(workdir).rows() if jax.process_index() == 0 else []
+    rows = history.History(workdir).rows() if jax.process_index() == 0 else []
     realised = [float(row["share_realised"]) for row in rows]
     shares = experiment.plan.shares
     record = record | {
@@ -68,11 +69,28 @@ def end(
             "share_first": shares[0],
             "share_last": shares[-1],
             "share_realised": float(np.mean(realised)) if realised else None,
+            "class_parts": _class_parts(config, experiment),
         },
     }
-    if jax.process_index() == 0:
-        files.write(workdir / files.RUN, record, schemas.Record)
-    return record
+    return seal.close(workdir, record) if jax.process_index() == 0 else record
+
+
+def _class_parts(config: ConfigDict, experiment: build.Experiment) -> list[list[float]]:
+    """The parts of the first and the last epoch that were drawn for each class.
+
+    A part is that of the images without foreground, then of each class; a sampler that
+    does not draw by class gives [].
+    """
+    sampler = lookup.find("data/samplers", config.sampler.name)
+    if not hasattr(sampler, "parts"):
+        return []
+    options = from_config.chosen_fields(config.sampler)
+    options["epochs"] = experiment.plan.epochs
+    present = experiment.splits["train"].present
+    return [
+        sampler.parts(present, epoch=epoch, **options).tolist()
+        for epoch in (0, experiment.plan.epochs - 1)
+    ]
 
 
 def _now() -> str:

@@ -6,6 +6,8 @@ import jax
 
 from jaxseg.errors import Preempted
 
+_BOTH = (signal.SIGTERM, signal.SIGINT)
+
 
 class Stop:
     """Whether the run was asked to stop, by SIGTERM or a first SIGINT."""
@@ -13,29 +15,27 @@ class Stop:
     def __init__(self):
         self._alone = jax.process_count() == 1
         self._signalled = False
+        self._before = {}  # the handlers that come back in the end
         if self._alone:
-            signal.signal(signal.SIGTERM, self._note)
-            signal.signal(signal.SIGINT, self._note)
+            self._before = {n: signal.signal(n, self._note) for n in _BOTH}
 
     def _note(self, number, frame) -> None:
         self._signalled = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, self._before[signal.SIGINT])
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        if self._alone:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def now(self) -> None:
         """From here on a signal stops at once, by raising Preempted."""
         if self._signalled:
             self._leave(signal.SIGTERM, None)
-        if self._alone:
-            signal.signal(signal.SIGTERM, self._leave)
-            signal.signal(signal.SIGINT, self._leave)
+        for number in self._before:
+            signal.signal(number, self._leave)
 
     def _leave(self, number, frame) -> None:
         raise Preempted(

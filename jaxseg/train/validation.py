@@ -8,7 +8,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxseg import pictures
+from jaxseg import atomic, pictures
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import class_table, result, score_split, tally
 from jaxseg.experiment import finetune, length
@@ -45,7 +45,8 @@ def open_writer(run: Run, start: int) -> Any:
     if main and start == 0:
         writer.write_hparams(files.flat(run.config.to_dict()))
         table = tensorboard.parameter_table(run.experiment.abstract.params)
-        (run.workdir / "parameters.txt").write_text(table)  # hundreds of lines
+        # hundreds of lines
+        atomic.replace(run.workdir / "parameters.txt", table.encode())
     return writer
 
 

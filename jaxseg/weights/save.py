@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 
+from jaxseg import atomic
 from jaxseg.errors import ConfigError
 from jaxseg.weights import into_model, published_names
 
@@ -50,9 +51,9 @@ def write(
             file.write(content)
     except FileExistsError:
         raise _exists(path) from None
-    except OSError:
+    except OSError as error:
         path.unlink(missing_ok=True)
-        raise
+        raise atomic.not_written(path, len(content), error) from error
 
 
 def check_free(path: pathlib.Path) -> None:

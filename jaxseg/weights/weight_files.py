@@ -132,7 +132,11 @@ def _tensors(content, path):
     for _ in range(3):
         if not isinstance(content, Mapping):
             break
-        arrays = {k: v for k, v in content.items() if isinstance(v, np.ndarray)}
+        arrays = {
+            name: value
+            for name, value in content.items()
+            if isinstance(value, np.ndarray) and isinstance(name, str)
+        }
         if arrays:
             return arrays
         content = next((content[k] for k in _NESTED if k in content), None)

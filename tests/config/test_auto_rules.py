@@ -87,6 +87,7 @@ def chosen(facts, machine=LAPTOP, fixed=None):
             {"batch_size": 8, "model.unet.norm": "batch"},
         ),
         (dict(images=3), LAPTOP, {"batch_size": 3}),
+        (dict(images=3, sizes=[(300, 300), (310, 300)]), LAPTOP, {"batch_size": 4}),
         (
             dict(sizes=[(512, 512)], images=500),
             GPU._replace(memory_gib=8),

@@ -1,7 +1,15 @@
 """A mistake in a config is one sentence, with the nearest right word, without JAX."""
 
+import errno
+import subprocess
+import sys
+
 import pytest
+from absl import app
 from support import command_lines
+
+from jaxseg.config import command_line
+from jaxseg.errors import DataError, NotFinite, NotWritten, Preempted
 
 SMOKE = "--config=pneumothorax:smoke"
 MISTAKES = {
@@ -17,13 +25,19 @@ MISTAKES = {
     (SMOKE, "--noconfig.eval.surfac"): "use config.eval.surface.",
     (SMOKE, "--config.loss.focl.weight", "1"): "use config.loss.focal.weight.",
     (SMOKE, "--config.model.unet.width=8"): "use config.model.unet.widths.",
-    (SMOKE, "--config.optim.learning_rate=fast"): "float: 'fast'",
-    (SMOKE, "--config.epochs=1.5"): "config.epochs=1.5",
-    (SMOKE, "--config.eval.surface=maybe"): "config.eval.surface=maybe",
-    (SMOKE, "--config.model.unet.widths=8,x"): "numbers, such as 64,128,256,512,1024",
+    (SMOKE, "--config.optim.learning_rate=fast"): (
+        "jaxseg: config.optim.learning_rate=fast: give a number."
+    ),
+    (SMOKE, "--config.epochs=1.5"): "jaxseg: config.epochs=1.5: give a whole number.",
+    (SMOKE, "--config.eval.surface=maybe"): (
+        "jaxseg: config.eval.surface=maybe: give true or false."
+    ),
+    (SMOKE, "--config.model.unet.widths=8,x"): "such as 64,128,256,512,1024",
+    (SMOKE, "--config.model.unet.widths=8.5"): "give whole numbers of at least 1",
     (SMOKE, "--config.model.unet.widths=8 16"): "Use commas",
     (SMOKE, "--config.model.name=swin_upernett"): "did you mean 'swin_upernet'",
-    (SMOKE, "--config.loss=3"): "config.loss=3",
+    (SMOKE, "--config.loss=3"): "config.loss=3: this is a block of keys; set one",
+    (SMOKE, "--config.loss.mine.weight=1"): "--config.loss.mine.module=my_lab.my_loss",
     (SMOKE, "--config.model.fields.width=3"): "set config.model.swin_upernet instead",
     (SMOKE, "--config.loss.dice.weight=fast"): "give a number, or knots such as",
     (SMOKE, "--config.loss.focal.class_weights=aut"): "did you mean 'auto'",
@@ -63,9 +77,17 @@ def test_later_words_win_and_the_data_directory_reaches_the_recipe():
         [SMOKE, "--config.epochs=3", "--config.epochs=5"],
         ["--config=clicks:5+5"],
         ["--config=clicks", *data],
+        [SMOKE]
+        + ["--config.model.unet.widths=4,5", "--config.epochs", "3"]
+        + ["--config.model.unet.widths", "6,7", "--config.eval.surface"]
+        + ["--config.model.unet.widths=8,9", "--config.epochs", "4"]
+        + ["--noconfig.eval.surface"],
     ]
-    last, phantoms, real = (a["config"] for a in command_lines.answers(commands))
+    answers = command_lines.answers(commands)
+    last, phantoms, real, again = (answer["config"] for answer in answers)
     assert last["epochs"] == 5
+    assert again["model"]["unet"]["widths"] == [8, 9] and again["epochs"] == 4
+    assert again["eval"]["surface"] is False
     assert real["data"]["dir"] == "/somewhere" and real["data"]["image_size"][0] == 256
     assert phantoms["data"]["demo"]["images"] == 80
 
@@ -82,3 +104,52 @@ def test_an_open_block_takes_any_key(block):
     for part in block.split("."):
         got = got[part]
     assert got == {"number": 3, "text": "a b", "pair": [1, 2], "on": True}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left", "/run/a.png"), 74, "to /run/a.png: No"),
+        (OSError(errno.EROFS, "Read-only file system"), 74, "written: Read-only file"),
+        (NotWritten(errno.ENOSPC, "a needs 3 bytes"), 74, "jaxseg: a needs 3 bytes\n"),
+        (DataError("a is damaged"), 3, "jaxseg: a is damaged\n"),
+        (NotFinite("3 steps"), 1, "jaxseg: 3 steps\n"),
+        (Preempted("stopped"), 75, "jaxseg: stopped\n"),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(
+    error, code, words, monkeypatch, capsys
+):
+    def main(argv):
+        raise error
+
+    monkeypatch.setattr(app, "run", lambda guarded, flags_parser: guarded(["door"]))
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(main)
+    assert ended.value.code == code
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+
+
+def test_an_error_of_the_program_is_not_hidden(monkeypatch):
+    def main(argv):
+        raise OSError(errno.ENOENT, "No such file", "a")
+
+    monkeypatch.setattr(app, "run", lambda guarded, flags_parser: guarded(["door"]))
+    with pytest.raises(FileNotFoundError):
+        command_line.run(main)
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_the_end_is_told_by_its_code_where_nothing_can_be_printed(name):
+    code = "from jaxseg.config import command_line\n"
+    if name == "stdout":
+        code += "command_line.run(lambda argv: print('done'))"
+    else:
+        code += "command_line.fail('no room', 74)"
+    with open("/dev/full", "w") as full:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, name: full}
+        done = subprocess.run([sys.executable, "-c", code], text=True, **streams)
+    assert done.returncode == 74
+    if name == "stdout":
+        assert done.stderr.startswith("jaxseg: nothing could be written: No space left")

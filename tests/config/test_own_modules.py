@@ -7,11 +7,13 @@ import subprocess
 import sys
 
 import numpy as np
+import optax
 import pytest
 from support import command_lines, runs
 
 from jaxseg import errors, lookup
-from jaxseg.experiment import from_config
+from jaxseg.devices import sharding
+from jaxseg.experiment import abstract_state, from_config
 
 # the examples of README.md, as they stand there
 _, MODEL, LOSS = re.findall(
@@ -181,6 +183,36 @@ def test_a_name_is_checked_before_jax_starts(project):
     assert "config.loss.mine has no weight" in refused[-1]["error"]
     mine = made["config"]["loss"]["mine"]
     assert mine == {"module": "my_lab.my_loss", "weight": 1.0, "power": 2.0}
+
+
+MODELS = {
+    "words": ("*, train: bool", r"'width': 'eight'\}: TypeError"),
+    "no_train": ("", r"TypeError.*'train'.*__call__\(image, \*, train\)"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_that_cannot_be_traced_is_one_sentence(name, tmp_path, monkeypatch):
+    arguments, message = MODELS[name]
+    (tmp_path / f"wrong_{name}").mkdir()
+    (tmp_path / f"wrong_{name}" / "net.py").write_text(
+        "import flax.linen as nn\n"
+        "class Model(nn.Module):\n"
+        "    num_classes: int\n    width: int = 4\n"
+        "    @nn.compact\n"
+        f"    def __call__(self, image, {arguments}):\n"
+        "        return {'logits': nn.Dense(self.num_classes * self.width)(image)}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = runs.config("folder")
+    config.model.name = f"wrong_{name}.net"
+    with config.unlocked():
+        config.model.fields = {"width": "eight"} if name == "words" else {}
+    init = {"model": from_config.model(config, 2), "tx": optax.sgd(0.1), "ema": False}
+    mesh = sharding.make_mesh(data=0, fsdp=1)
+    with pytest.raises(errors.ConfigError, match=message) as told:
+        abstract_state.of(config, mesh, init | {"image_shape": (8, 8, 1)})
+    assert f"the model wrong_{name}.net cannot be built" in str(told.value)
 
 
 MISTAKES = {

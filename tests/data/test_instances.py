@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support import toy
+from support import in_process, toy
 from test_prepared import _example, _finish
 
 from jaxseg.data import pipeline, prepared, records
@@ -62,7 +62,8 @@ def test_ids_are_in_every_example_of_a_data_set_or_in_none(instances):
 
 
 @pytest.mark.parametrize("ids", [IDS, LARGE], ids=["u16", "u32"])
-def test_the_cache_of_a_preparation_keeps_them(tmp_path, ids):
+def test_the_cache_of_a_preparation_keeps_them(tmp_path, ids, monkeypatch):
+    in_process.use(monkeypatch)
     (tmp_path / "a.raw").write_text("raw")
     example = {k: v for k, v in _example("a").items() if k != "split"}
     rows, refused = convert.convert(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from hypothesis import strategies as st
-from support import toy
+from support import sealed_before, toy
 
 from jaxseg.data import prepared, records
 from jaxseg.data.preparation import card
@@ -190,6 +190,9 @@ def test_an_index_of_other_data_is_noticed(tmp_path):
     rows[1][1], rows[2][1] = rows[2][1], rows[1][1]  # positions
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows(rows)
+    with pytest.raises(DataError, match="index.csv was changed or is damaged"):
+        prepared.open_split(directory, "train")
+    sealed_before.unseal(directory)
     with pytest.raises(DataError, match="holds 'a'|holds 'b'"):
         prepared.open_split(directory, "train")[0]
 

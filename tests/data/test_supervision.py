@@ -1,6 +1,9 @@
 """Every file in data/supervision/: what is labelled is true, and drawn once for all."""
 
 import dataclasses
+import json
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -189,8 +192,95 @@ def test_the_artifact_comes_back_and_another_is_refused(split, tmp_path):
     with pytest.raises(DataError, match="other labelled pixels"):
         sparse_labels.store(path, drawn(split, name="clicks", seed=1))
     path.write_bytes(b"no zip")
-    with pytest.raises(DataError, match="holds no labelled pixels"):
+    with pytest.raises(DataError, match=r"supervision.npz is no .npz file of its kind"):
         sparse_labels.read(path)
+
+
+@pytest.fixture(scope="module")
+def artifact(split):
+    """The arrays of an artifact of 4 + 6 clicks an image."""
+    labels = drawn(split, name="clicks")
+    names = ("image", "y", "x", "label")
+    arrays = {name: getattr(labels, name) for name in names}
+    arrays |= {"ids": np.array(labels.ids), "size": np.array(labels.size)}
+    return arrays | {"options": np.array(json.dumps(labels.options))}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("image", lambda a: a[::-1], "not sorted|other images"),
+        ("image", lambda a: a + 1, "labels other images than the 40"),
+        ("image", lambda a: a.astype(float), "image is an array of float64"),
+        ("image", lambda a: a[:-1], "other lengths"),
+        ("y", lambda a: a + 15, "lies outside its image"),
+        ("x", lambda a: a - 9, "lies outside its image"),
+        ("label", lambda a: a[None], "label is an array of uint8 and shape"),
+        ("label", lambda a: np.array([object()]), "label"),
+        ("size", lambda a: a * 0, "a size is not from 1 to"),
+        ("size", lambda a: a[:1], "sizes of 40 images"),
+        ("options", lambda a: np.array("{"), "options are not readable"),
+        ("options", lambda a: np.array("[" * 10_000), "options are not readable"),
+        ("ids", lambda a: a[:-1], "labels other images than the 39"),
+        ("ids", None, "no item named 'ids.npy'"),
+    ],
+)
+def test_a_damaged_artifact_is_refused_by_name(artifact, tmp_path, name, change, words):
+    path, arrays = tmp_path / sparse_labels.FILE, dict(artifact)
+    np.savez_compressed(path, **arrays)
+    assert len(sparse_labels.read(path).ids) == 40
+    value = arrays.pop(name)
+    if change is not None:
+        arrays[name] = change(value)
+    np.savez_compressed(path, **arrays)
+    with pytest.raises(DataError, match=words) as told:
+        sparse_labels.read(path)
+    assert str(path) in str(told.value)
+
+
+def test_an_artifact_inflates_to_no_more_than_labels_can(artifact, tmp_path):
+    path = tmp_path / sparse_labels.FILE
+    np.savez_compressed(path, **artifact | {"y": np.zeros(2**26, np.int16)})
+    assert path.stat().st_size < 2**18
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="would inflate to 134,2"):
+            sparse_labels.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (1099511627776,), }",
+        "{'descr': 'V2000000000', 'fortran_order': False, 'shape': (9,), }",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (-1,), }",
+        "{'descr': '<i2', 'fortran_order': False, 'shape': 3, }",
+        "{'descr': 'nonsense', 'fortran_order': False, 'shape': (9,), }",
+        "(" * 5000,
+        "[" * 60000,
+    ],
+)
+def test_a_header_that_declares_what_is_not_there_is_refused(
+    artifact, tmp_path, header
+):
+    path = tmp_path / sparse_labels.FILE
+    np.savez_compressed(path, **{k: v for k, v in artifact.items() if k != "y"})
+    text = (header + "\n").encode()
+    with zipfile.ZipFile(path, "a") as archive:
+        start = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")
+        archive.writestr("y.npy", start + text + bytes(64))
+    with pytest.raises(DataError, match="supervision.npz is no .npz file of its kind"):
+        sparse_labels.read(path)
+
+
+def test_labels_of_a_class_that_is_not_there_are_refused(split, artifact, tmp_path):
+    path = tmp_path / sparse_labels.FILE
+    np.savez_compressed(path, **artifact | {"label": artifact["label"] + 2})
+    with pytest.raises(DataError, match="class 3, but the data has the classes 0 to 1"):
+        drawn(split, name="stored", paths=(str(path),))
 
 
 def test_two_annotators_unite_and_a_disagreement_is_left_out(split, tmp_path):

@@ -1,5 +1,6 @@
 """Checks beyond the mistakes of the seeds: each can fail, and healthy runs pass all."""
 
+import dataclasses
 import logging
 
 import jax
@@ -139,6 +140,14 @@ def test_settings_that_do_not_go_together(folder, changes, name, level, said):
         said = "750 of 500"
     found = doctored.found(twin, name)[name]
     assert found.level == level and said in found.observed, found
+
+
+def test_a_batch_of_windows_may_be_larger_than_the_set(folder):
+    parts, plan = folder.experiment.parts, folder.experiment.plan
+    view = dataclasses.replace(parts.view, fit="crop")
+    large = plan._replace(batch_size=16)
+    twin = doctored.spoiled(folder, plan=large, parts=parts._replace(view=view))
+    assert doctored.levels(twin, "batch_size") == {"batch_size": "ok"}
 
 
 def _constant(logits, mask):

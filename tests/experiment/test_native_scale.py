@@ -140,12 +140,10 @@ def test_a_prediction_is_what_was_scored(run):
 
 def test_scoring_again_gives_the_same(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
-    record = json.loads((tmp_path / "run/run.json").read_text())
-    assert score_again.score_again(tmp_path / "run", "test")[1] == "yes"
+    assert score_again.score_again(tmp_path / "run", "test").same == "yes"
     # what "auto" became is kept with the run, and not found again
-    record["fit"] = "stretch"
-    (tmp_path / "run/run.json").write_text(json.dumps(record))
-    assert score_again.score_again(tmp_path / "run", "test")[1] == "no"
+    runs.edit_record(tmp_path / "run", fit="stretch")
+    assert score_again.score_again(tmp_path / "run", "test").same == "no"
     assert jaxseg.load(tmp_path / "run").parts.view.fit == "stretch"
 
 

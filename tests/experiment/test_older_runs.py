@@ -1,6 +1,7 @@
 """A run of an earlier version goes on, is scored, exported, reported, and predicts."""
 
 import json
+import pathlib
 import shutil
 
 import cv2
@@ -53,12 +54,12 @@ def _same_scores(new, old):
 def test_a_finished_run_is_scored_again_with_the_same_result(older, tmp_path):
     shutil.copytree(older / "finished", tmp_path / "run")
     before = json.loads((older / "finished/eval/test.json").read_text())
-    result, same = score_again.score_again(
+    again = score_again.score_again(
         tmp_path / "run", "test", data_dir=str(older / "my_images")
     )
-    assert same in ("yes", "no")  # "no" where another processor rounds otherwise
-    _same_scores(result["metrics"], before["metrics"])
-    assert result.keys() == before.keys()
+    assert again.same in ("yes", "no")  # "no" where another processor rounds otherwise
+    _same_scores(again.result["metrics"], before["metrics"])
+    assert again.result.keys() == before.keys()
 
 
 def test_a_stopped_run_goes_on_to_what_the_finished_one_reached(older, tmp_path):
@@ -112,6 +113,12 @@ def test_a_run_predicts_an_array_of_any_size_as_stored(older):
         (np.zeros((9, 9, 3), np.uint8), r"shape \(9, 9, 3\); .*\[height, width, 1\]"),
         (np.zeros((0, 9), np.uint8), r"shape \(0, 9\)"),
         (np.zeros(9, np.uint8), r"shape \(9,\)"),
+        ("scan.png", "'scan.png' is the name of a file; give its pixels"),
+        (pathlib.Path("scan.png"), "is the name of a file"),
+        (None, "None came instead of an image, as from cv2.imread"),
+        ([[1, 2], [3]], "is no array of numbers"),
+        (np.array([["a"]]), "is no array of numbers"),
+        ({"image": 1}, "is no array of numbers"),
     ],
 )
 def test_an_array_the_run_was_not_trained_on_is_refused(older, image, message):
@@ -124,9 +131,11 @@ def test_a_prediction_is_what_scoring_saw(older, tmp_path):
     """The same image, by the Python door and by the pictures of its evaluation."""
     shutil.copytree(older / "finished", tmp_path / "run")
     run = jaxseg.load(tmp_path / "run")
-    score_again.score_again(tmp_path / "run", "test", data_dir=str(older / "my_images"))
-    folder = tmp_path / "run/eval/test_examples"
-    for case in json.loads((tmp_path / "run/eval/test_examples.json").read_text()):
+    again = score_again.score_again(
+        tmp_path / "run", "test", data_dir=str(older / "my_images")
+    )
+    folder = again.folder / "test_examples"
+    for case in json.loads((again.folder / "test_examples.json").read_text()):
         image = cv2.imread(str(folder / case["image"]), cv2.IMREAD_UNCHANGED)
         want = cv2.imread(str(folder / case["prediction"]), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(run.predict(image).classes, want)

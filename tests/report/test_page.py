@@ -74,3 +74,54 @@ def test_pictures_are_written_however_deep_they_stand(tmp_path):
     markdown = paths["markdown"].read_text()
     assert all(f"](figures/{name}.png)" in markdown for name in written)
     assert "## S" in markdown and "## T" not in markdown
+
+
+NAMES = {  # what a class or a run may be called -> how Markdown shows it
+    "<script>alert(1)</script>": "&lt;script>alert(1)&lt;/script>",
+    "a|b": r"a\|b",
+    "`a|b`": r"`a\|b`",
+    "`<b>`": "`<b>`",
+    "[a](http://b)": r"[a]\(http://b)",
+    "![a](http://b)": r"![a]\(http://b)",
+    "*a* `b": r"\*a\* \`b",
+    "&lt;b&gt;": "&amp;lt;b&amp;gt;",
+    "R&D": "R&D",
+    "a\n# b\n\n- c": "a # b - c",
+    "# a": r"\# a",
+    "- a": r"\- a",
+    "-0.3": "-0.3",
+    r"c:\d": r"c:\\d",
+    "a -> b, p > 0.5": "a -> b, p > 0.5",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_no_markup(name):
+    shown = NAMES[name]
+    claim = blocks.Claim(answer="no", text=name)
+    picture = PICTURE | {"caption": name, "alt": name}
+    lead = [
+        blocks.paragraph(name),
+        blocks.claims([claim]),
+        blocks.pictures([picture]),
+        blocks.side_by_side([picture]),
+        blocks.link(name, "w2"),
+        blocks.table([name], [[name]], title=name, lead=name, note=name),
+        blocks.cases([CASE | {"title": name, "note": name}]),
+        blocks.folded(name, []),
+    ]
+    whole = _page(*lead, sections=[("s", name, [blocks.paragraph("w1")])])
+    whole |= {"title": name, "facts": [name], "verdict": claim, "warning": name}
+    whole |= {"cards": [blocks.Card(name, name, name)], "claims": [claim]}
+    text = page.render(whole, "md")
+    assert text.count(shown) == 24 and name not in text.replace(shown, "")
+
+
+def test_code_cannot_end_its_own_block():
+    text = page.render(_page(blocks.code("a\n`````\n# b")), "md")
+    assert "``````text\na\n`````\n# b\n``````\n" in text
+
+
+def test_an_address_cannot_end_its_link():
+    text = page.render(_page(blocks.link("a", "x y/b) (c/report.md#d")), "md")
+    assert "[a](x%20y/b%29%20%28c/report.md#d)" in text

@@ -246,3 +246,20 @@ def test_a_save_that_does_not_happen_is_an_error(tmp_path):
     for wrong in ({"keep": 1}, {"mode": "best"}):
         with pytest.raises(errors.ConfigError, match="keep 2 or more"):
             checkpoint.open_manager(tmp_path, **wrong)
+
+
+def test_a_step_that_cannot_fit_is_not_begun(tmp_path, monkeypatch):
+    manager = checkpoint.open_manager(tmp_path)
+    checkpoint.save(manager, _state(1), step=1)
+    full = shutil._ntuple_diskusage(total=10**9, used=10**9 - 9, free=9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: full)
+    with pytest.raises(errors.NotWritten) as told:
+        checkpoint.save(manager, _state(2), step=2)
+    monkeypatch.undo()
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(_state(2))) + 2**18
+    for words in ("step 2", str(tmp_path), f"needs {needed:,} bytes", "9 bytes are"):
+        assert words in str(told.value)
+    assert told.value.exit_code == 74 and manager.orbax.all_steps() == [1]
+    checkpoint.save(manager, _state(2), step=2)  # there is room again
+    checkpoint.close(manager)
+    assert manager.orbax.all_steps() == [1, 2]

@@ -116,47 +116,6 @@ def test_a_changed_config_is_refused_once_something_was_saved(tmp_path):
         files.check_config(tmp_path, config)
 
 
-def _epoch(epoch):
-    row = {"epoch": epoch, "step": 10 * epoch, "loss": np.float32(1) / (epoch + 3)}
-    return row | ({"validation/dice": 0.1 * epoch} if epoch % 2 == 0 else {})
-
-
-def test_a_resumed_history_equals_an_unbroken_one(tmp_path):
-    whole, resumed = (files.History(tmp_path / name) for name in "ab")
-    for epoch in range(1, 7):
-        whole.append(_epoch(epoch))
-    for epoch in (1, 2, 3):
-        resumed.append(_epoch(epoch))
-    for step, epochs in [(20, (3, 4)), (0, (1, 2, 3)), (30, (4, 5, 6))]:
-        resumed.truncate(step)
-        for epoch in epochs:
-            resumed.append(_epoch(epoch))
-    assert resumed.path.read_bytes() == whole.path.read_bytes()
-    assert resumed.path.read_text().splitlines()[:3] == [
-        "epoch,step,loss,validation/dice",
-        "1,10,0.25,",
-        "2,20,0.20000000298023224,0.2",
-    ]
-
-
-def test_history_writes_what_it_was_given(tmp_path):
-    history = files.History(tmp_path)
-    history.truncate(3)
-    assert history.rows() == [] and not history.path.exists()
-    history.append({"step": 1, "a": None, "b": jnp.int32(4), "c": float("nan")})
-    history.append({"step": 2, "name": "x,y", "a": True})
-    assert history.rows() == [
-        {"step": "1", "a": "", "b": "4", "c": "nan", "name": ""},
-        {"step": "2", "a": "True", "b": "", "c": "", "name": "x,y"},
-    ]
-    with pytest.raises(ValueError, match="step"):
-        history.append({"epoch": 3})
-    with history.path.open("a") as file:
-        file.write("3,1\n")
-    with pytest.raises(errors.DataError, match=r"history.csv, line 4"):
-        history.rows()
-
-
 def test_environment_names_versions_and_hides_secrets():
     found = environment.environment()
     assert json.loads(json.dumps(found)) == found

@@ -6,9 +6,11 @@ import shutil
 import jax
 import pytest
 from support import runs, tiny
+from tensorboard.backend.event_processing import event_file_loader
 
 from jaxseg import errors
 from jaxseg.experiment import score_again
+from jaxseg.run_directory import checkpoint
 from jaxseg.train import loop, stop
 
 
@@ -19,11 +21,34 @@ def config():
     return runs.config("pneumothorax", **changes)
 
 
+POINTS: list[tuple[int, int]] = []  # (step of a checkpoint, newest step on disk then)
+
+
 @pytest.fixture(scope="module")
 def straight(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("straight") / "run"
-    loop.train_and_evaluate(config, workdir)
+    save = checkpoint.save
+
+    def noted(manager, state, *, step, **kwargs):
+        POINTS.append((step, _newest_point(workdir)))
+        save(manager, state, step=step, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", noted)
+        loop.train_and_evaluate(config, workdir)
     return workdir
+
+
+def _newest_point(workdir) -> int:
+    """The step of the newest loss in TensorBoard's files, as they are on disk."""
+    (path,) = (workdir / "tb").glob("events.out.*")
+    events = event_file_loader.EventFileLoader(str(path)).Load()
+    return max(e.step for e in events if any(v.tag == "loss" for v in e.summary.value))
+
+
+def test_tensorboard_has_every_point_before_its_checkpoint_begins(straight):
+    steps = [int(row["step"]) for row in runs.history(straight)]
+    assert POINTS == [(step, step) for step in steps] and len(steps) == 3
 
 
 def test_a_run_leaves_what_the_readme_says(straight):
@@ -73,10 +98,7 @@ def test_a_kill_while_scoring_only_repeats_the_scores(
     config, straight, tmp_path, monkeypatch
 ):
     shutil.copytree(straight, tmp_path / "run")
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
-    (tmp_path / "run" / "run.json").write_text(
-        json.dumps({**record, "status": "running", "finished": None})
-    )
+    runs.edit_record(tmp_path / "run", status="running", finished=None)
     shutil.rmtree(tmp_path / "run" / "eval")
     loop.train_and_evaluate(config, tmp_path / "run")
     assert runs.scores(tmp_path / "run") == runs.scores(straight)
@@ -99,16 +121,16 @@ def test_scoring_again_gives_the_same_bytes_on_any_number_of_devices(
 ):
     before = runs.scores(straight)
     assert jax.device_count() == 4
-    _, same = score_again.score_again(straight, "test")
-    assert same == "yes" and runs.scores(straight) == before
+    again = score_again.score_again(straight, "test")
+    assert again.same == "yes" and not again.notes
+    assert runs.scores(straight) == before
 
 
 def test_other_data_than_the_run_began_with_is_refused(config, straight, tmp_path):
     shutil.copytree(straight, tmp_path / "run")
-    path = tmp_path / "run" / "run.json"
-    record = json.loads(path.read_text()) | {"status": "running"}
-    record["dataset"]["split_hash"]["test"] = "0" * 64
-    path.write_text(json.dumps(record))
+    data = json.loads((straight / "run.json").read_text())["dataset"]
+    data["split_hash"]["test"] = "0" * 64
+    runs.edit_record(tmp_path / "run", status="running", dataset=data)
     with pytest.raises(errors.DataError, match="splits of test .* another workdir"):
         loop.train_and_evaluate(config, tmp_path / "run")
 
@@ -119,3 +141,30 @@ def test_steps_that_are_not_finite_stop_the_run_with_the_ids(config, tmp_path):
     poisoned.optim.bad_steps = 5  # more than the steps of an epoch
     with pytest.raises(errors.NotFinite, match=r"5 steps in a row .* \[1\.2\.826\."):
         loop.train_and_evaluate(poisoned, tmp_path / "run")
+
+
+def test_a_changed_history_of_a_finished_run_is_written_again(
+    config, straight, tmp_path, caplog
+):
+    shutil.copytree(straight, tmp_path / "run")
+    path = tmp_path / "run" / "history.csv"
+    before = path.read_text()
+    path.write_text("".join(before.splitlines(keepends=True)[:-1]))
+    loop.train_and_evaluate(config, tmp_path / "run")
+    assert path.read_text() == before
+    assert "is missing. It was written again" in caplog.text
+
+
+def test_a_lost_row_is_written_again_when_a_run_goes_on(
+    config, straight, tmp_path, monkeypatch, caplog
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(stop.Stop, "by", lambda self, manager, step: step == 5)
+        with pytest.raises(errors.Preempted):
+            loop.train_and_evaluate(config, tmp_path / "run")
+    path = tmp_path / "run" / "history.csv"
+    header, first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *rest]))
+    loop.train_and_evaluate(config, tmp_path / "run")
+    assert "is missing" in caplog.text
+    assert runs.history(tmp_path / "run") == runs.history(straight)

@@ -11,13 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from support import runs
+from support import older_runs, runs
 
 import jaxseg
 from jaxseg.click import rounds
 from jaxseg.data.phantoms import tissue
 from jaxseg.experiment import score_again
 from jaxseg.postprocess import decision
+from jaxseg.report.read import read
+from jaxseg.report.run import data_card
 from jaxseg.run_directory import files, older_configs
 from jaxseg.train import loop
 
@@ -51,7 +53,9 @@ def config(class_weights):
 @pytest.fixture(scope="module")
 def weighted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("weighted") / "run"
-    loop.train_and_evaluate(config("inverse"), workdir)
+    recipe = config("inverse")
+    recipe.sampler.name = "by_class"
+    loop.train_and_evaluate(recipe, workdir)
     return workdir
 
 
@@ -73,6 +77,20 @@ def test_with_class_weights_every_class_is_predicted(weighted):
     share = float(last["validation/truth_share/ganglion"])
     support = found["class_table"][-1]["support_pixels"]
     assert share == support / found["pixels"] and 0.001 < share < 0.01
+
+
+def test_the_run_keeps_the_part_of_each_class_and_the_report_shows_it(weighted):
+    sampler = json.loads((weighted / "run.json").read_text())["sampler"]
+    first, last = sampler["class_parts"]
+    assert first == last == pytest.approx([0.0, *[0.25] * 4])  # no image shows none
+    rows = data_card.class_balance(read(weighted))["rows"]
+    assert [[cell["main"] for cell in row][:2] for row in rows] == [
+        ["no foreground", "0.0 %"],
+        *([name, "25.0 %"] for name in tissue.CLASSES[1:]),
+    ]
+    history = runs.history(weighted)
+    fed = np.mean([float(row["share_realised/ganglion"]) for row in history])
+    assert rows[-1][-1]["main"] == f"{100 * fed:.1f} %" and fed >= 0.25
 
 
 def test_without_them_the_run_says_which_classes_are_never_predicted(tmp_path, caplog):
@@ -108,17 +126,17 @@ def test_offsets_are_chosen_on_validation_and_applied_to_test(weighted):
 def test_a_run_scores_again_with_the_same_bytes(weighted, tmp_path):
     shutil.copytree(weighted, tmp_path / "run")
     before = runs.scores(weighted)
-    _, same = score_again.score_again(tmp_path / "run", "test")
-    assert same == "yes" and runs.scores(tmp_path / "run") == before
+    assert score_again.score_again(tmp_path / "run", "test").same == "yes"
+    assert runs.scores(tmp_path / "run") == before
     path = tmp_path / "run/eval/test.json"
     older = json.loads(path.read_text())
     del older["class_table"], older["argmax"], older["baselines"][-1]
     older["calibration"] = None
     path.write_text(json.dumps(older))
-    assert score_again.score_again(tmp_path / "run", "test")[1] == "yes"
+    assert score_again.score_again(tmp_path / "run", "test").same == "yes"
     older["pixels"] += 1
     path.write_text(json.dumps(older))
-    assert score_again.score_again(tmp_path / "run", "test")[1] == "no"
+    assert score_again.score_again(tmp_path / "run", "test").same == "no"
 
 
 def test_a_prediction_is_by_the_offsets_as_scoring_saw_it(weighted):
@@ -148,8 +166,9 @@ def test_a_run_of_before_there_were_offsets_keeps_argmax(weighted, tmp_path):
     frozen = json.loads(path.read_text())
     older = frozen | {"operating_point": None, "temperature": None}
     path.write_text(json.dumps(older))
+    older_runs.unseal(tmp_path / "run")
     before = _result(weighted, "test")["argmax"]
-    found, _ = score_again.score_again(tmp_path / "run", "test")
+    found = score_again.score_again(tmp_path / "run", "test").result
     assert found["operating_point"] is None and "argmax" not in found
     assert found["confusion"] == before["confusion"]
     assert found["class_table"] == before["class_table"]

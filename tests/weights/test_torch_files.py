@@ -5,6 +5,7 @@ import os
 import pathlib
 import pickle
 import sys
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -137,7 +138,8 @@ def test_a_pickle_cannot_change_the_reader_for_the_next_file(read):
     poison = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + (
         pickle.dumps((None, {"__defaults__": (1, 2, 3, 4)}), 2)[2:-1] + b"b."
     )
-    read(legacy(poison, keys=(), storages=()))
+    with pytest.raises(DataError, match="sets attributes of what has none"):
+        read(legacy(poison, keys=(), storages=()))
     call = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R."
     with pytest.raises(DataError, match="missing 4 required"):
         read(legacy(call))
@@ -190,3 +192,111 @@ def test_content_that_holds_itself_is_refused(read):
     value.append(value)
     with pytest.raises(DataError, match="RecursionError"):
         read(legacy(pickle.dumps(value, 2), keys=(), storages=()))
+
+
+def _nested(deep: int) -> bytes:
+    """A tuple in a tuple, each twice: 2^deep of them to a reader that follows all."""
+    return b"\x80\x02)" + b"2\x86" * deep
+
+
+FUNCTION = b"ccollections\nOrderedDict\n"
+BOMBS = {  # each of a few bytes, or of a few thousand
+    "an index of the memo that is far off": (b"\x80\x02Nr\xff\xff\xff\x7f.", None),
+    "a text of 4 GiB": (b"\x80\x02X\xff\xff\xff\xff.", "damaged"),
+    "a text of 2^60 bytes": (b"\x80\x04\x8d" + b"\0" * 7 + b"\x10.", "damaged"),
+    "bytes of 2^60": (b"\x80\x04\x8e" + b"\0" * 7 + b"\x10.", "damaged"),
+    "a bytearray of 2^60": (b"\x80\x05\x96" + b"\0" * 7 + b"\x10.", "damaged"),
+    "a frame of 2^60": (b"\x80\x04\x95" + b"\0" * 7 + b"\x10N.", "damaged"),
+    "a number of a million digits": (b"L" + b"9" * 1_000_000 + b"L\n.", "damaged"),
+    "a key that takes for ever to hash": (
+        b"\x80\x02}" + _nested(80)[2:] + b"Ns.",
+        "a key of a dict is a tuple",
+    ),
+    "items whose key takes for ever": (
+        FUNCTION + b"]" + _nested(80)[2:] + b"N\x86a\x85R.",
+        "a key of a dict is a tuple",
+    ),
+    "the same items a thousand times": (
+        b"\x80\x02](" + b"K\x01K\x02\x86" * 2000 + b"eq\x000]"
+        b"" + (FUNCTION + b"h\x00\x85Ra") * 2000 + b".",
+        "copies more than it holds",
+    ),
+    "a set": (b"\x80\x04\x8f.", "damaged"),
+    "a size of a thousand axes": (
+        b"\x80\x02ctorch\nSize\n](" + b"K\x01" * 1000 + b"e\x85R.",
+        "a size of 1000 axes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_pickle_builds_no_more_than_it_holds(name, read):
+    content, words = BOMBS[name]
+    tracemalloc.start()
+    try:
+        for packed in (legacy(content, keys=(), storages=()), zipped(content)):
+            if words is None:
+                read(packed)
+            else:
+                with pytest.raises(DataError, match=words):
+                    read(packed)
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["V99999999", "f4," * 1000, "O", "f4", None, 3])
+def test_a_kind_of_numbers_is_one_that_is_known(kind, read):
+    def push(value):
+        return pickle.dumps(value, 2)[2:-1]
+
+    known = kind == "f4"
+    stored = b"(" + push("storage") + push(kind) + push("0") + push("cpu") + push(4)
+    call = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + stored + b"tQ"
+    content = call + push(0) + push((4,)) + push((1,)) + push(False) + push({}) + b"tR."
+    if known:
+        np.testing.assert_array_equal(read(legacy(content)), FLOATS)
+        return
+    with pytest.raises(DataError, match="a storage of 4 numbers of kind"):
+        read(legacy(content))
+
+
+def test_many_windows_on_few_numbers_are_refused(read, monkeypatch):
+    monkeypatch.setattr(torch_files, "_TO_SPARE", 0)
+    start, end = len(b"\x80\x02}" + pickle.dumps("a", 2)[2:-1]), len(b"s.")
+    window = tensor((4,), (1,))[start:-end]
+    assert len(read(legacy(b"\x80\x02](" + window * 16 + b"e."))) == 16
+    with pytest.raises(DataError, match="windows on the same few numbers"):
+        read(legacy(b"\x80\x02](" + window * 17 + b"e."))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("large", ["a/data.pkl", "a/data/0"])
+def test_an_archive_inflates_to_no_more_than_weights_can(method, large, read):
+    members = {"a/data.pkl": tensor((4,), (1,)), "a/data/0": FLOATS.tobytes()}
+    members[large] += bytes(2**25)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="would inflate to 33,554,|unusual method"):
+            read(file.getvalue())
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_archive_that_was_compressed_is_read(read):
+    members = {"a/data.pkl": tensor((4,), (1,)), "a/data/0": FLOATS.tobytes()}
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        if method == zipfile.ZIP_DEFLATED:
+            np.testing.assert_array_equal(read(file.getvalue())["a"], FLOATS)
+        else:
+            with pytest.raises(DataError, match="compressed by an unusual method"):
+                read(file.getvalue())

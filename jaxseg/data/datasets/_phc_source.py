@@ -12,7 +12,7 @@ from jaxseg.data.files import images
 from jaxseg.data.files.listing import by_stem, raise_all, suggestions, visible
 from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
-from jaxseg.types import Example
+from jaxseg.labels import Example
 
 SPLITS = ("train", "test")
 _SUFFIXES = {"images": (".jpg", ".jpeg"), "labels": (".png",)}
@@ -119,13 +119,13 @@ def example(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
     group, label_values, colour = json.loads(job.note)
     path, label = (root / name for name in job.files)
     try:
-        image = images.read_image(path)
-        values = images.read_mask(label)
-        if different := images.different_sizes(path, image, label, values):
+        picture, labels = images.read_picture(path), images.read_labels(label)
+        if different := images.different(path, picture, label, labels):
             raise DataError(different)
-        mask, soft = to_mask(values, label, label_values)
+        mask, soft = to_mask(images.alone(label, labels), label, label_values)
     except DataError as error:
         raise convert.Refused(str(error)) from error
+    image = picture.pixels
     if colour:
         image = np.repeat(image, 3 // image.shape[-1], axis=-1)
     elif (image == image[..., :1]).all():

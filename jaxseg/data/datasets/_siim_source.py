@@ -6,12 +6,13 @@ re-packaged, is PNG images and masks with a CSV of names and labels.
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from jaxseg.data.files import rle
+from jaxseg.data.files import dicom, listing, paths, rle, text
 from jaxseg.data.preparation.convert import Job
 from jaxseg.errors import DataError
 
@@ -66,13 +67,16 @@ def _only_table(source: pathlib.Path) -> str:
 def _find_dicom(source: pathlib.Path, table: str) -> Listing:
     runs = _read_runs(source / table)
     images: dict[str, str] = {}
-    for path in sorted(source.rglob("*.dcm")):
-        name = path.relative_to(source).as_posix()
-        if path.stem in images:
+    for path in listing.files(source):
+        image = _image_id(path, runs)
+        if image is None:
+            continue
+        name = paths.name(path.relative_to(source))
+        if image in images:
             raise DataError(
-                f"{source}: {images[path.stem]} and {name} are the same image id."
+                f"{source}: {images[image]} and {name} are the same image id."
             )
-        images[path.stem] = name
+        images[image] = name
     alone = [images[i] for i in images if i not in runs]
     hidden = [n for n in alone if _is_test(n)]
     refused = [
@@ -81,7 +85,7 @@ def _find_dicom(source: pathlib.Path, table: str) -> Listing:
         if not _is_test(name)
     ]
     missing = [image for image in runs if image not in images]
-    _check_share(source, len(missing), len(runs), f"rows of {table}", "image")
+    _check_share(source, len(missing), len(runs), f"rows of {table}", "DICOM file")
     _check_share(source, len(refused), len(images), "images", f"row in {table}")
     refused += [{"file": i, "reason": f"in {table}, but no file"} for i in missing]
     jobs = [
@@ -90,6 +94,22 @@ def _find_dicom(source: pathlib.Path, table: str) -> Listing:
     ]
     files = [table, *sorted(images.values())]
     return Listing(source, "dicom", table, jobs, files, refused, len(hidden))
+
+
+def _image_id(path: pathlib.Path, runs: Container[str]) -> str | None:
+    """The id that the name of a DICOM file stands for; None for other files.
+
+    A name without suffix is the id itself, dots and all.
+    """
+    if path.suffix.lower() in dicom.SUFFIXES:
+        return path.stem
+    return path.name if path.name in runs or dicom.is_dicom(path) else None
+
+
+def _without_suffix(image: str) -> str:
+    """The id in a table, which some write with the suffix of the file."""
+    stem, dot, suffix = image.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in dicom.SUFFIXES else image
 
 
 def _is_test(name: str) -> bool:
@@ -101,7 +121,8 @@ def _read_runs(path: pathlib.Path) -> dict[str, list[str]]:
     """The run lengths of every ImageId, [] for an empty mask."""
     runs: dict[str, list[str]] = {}
     for row in _read_table(path, _RLE_COLUMNS):
-        runs.setdefault(row["ImageId"], []).append(row["EncodedPixels"])
+        image = _without_suffix(row["ImageId"])
+        runs.setdefault(image, []).append(row["EncodedPixels"])
     for image, texts in runs.items():
         empty = texts.count(rle.EMPTY)
         if empty and empty < len(texts):
@@ -150,12 +171,15 @@ def _is_test_png(name: str) -> bool:
 
 def _read_table(path: pathlib.Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV, names and values stripped; DataError without `columns`."""
+    lines = io.StringIO(text.read(path), newline="")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines) if row]
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}.") from error
     names = rows[0] if rows else []
+    twice = [name for name in columns if names.count(name) > 1]
+    if twice:
+        raise DataError(f"{path} has the column {twice[0]!r} twice; keep one of them.")
     lost = [name for name in columns if name not in names]
     if lost:
         raise DataError(f"{path} has no column {lost[0]!r}, only {names}.")

@@ -12,23 +12,22 @@ or unlabelled for an image without a mask) and group (patient or slide, optional
 `classes.txt` names one class a line, background first. Nothing is written there.
 """
 
+import contextlib
 import os
 import pathlib
-import shutil
-import tempfile
 
 import tensorflow_datasets as tfds
 from absl import logging
 
 from jaxseg.data import intensity
-from jaxseg.data.datasets._folder import check, examples
-from jaxseg.data.files import images, pixel_size
+from jaxseg.data.datasets._folder import check, examples, label_format
+from jaxseg.data.files import disk, images, pixel_size, scratch
 from jaxseg.data.files.listing import fingerprint, suggestion
 from jaxseg.data.phantoms import tissue_tree
 from jaxseg.data.preparation import card, splits, tfds_builder
 from jaxseg.errors import ConfigError, DataError
 
-FORMATS = ("auto", *check.FORMATS)
+FORMATS = ("auto", *label_format.FORMATS)
 write_demo = tissue_tree.write  # phantom tissue of five classes, as such a folder
 
 
@@ -78,17 +77,19 @@ def prepare(
     final = root / f"{Builder.VERSION}-{fingerprint(source, options)}"
     if (final / "card.json").is_file():
         return final
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        part = pathlib.Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=root))
-    except OSError as error:
-        raise DataError(f"cannot write to {data_dir}: {error.strerror}.") from error
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(disk.room(data_dir, what="the prepared data set"))
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            part = stack.enter_context(scratch.folder(root, str(Builder.VERSION)))
+        except OSError as error:
+            raise DataError(f"cannot write to {data_dir}: {error.strerror}.") from error
         built = _build(source, part, options, progress=progress)
-        if not final.exists():  # two processes may have prepared it at the same time
+        try:
             built.rename(final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        except OSError:  # another process was faster with the same folder
+            if not (final / "card.json").is_file():
+                raise
     return final
 
 
@@ -101,15 +102,19 @@ def _build(
         plan, shares=options["shares"], seed=options["seed"]
     )
     counts = intensity.no_counts(plan.channels, plan.dtype)
-    shards = examples.shards(plan, items, counts, max_pixels=options["max_pixels"])
-    builder = tfds_builder.store(
-        Builder, part, shards=shards, channels=plan.channels, dtype=plan.dtype
-    )
+    shards = examples.shards(plan, items, counts)
+    need = sum(fact.nbytes for fact in plan.facts)
+    with disk.room(part.parent, what="the prepared data set", need=need):
+        builder = tfds_builder.store(
+            Builder, part, shards=shards, channels=plan.channels, dtype=plan.dtype
+        )
     extra = {
         "mask_format": {"decided": plan.mask_format, "why": plan.why},
         "intensity": intensity.summary(counts),
         "equal_images_in_two_splits": repeated,
     }
+    if plan.floats:
+        extra["float_percentiles"] = list(intensity.CORE)
     if plan.mask_format == "instances":
         extra["instances"] = examples.objects(plan, items)
     content = card.finish(

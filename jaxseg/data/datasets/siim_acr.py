@@ -6,27 +6,21 @@ https://www.kaggle.com/c/siim-acr-pneumothorax-segmentation
 """
 
 import functools
-import json
 import os
 import pathlib
 from collections import Counter
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
-from jaxseg.data.datasets import _siim_source
-from jaxseg.data.files import dicom, pixel_size, rle
+from jaxseg.data.datasets import _siim_example, _siim_source
 from jaxseg.data.phantoms import siim_tree
 from jaxseg.data.preparation import build_once, card, convert, splits, tfds_builder
 from jaxseg.errors import DataError
-from jaxseg.types import Example
 
 CLASSES = ("background", "pneumothorax")
 _REFUSED = 0.05  # a larger share of unusable images is a broken copy
 write_demo = siim_tree.write  # phantom films in the layout that `prepare` reads
-_MODES = {"L": np.uint8, "I;16": np.uint16}
 
 
 class Builder(tfds_builder.Builder):
@@ -80,7 +74,9 @@ def _build(
     options: dict,
     progress: bool,
 ) -> pathlib.Path:
-    one = _from_dicom if listing.form == "dicom" else _from_png
+    one = (
+        _siim_example.from_dicom if listing.form == "dicom" else _siim_example.from_png
+    )
     rows, refused = convert.convert(
         listing.jobs,
         functools.partial(one, listing.root),
@@ -135,77 +131,3 @@ def _group(rows: list[dict]) -> tuple[str, int]:
         row["group"] = group
     counts = Counter(row["digest"] for row in rows)
     return rule, sum(n - 1 for n in counts.values())
-
-
-def _from_dicom(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
-    try:
-        image, tags = dicom.read(root / job.files[0])
-    except DataError as error:
-        raise convert.Refused(str(error)) from error
-    runs = json.loads(job.note)
-    try:
-        masks = [rle.decode(text, image.shape[:2]) for text in runs or [rle.EMPTY]]
-    except DataError as error:
-        raise DataError(f"{job.id}: {error}") from None
-    mask = functools.reduce(np.logical_or, masks)
-    if runs and not mask.any():
-        raise DataError(
-            f"{job.id}: its run lengths mark no pixel; an empty mask is -1."
-        )
-    study = tags["study_uid"]
-    return _example(job, image, mask, tags["patient_id"] or study or job.id), {
-        "study": study,
-        "pixel_size": pixel_size.read(root / job.files[0]),
-    }
-
-
-def _from_png(root: pathlib.Path, job: convert.Job) -> tuple[Example, dict]:
-    table_row = json.loads(job.note)
-    try:
-        image = _read_png(root / job.files[0])
-    except DataError as error:
-        raise convert.Refused(str(error)) from error
-    mask = _read_png(root / job.files[1])[..., 0]
-    if mask.shape != image.shape[:2]:
-        raise DataError(
-            f"{root / job.files[1]} is {mask.shape}, but its image {image.shape[:2]}."
-        )
-    values = np.setdiff1d(mask, [0, 255])
-    if values.size:
-        raise DataError(
-            f"{root / job.files[1]} holds the value {values[0]}; allowed are 0 and 255."
-        )
-    if mask.any() != bool(table_row["label"]):
-        raise DataError(
-            f"{root / job.files[1]}: has_pneumo is {table_row['label']}, but the mask "
-            f"marks {np.count_nonzero(mask)} pixels; one of them is wrong."
-        )
-    return _example(job, image, mask > 0, table_row["group"] or job.id), {"study": ""}
-
-
-def _read_png(path: pathlib.Path) -> np.ndarray:
-    """The pixels [h, w, 1] of a greyscale PNG; DataError for anything else."""
-    try:
-        with Image.open(path, formats=["PNG"]) as file:
-            if file.mode not in _MODES or file.width * file.height > dicom.MAX_PIXELS:
-                raise DataError(
-                    f"{path} is {file.width} x {file.height} {file.mode}; needed is a "
-                    f"greyscale PNG of at most {dicom.MAX_PIXELS // 10**6} Mpx."
-                )
-            return np.asarray(file, _MODES[file.mode])[..., None]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: broken or truncated PNG: {error}") from error
-
-
-def _example(job: convert.Job, image, mask, group: str) -> Example:
-    if image.min() == image.max():
-        raise convert.Refused(f"every pixel is {image.min()}: a blank image")
-    return {
-        "image": image,
-        "mask": mask.astype(np.uint8),
-        "label": int(mask.any()),
-        "id": job.id,
-        "group": group,
-    }

@@ -1,62 +1,77 @@
 """Reads radiographs from DICOM files, every stored bit kept and bright always dense.
 
 The returned pixels are the stored values, moved so that the smallest representable
-one is 0, and mirrored when the file shows small values as bright (MONOCHROME1, or a
-negative rescale slope). `tags["scale"]` and `tags["offset"]` give the values after the
-Modality LUT: scale * image + offset. The slope is not multiplied in, because that would
-round or overflow, and normalisation (`intensity.py`) removes scale and offset anyway.
-The VOI window is a viewer's default that clips, and differs between vendors: it is only
-noted in the tags. DICOM PS3.3 C.7.6.3, C.11.1, PS3.5 A.4,
+one is 0, and mirrored when the file shows small values as bright: MONOCHROME1, a
+negative rescale slope, or a VOI table that falls; two of them undo each other.
+`tags["scale"]` and `tags["offset"]` give the values after the Modality LUT:
+scale * image + offset. The slope is not multiplied in, because that would round or
+overflow, and normalisation (`intensity.py`) removes scale and offset anyway. The VOI
+window is a viewer's default that clips, and differs between vendors: it is only noted
+in the tags. Pixels that the file declares as padding become as dark as the darkest
+pixel of the film, so that the border of a film takes no part of the intensities away
+from it. DICOM PS3.3 C.7.5.1.1.2, C.7.6.3, C.11.1, C.11.6, PS3.5 8.1.1, A.4,
 https://www.dicomstandard.org/current
 """
 
 import contextlib
+import io
 import logging
 import os
 import pathlib
-import struct
+import stat
 import threading
 import warnings
 
 import numpy as np
 import pydicom
 from pydicom import uid
-from pydicom.encaps import get_frame
-from pydicom.filereader import read_file_meta_info
-from pydicom.pixels import apply_modality_lut, get_decoder
+from pydicom.filereader import read_dataset
 
+from jaxseg.data.files import dicom_frame, dicom_values
 from jaxseg.errors import DataError
 
 MAX_PIXELS = 64_000_000
+SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
+_HEADER = 2**16  # bytes that hold the first group of a file, and far more
 _MAX_BYTES = 256 * 2**20  # more than any image of MAX_PIXELS needs
-_NATIVE = {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian}
-_NATIVE |= {uid.ExplicitVRBigEndian}
-_PILLOW = {uid.JPEGBaseline8Bit, uid.JPEG2000, uid.JPEG2000Lossless}
-_GDCM = {uid.JPEGLossless, uid.JPEGLosslessSV1}
-_GDCM |= {uid.JPEGLSLossless, uid.JPEGLSNearLossless}
-_READABLE = _NATIVE | _PILLOW | _GDCM | {uid.RLELossless, uid.JPEGExtended12Bit}
 
 
 def read(path: str | os.PathLike) -> tuple[np.ndarray, dict]:
     """The image, u8 or u16 [h, w, 1] with bright = dense, and the tags of a DICOM file.
 
     u8 where at most 8 bits are stored, else u16. Raises DataError, naming the file, for
-    everything that is not one whole greyscale image of at most 64 million pixels, and
-    for compressions whose decoder is not installed.
+    everything that is not one whole greyscale image of at most 64 million pixels, for
+    headers that contradict the pixels or themselves, and for compressions whose decoder
+    is not installed.
     """
     path = pathlib.Path(path)
     try:
         with _strict():
-            return _read(path)
+            return _read(_content(path))
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file.") from None
     except pydicom.errors.InvalidDicomError:
         raise DataError(f"{path}: this is not a DICOM file.") from None
+    except MemoryError as error:
+        raise DataError(
+            f"{path}: reading it needs more memory than there is."
+        ) from error
     except Exception as error:  # a broken file can raise anything inside a decoder
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: broken or truncated DICOM: {reason}") from error
+
+
+def is_dicom(path: str | os.PathLike) -> bool:
+    """Whether a file that may have any name begins as DICOM does."""
+    path = pathlib.Path(path)
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def pixel_sides(path: str | os.PathLike) -> tuple[float, float] | None:
@@ -67,47 +82,68 @@ def pixel_sides(path: str | os.PathLike) -> tuple[float, float] | None:
     names = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
     try:
         with _strict():
-            ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*names])
-            sides = [_numbers(ds, name) for name in names]
+            with open(path, "rb") as file:
+                syntax = _syntax(io.BytesIO(file.read(_HEADER)))
+            if syntax not in dicom_frame.READABLE:
+                return None
+            ds = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+            ds = dicom_values.of_frame(ds, "PixelMeasuresSequence", names[0])
+            sides = [dicom_values.numbers(ds, name) for name in names]
     except Exception:  # a broken file can raise anything; `read` says what it is
         return None
     return next(((each[0], each[1]) for each in sides if len(each) == 2), None)
 
 
-def _read(path: pathlib.Path) -> tuple[np.ndarray, dict]:
-    if path.stat().st_size > _MAX_BYTES:
+def _content(path: pathlib.Path) -> io.BytesIO:
+    """The bytes of a file: no length that they declare makes a reader take more."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise DataError("this is no regular file.")
+    if status.st_size > _MAX_BYTES:
         raise DataError(f"larger than {_MAX_BYTES >> 20} MiB: not a single radiograph.")
-    syntax = read_file_meta_info(path).get("TransferSyntaxUID")
-    if syntax not in _READABLE:
+    return io.BytesIO(path.read_bytes())
+
+
+def _read(content: io.BytesIO) -> tuple[np.ndarray, dict]:
+    syntax = _syntax(content)
+    if syntax not in dicom_frame.READABLE:  # before a deflated file could inflate
         named = f"{syntax.name} ({syntax})" if syntax else "no transfer syntax"
         raise DataError(
             f"{named} cannot be read; convert it to Explicit VR Little Endian."
         )
-    ds = pydicom.dcmread(path)
+    content.seek(0)
+    ds = pydicom.dcmread(content, force=True)
+    ds.file_meta.TransferSyntaxUID = syntax
     _check_header(ds)
-    stored = _decode(ds, syntax)
-    low, high = _stored_range(ds)
-    if stored.min() < low or stored.max() > high:
-        raise DataError(
-            f"the pixels run from {stored.min()} to {stored.max()}, but Bits Stored "
-            f"({ds.BitsStored}) allows {low} to {high}."
-        )
-    if "ModalityLUTSequence" in ds:
-        table = ds.ModalityLUTSequence[0]
-        low, high = 0, 2 ** int(table.LUTDescriptor[2]) - 1
-        stored, slope, intercept = apply_modality_lut(stored, ds), 1.0, 0.0
-    else:
-        slope = float(ds.get("RescaleSlope", 1) or 1)
-        intercept = float(ds.get("RescaleIntercept", 0) or 0)
-    mirrored = (ds.PhotometricInterpretation == "MONOCHROME1") != (slope < 0)
-    wide = stored.astype(np.int32)
-    image = high - wide if mirrored else wide - low
+    pixels = dicom_values.stored(dicom_frame.decode(ds, syntax), ds)
+    values, low, high, slope, intercept = dicom_values.modality(pixels, ds)
+    mirrored = dicom_values.mirrored(ds, slope)
+    image = dicom_values.darken(high - values if mirrored else values - low, pixels)
     image = image.astype(np.uint8 if high - low < 256 else np.uint16)
     tags = _tags(ds) | {
         "scale": -slope if mirrored else slope,
         "offset": slope * (high if mirrored else low) + intercept,
+        "padding": float(pixels.padding.mean()),
     }
     return image[..., None], tags
+
+
+def _syntax(content: io.BytesIO) -> uid.UID | None:
+    """The transfer syntax, read from the first group of the file.
+
+    Old archives write no preamble, some not even that group: what then begins with
+    group 8 is uncompressed and little-endian, with or without the types of elements.
+    """
+    start = content.getvalue()[:132]
+    typed = start[4:6].isalpha() and start[4:6].isupper()
+    if start[:4] in (b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00"):
+        return uid.ExplicitVRLittleEndian if typed else uid.ImplicitVRLittleEndian
+    if start[128:] == b"DICM":
+        content.seek(132)
+    elif start[:2] != b"\x02\x00" or not typed:
+        raise pydicom.errors.InvalidDicomError
+    meta = read_dataset(content, False, True, stop_when=lambda tag, *_: tag.group != 2)
+    return meta.get("TransferSyntaxUID")
 
 
 def _check_header(ds: pydicom.Dataset) -> None:
@@ -115,12 +151,16 @@ def _check_header(ds: pydicom.Dataset) -> None:
     if "PixelData" not in ds:
         raise DataError("there is no Pixel Data: no image, or the file is cut short.")
     needed = ["Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"]
+    needed += ["PhotometricInterpretation"]
     missing = [name for name in needed if ds.get(name) is None]
     if missing:
         raise DataError(f"the header lacks {', '.join(missing)}.")
-    kind = ds.get("PhotometricInterpretation")
+    kind = dicom_values.photometric(ds)
     if kind not in ("MONOCHROME1", "MONOCHROME2") or ds.get("SamplesPerPixel", 1) != 1:
-        raise DataError(f"a colour image ({kind}); only greyscale can be used.")
+        raise DataError(
+            f"a colour image ({kind}, {ds.get('SamplesPerPixel', 1)} samples a pixel); "
+            "only greyscale can be used."
+        )
     if int(ds.get("NumberOfFrames", 1) or 1) != 1:
         raise DataError(f"{ds.NumberOfFrames} frames in one file; only 1 can be used.")
     if ds.Rows < 1 or ds.Columns < 1 or ds.Rows * ds.Columns > MAX_PIXELS:
@@ -133,57 +173,11 @@ def _check_header(ds: pydicom.Dataset) -> None:
         raise DataError(
             f"{bits} bits stored in {allocated}; allowed are 1 to 16 stored in 8 or 16."
         )
-
-
-def _decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
-    """The stored values [h, w], by a decoder that refuses cut-off data."""
-    if syntax in _NATIVE:
-        plugin = ""
-    elif syntax == uid.RLELossless:
-        plugin = "pydicom"
-    elif syntax == uid.JPEGExtended12Bit and ds.BitsStored != 8:
+    if ds.PixelRepresentation not in (0, 1):
         raise DataError(
-            f"{syntax.name} of {ds.BitsStored} bits cannot be decoded, only of 8; "
-            "convert it with: gdcmconv --raw"
+            f"Pixel Representation is {ds.PixelRepresentation}; allowed are 0 for "
+            "unsigned and 1 for signed values."
         )
-    elif syntax in _PILLOW or syntax == uid.JPEGExtended12Bit:
-        plugin = "pillow"
-    else:
-        plugin = "gdcm"
-    if plugin == "gdcm" and plugin not in get_decoder(syntax).available_plugins:
-        raise DataError(
-            f"{syntax.name} needs a decoder that is not installed; install it with: "
-            "pip install jaxseg[dicom]"
-        )
-    size = coded = (int(ds.Rows), int(ds.Columns))
-    if syntax.is_encapsulated and syntax != uid.RLELossless:
-        coded = _coded_size(get_frame(ds.PixelData, 0, number_of_frames=1)) or size
-    if coded != size:  # checked before decoding: the codestream may announce billions
-        raise DataError(f"the header says {size} pixels, the pixel data {coded}.")
-    ds.pixel_array_options(decoding_plugin=plugin)
-    return ds.pixel_array
-
-
-def _coded_size(frame: bytes) -> tuple[int, int] | None:
-    """(h, w) from a JPEG, JPEG-LS or JPEG 2000 codestream; None where it has none."""
-    if frame[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: SOC, SIZ
-        right, bottom, left, top = struct.unpack_from(">4I", frame, 8)
-        return bottom - top, right - left
-    at = 2
-    while at + 9 <= len(frame) and frame[at] == 0xFF:
-        marker, length = frame[at + 1], struct.unpack_from(">H", frame, at + 2)[0]
-        if marker == 0xFF:  # a fill byte before the marker
-            at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xCC)):
-            return struct.unpack_from(">2H", frame, at + 5)
-        else:
-            at += 2 + length
-    return None
-
-
-def _stored_range(ds: pydicom.Dataset) -> tuple[int, int]:
-    count = 2 ** int(ds.BitsStored)
-    return (-count // 2, count // 2 - 1) if ds.PixelRepresentation else (0, count - 1)
 
 
 def _tags(ds: pydicom.Dataset) -> dict:
@@ -198,18 +192,13 @@ def _tags(ds: pydicom.Dataset) -> dict:
     tags = {name: str(ds.get(key) or "").strip() for name, key in text.items()}
     tags["transfer_syntax"] = ds.file_meta.TransferSyntaxUID.name
     tags["bits"] = int(ds.BitsStored)
-    tags["window"] = list(
-        zip(_numbers(ds, "WindowCenter"), _numbers(ds, "WindowWidth"), strict=False)
-    )
+    tags["window"] = []
+    with contextlib.suppress(ValueError, TypeError):  # it is noted, and used nowhere
+        ends = (
+            dicom_values.numbers(ds, f"Window{name}") for name in ("Center", "Width")
+        )
+        tags["window"] = list(zip(*ends, strict=False))
     return tags
-
-
-def _numbers(ds: pydicom.Dataset, name: str) -> list[float]:
-    value = ds.get(name)
-    if value is None:
-        return []
-    values = value if isinstance(value, pydicom.multival.MultiValue) else [value]
-    return [float(v) for v in values]
 
 
 _lock = threading.Lock()

@@ -4,55 +4,113 @@ Nothing is guessed in silence: what could be read in two ways is refused, with a
 """
 
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxseg.data.files import dicom, raster, tiff
+from jaxseg.data import intensity
+from jaxseg.data.files import dicom, jpeg_labels, orientation, palettes, raster, tiff
+from jaxseg.data.files.raw import Raw, check_file
 from jaxseg.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
 MAX_PIXELS = 64_000_000
 
 
+class Picture(NamedTuple):
+    """An image as a data set stores it, and what its file said about it."""
+
+    pixels: np.ndarray  # u8 or u16 [h, w, c], upright
+    numbers: str  # of the file: uint8, uint16, or float16 and float32
+    orientation: int  # the tag 1 to 8 by which it was turned upright
+    pages: bool = False  # its channels are pages that no tag names
+
+
+class Labels(NamedTuple):
+    """A mask as its file stores it, and what its file said about it."""
+
+    values: np.ndarray  # [h, w], upright: whole numbers >= 0 of any type
+    colours: palettes.Colours  # of the palette indices in use; empty without a palette
+    orientation: int  # the tag 1 to 8 by which it was turned upright
+
+
 def read_image(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Image u8 or u16 [h, w, c] of a file, upright, channels as stored.
 
-    EXIF orientation is applied; palettes become colours; an opaque alpha channel is
-    dropped. Raises DataError, naming the file, when it is unreadable, truncated,
-    transparent, larger than `max_pixels` (by its header), or holds anything but
-    whole numbers from 0 to 65535.
+    The orientation tag is applied; palettes become colours; an opaque alpha channel is
+    dropped. Numbers of 16- or 32-bit float become u16 by `intensity.from_float`.
+    Raises DataError, naming the file, when it is unreadable, truncated, transparent,
+    larger than `max_pixels` (by its header), or holds anything but whole numbers from
+    0 to 65535 or finite floats.
     """
+    return read_picture(path, max_pixels=max_pixels).pixels
+
+
+def read_picture(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """The Picture in a file: `read_image`, and what it was made from."""
     path = pathlib.Path(path)
     raw = _read(path, max_pixels)
-    array, alpha = raw.array, raw.alpha
+    array, most, alpha = raw.array, 2**raw.bits - 1, raw.alpha
     if raw.palette is not None:
-        array, alpha = raw.palette[array[..., 0]], True
-    array = _whole_numbers(path, array)
-    if raw.scale > 1:
-        array = array * np.uint8(raw.scale)
-    if alpha:
-        if (array[..., -1] != np.iinfo(array.dtype).max).any():
-            raise DataError(
-                f"{path} is partly transparent; flatten it onto a background, or "
-                "remove its alpha channel."
-            )
-        array = array[..., :-1]
+        if alpha is not None:
+            array = _without_alpha(path, array, alpha, most)
+        array, alpha, most = raw.palette[array[..., 0]], 3, 255
+    floats = array.dtype.kind == "f"
+    if not floats:
+        array = _whole_numbers(path, array)
+    if alpha is not None:
+        array = _without_alpha(path, array, alpha, 1 if floats else most)
     if raw.palette is not None and (array == array[..., :1]).all():
         array = array[..., :1]  # a palette of greys
     if raw.white_is_zero:
-        array = np.iinfo(array.dtype).max - array
-    return np.ascontiguousarray(array)
+        array = (most - array).astype(array.dtype)
+    if raw.bits < 8 and raw.palette is None:
+        array = array * np.uint8(255 // most)
+    if raw.pages:
+        _check_pages(path, array)
+    numbers = str(array.dtype)
+    if floats:
+        try:
+            array = intensity.from_float(array)
+        except DataError as error:
+            raise DataError(f"{path} {error}") from None
+    pixels = np.ascontiguousarray(array)
+    return Picture(pixels, numbers, raw.orientation, raw.pages)
 
 
 def read_mask(
     path: str | pathlib.Path, *, threshold: bool = False, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Mask [h, w] of a file, upright: whole numbers >= 0 of any type, as stored.
+    """Mask [h, w] of a file, upright: whole numbers >= 0 of any type.
 
-    Palette files give their indices, files of 1, 2 or 4 bits their small numbers.
-    JPEG does not keep labels: such a mask is a DataError, or becomes 0 and 255 with
-    `threshold` (above 127). Raises DataError as `read_image`, and for colours (unless
-    all channels are equal), DICOM, and TIFF that counts white as zero.
+    As `read_labels`, but a palette of black and white is read by its colours, as 0 and
+    255; DataError for one whose order contradicts a dark background.
+    """
+    labels = read_labels(path, threshold=threshold, max_pixels=max_pixels)
+    return alone(pathlib.Path(path), labels)
+
+
+def alone(path: pathlib.Path, labels: Labels) -> np.ndarray:
+    """The mask [h, w] that Labels mean when no other mask of their set is known."""
+    if not labels.colours:
+        return labels.values
+    by_colour, problems = palettes.decide([path], [labels.colours], None)
+    if problems:
+        raise DataError(problems[0])
+    if by_colour:
+        return palettes.by_colour(labels.values, labels.colours, white=255)
+    return labels.values
+
+
+def read_labels(
+    path: str | pathlib.Path, *, threshold: bool = False, max_pixels: int = MAX_PIXELS
+) -> Labels:
+    """The Labels in a file: palette files give their indices and the colours of these.
+
+    Files of 1, 2 or 4 bits give their small numbers. JPEG does not keep labels: such a
+    mask is a DataError, or becomes 0 and 255 with `threshold` (above 127) where nothing
+    else was painted. Raises DataError as `read_image`, and for colours (unless all
+    channels are equal), DICOM, and TIFF that counts white as zero.
     """
     path = pathlib.Path(path)
     if path.suffix.lower() == ".dcm":
@@ -69,54 +127,90 @@ def read_mask(
             "mask_format to 'binary' to cut at 127."
         )
     array = _whole_numbers(path, raw.array, most=None)
-    if raw.alpha:
-        if (array[..., -1] != np.iinfo(array.dtype).max).any():
-            raise DataError(f"{path} is partly transparent; save labels without alpha.")
-        array = array[..., :-1]
+    if raw.alpha is not None:
+        array = _without_alpha(path, array, raw.alpha, 2**raw.bits - 1)
     if (array != array[..., :1]).any():
         raise DataError(
             f"{path} is a mask in {array.shape[-1]} channels that differ; save class "
             "ids in one channel (greyscale or palette), not colours."
         )
     array = np.ascontiguousarray(array[..., 0])
-    return (array > 127) * np.uint8(255) if raw.lossy else array
+    if raw.lossy:
+        if array.dtype != np.uint8:
+            raise DataError(
+                f"{path} is compressed with losses in {array.dtype} numbers, which "
+                "changes label values; save masks as PNG."
+            )
+        try:
+            array = jpeg_labels.black_or_white(array)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+    colours = {} if raw.palette is None else palettes.in_use(array, raw.palette)
+    return Labels(array, colours, raw.orientation)
 
 
-def different_sizes(
-    image_path: pathlib.Path,
-    image: np.ndarray,
-    mask_path: pathlib.Path,
-    mask: np.ndarray,
+def different(
+    image_path: pathlib.Path, image: Picture, mask_path: pathlib.Path, mask: Labels
 ) -> str:
-    """What is wrong with an image and its mask of another size; "" if nothing is."""
-    if mask.shape == image.shape[:2]:
-        return ""
-    turned = mask.shape == image.shape[1::-1]
+    """What is wrong with an image and its mask; "" if they lie on one another.
+
+    They do not when they have different sizes, or when an orientation tag on one of
+    them alone leaves open which pixels the mask was drawn on.
+    """
+    size, drawn = image.pixels.shape[:2], mask.values.shape
+    if drawn == size:
+        return orientation.different(
+            image_path, image.orientation, mask_path, mask.orientation, size
+        )
     return (
-        f"{image_path} is {image.shape[0]} x {image.shape[1]} (height x width), but "
-        f"{mask_path} is {mask.shape[0]} x {mask.shape[1]}"
-        + ("; one of them is turned (by its EXIF tag?)." if turned else ".")
+        f"{image_path} is {size[0]} x {size[1]} (height x width), but "
+        f"{mask_path} is {drawn[0]} x {drawn[1]}"
+        + "; one of them is turned (by its EXIF tag?)" * (drawn == size[::-1])
+        + "."
     )
 
 
-def _read(path: pathlib.Path, max_pixels: int) -> raster.Raw:
+def _read(path: pathlib.Path, max_pixels: int) -> Raw:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: {suffix} cannot be read; use one of {SUFFIXES}.")
-    if path.is_file() and not path.stat().st_size:
-        raise DataError(f"{path} is empty (0 bytes).")
-    if suffix == ".dcm":
-        return raster.Raw(dicom.read(path)[0])  # has limits and messages of its own
+    check_file(path, max_pixels)
+    if suffix == ".dcm":  # has limits and messages of its own
+        image = dicom.read(path)[0]
+        return Raw(image, 8 * image.dtype.itemsize)
     read = tiff.read if suffix in (".tif", ".tiff") else raster.read
     try:
         return read(path, max_pixels)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # decoders raise anything at all on damaged bytes
+        reason = " ".join(str(error).split())
         raise DataError(
             f"{path} cannot be read, it is damaged or no {suffix} file "
-            f"({type(error).__name__}: {error})."
+            f"({type(error).__name__}: {reason})."
         ) from error
+
+
+def _without_alpha(
+    path: pathlib.Path, array: np.ndarray, alpha: int, opaque: int
+) -> np.ndarray:
+    """The array [h, w, c - 1] without its channel `alpha`, which must be opaque."""
+    if (array[..., alpha] != opaque).any():
+        raise DataError(
+            f"{path} is partly transparent; flatten it onto a background, or "
+            "remove its alpha channel."
+        )
+    return np.delete(array, alpha, axis=-1)
+
+
+def _check_pages(path: pathlib.Path, array: np.ndarray) -> None:
+    """Raises DataError where pages taken for channels hold the same picture twice."""
+    channels = {channel.tobytes() for channel in np.moveaxis(array, -1, 0)}
+    if len(channels) < array.shape[-1]:
+        raise DataError(
+            f"{path} has {array.shape[-1]} pages of which some are equal, so they are "
+            "hardly channels; save one page, or name the axis of channels C."
+        )
 
 
 def _whole_numbers(

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
+from jaxseg.data.files import paths
 from jaxseg.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -30,8 +31,8 @@ def fingerprint(source: pathlib.Path, options: dict) -> str:
     listing = []
     for top in _TOP:
         path = source / top
-        for file in [path] if path.is_file() else files(path):
-            stat = file.stat()
+        for file in files(path) if path.is_dir() else [path] * os.path.lexists(path):
+            stat = paths.regular(file)
             name = file.relative_to(source).as_posix()
             listing.append((name, stat.st_size, stat.st_mtime_ns))
     text = json.dumps([str(source.resolve()), sorted(listing), options], sort_keys=True)
@@ -72,25 +73,40 @@ def visible(name: str) -> bool:
 
 
 def files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Every visible file below the folder, sorted; folders behind links included."""
-    paths, visited = [], set()
-    for here, folders, names in os.walk(folder, followlinks=True):
+    """Every visible file below the folder, sorted; folders behind links included.
+
+    Raises DataError for a folder that cannot be listed.
+    """
+
+    def fail(error: OSError):
+        what = paths.shown(pathlib.Path(error.filename))
+        raise DataError(f"{what} cannot be listed: {error.strerror}.") from error
+
+    out, visited = [], set()
+    for here, folders, names in os.walk(folder, followlinks=True, onerror=fail):
         real = os.path.realpath(here)
         folders[:] = [] if real in visited else [d for d in folders if visible(d)]
         if real not in visited:
-            paths += [pathlib.Path(here, name) for name in names if visible(name)]
+            out += [pathlib.Path(here, name) for name in names if visible(name)]
         visited.add(real)
-    return sorted(paths)
+    return sorted(out)
 
 
 def by_stem(
-    paths: Iterable[pathlib.Path], folder: pathlib.Path, problems: list[str]
+    given: Iterable[pathlib.Path], folder: pathlib.Path, problems: list[str]
 ) -> dict[str, pathlib.Path]:
-    """{path in `folder` without suffix: path}; adds a problem where two are equal."""
+    """{path in `folder` without suffix: path}; adds a problem where two are equal.
+
+    And where a name is not UTF-8, whatever the locale says.
+    """
     stems: dict[str, pathlib.Path] = {}
-    for path in paths:
+    for path in given:
+        try:
+            stem = paths.name(path.relative_to(folder).with_suffix(""))
+        except DataError as error:
+            problems.append(f"{paths.shown(folder)}: {error}")
+            continue
         # macOS writes the accents of file names in another way than all others
-        stem = path.relative_to(folder).with_suffix("").as_posix()
         other = stems.setdefault(unicodedata.normalize("NFC", stem), path)
         if other != path:
             problems.append(f"{path} and {other.name} have the same stem.")

@@ -2,72 +2,89 @@
 
 import io
 import pathlib
-from typing import NamedTuple
 
-import cv2
+import imagecodecs
 import numpy as np
 from PIL import Image
 
+from jaxseg.data.files import orientation
+from jaxseg.data.files.raw import Raw, check_pixels
 from jaxseg.errors import DataError
 
-_ORIENTATION = 274  # the EXIF and TIFF tag
+_FORMATS = ("PNG", "JPEG", "BMP")
+_JPEG = ("JPEG", "MPO")  # MPO: several JPEG pictures in one file, as phones write
 _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P": 1}
-
-
-class Raw(NamedTuple):
-    """A file's numbers, and what one has to know to use them as image or as mask."""
-
-    array: np.ndarray  # [h, w, c], as stored
-    palette: np.ndarray | None = None  # u8 [n, 4] colours with alpha of the indices
-    alpha: bool = False  # the last channel is transparency
-    scale: int = 1  # to 8 bits, of images stored with 1, 2 or 4
-    white_is_zero: bool = False
-    lossy: bool = False  # JPEG: values near, but not equal to what was painted
 
 
 def read(path: pathlib.Path, max_pixels: int) -> Raw:
     """The upright pixels of a PNG, JPEG or BMP file; any exception when it is damaged.
 
-    Pillow reads it, as it notices truncation; OpenCV reads 16-bit colour, of which
-    Pillow keeps 8 bits.
+    Pillow reads it, as it notices truncation; imagecodecs reads PNG of 16 bits, of
+    whose colours Pillow keeps 8. Of an MPO the first picture is read, as viewers do.
     """
     data = path.read_bytes()
-    formats = ("PNG", "JPEG", "BMP")
-    with Image.open(io.BytesIO(data), formats=formats) as image:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         check_pixels(image.size[::-1], max_pixels)
-        depth = data[24] if image.format == "PNG" else 8  # of the IHDR chunk
-        if image.format == "PNG":
-            # loading forgives a file that lacks its end; verify reads every checksum
-            with Image.open(io.BytesIO(data), formats=formats) as again:
-                again.verify()
         if image.mode not in _CHANNELS:
             raise DataError(
                 f"its colours are {image.mode}; save it as RGB or as greyscale."
             )
+        if image.format == "PNG":
+            # loading forgives a file that lacks its end; verify reads every checksum
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as again:
+                again.verify()
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise DataError(
+                    f"it is animated, {frames} frames; save the frame to use as a file "
+                    "of its own."
+                )
+        depth = data[24] if image.format == "PNG" else 8  # of the IHDR chunk
         image.load()
-        orientation = image.getexif().get(_ORIENTATION, 1)
         raw = _decoded(image, data, depth)
+        if raw.array.shape[:2] != image.size[::-1]:
+            raise DataError(
+                f"its header says {image.size[::-1]} pixels, its data hold "
+                f"{raw.array.shape[:2]}; it is damaged."
+            )
+        turned = orientation.of_picture(image)
         return raw._replace(
-            array=upright(raw.array, orientation), lossy=image.format == "JPEG"
+            array=orientation.upright(raw.array, turned),
+            orientation=turned,
+            lossy=image.format in _JPEG,
         )
 
 
 def _decoded(image: Image.Image, data: bytes, depth: int) -> Raw:
+    if depth == 16:
+        array = imagecodecs.png_decode(data)  # a transparent colour becomes alpha
+        array = array.reshape(*array.shape[:2], -1)
+        channels = array.shape[-1]
+        return Raw(array, depth, alpha=channels - 1 if channels in (2, 4) else None)
     array = np.asarray(image)
-    if depth == 16 and array.dtype == np.uint8:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if array is None:
-            raise DataError("its 16-bit colours cannot be decoded.")
-        return Raw(from_bgr(array), alpha=array.shape[-1] == 4)
     array = array.reshape(*array.shape[:2], -1)
     if image.mode == "P":
-        return Raw(array, palette=_palette(image))
+        return Raw(array, 8, palette=_palette(image))
     if image.mode == "1":
-        return Raw(array.astype(np.uint8), scale=255)
+        return _without_key(Raw(array.astype(np.uint8), 1), image)
     if image.mode == "L" and depth < 8:  # Pillow stretches 2 and 4 bits to 8
-        scale = 255 // (2**depth - 1)
-        return Raw(array // scale, scale=scale)
-    return Raw(array, alpha=image.mode in ("LA", "RGBA"))
+        return _without_key(Raw(array // (255 // (2**depth - 1)), depth), image)
+    alpha = array.shape[-1] - 1 if image.mode in ("LA", "RGBA") else None
+    return _without_key(Raw(array, 8, alpha=alpha), image)
+
+
+def _without_key(raw: Raw, image: Image.Image) -> Raw:
+    """The same with an alpha channel where a PNG declares one colour transparent."""
+    key = image.info.get("transparency")
+    if key is None or raw.alpha is not None:
+        return raw
+    if image.mode == "1":
+        key = key > 0
+    most = 2**raw.bits - 1
+    opaque = (raw.array != np.array(key)).any(axis=-1, keepdims=True)
+    alpha = np.where(opaque, most, 0).astype(raw.array.dtype)
+    array = np.concatenate([raw.array, alpha], axis=-1)
+    return raw._replace(array=array, alpha=raw.array.shape[-1])
 
 
 def _palette(image: Image.Image) -> np.ndarray:
@@ -80,31 +97,3 @@ def _palette(image: Image.Image) -> np.ndarray:
     elif clear is not None:
         palette[clear, 3] = 0
     return palette
-
-
-def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Raises DataError for a header that promises more than `max_pixels`."""
-    if size[0] * size[1] > max_pixels:
-        raise DataError(
-            f"it is {size[0]} x {size[1]} pixels, more than max_pixels = {max_pixels}; "
-            "cut it into tiles, or raise max_pixels."
-        )
-
-
-def from_bgr(array: np.ndarray) -> np.ndarray:
-    """OpenCV's channel order as [h, w, c] red first."""
-    if array.ndim == 2:
-        return array[..., None]
-    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(array.shape[-1], ...)
-    return array[..., order]
-
-
-def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """The array as every viewer shows it, of the EXIF orientation 1 to 8."""
-    if orientation in (5, 6, 7, 8):  # stored by columns
-        array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return array

@@ -3,9 +3,9 @@
 import contextlib
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 
+from jaxseg.data.files import disk, scratch
 from jaxseg.errors import DataError
 
 
@@ -22,14 +22,13 @@ def folder(directory: str | os.PathLike, *, what: str) -> Iterator[pathlib.Path]
     )
     if directory.exists():
         raise refusal
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = directory.parent / f".{directory.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(disk.room(directory, what=what))
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        folder = scratch.folder(directory.parent, directory.name)
+        partial = stack.enter_context(folder)
         yield partial
         try:
             partial.rename(directory)
         except OSError as error:  # another process was faster
             raise refusal from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

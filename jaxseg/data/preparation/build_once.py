@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 import tensorflow_datasets as tfds
 from absl import logging
 
-from jaxseg.data import prepared
+from jaxseg.data import prepared, sealed
+from jaxseg.data.files import disk, paths
 from jaxseg.errors import DataError
 
 _SOURCE = "source.csv"
@@ -51,8 +52,10 @@ def once(
     data_dir = pathlib.Path(data_dir).expanduser()
     final = data_dir / builder.name / str(builder.VERSION)
     hidden = f".{builder.name}-{builder.VERSION}"
+    part = data_dir / f"{hidden}.part"
     if (final / "card.json").is_file():
         _check_same(final, source, files, options)
+        _remove_rest(part)
         return final
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -69,14 +72,24 @@ def once(
             )
         else:
             before = {name: _stat(source / name) for name in files}
-            part = data_dir / f"{hidden}.part"
-            part.mkdir(exist_ok=True)
-            built = build(part)
-            _write_source(built / _SOURCE, source, before)
-            final.parent.mkdir(exist_ok=True)
-            built.rename(final)
+            with disk.room(data_dir, what="the prepared data set"):
+                part.mkdir(exist_ok=True)
+                built = build(part)
+                _write_source(built / _SOURCE, source, before)
+                final.parent.mkdir(exist_ok=True)
+                built.rename(final)
             shutil.rmtree(part, ignore_errors=True)
     return final
+
+
+def _remove_rest(part: pathlib.Path) -> None:
+    """Removes what a process left that was killed after its data set was in place."""
+    if not part.exists():
+        return
+    lock = part.with_suffix(".lock")
+    with contextlib.suppress(OSError), open(lock, "a") as file:  # or it is at it now
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_same(
@@ -100,8 +113,13 @@ def _check_same(
 def _changed_files(
     table: pathlib.Path, source: pathlib.Path, files: Sequence[str]
 ) -> list[str]:
-    with open(table, newline="") as file:
-        stored = {row["path"]: row for row in csv.DictReader(file)}
+    try:
+        with open(table, newline="", encoding="utf-8") as file:
+            stored = {row["path"]: row for row in csv.DictReader(file)}
+        for row in stored.values():
+            int(row["size"]), int(row["mtime_ns"]), len(row["sha256"])
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise sealed.damaged(str(table), error) from error
     new = sorted(set(files) - stored.keys())
     gone = sorted(stored.keys() - set(files))
     changed = [
@@ -128,7 +146,7 @@ def _write_source(path: pathlib.Path, source: pathlib.Path, before: dict) -> Non
     """The table of the source files, which must be as they were before."""
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(lambda name: _sha256(source / name), before))
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for (name, stat), digest in zip(before.items(), digests, strict=True):
@@ -145,7 +163,7 @@ def _sha256(path: pathlib.Path) -> str:
 
 
 def _stat(path: pathlib.Path) -> tuple[int, int]:
-    stat = path.stat()
+    stat = paths.regular(path)
     return stat.st_size, stat.st_mtime_ns
 
 

@@ -1,20 +1,23 @@
 """Writes the data card and its tables: a data set, counted from what was stored."""
 
 import csv
+import functools
 import hashlib
 import io
 import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from jaxseg.data import prepared, records
+from jaxseg.data import content, prepared, records, sealed
 from jaxseg.data.preparation import splits as split_table
+from jaxseg.data.preparation import workers
 from jaxseg.errors import DataError
-from jaxseg.types import IGNORE
+from jaxseg.labels import IGNORE
 
 
 def finish(
@@ -29,16 +32,18 @@ def finish(
     pixel_sizes: Mapping[str, float | None] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> dict:
-    """The data card, after reading every stored mask back.
+    """The data card, after reading every stored record back.
 
-    Writes card.json, index.csv and splits.csv beside the data. The extra of the card
-    holds the `options` that the data set was prepared with, and `extra`; index.csv the
-    `pixel_sizes` ({id: micrometres}) where one is known. Raises DataError for a label
-    value that is no class, for an id or a group in two splits, and for a class that the
-    training split lacks altogether.
+    Writes card.json, index.csv and splits.csv beside the data; index.csv holds the
+    digest of the pixels of every record, the card that of every split. The extra of the
+    card holds the `options` that the data set was prepared with, and `extra`; index.csv
+    the `pixel_sizes` ({id: micrometres}) where one is known. Raises DataError for a
+    label value that is no class, for an id or a group in two splits, and for a class
+    that the training split lacks altogether.
     """
     directory = pathlib.Path(builder.data_path)
-    rows = list(_index_rows(directory, builder.info.splits, len(classes)))
+    form = {"classes": classes, "channels": channels}
+    rows = list(_index_rows(directory, builder.info.splits, form))
     _check_identity(rows)
     known = {name: size for name, size in (pixel_sizes or {}).items() if size}
     for row in rows if known else ():
@@ -75,43 +80,58 @@ def finish(
         "split_hash": {
             s: _split_hash([r for r in rows if r["split"] == s]) for s in splits
         },
+        "content": {s: _content([r for r in rows if r["split"] == s]) for s in splits},
         "refused": list(refused),
         "extra": {"options": options or {}, "splits_sha256": digest, **(extra or {})},
     }
     _replace(directory / "splits.csv", table)
-    _write_index(directory / "index.csv", rows)
-    _replace(directory / "card.json", json.dumps(card, indent=1))
+    _write_index(directory / sealed.INDEX, rows)
+    card = sealed.seal(card, directory)
+    _replace(directory / sealed.CARD, json.dumps(card, indent=1))
     return card
 
 
 def _index_rows(
-    directory: pathlib.Path, splits: Iterable[str], num_classes: int
+    directory: pathlib.Path, splits: Iterable[str], card: Mapping[str, Any]
 ) -> Iterator[dict]:
-    for split in splits:
-        source = prepared.source(str(directory), split)
-        for position in range(len(source)):
-            record = source[position]
-            name = record["id"].decode()
-            mask = records.from_png(record["mask"], 1, name)[..., 0]
-            count = np.bincount(mask.ravel(), minlength=256)
-            if count[num_classes:IGNORE].any():
-                values = np.flatnonzero(count[num_classes:IGNORE]) + num_classes
-                raise DataError(
-                    f"{name}: the mask holds {values.tolist()}; allowed are 0 to "
-                    f"{num_classes - 1}, and {IGNORE} for unlabelled pixels."
-                )
-            row = {"split": split, "position": position, "id": name}
-            row |= {"group": record["group"].decode(), "label": int(record["label"])}
-            row |= {"height": mask.shape[0], "width": mask.shape[1]}
-            row |= {"ignored": int(count[IGNORE])}
-            row |= {f"c{k}": int(count[k]) for k in range(num_classes)}
-            if "instances" in record:
-                row |= _objects(record["instances"], len(mask), name)
-            yield row
+    """A row for every stored record, read back: `card` names classes and channels."""
+    with ThreadPoolExecutor(workers.cores()) as pool:  # decoders let go of the GIL
+        for split in splits:
+            stored = prepared.source(str(directory), split)
+            one = functools.partial(_index_row, stored, split, card)
+            yield from pool.map(one, range(len(stored)))
 
 
-def _objects(data: bytes, height: int, name: str) -> dict:
-    ids = records.instances_from_png(data, height, name)
+def _index_row(
+    source: Sequence[dict], split: str, card: Mapping[str, Any], position: int
+) -> dict:
+    record, num_classes = source[position], len(card["classes"])
+    name = record["id"].decode()
+    mask = records.from_png(record["mask"], 1, name)[..., 0]
+    count = np.bincount(mask.ravel(), minlength=256)
+    if count[num_classes:IGNORE].any():
+        values = np.flatnonzero(count[num_classes:IGNORE]) + num_classes
+        raise DataError(
+            f"{name}: the mask holds {values.tolist()}; allowed are 0 to "
+            f"{num_classes - 1}, and {IGNORE} for unlabelled pixels."
+        )
+    example = {
+        "image": records.from_png(record["image"], card["channels"], name),
+        "mask": mask,
+    }
+    row = {"split": split, "position": position, "id": name}
+    row |= {"group": record["group"].decode(), "label": int(record["label"])}
+    row |= {"height": mask.shape[0], "width": mask.shape[1]}
+    row |= {"ignored": int(count[IGNORE])}
+    row |= {f"c{k}": int(count[k]) for k in range(num_classes)}
+    if "instances" in record:
+        ids = records.instances_from_png(record["instances"], len(mask), name)
+        row |= _objects(ids)
+        example["instances"] = ids
+    return row | {"pixels_sha256": content.of_record(example)}
+
+
+def _objects(ids: np.ndarray) -> dict:
     digest = hashlib.sha256(ids.astype("<u4").tobytes()).hexdigest()
     objects = int(np.count_nonzero(np.unique(ids)))
     return {"objects": objects, "instances_sha256": digest}
@@ -151,8 +171,15 @@ def _split_summary(rows: list[dict], num_classes: int) -> dict:
     return summary
 
 
+def _content(rows: list[dict]) -> str:
+    columns = ([row[key] for row in rows] for key in ("id", "pixels_sha256"))
+    return content.of_split(*columns)
+
+
 def _split_hash(rows: list[dict]) -> str:
-    counted = [{k: v for k, v in r.items() if k != "pixel_size"} for r in rows]
+    """The SHA-256 of what is counted: the same as in every version before."""
+    later = ("pixel_size", "pixels_sha256")
+    counted = [{k: v for k, v in r.items() if k not in later} for r in rows]
     lines = sorted(json.dumps({**r, "position": 0}, sort_keys=True) for r in counted)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -168,5 +195,5 @@ def _write_index(path: pathlib.Path, rows: list[dict]) -> None:
 def _replace(path: pathlib.Path, text: str) -> None:
     """Writes whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     part.replace(path)

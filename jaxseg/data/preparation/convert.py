@@ -1,31 +1,30 @@
-"""Converts raw files in parallel and caches each until the data set is whole.
+"""Converts raw files in worker processes, and caches each until the data set is whole.
 
 A cache entry is written whole or not at all, under a name hashed from everything that
 decides its content, so a preparation that was killed goes on where it stopped and a
 changed file is converted again. An entry is one JSON line and the arrays as PNG.
 """
 
-import collections
 import dataclasses
-import errno
+import functools
 import hashlib
 import io
 import json
-import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import rich.console
 import rich.progress
 
 from jaxseg.data import records
+from jaxseg.data.files import disk, paths
 from jaxseg.data.files.listing import SPLITS
-from jaxseg.data.preparation.tfds_builder import Shards
+from jaxseg.data.preparation import workers
 from jaxseg.errors import DataError
-from jaxseg.types import IGNORE, Example
+from jaxseg.labels import IGNORE, Example
 
 _FORMAT = 2  # of an entry; another number makes old caches unused
 _SAMPLE = 16  # images converted before the disk space is judged
@@ -46,6 +45,8 @@ class Job:
 
 
 Convert = Callable[[Job], tuple[Example, dict]]
+# per split, one generator of (id, record) for each file
+Shards = Mapping[str, list[Callable[[], Iterator[tuple[str, dict]]]]]
 
 
 def convert(
@@ -55,29 +56,33 @@ def convert(
     source: pathlib.Path,
     cache: pathlib.Path,
     progress: bool = True,
-    workers: int | None = None,
+    processes: int | None = None,
 ) -> tuple[list[dict], list[dict]]:
     """The rows of the images now in the cache, and the refused ones {file, reason}.
 
-    `one(job)` is the example and further columns of its row; it raises Refused to
-    leave the image out and DataError to stop. A row has entry, id, group, label, dtype,
+    `one(job)` is the example and further columns of its row, as JSON has them; it
+    raises Refused to leave the image out and DataError to stop. It runs in worker
+    processes, so it must be a function of a module, or a functools.partial of it; a
+    file that ends its worker is refused. A row has entry, id, group, label, dtype,
     height, width, area (share of the pixels above class 0), digest (of the pixels) and
     bytes. Raises DataError when the disk has no room for cache and data set.
     """
     cache.mkdir(parents=True, exist_ok=True)
     rows, refused, used = [], [], 0
-
-    def run(job: Job) -> dict | Refused:
-        try:
-            return _staged(job, one, source, cache)
-        except Refused as reason:
-            return reason
-
-    results = _in_order(run, jobs, workers or _cores())
+    results = workers.in_order(
+        functools.partial(_staged, one, source, cache),
+        jobs,
+        name=lambda job: str(source / job.files[0]),
+        sizes=[
+            sum(workers.file_size(source / name) for name in job.files) for job in jobs
+        ],
+        broken=lambda job, error: {"refused": str(error)},
+        workers=processes,
+    )
     results = track(results, total=len(jobs), what="Converting", show=progress)
     for done, (job, result) in enumerate(zip(jobs, results, strict=True), 1):
-        if isinstance(result, Refused):
-            refused.append({"file": job.files[0], "reason": str(result)})
+        if "refused" in result:
+            refused.append({"file": job.files[0], "reason": result["refused"]})
         else:
             rows.append(result)
             used += result["bytes"]
@@ -125,30 +130,22 @@ def track(items: Iterable, *, total: int, what: str, show: bool) -> Iterator:
             console.file.write(f"{what}: {done} of {total}\n")
 
 
-def _in_order(run: Callable, jobs: Sequence[Job], workers: int) -> Iterator:
-    """run(job) for every job, in order, by threads; few wait in memory at a time."""
-    pool = ThreadPoolExecutor(workers)
-    waiting: collections.deque = collections.deque()
+def _staged(
+    one: Convert, source: pathlib.Path, cache: pathlib.Path, job: Job
+) -> dict[str, Any]:
+    """The row of a job, from the cache or converted now; {"refused": why} without."""
     try:
-        for job in jobs:
-            waiting.append(pool.submit(run, job))
-            if len(waiting) > 2 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        key = [_FORMAT, job.id, job.note, *(_stat(source / f) for f in job.files)]
+        name = hashlib.sha256(json.dumps([key, job.files]).encode()).hexdigest()[:32]
+        path = cache / f"{name}.entry"
+        row = _cached_row(path)
+        return row or _converted(path, *one(job))
+    except Refused as reason:
+        return {"refused": str(reason)}
 
 
-def _staged(job: Job, one: Convert, source: pathlib.Path, cache: pathlib.Path) -> dict:
-    """The row of a job, from the cache or converted now."""
-    key = [_FORMAT, job.id, job.note, *(_stat(source / f) for f in job.files)]
-    name = hashlib.sha256(json.dumps([key, job.files]).encode()).hexdigest()[:32]
-    path = cache / f"{name}.entry"
-    row = _cached_row(path)
-    if row is not None:
-        return row
-    example, columns = one(job)
+def _converted(path: pathlib.Path, example: Example, columns: dict) -> dict[str, Any]:
+    """The row of an example, after writing its entry."""
     image, mask = example["image"], example["mask"]
     record = records.encode(example)
     arrays = [k for k in ("image", "mask", "instances") if k in record]
@@ -198,36 +195,24 @@ def _record(row: dict, cache: pathlib.Path, dtype: str) -> dict:
 
 def _write(path: pathlib.Path, parts: list[bytes]) -> None:
     part = path.with_suffix(".part")
-    try:
+    with disk.room(path.parent, what="what is being converted"):
         with open(part, "wb") as file:
             file.writelines(parts)
         part.replace(path)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise DataError(
-            f"the disk of {path.parent} is full; make room and start again: what is "
-            "converted is kept."
-        ) from error
 
 
 def _check_space(cache: pathlib.Path, need: int) -> None:
     free = shutil.disk_usage(cache).free
     if need > free:
         raise DataError(
-            f"the preparation needs about {need / 1e9:.1f} GB more in {cache.parent}, "
-            f"but {free / 1e9:.1f} GB are free; make room or choose another --data_dir."
+            f"the preparation needs about {disk.amount(need)} more in {cache.parent}, "
+            f"but {disk.amount(free)} are free; make room or choose another --data_dir."
         )
 
 
 def _stat(path: pathlib.Path) -> tuple[int, int]:
     try:
-        stat = path.stat()
-    except FileNotFoundError:
-        raise Refused(f"{path}: there is no such file.") from None
+        stat = paths.regular(path)
+    except DataError as error:
+        raise Refused(str(error)) from None
     return stat.st_size, stat.st_mtime_ns
-
-
-def _cores() -> int:
-    linux = hasattr(os, "sched_getaffinity")  # not on macOS
-    return min(len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1, 32)

@@ -5,16 +5,13 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from jaxseg.data import records
+from jaxseg.data.preparation.convert import Shards
 from jaxseg.errors import DataError
-
-# per split, one generator of (id, record) for each file
-Shards = Mapping[str, list[Callable[[], Iterator[tuple[str, dict]]]]]
 
 
 class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):

@@ -31,6 +31,11 @@ def read(
     drawn: list[list[tuple[sparse_labels.Labels, int]]] = [[] for _ in split.ids]
     for path in paths:
         labels = sparse_labels.read(path)
+        if labels.label.max(initial=0) >= len(split.classes):
+            raise DataError(
+                f"{path} labels pixels with class {labels.label.max()}, but the data "
+                f"has the classes 0 to {len(split.classes) - 1}."
+            )
         strange = [name for name in labels.ids if name not in place]
         own = labels.size is None and not strange
         other = own and any(

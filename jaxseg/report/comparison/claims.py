@@ -174,6 +174,7 @@ def equal_means(units: Sequence[Unit]) -> Iterator[Claim]:
     runs = [run for unit in units for run in unit["runs"]]
     checks = [
         ("trained on the same images", ("dataset", "split_hash", "train")),
+        ("trained on the same pixels", ("dataset", "content", "train")),
         ("shown the same number of images", ("images_seen",)),
         ("made by the same revision of the code", ("git", "revision")),
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxseg.report.comparison.group_runs import REPEATS
+from jaxseg.report.comparison.group_runs import IDLE, REPEATS, settings
 from jaxseg.report.read import Run, pick
 from jaxseg.report.text import dotted
 
@@ -37,14 +37,9 @@ def _value(config: Mapping[str, Any], key: str) -> str:
     return repr(config[key]) if key in config else ""
 
 
-def settings(run: Run) -> dict[str, Any]:
-    """The dotted config of a run, its seed among it."""
-    return dotted(run["config"])
-
-
 def without_seed(run: Run) -> dict[str, Any]:
     """The dotted config of a run without what makes it a repeat."""
-    return dotted({k: v for k, v in run["config"].items() if k not in REPEATS})
+    return settings(run, without=(*IDLE, *REPEATS))
 
 
 def surroundings(run: Run) -> dict[str, Any]:
@@ -52,5 +47,7 @@ def surroundings(run: Run) -> dict[str, Any]:
     info = run["info"]
     keys = ("recipe", "git", "versions", "devices", "intensity", "params")
     facts = {key: info[key] for key in keys if key in info}
-    hashes = pick(info, "dataset", "split_hash")
-    return dotted(facts | ({"data": hashes} if hashes else {}))
+    for name, key in (("data", "split_hash"), ("pixels", "content")):
+        if hashes := pick(info, "dataset", key):
+            facts[name] = hashes
+    return dotted(facts)

@@ -9,9 +9,14 @@ from typing import Any, TypedDict
 
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.report import derived_numbers
-from jaxseg.report.read import Run, Split, pick, read
+from jaxseg.report.read import Run, Split, read
+from jaxseg.report.text import dotted
+from jaxseg.run_directory import files, schemas
 
 REPEATS = ("seed", "num_seeds")  # what may differ between members of a group
+# what changes when, where and how fast a run works, and not what is learned
+IDLE = ("recipe_chosen", "auto", "log_every", "checkpoint", "doctor", "mesh")
+IDLE += ("data.dir", "data.workers", "data.timeout_s", "eval.every_epochs")
 _DEPTH = 3  # how far below a given directory runs are looked for
 
 
@@ -68,11 +73,8 @@ def _below(root: pathlib.Path, depth: int) -> list[pathlib.Path]:
 
 
 def _status(path: pathlib.Path) -> str:
-    try:
-        value = json.loads((path / "run.json").read_text("utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path / 'run.json'} is not valid JSON: {error}.") from error
-    return str(pick(value, "status") or "status not recorded")
+    """Whether the run has ended; DataError for a run.json that does not say."""
+    return files.read(path / files.RUN, schemas.Status)["status"]
 
 
 def labels(paths: Sequence[str | os.PathLike]) -> list[str]:
@@ -112,7 +114,7 @@ def group(runs: Sequence[Run]) -> list[list[Run]]:
     """
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
-        config = {k: v for k, v in run["config"].items() if k not in REPEATS}
+        config = settings(run, without=(*IDLE, *REPEATS))
         kind, repeat = (json.dumps(config, sort_keys=True), _images(run)), 0
         while seed(run) in map(seed, groups.get((*kind, repeat), [])):
             repeat += 1
@@ -121,6 +123,15 @@ def group(runs: Sequence[Run]) -> list[list[Run]]:
         sorted(repeats, key=lambda run: str(seed(run)).zfill(20))
         for repeats in groups.values()
     ]
+
+
+def settings(run: Run, *, without: Sequence[str] = IDLE) -> dict[str, Any]:
+    """The dotted config of a run; `without` are keys and blocks that are left out."""
+    return {
+        key: value
+        for key, value in dotted(run["config"]).items()
+        if not any(key == name or key.startswith(f"{name}.") for name in without)
+    }
 
 
 def _images(run: Run) -> tuple[str, str | None]:

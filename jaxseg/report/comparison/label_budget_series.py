@@ -8,13 +8,12 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from jaxseg.report.comparison import config_differences, scores, wording
-from jaxseg.report.comparison.group_runs import REPEATS, Unit
+from jaxseg.report.comparison import config_differences, group_runs, scores, wording
+from jaxseg.report.comparison.group_runs import IDLE, REPEATS, Unit
 from jaxseg.report.read import Row, pick
 
 _AMOUNT = ("positive", "negative", "length", "annotators", "seed")  # of supervision
-_IDLE = ("name", "recipe", "recipe_chosen", "log_every", "checkpoint", "doctor", "mesh")
-_IDLE += ("per_device_batch", "data.dir", "data.workers", "data.timeout_s")
+_IDLE = (*IDLE, "name", "recipe", "per_device_batch")
 _ENUMERATED = 9  # values whose every order is tried: 362,880
 _DRAWN = 99_999
 
@@ -79,13 +78,8 @@ def series(ranking: Sequence[Unit], metric: str) -> list[Series]:
 
 def _fixed(unit: Unit) -> dict[str, Any]:
     """The dotted config without seeds, amounts of labels and what changes nothing."""
-    settings = config_differences.settings(unit["runs"][0])
     free = (*REPEATS, *_IDLE, *(f"supervision.{name}" for name in _AMOUNT))
-    return {
-        key: value
-        for key, value in settings.items()
-        if not any(key == name or key.startswith(f"{name}.") for name in free)
-    }
+    return group_runs.settings(unit["runs"][0], without=free)
 
 
 def _reference(fixed: dict, full: list) -> tuple[Unit | None, list[str]]:

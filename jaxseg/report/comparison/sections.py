@@ -23,6 +23,7 @@ from jaxseg.report.comparison.group_runs import (
     Unit,
     images_of,
     members,
+    settings,
     several,
     split_of,
     title,
@@ -168,7 +169,7 @@ def _convergence(units: list[Unit]) -> list[Block]:
 
 def _config(units: list[Unit]) -> list[Block | None]:
     differences = [
-        tables.differences(units, config_differences.settings, "Configuration"),
+        tables.differences(units, settings, "Configuration"),
         tables.differences(
             units, config_differences.surroundings, "Code, machine and data"
         ),

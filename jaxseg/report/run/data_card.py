@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from jaxseg.report import derived_numbers, text
+import numpy as np
+
+from jaxseg.report import class_numbers, derived_numbers, text
 from jaxseg.report.blocks import Block, table
 from jaxseg.report.read import Run, pick
 from jaxseg.report.text import number
@@ -51,6 +53,32 @@ def balance(run: Run) -> Block | None:
         ]
     heads = ["Share of positive training images", "Value"]
     return table(heads, rows, title="Sampling, before and after")
+
+
+def class_balance(run: Run) -> Block | None:
+    """What part of the draws was for each class, and how many images showed it."""
+    names = derived_numbers.classes(derived_numbers.main_split(run))
+    parts = pick(run["info"], "sampler", "class_parts") or []
+    shown = class_numbers.history(run, "share_realised")
+    if not parts:
+        return None
+    rows = []
+    for c, name in enumerate(["no foreground", *names[1:]]):
+        first, last = (number(part[c], "percent") for part in (parts[0], parts[-1]))
+        realised = float(np.mean(shown[name][1])) if name in shown else None
+        rows.append([name, first, last, number(realised, "percent")])
+    heads = [
+        "Class",
+        "Drawn for it, first epoch",
+        "Last epoch",
+        "Fed images that show it",
+    ]
+    note = (
+        "An image that shows several classes is drawn for one of them and shows them "
+        "all, so at least as many images show a class as were drawn for it, unless "
+        "windows (`data.fit` crop) or warps cut it off."
+    )
+    return table(heads, rows, title="Sampling by class", note=note)
 
 
 def class_weights(card: dict[str, Any], config: dict[str, Any]) -> Block | None:

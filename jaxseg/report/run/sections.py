@@ -155,6 +155,7 @@ def _data(run: Run) -> list[Block | None]:
         folded("Refused files", [code(listed)]) if refused else None,
         data_card.splits(card),
         data_card.balance(run),
+        data_card.class_balance(run),
         data_card.class_weights(card, run["config"]),
     ]
 

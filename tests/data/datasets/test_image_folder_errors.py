@@ -7,7 +7,7 @@ import tifffile
 from test_image_folder import blobs, folder
 
 from jaxseg.data.datasets import image_folder
-from jaxseg.data.datasets._folder import check
+from jaxseg.data.datasets._folder import check, label_format
 from jaxseg.errors import DataError
 
 
@@ -217,7 +217,7 @@ def test_auto_decides_once_or_asks(tmp_path, case):
     masks, classes, expected = AUTO[case]
     named = {f"a{k}": mask for k, mask in enumerate(masks)}
     source = folder(tmp_path, named, classes=classes)
-    if expected in check.FORMATS:
+    if expected in label_format.FORMATS:
         plan = examined(source)
         assert plan.mask_format == expected and plan.why
     else:

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from support import dicom_files
+from support import dicom_files, in_process
 
 from jaxseg.data import prepared
 from jaxseg.data.datasets import siim_acr
@@ -130,6 +130,7 @@ def test_another_source_or_option_is_refused(tree, tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     """Counts the films decoded; the one after `limit` is a crash."""
+    in_process.use(monkeypatch)
     seen, read = {"names": [], "limit": FILMS}, dicom.read
 
     def counted(path):
@@ -204,7 +205,7 @@ def test_never_over_another_folder(raw, tmp_path):
 def test_a_full_disk_is_seen_before_the_work(raw, tmp_path, monkeypatch, reads):
     usage = collections.namedtuple("usage", "free")(1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(DataError, match="GB are free"):
+    with pytest.raises(DataError, match="needs about .* but 1 kB are free"):
         siim_acr.prepare(raw, tmp_path, progress=False)
     assert len(reads["names"]) < FILMS
 

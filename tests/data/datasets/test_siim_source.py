@@ -1,5 +1,6 @@
 """What a SIIM-ACR folder may hold: left out with a reason, or refused by name."""
 
+import re
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ from support import dicom_files
 from jaxseg.data import prepared
 from jaxseg.data.datasets import siim_acr
 from jaxseg.data.files import rle
+from jaxseg.data.preparation import worker, workers
 from jaxseg.errors import DataError
 
 FILMS = 24
@@ -91,7 +93,9 @@ def test_a_broken_copy_is_refused_as_a_whole(tree, tmp_path):
         _prepare(tmp_path)
     for i in (4, 5):
         _film(tree, i).unlink()
-    with pytest.raises(DataError, match="2 of 24 rows of train-rle.csv have no image"):
+    with pytest.raises(
+        DataError, match="2 of 24 rows of train-rle.csv have no DICOM file"
+    ):
         _prepare(tmp_path)
     shutil.rmtree(tree / "dicom-images-train")
     with pytest.raises(DataError, match="24 of 24 rows"):
@@ -219,3 +223,79 @@ def test_rows_of_one_image_are_united(tree):
     lines = _lines((tree / "train-rle.csv").read_text(), 0)
     one, other = (rle.decode(line.split(",")[1], (24, 20)) for line in lines)
     assert np.count_nonzero(one & other) and np.count_nonzero(one != other)
+
+
+NAMES = {
+    "upper case": lambda i: f"1.2.3.{i}.DCM",
+    "without suffix": lambda i: f"1.2.3.{i}",
+    "of an archive": lambda i: f"1.2.3.{i}.{('dicom', 'IMA', 'dic')[i % 3]}",
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("suffix", ["", ".dcm", ".DCM"])
+def test_files_and_ids_with_any_suffix_or_none(tree, tmp_path, kind, suffix):
+    for i in range(FILMS):
+        film = _film(tree, i)
+        film.rename(film.with_name(NAMES[kind](i)))
+    (tree / "dicom-images-train/readme").write_text("no film")
+    _table(tree, lambda text: re.sub(r"(?m)^(1[.\d]+),", rf"\1{suffix},", text))
+    card, _ = _prepare(tmp_path)
+    assert card["refused"] == [] and card["extra"]["test_images_without_labels"] == 0
+    assert sum(split["images"] for split in card["splits"].values()) == FILMS
+    ids = prepared.open_split(tmp_path / "out/siim_acr/1.0.0", "train").ids
+    assert set(ids) <= {f"1.2.3.{i}" for i in range(FILMS)}
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (lambda text: text.encode("utf-16"), "UTF-16, or no text"),
+        (
+            lambda text: text.replace(" EncodedPixels", "ImageId").encode(),
+            "no column 'EncodedPixels'|column 'ImageId' twice",
+        ),
+        (
+            lambda text: (
+                text.replace("\n", ",-1\n")
+                .replace("Pixels,-1", "Pixels,EncodedPixels")
+                .encode()
+            ),
+            "the column 'EncodedPixels' twice",
+        ),
+    ],
+)
+def test_a_table_of_another_encoding_or_a_column_twice(tree, tmp_path, change, why):
+    path = tree / "train-rle.csv"
+    path.write_bytes(change(path.read_text()))
+    with pytest.raises(DataError, match=why):
+        _prepare(tmp_path)
+
+
+SAVED = {
+    "several frames": {"save_all": True, "append_images": [Image.new("L", (20, 24))]},
+    "or is transparent": {"transparency": 7},
+    "an orientation tag": {"exif": Image.Exif()},
+}
+SAVED["an orientation tag"]["exif"][274] = 6
+
+
+@pytest.mark.parametrize("why", SAVED)
+def test_a_png_that_could_be_meant_otherwise_is_left_out(home, tmp_path, why):
+    (path,) = (home / "png_images").glob("4_train_*")
+    image = Image.open(path)
+    image.load()
+    image.save(path, **SAVED[why])
+    card, _ = _prepare(tmp_path)
+    (refused,) = card["refused"]
+    assert why in refused["reason"] and refused["file"].endswith(path.name)
+
+
+def test_a_film_that_ends_its_decoder_is_left_out_by_name(tree, tmp_path, monkeypatch):
+    small = worker.Limits(seconds=60, memory=96 * 2**20)
+    monkeypatch.setattr(workers, "Limits", lambda: small)
+    _rewrite(tree, 5, np.zeros((8000, 8000), np.uint8))
+    card, _ = _prepare(tmp_path)
+    (refused,) = card["refused"]
+    assert refused["file"].endswith("1.2.3.5.dcm")
+    assert "memory" in refused["reason"]

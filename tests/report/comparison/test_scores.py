@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, DataError
 from jaxseg.report import text
 from jaxseg.report.comparison import (
     config_differences,
@@ -158,6 +158,24 @@ def test_runs_that_differ_in_the_seed_alone_are_grouped():
     seeds = [[(r["config"]["lr"], r["config"]["seed"]) for r in g] for g in groups]
     assert seeds == [[(1, 2), (1, 10)], [(2, 2), (2, 10)], [(1, 2)], [(1, 3)]]
     assert groups[2] == [again] and groups[3] == [elsewhere]
+
+
+def test_what_changes_nothing_learned_is_no_difference():
+    typed = {"keep": ["seed"], "on": False}
+    runs = [
+        _run({"seed": 0, "auto": typed | {"keep": []}, "eval": {"every_epochs": 1}}),
+        _run({"seed": 1, "auto": typed, "eval": {"every_epochs": 5}, "log_every": 9}),
+    ]
+    assert len(group_runs.group(runs)) == 1
+    tables = [group_runs.settings(run) for run in runs]
+    assert config_differences.differing(tables) == ["seed"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"status": 3}', '{"status": "fin"}'])
+def test_a_damaged_record_is_no_run_that_goes_on(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(DataError, match="run.json"):
+        group_runs.find([tmp_path])
 
 
 @pytest.mark.parametrize(

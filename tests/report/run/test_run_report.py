@@ -1,6 +1,8 @@
 """The written report: whole, self-contained, honest about what it lacks."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -171,3 +173,19 @@ def test_the_door_says_what_is_wrong_without_jax(tmp_path):
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "nowhere is no directory" in done.stderr and "one run" in done.stderr
+
+
+def test_a_run_that_cannot_be_written_gets_no_report_and_one_sentence(
+    binary, monkeypatch, capsys
+):
+    def refuse(source, target):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    before = (binary / "report.md").read_bytes()
+    monkeypatch.setattr(os, "replace", refuse)
+    assert door.main(["report", str(binary)]) == 74
+    monkeypatch.undo()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and f"{binary / 'report.md'} could not be" in err
+    assert (binary / "report.md").read_bytes() == before
+    assert not list(binary.glob("*.tmp"))

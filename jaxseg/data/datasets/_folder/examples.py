@@ -1,6 +1,7 @@
 """Divides a checked folder into splits, and makes its examples one by one."""
 
 import functools
+import io
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -8,20 +9,26 @@ import numpy as np
 from absl import logging
 
 from jaxseg.data import intensity, records
-from jaxseg.data.datasets._folder.check import (
-    Plan,
-    foreground,
-    read_mask,
-    to_classes,
-)
+from jaxseg.data.datasets._folder.check import Plan
+from jaxseg.data.datasets._folder.facts import Reading, read_mask
+from jaxseg.data.datasets._folder.label_format import foreground, to_classes
 from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
-from jaxseg.data.preparation import convert, splits
-from jaxseg.data.preparation.tfds_builder import Shards
-from jaxseg.types import IGNORE, Example
+from jaxseg.data.preparation import convert, splits, workers
+from jaxseg.data.preparation.convert import Shards
+from jaxseg.labels import IGNORE, Example
 
 _SHARD_BYTES = 256 * 2**20  # of pixels, before compression
+
+
+class Form(NamedTuple):
+    """What a data set makes of every image and mask."""
+
+    reading: Reading
+    channels: int
+    mask_format: str
+    classes: int
 
 
 class Division(NamedTuple):
@@ -77,20 +84,26 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
     return Division(out, rule, 0, refused)
 
 
-def shards(
-    plan: Plan, items: list[Item], counts: np.ndarray, *, max_pixels: int
-) -> Shards:
+def shards(plan: Plan, items: list[Item], counts: np.ndarray) -> Shards:
     """Per split, generators of (id, record) for TFDS.
 
     While those of training run, they add the intensities of its images to `counts`.
     """
+    form = Form(plan.reading, plan.channels, plan.mask_format, len(plan.classes))
 
     def shard(part: list[Item]):
-        for item in part:
-            example = _example(plan, max_pixels, item)
+        made = workers.in_order(
+            functools.partial(packed, form=form),
+            part,
+            name=lambda item: str(item.image),
+            sizes=[workers.file_size(item.image) for item in part],
+            limits=workers.for_pixels(plan.reading.max_pixels),
+        )
+        for item, (record, levels, pixels) in zip(part, made, strict=True):
             if item.split == "train":
-                counts[...] += intensity.histogram(example["image"])
-            yield item.id, records.encode(example)
+                counts.ravel()[levels] += pixels
+            files = {k: io.BytesIO(v) for k, v in record.items() if type(v) is bytes}
+            yield item.id, record | files
 
     out = {}
     for split in SPLITS:
@@ -99,6 +112,19 @@ def shards(
         parts = convert.cut([items[k] for k in inside], sizes, limit=_SHARD_BYTES)
         out[split] = [functools.partial(shard, part) for part in parts]
     return out
+
+
+def packed(item: Item, form: Form) -> list:
+    """[record with PNG bytes, intensities of the image, pixels of each]: of a worker.
+
+    The intensities count on over the channels: level + channel * number of levels.
+    """
+    example = _example(item, form)
+    count = intensity.histogram(example["image"]).ravel()
+    levels = np.flatnonzero(count)
+    record = records.encode(example)
+    files = {k: v.getvalue() for k, v in record.items() if isinstance(v, io.BytesIO)}
+    return [record | files, levels, count[levels]]
 
 
 def objects(plan: Plan, items: list[Item]) -> dict[str, int]:
@@ -110,17 +136,15 @@ def objects(plan: Plan, items: list[Item]) -> dict[str, int]:
     return total
 
 
-def _example(plan: Plan, max_pixels: int, item: Item) -> Example:
-    image = images.read_image(item.image, max_pixels=max_pixels)
-    if image.shape[-1] < plan.channels:  # grey among colour
-        image = np.repeat(image, plan.channels, axis=-1)
+def _example(item: Item, form: Form) -> Example:
+    image = images.read_image(item.image, max_pixels=form.reading.max_pixels)
+    if image.shape[-1] < form.channels:  # grey among colour
+        image = np.repeat(image, form.channels, axis=-1)
     if item.mask is None:
         mask, label = np.full(image.shape[:2], IGNORE, np.uint8), -1
     else:
-        threshold = plan.mask_format == "binary"
-        values = read_mask(item, threshold=threshold, max_pixels=max_pixels)
-        mask = to_classes(values, plan.mask_format)
-        label = _label(mask, len(plan.classes))
+        mask = to_classes(read_mask(item, form.reading), form.mask_format)
+        label = _label(mask, form.classes)
     return {
         "image": image,
         "mask": mask,

@@ -1,13 +1,13 @@
 """Pairs the images and masks of a user's folder, and lists everything wrong with it."""
 
-import csv
+import os
 import pathlib
 import unicodedata
 from typing import NamedTuple
 
 from absl import logging
 
-from jaxseg.data.files import images
+from jaxseg.data.files import images, text
 from jaxseg.data.files.listing import (
     SPLITS,
     UNLABELLED,
@@ -17,9 +17,11 @@ from jaxseg.data.files.listing import (
     suggestions,
     visible,
 )
+from jaxseg.data.files.paths import regular, shown
 from jaxseg.errors import DataError
 
 _BESIDE = {"", ".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", ".yaml"}
+_COLUMNS = ("stem", "split", "group")  # of splits.csv
 
 
 class Item(NamedTuple):
@@ -57,7 +59,7 @@ def find(source: pathlib.Path, *, allow_unlabelled: bool) -> Layout:
         items = _split_by_table(source, items, allow_unlabelled, problems)
     else:
         _need(source, SPLITS, there)
-        if (source / "splits.csv").exists():
+        if os.path.lexists(source / "splits.csv"):
             problems.append(f"{source}: splits.csv beside train/, validation/, test/.")
         items = []
         for split in SPLITS:
@@ -107,15 +109,29 @@ def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]
     paths, beside = [], 0
     for path in files(folder):
         suffix = path.suffix.lower()
-        if suffix in _BESIDE:
+        if suffix not in images.SUFFIXES and is_dicom(path):
+            problems.append(f"{shown(path)} is DICOM; give its name the suffix .dcm.")
+        elif suffix in _BESIDE:
             beside += 1
         elif suffix not in images.SUFFIXES:
-            problems.append(f"{path}: {suffix} cannot be read; convert it to PNG.")
+            problems.append(
+                f"{shown(path)}: {suffix} cannot be read; convert it to PNG."
+            )
         else:
             paths.append(path)
     if beside:
         logging.info("%s: %d files beside the images are ignored", folder, beside)
     return by_stem(paths, folder, problems)
+
+
+def is_dicom(path: pathlib.Path) -> bool:
+    """Whether a file begins as DICOM files do, whatever its name is."""
+    try:
+        regular(path)
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except (DataError, OSError):
+        return False
 
 
 def _split_by_table(
@@ -125,11 +141,13 @@ def _split_by_table(
     problems: list[str],
 ) -> list[Item]:
     path = source / "splits.csv"
-    if not path.exists():
+    if not os.path.lexists(path):
         problems += _without_mask(items, allow_unlabelled)
         return items
-    rows = _read_table(path, problems)
-    if rows is None:
+    try:
+        rows = _read_table(path, problems)
+    except DataError as error:
+        problems.append(str(error))
         return items
     ids = {item.id for item in items}
     wrong = [stem for stem in rows if stem not in ids]
@@ -161,25 +179,21 @@ def _split_by_table(
     return out
 
 
-def _read_table(
-    path: pathlib.Path, problems: list[str]
-) -> dict[str, tuple[str, str]] | None:
-    """stem -> (split, group); None when the file cannot be understood at all."""
-    text = path.read_text(encoding="utf-8-sig").splitlines()
-    head = text[0] if text else ""
-    reader = csv.DictReader(text, delimiter=";" if ";" in head else ",")
-    names = [(name or "").strip() for name in reader.fieldnames or []]
-    if "stem" not in names or set(names) - {"stem", "split", "group"}:
-        problems.append(f"{path}: the columns are {names}, not stem, split, group.")
-        return None
-    reader.fieldnames = names
+def _read_table(path: pathlib.Path, problems: list[str]) -> dict[str, tuple[str, str]]:
+    """stem -> (split, group); DataError when the file cannot be understood at all."""
     rows: dict[str, tuple[str, str]] = {}
-    for row in reader:
+    spelt: dict[str, str] = {}
+    for line, row in text.table(path, "stem", _COLUMNS, problems):
         stem, split, group = (
-            (row.get(k) or "").strip() for k in ("stem", "split", "group")
+            unicodedata.normalize("NFC", row[column]) for column in _COLUMNS
         )
-        stem = unicodedata.normalize("NFC", stem)
-        where = f"{path} line {reader.line_num}"
+        where = f"{path} line {line}"
+        other = spelt.setdefault(" ".join(group.casefold().split()), group)
+        if other != group:
+            problems.append(
+                f"{where}: the group {group!r} differs from {other!r} only in case or "
+                "blanks; write both alike, or name them differently."
+            )
         if stem in rows:
             problems.append(f"{where}: {stem!r} is named twice.")
         if split not in (*SPLITS, UNLABELLED, ""):
@@ -200,10 +214,14 @@ def _without_mask(items: list[Item], allowed: bool) -> list[str]:
 
 def _classes(source: pathlib.Path, problems: list[str]) -> list[str] | None:
     path = source / "classes.txt"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    text = path.read_text(encoding="utf-8-sig").rstrip()
-    names = [line.strip() for line in text.splitlines()]
+    try:
+        lines = text.read(path).rstrip().splitlines()
+    except DataError as error:
+        problems.append(str(error))
+        return None
+    names = [line.strip() for line in lines]
     if not 2 <= len(names) <= 255 or "" in names or len(set(names)) < len(names):
         problems.append(
             f"{path} must hold 2 to 255 different names, one a line, line k for label "

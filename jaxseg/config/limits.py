@@ -1,0 +1,166 @@
+"""What the value of a key may be: from where to where, which word, which numbers.
+
+Models, terms and supervisions check their own arguments, once JAX runs. What is said
+here of the same keys is said before.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxseg import lookup
+from jaxseg.config import base
+from jaxseg.errors import ConfigError
+
+# {key, with * for any block of its kind: (lowest, highest, whether below the highest)}
+_POSITIVE, _SHARE = (1, math.inf, False), (0, 1, False)
+_NOT_NEGATIVE, _BELOW_ONE = (0, math.inf, False), (0, 1, True)
+RANGES: dict[str, tuple[float, float, bool]] = {
+    **dict.fromkeys(
+        ("epochs", "log_every", "num_seeds", "eval.per_device_batch")
+        + ("eval.every_epochs", "eval.bootstrap", "optim.accumulate")
+        + ("optim.bad_steps", "mesh.fsdp", "data.timeout_s", "doctor.steps")
+        + ("supervision.annotators", "model.*.convs", "model.*.width")
+        + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")
+        + ("model.swin_upernet.aux_channels", "loss.gated_crf.radius")
+        + ("loss.gated_crf.downsample", "loss.neighbourhood.radius"),
+        _POSITIVE,
+    ),
+    **dict.fromkeys(
+        ("batch_size", "seed", "steps", "steps_per_epoch", "data.workers")
+        + ("data.demo.images", "data.demo.size", "data.pixel_size", "eval.tolerance")
+        + ("eval.patience", "mesh.data", "checkpoint.every_steps", "aux_weight")
+        + ("optim.learning_rate", "optim.weight_decay", "optim.warmup_epochs")
+        + ("optim.clip_norm", "optim.power", "transfer.frozen_until")
+        + ("transfer.encoder_scale", "transfer.decoder_scale", "supervision.positive")
+        + ("supervision.negative", "sampler.balanced.positive_weight")
+        + ("loss.*.smooth", "loss.*.absent_weight", "loss.focal.gamma")
+        + ("loss.tversky.alpha", "loss.tversky.beta", "loss.*.class_weight_cap"),
+        _NOT_NEGATIVE,
+    ),
+    **dict.fromkeys(
+        ("optim.final_scale", "transfer.layer_decay")
+        + ("sampler.balanced.negative_keep", "loss.neighbourhood.confidence"),
+        _SHARE,
+    ),
+    **dict.fromkeys(
+        ("optim.ema", "optim.momentum", "model.*.dropout", "model.*.drop_path")
+        + ("loss.cross_entropy.label_smoothing",),
+        _BELOW_ONE,
+    ),
+    "checkpoint.keep": (2, math.inf, False),
+    "optim.warmup_steps": (-1, math.inf, False),
+    "sampler.seed": (-1, math.inf, False),
+    "supervision.seed": (-1, math.inf, False),
+    "model.efficientnet_unet.width": _NOT_NEGATIVE,
+}
+# as the modules have them, which need JAX; a test compares
+WORDS: dict[str, tuple[Any, ...]] = {
+    "model.*.dtype": ("float32", "bfloat16"),
+    "model.*.norm": ("batch", "group", "instance"),
+    "model.*.decoder_norm": ("batch", "group", "instance", "none"),
+    "model.*.up": ("transposed", "bilinear", "nearest"),
+    "model.*.down": ("max_pool", "strided"),
+    "model.*.activation": ("relu", "leaky_relu"),
+    "model.resnet_unet.depth": (18, 34, 50, 101),
+    "model.swin_upernet.size": ("tiny", "small", "base", "large"),
+    "loss.partial_cross_entropy.balance": ("class", "pixels"),
+    "supervision.strategy": ("random", "centre", "boundary", "grid"),
+}
+# {key of numbers in a row: (the lowest, whether they are whole)}
+ROWS: dict[str, tuple[float, bool]] = {
+    "data.image_size": (1, True),
+    "model.*.widths": (1, True),
+    "model.*.decoder_widths": (1, True),
+    "model.swin_upernet.depths": (1, True),
+    "model.swin_upernet.num_heads": (1, True),
+    "model.swin_upernet.pool_scales": (1, True),
+    "loss.*.classes": (0, True),
+    "deep_weights": (0, False),
+    "operating_point.min_areas": (0, False),
+}
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ConfigError for the first key whose value it cannot have."""
+    for key in base.keys(config):
+        value = _get(config, key)
+        own = key.startswith("loss.") and "module" in config.loss[key.split(".")[1]]
+        if value is None or hasattr(value, "keys") or own:
+            continue
+        if (limits := _of(RANGES, key)) is not None:
+            _in_range(key, value, *limits)
+        elif (words := _of(WORDS, key)) is not None and value not in words:
+            hint = lookup.hint(str(value), map(str, words))
+            raise ConfigError(f"config.{key} is {value!r}: {hint}")
+        elif (row := _of(ROWS, key)) is not None:
+            _row(key, value, *row)
+
+
+def _of(table: Mapping[str, Any], key: str) -> Any:
+    """What the table says of the key, by its name or by its last part; or None."""
+    parts = key.split(".")
+    return table.get(key, table.get(f"{parts[0]}.*.{parts[-1]}"))
+
+
+def _in_range(key: str, value: Any, low: float, high: float, below: bool) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and low <= value <= high and not (below and value == high):
+        return
+    if high == math.inf:
+        allowed = f"it must be at least {low:g}"
+    else:
+        allowed = f"it must be from {low:g} {'to below' if below else 'to'} {high:g}"
+    raise ConfigError(f"config.{key} is {value!r}; {allowed}.")
+
+
+def _row(key: str, value: Any, low: float, whole: bool) -> None:
+    kind = int if whole else (int, float)
+    values = value if isinstance(value, (tuple, list)) else [value]
+    if all(isinstance(x, kind) and not isinstance(x, bool) for x in values):
+        if all(math.isfinite(x) and x >= low for x in values):
+            return
+    example = _get(base.base(), key) if key in base.keys(base.base()) else None
+    such = ",".join(map(str, example or (1, 2)))
+    raise ConfigError(
+        f"config.{key} is {value}; give {'whole ' * whole}numbers of at least {low:g}, "
+        f"such as {such}."
+    )
+
+
+def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
+    """One line for each setting that the run does not use, though somebody set it.
+
+    `typed` are the keys of the command line: of a recipe it is usual that it holds
+    settings of models, samplers and terms that another choice of names would use.
+    """
+    lines = []
+    for key in typed:
+        kind, *below = key.split(".")
+        inner = below[0] if len(below) > 1 else None  # the block of a choice
+        chosen = config[kind].name if kind in ("model", "sampler") else None
+        why = ""
+        if chosen and inner not in (None, "fields", chosen):
+            why = f"{kind}.name is {chosen!r}"
+        elif kind == "loss" and inner and config.loss[inner].weight == 0:
+            why = f"loss.{inner}.weight is 0"
+        elif kind == "supervision" and config.supervision.name == "full":
+            why = "supervision.name is 'full'" if below != ["name"] else ""
+        if why:
+            lines.append(f"config.{key} has no effect: config.{why}.")
+    model = config.model.get(config.model.name, config.model.fields)
+    if config.deep_weights and not model.get("deep_supervision"):
+        lines.append(
+            f"config.deep_weights has no effect: {config.model.name} was not asked for "
+            f"levels of deep supervision (config.model.{config.model.name}."
+            "deep_supervision)."
+        )
+    return lines
+
+
+def _get(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config[part]
+    return config

@@ -1,0 +1,61 @@
+"""Ends a door in one line when it is asked to stop, from its first import on.
+
+`train/stop.py` takes over while there is something to save.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+# the process that started this one, and without which it shall not go on
+PARENT = "JAXSEG_PARENT"
+_EVERY = 1.0  # seconds between two looks at it
+TERMINATED, INTERRUPTED = 75, 130  # exit codes; 75 as errors.Preempted
+_CODES = {signal.SIGTERM: TERMINATED, signal.SIGINT: INTERRUPTED}
+
+
+def is_door() -> bool:
+    """Whether Python was started as `python -m jaxseg.NAME`, and is importing it."""
+    words = sys.orig_argv
+    named = any(
+        flag == "-m" and name.startswith("jaxseg.")
+        for flag, name in zip(words, words[1:], strict=False)
+    )
+    return named and sys.argv[0] == "-m"  # Python's own, until it has the file
+
+
+def end_in_one_line() -> None:
+    """SIGTERM ends this process with exit code 75 and Ctrl-C with 130: no traceback."""
+    for number in _CODES:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
+            signal.signal(number, _end)
+
+
+def end_with_parent() -> None:
+    """A SIGTERM comes when the process that $JAXSEG_PARENT names has ended.
+
+    A member of a sweep, or a process of a distributed run, is started with it: it then
+    saves and stops instead of going on alone.
+    """
+    parent = os.environ.get(PARENT, "")
+    if parent.isdigit():
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_EVERY)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    text = f"jaxseg: stopped by {name}; start the same command again to go on.\n"
+    try:
+        os.write(2, text.encode())  # sys.stderr may be in the middle of a line
+    except OSError:
+        pass  # nobody listens any more
+    raise SystemExit(_CODES[signal.Signals(number)])

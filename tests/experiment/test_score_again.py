@@ -1,0 +1,207 @@
+"""Scores that are there are never lost: what differs is written beside, and said."""
+
+import errno
+import json
+import os
+import shutil
+
+import pytest
+from support import older_runs
+
+from jaxseg.errors import DataError
+from jaxseg.experiment import finished_run, score_again
+from jaxseg.run_directory import checkpoint, files, seal
+
+ROW = {"name": "dice_pooled", "class": "crack", "value": 0.75}
+SCORES = {"images": 2, "metrics": [ROW], "baselines": [1], "calibration": None}
+TABLE = "id,dice\na,0.5\nb,1.0\n"
+
+
+def _write(folder, scores=SCORES, table=TABLE):
+    (folder / "test_examples").mkdir(parents=True)
+    files.write_json(folder / "test.json", scores)
+    (folder / "test_per_image.csv").write_text(table)
+    (folder / "test_examples" / "000000_mask.png").write_bytes(b"png")
+
+
+@pytest.fixture(scope="module")
+def older(tmp_path_factory):
+    return older_runs.unpack(tmp_path_factory.mktemp("older"))
+
+
+@pytest.fixture
+def run(older, tmp_path):
+    """A run with scores, and a folder with the very same scores of now."""
+    _write(tmp_path / "run/eval")
+    shutil.copy(older / "finished/run.json", tmp_path / "run")
+    seal.close(tmp_path / "run", seal.read(tmp_path / "run"))
+    _write(tmp_path / "fresh")
+    return tmp_path / "run"
+
+
+def _keep(run, *, writable=True):
+    fresh = run.parent / "fresh"
+    return score_again.keep(run, "test", SCORES, fresh, writable=writable)
+
+
+def test_equal_scores_are_said_to_be(run):
+    again = _keep(run)
+    assert (again.same, again.notes, again.folder) == ("yes", [], run / "eval")
+    seal.check(run, seal.read(run))
+    assert not (run / "eval_again").exists()
+
+
+def test_no_scores_are_written_where_they_belong(run):
+    shutil.rmtree(run / "eval")
+    assert _keep(run).same == "none were"
+    assert files.read_json(run / "eval/test.json") == SCORES
+    assert (run / "eval/test_examples/000000_mask.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"images": 2, "metrics": [ROW]},
+        SCORES | {"baselines": []},
+        SCORES | {"metrics": [{"name": "dice_pooled", "value": 0.75}]},
+    ],
+)
+def test_what_an_earlier_version_scored_is_completed(run, scores):
+    files.write_json(run / "eval/test.json", scores)
+    with pytest.raises(DataError, match="test.json is not what the run wrote"):
+        seal.check(run, seal.read(run))
+    assert _keep(run).same == "yes"
+    seal.check(run, seal.read(run))
+    assert files.read_json(run / "eval/test.json") == SCORES
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (
+            "test.json",
+            json.dumps(SCORES | {"metrics": [ROW | {"value": 0.7}]}),
+            "metrics[dice_pooled, crack].value is 0.7 there, 0.75 now",
+        ),
+        ("test.json", "[]", "is [] there"),
+        ("test.json", json.dumps(SCORES | {"more": 1}), "more is there no more"),
+        ("test.json", json.dumps(SCORES | {"metrics": []}), "has 0 entries there, 1"),
+        ("test_per_image.csv", TABLE.replace("0.5", "0.6"), "row 1: dice is '0.6'"),
+        ("test_per_image.csv", TABLE + "c,0\n", "has 3 rows, 2 now"),
+    ],
+)
+def test_scores_that_differ_stay_and_the_new_ones_lie_beside(run, name, content, words):
+    (run / "eval" / name).write_text(content)
+    again = _keep(run)
+    assert again.same == "no" and words in again.notes[0]
+    assert (run / "eval" / name).read_text() == content
+    assert again.folder == run / "eval_again"
+    assert files.read_json(again.folder / "test.json") == SCORES
+    assert "stays as it was" in again.notes[-1]
+
+
+def test_scores_that_cannot_be_read_are_kept_beside_the_new_ones(run):
+    (run / "eval/test.json").write_text('{"images": 2')
+    again = _keep(run)
+    assert again.same == "they could not be read"
+    assert "test.json is not readable as JSON" in again.notes[0]
+    assert (run / "eval/test.json.unreadable").read_text() == '{"images": 2'
+    assert files.read_json(run / "eval/test.json") == SCORES
+
+
+def test_a_run_that_cannot_be_written_is_compared_all_the_same(run):
+    files.write_json(run / "eval/test.json", SCORES | {"images": 3})
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    again = _keep(run, writable=False)
+    assert again.same == "no" and again.folder is None
+    assert "images is 3 there, 2 now" in again.notes[0]
+    assert "cannot be written" in again.notes[-1]
+    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+
+
+def test_a_read_only_run_is_scored_and_nothing_is_left(older, monkeypatch):
+    def refuse(workdir):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files, "lock", refuse)
+    run = older / "finished"
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    images = str(older / "my_images")
+    again = score_again.score_again(run, "test", data_dir=images)
+    assert again.folder is None and "cannot be written" in again.notes[-1]
+    assert again.result["images"] > 0
+    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+
+
+def _operating_point(run):
+    record = files.read_json(run / "run.json")
+    manager = checkpoint.open_manager(run / "checkpoints", read_only=True)
+    try:
+        return finished_run._operating_point(
+            run, manager, len(record["dataset"]["classes"])
+        )
+    finally:
+        checkpoint.close(manager)
+
+
+@pytest.fixture
+def sealed(older, tmp_path):
+    """A finished run whose operating point is sealed with its checkpoint."""
+    run = shutil.copytree(older / "finished", tmp_path / "run")
+    point = files.read_json(run / files.OPERATING_POINT)
+    manager = checkpoint.open_manager(run / "checkpoints")
+    checkpoint.freeze(manager, point["step"], point)
+    checkpoint.close(manager)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("operating_point", "threshold"), 0.625),
+        (("operating_point", "min_area"), 0.5),
+        (("operating_point", "value"), 0.99),
+        (("temperature", "value"), 2.5),
+        (("step",), 4),
+    ],
+)
+def test_an_edited_operating_point_is_refused_by_name(sealed, keys, value):
+    path = sealed / files.OPERATING_POINT
+    content = files.read_json(path)
+    assert _operating_point(sealed) == content
+    *parents, last = keys
+    inside = content
+    for key in parents:
+        inside = inside[key]
+    before, inside[last] = inside[last], value
+    assert before != value
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError) as told:
+        _operating_point(sealed)
+    assert f"{'.'.join(keys)}: {json.dumps(before)} -> {value}" in str(told.value)
+    assert str(path) in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"threshold": 7}, "operating_point.threshold is 7; it is from 0 to 1"),
+        ({"min_area": -0.5}, "operating_point.min_area is -0.5"),
+        ({"gate": 1.5}, "operating_point.gate is 1.5"),
+        ({"rule": "treshold"}, "rule is 'treshold': did you mean 'threshold'"),
+        ({"offsets": [0.0, 1.0, 2.0]}, "offsets holds 3 numbers; the run has 2"),
+        ({"offsets": ["a"]}, r"offsets[0] holds a str, wants a float"),
+        ({"threshold": "high"}, "threshold holds a str, wants a float"),
+    ],
+)
+def test_a_typed_in_operating_point_is_refused_in_runs_of_before(
+    older, tmp_path, change, words
+):
+    run = shutil.copytree(older / "finished", tmp_path / "run")
+    path = run / files.OPERATING_POINT
+    content = files.read_json(path)
+    content["operating_point"] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError) as told:
+        _operating_point(run)
+    assert words in str(told.value) and str(path) in str(told.value)

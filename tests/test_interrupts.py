@@ -1,0 +1,101 @@
+"""Asked to stop before there is anything to save, a door ends in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from support import runs
+
+from jaxseg import errors, interrupts
+from jaxseg.train import stop
+
+WAITS = """
+import sys, time
+def get_config(arg=""):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)]
+)
+def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code):
+    (tmp_path / "waits.py").write_text(WAITS)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxseg.main", "--config=waits.py"],
+        cwd=tmp_path,
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=300)
+    name = signal.Signals(number).name
+    want = f"jaxseg: stopped by {name}; start the same command again to go on."
+    assert err.splitlines() == [want] and process.returncode == code
+
+
+STARTS = """
+import os, subprocess, sys
+door = [sys.executable, "-m", "jaxseg.main", "--config=waits.py"]
+own = {"JAXSEG_PARENT": str(os.getpid())}
+subprocess.run(door, env=os.environ | own, stderr=open("err", "w"))
+"""
+
+
+def test_a_door_ends_with_the_process_that_started_it(tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", STARTS],
+        cwd=tmp_path,
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout.readline() == "ready\n"
+        parent.kill()
+        assert parent.stdout.read() == ""  # the door has ended too: nobody holds it
+    want = "jaxseg: stopped by SIGTERM; start the same command again to go on.\n"
+    assert (tmp_path / "err").read_text() == want
+
+
+def test_only_a_door_changes_what_signals_do(monkeypatch):
+    door = ["/usr/bin/python", "-X", "importtime", "-m", "jaxseg.main", "--config=a"]
+    for argv0, words, expected in [
+        ("-m", door, True),
+        ("/usr/lib/jaxseg/main.py", door, False),  # imported later on
+        ("-m", ["python", "-m", "pytest", "jaxseg.main"], False),
+        ("-c", ["python", "-c", "import jaxseg"], False),
+        ("my.py", ["python", "my.py", "-m", "jaxseg.main"], False),
+    ]:
+        monkeypatch.setattr(sys, "argv", [argv0])
+        monkeypatch.setattr(sys, "orig_argv", words)
+        assert interrupts.is_door() is expected, words
+    code = "import jaxseg, signal; print(signal.getsignal(signal.SIGTERM).name)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "SIG_DFL\n", done.stderr
+
+
+def test_what_signals_did_before_training_comes_back_after_it():
+    both = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in both]
+    with stop.Stop() as request:
+        assert not request.by(None, 1)
+        signal.raise_signal(signal.SIGTERM)
+        assert request.by(None, 2)
+        assert signal.getsignal(signal.SIGINT) == before[1]  # the second one ends it
+        with pytest.raises(errors.Preempted, match="while scoring"):
+            request.now()
+    assert [signal.getsignal(number) for number in both] == before
