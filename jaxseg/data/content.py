@@ -59,20 +59,27 @@ def check(splits: Iterable[prepared.Split], *, which: str = "sample") -> int:
             _without(split, which)
             continue
         chosen = np.arange(len(split)) if which == "all" else _sample(split)
-        with ThreadPoolExecutor() as pool:  # decoders and SHA-256 let go of the GIL
-            for index, digest in zip(
-                chosen, pool.map(functools.partial(_stored, split), chosen), strict=True
-            ):
-                if digest != split.digests[index]:
-                    raise DataError(
-                        f"{split.directory}: the image or mask of {split.name} example "
-                        f"{split.ids[index]!r} is not the one that was prepared; "
-                        "prepare the data set again."
-                    )
+        _compare(split, chosen)
         compared += len(chosen)
     if which == "all":
         logging.info("%d images and masks are as they were prepared.", compared)
     return compared
+
+
+def _compare(split: prepared.Split, chosen: np.ndarray) -> None:
+    """Raises DataError for the first of the chosen records that has other pixels."""
+    pool = ThreadPoolExecutor()  # decoders and SHA-256 let go of the GIL
+    try:
+        digests = pool.map(functools.partial(_stored, split), chosen)
+        for index, digest in zip(chosen, digests, strict=True):
+            if digest != split.digests[index]:
+                raise DataError(
+                    f"{split.directory}: the image or mask of {split.name} example "
+                    f"{split.ids[index]!r} is not the one that was prepared; "
+                    "prepare the data set again."
+                )
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -87,8 +94,8 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if now["split_hash"].get(name) != digest
     ]
     old, new = before.get("content"), now.get("content")
-    if not before:
-        return []
+    if names or not before:
+        return names
     if old is None or new is None:
         whose = "the run was begun" if old is None else "the data was prepared"
         logging.warning(
@@ -96,9 +103,8 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             "and counts of the images are the same, their pixels cannot be compared.",
             whose,
         )
-        return names
-    others = [name for name, digest in old.items() if new.get(name) != digest]
-    return [*names, *(name for name in others if name not in names)]
+        return []
+    return [name for name, digest in old.items() if new.get(name) != digest]
 
 
 def _sample(split: prepared.Split) -> np.ndarray:

@@ -69,6 +69,13 @@ def test_damage_is_named(whole, directory, name, kind):
         assert str(directory) in str(error.value)
 
 
+def test_a_shard_of_another_size_is_not_even_opened(directory):
+    path = directory / SHARDS[0]
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(DataError, match="has 131073 bytes, but had 131072"):
+        _read(directory)
+
+
 @pytest.mark.parametrize("name", ["card.json", "index.csv"])
 def test_damage_of_an_earlier_version_is_at_most_a_data_error(directory, name):
     sealed_before.unseal(directory)

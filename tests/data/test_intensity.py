@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxseg.data import intensity
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, DataError
 
 STRETCHED = ("percentile", "zscore")
 
@@ -163,3 +163,28 @@ def test_errors():
             intensity.to_levels(wide, mode=mode, low=low, high=high, bits=8)
     with pytest.raises(ConfigError, match="1 or 3 channels, not 4"):
         intensity.statistics("imagenet", 4)
+
+
+def test_floats_become_sixteen_bits_between_two_percentiles():
+    image = np.linspace(-3, 7, 1001, dtype=np.float32).reshape(7, 143, 1)
+    out = intensity.from_float(image, low=10, high=90)
+    assert out.dtype == np.uint16
+    shares = np.clip((image + 2) / 8, 0, 1)  # the percentiles are -2 and 6
+    assert np.abs(out - shares * 65535).max() < 2
+    mirrored = 65535 - intensity.from_float(image * -1e30, low=10, high=90)
+    assert np.abs(out.astype(int) - mirrored).max() < 2
+
+
+def test_floats_of_few_values_and_of_other_types():
+    image = np.full((40, 50, 2), 3.5, np.float16)
+    assert not intensity.from_float(image).any()
+    image[3, 4, 1] = 4  # 1 of 2000 pixels, above the 99.9th percentile
+    expected = np.zeros(image.shape)
+    expected[3, 4, 1] = 65535
+    np.testing.assert_array_equal(intensity.from_float(image), expected)
+    for dtype in (np.float64, np.uint16, np.int32):
+        with pytest.raises(DataError, match=f"holds {np.dtype(dtype)} numbers; save"):
+            intensity.from_float(image.astype(dtype))
+    image[0, :3, 0] = np.nan, np.inf, -np.inf
+    with pytest.raises(DataError, match="1 NaN and 2 infinite numbers among its 4000"):
+        intensity.from_float(image)

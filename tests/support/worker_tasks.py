@@ -43,3 +43,12 @@ def arrays(number):
         "parts": [b"bytes" * number, {"flag": np.bool_(True), "half": np.float32(0.5)}],
         "pair": (1, None),
     }
+
+
+def crash_at_third(item, reading=None, form=None):
+    """What the workers of a folder do, until they come to s003."""
+    if item.id == "s003":
+        ctypes.string_at(0)
+    from jaxseg.data.datasets._folder import examples, facts
+
+    return examples.packed(item, form) if form else facts.packed(item, reading)

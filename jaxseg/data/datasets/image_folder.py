@@ -10,6 +10,9 @@ An image and its mask have the same path below `images/` and `masks/`, without s
 that path is the id. `splits.csv` has the columns stem, split (train, validation, test,
 or unlabelled for an image without a mask) and group (patient or slide, optional).
 `classes.txt` names one class a line, background first. Nothing is written there.
+
+Masks with a palette of black and white are read by colour, all others by index. Images
+of floating-point numbers become 16 bits, by `intensity.from_float`.
 """
 
 import contextlib
@@ -28,6 +31,7 @@ from jaxseg.data.preparation import card, splits, tfds_builder
 from jaxseg.errors import ConfigError, DataError
 
 FORMATS = ("auto", *label_format.FORMATS)
+_READERS = 2  # counts up when files are read otherwise, so that none is read as before
 write_demo = tissue_tree.write  # phantom tissue of five classes, as such a folder
 
 
@@ -74,8 +78,10 @@ def prepare(
     options = {"mask_format": mask_format, "allow_unlabelled": allow_unlabelled}
     options |= {"max_pixels": max_pixels, "shares": shares, "seed": seed}
     root = data_dir / Builder.name
-    final = root / f"{Builder.VERSION}-{fingerprint(source, options)}"
+    digest = fingerprint(source, options | {"readers": _READERS})
+    final = root / f"{Builder.VERSION}-{digest}"
     if (final / "card.json").is_file():
+        scratch.remove_abandoned(root, f".{Builder.VERSION}")
         return final
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk.room(data_dir, what="the prepared data set"))

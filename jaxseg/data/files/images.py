@@ -64,7 +64,7 @@ def read_picture(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> P
         array = array[..., :1]  # a palette of greys
     if raw.white_is_zero:
         array = (most - array).astype(array.dtype)
-    if raw.bits < 8 and raw.palette is None:
+    if most < 255:
         array = array * np.uint8(255 // most)
     if raw.pages:
         _check_pages(path, array)
@@ -94,7 +94,7 @@ def alone(path: pathlib.Path, labels: Labels) -> np.ndarray:
     """The mask [h, w] that Labels mean when no other mask of their set is known."""
     if not labels.colours:
         return labels.values
-    by_colour, problems = palettes.decide([path], [labels.colours], None)
+    by_colour, problems = palettes.decide([path], [labels.colours])
     if problems:
         raise DataError(problems[0])
     if by_colour:

@@ -31,14 +31,19 @@ def by_colour(indices: np.ndarray, colours: Colours, white: int) -> np.ndarray:
 
 
 def decide(
-    paths: Sequence[pathlib.Path], palettes: Sequence[Colours], classes: int | None
+    paths: Sequence[pathlib.Path],
+    palettes: Sequence[Colours],
+    *,
+    classes: int | None = None,
+    objects: bool = False,
 ) -> tuple[bool, list[str]]:
     """(whether masks are read by colour, what is wrong) for all palettes of a set.
 
     Black and white are read by colour unless the user named more than two `classes`,
     everything else by index. What could be meant either way is a problem: masks whose
     palettes contradict each other, a background that is not the darkest of two colours
-    or of greys, and black and white of which one is transparent.
+    or of greys, and black and white of which one is transparent. Where labels number
+    `objects`, a colour means nothing, and each mask may have a palette of its own.
     """
     pairs = list(zip(paths, palettes, strict=True))
     if _black_and_white(palettes) and (classes or 2) == 2:
@@ -52,6 +57,8 @@ def decide(
             "be meant either way; save it as greyscale of 0 and 255."
             for path in clear
         ]
+    if objects:
+        return False, [problem for pair in pairs for problem in _without_order([pair])]
     return False, _contradictions(pairs) or _without_order(pairs)
 
 
@@ -89,7 +96,8 @@ def _contradictions(pairs: list[tuple[pathlib.Path, Colours]]) -> list[str]:
                 continue
             problems.append(
                 f"{path} has another palette than other masks: {said}; save all masks "
-                "with one palette, or as greyscale class ids."
+                "with one palette or as greyscale class ids, or set mask_format to "
+                "'instances' if they number objects."
             )
             break
     return problems

@@ -5,13 +5,18 @@ import pathlib
 
 import imagecodecs
 import numpy as np
-from PIL import Image
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from jaxseg.data.files import orientation
 from jaxseg.data.files.raw import Raw, check_pixels
 from jaxseg.errors import DataError
 
-_FORMATS = ("PNG", "JPEG", "BMP")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_OPENERS = {  # by the first bytes; `Image.open` would have a limit of its own
+    _PNG: PngImagePlugin.PngImageFile,
+    b"\xff\xd8\xff": JpegImagePlugin.jpeg_factory,
+    b"BM": BmpImagePlugin.BmpImageFile,
+}
 _JPEG = ("JPEG", "MPO")  # MPO: several JPEG pictures in one file, as phones write
 _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P": 1}
 
@@ -23,7 +28,12 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
     whose colours Pillow keeps 8. Of an MPO the first picture is read, as viewers do.
     """
     data = path.read_bytes()
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    opener = next((o for start, o in _OPENERS.items() if data.startswith(start)), None)
+    if opener is None:
+        raise DataError(
+            f"it is no PNG, JPEG or BMP file, but begins with {data[:12]}; convert it."
+        )
+    with opener(io.BytesIO(data)) as image:
         check_pixels(image.size[::-1], max_pixels)
         if image.mode not in _CHANNELS:
             raise DataError(
@@ -31,7 +41,7 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
             )
         if image.format == "PNG":
             # loading forgives a file that lacks its end; verify reads every checksum
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as again:
+            with opener(io.BytesIO(data)) as again:
                 again.verify()
             frames = getattr(image, "n_frames", 1)
             if frames > 1:

@@ -45,7 +45,7 @@ def remove_abandoned(parent: pathlib.Path, prefix: str) -> None:
     One without a lock file is of an earlier version: it goes when nothing was written
     there for a day.
     """
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # not there, or not ours to look at
         for path in sorted(parent.iterdir()):
             if not path.name.startswith(prefix):
                 continue

@@ -15,7 +15,7 @@ _MUCH_LONGER = 4  # times, are the sides of an image than such an axis that come
 _COLOURS = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3, "PALETTE": 1, "YCBCR": 3}
 _REDUCED = 1  # bit of the tag NewSubfileType: a smaller copy of another page
 _DESCRIBED = {"ome": "OME", "imagej": "ImageJ", "shaped": "tifffile"}
-_ALPHA = ("UNASSALPHA", "ASSOCALPHA")
+_ALPHA = (1, 2)  # values of the tag ExtraSamples: multiplied in, or not
 _LUMA = (299, 1000, 587, 1000, 114, 1000)  # of red, green, blue, where no tag says it
 _BLACK_WHITE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
 
@@ -32,8 +32,9 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
         pages = {page.offset: page for page in file.pages}
         if len(pages) != len(tags):
             raise DataError(f"of its {len(tags)} pages {len(pages)} can be read.")
+        for page in pages.values():
+            check_pixels((page.imagelength, page.imagewidth), max_pixels)
         series, used = _one_series(file, pages)
-        first = used[0]
         order = _axes(series)
         height, width = (series.shape[series.axes.index(a)] for a in "YX")
         if order == "last":  # unnamed: tifffile called the real axes Q, Y, X
@@ -43,12 +44,12 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
         for page in used:
             tiff_pages.check(page, tags[[*pages].index(page.offset)], max_pixels)
         turned = _orientation(used)
-        _check_colours(first)
+        _check_colours(used[0])
         array, lossy = _decode(series, used)
         array = _channels_last(array, series.axes, order)
         return _described(
             orientation.upright(array, turned),
-            first,
+            used[0],
             orientation=turned,
             lossy=lossy,
             pages=order == "first",
@@ -158,7 +159,7 @@ def _check_colours(page: tifffile.TiffPage) -> None:
 
 
 def _alphas(page: tifffile.TiffPage) -> int:
-    return sum(getattr(kind, "name", "") in _ALPHA for kind in page.extrasamples)
+    return sum(kind in _ALPHA for kind in page.extrasamples)
 
 
 def _decode(
@@ -185,7 +186,7 @@ def _as_rgb(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> np.ndarray
     JPEG is converted when it is decoded. TIFF 6.0, section 21, 1992,
     https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
     """
-    jpeg = page.compression.name == "JPEG" and page.planarconfig == 1
+    jpeg = page.compression == tiff_pages.JPEG and page.planarconfig == 1
     if page.photometric.name != "YCBCR" or jpeg:
         return array
     if page.dtype != np.uint8 or 530 not in page.tags or page.extrasamples:
@@ -212,11 +213,11 @@ def _described(array: np.ndarray, page: tifffile.TiffPage, **more) -> Raw:
     bits, white_is_zero = page.bitspersample, page.photometric.name == "MINISWHITE"
     if bits == 1:  # white is painted, whichever bit says so
         array, white_is_zero = array.astype(np.uint8) ^ white_is_zero, False
-    names = [getattr(kind, "name", "") for kind in page.extrasamples]
-    alpha = next((k for k, name in enumerate(names) if name in _ALPHA), None)
+    extra = page.extrasamples
+    alpha = next((k for k, kind in enumerate(extra) if kind in _ALPHA), None)
     if alpha is not None:
-        alpha += page.samplesperpixel - len(names)
-    if page.photometric.name == "RGB" and page.samplesperpixel == 4 and not names:
+        alpha += page.samplesperpixel - len(extra)
+    if page.photometric.name == "RGB" and page.samplesperpixel == 4 and not extra:
         alpha = 3  # OpenCV does not say so
         if (array[..., alpha] != np.iinfo(array.dtype).max).any():
             raise DataError(

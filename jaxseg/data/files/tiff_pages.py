@@ -8,6 +8,7 @@ page. All sizes are checked before anything of that size is allocated.
 import struct
 from typing import BinaryIO
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -17,16 +18,31 @@ from jaxseg.errors import DataError
 
 _MAX_PAGES = 256
 _MAX_TAGS = 4096
+_SHARED = 16  # times the file, are all tags of all pages: they may share a profile
+_SMALL = 2**24  # bytes of tags that any file may have
+_WIDTHS = {
+    3: 2,
+    4: 4,
+    5: 8,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
 _SUB_PAGES = 330  # the tag that lists further pages
-_JPEG = ("JPEG",)
-_JPEG_2000 = ("JPEG2000", "JPEG_2000_LOSSY", "APERIO_JP2000_RGB")
-_WEBP = ("WEBP", "WEBP_DEPRECATED")
-_PICTURES = dict.fromkeys(_JPEG, codestreams.jpeg)
+# values of the tag Compression
+JPEG = 7
+_JPEG_2000, _WEBP = (34712, 33004, 33005), (50001, 34927)
+_PICTURES = {JPEG: codestreams.jpeg}
 _PICTURES |= dict.fromkeys(_JPEG_2000, codestreams.jpeg_2000)
 _PICTURES |= dict.fromkeys(_WEBP, codestreams.webp)
-_FAX = ("CCITTRLE", "CCITTFAX3", "CCITTFAX4")
-_BYTES = ("NONE", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "LZMA")
-_BYTES += ("ZSTD", "ZSTD_DEPRECATED")
+_FAX = (2, 3, 4)
+_BYTES = (1, 5, 8, 32946, 32773, 34925, 50000, 34926)  # none, LZW, deflate, ...
 _WHOLE = (8, 16, 32, 64)
 _DEPTHS = {"u": (1, 2, 4, *range(8, 17), 32, 64), "i": _WHOLE, "f": (16, 32)}
 _KINDS = {1: "u", 2: "i", 3: "f"}  # of the tag SampleFormat
@@ -39,7 +55,7 @@ def directories(file: BinaryIO, size: int) -> list[set[int]]:
     """The tags of every page of a TIFF file of `size` bytes, in the order of pages.
 
     Raises DataError for a file that is no TIFF or cut short, for pages in a circle, for
-    more than 256 pages, and for more sub-pages than that.
+    more than 256 pages or sub-pages, and for tags that claim more than the file has.
     """
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -52,6 +68,7 @@ def directories(file: BinaryIO, size: int) -> list[set[int]]:
     at = struct.unpack_from(f"{order}{offset}", head, 8 if big else 4)[0]
     visited: set[int] = set()
     pages: list[set[int]] = []
+    claimed = 0
     while at:
         if at in visited:
             raise DataError("its pages refer to each other in a circle; it is damaged.")
@@ -69,10 +86,13 @@ def directories(file: BinaryIO, size: int) -> list[set[int]]:
             raise DataError(f"its page {len(pages)} is cut short or damaged.")
         codes = set()
         for k in range(tags):
-            code, _, many = struct.unpack_from(f"{order}HH{offset}", body, k * entry)
+            code, kind, many = struct.unpack_from(f"{order}HH{offset}", body, k * entry)
+            claimed += many * _WIDTHS.get(kind, 1)
             if code == _SUB_PAGES and many > _MAX_PAGES:
                 raise DataError(f"it has {many} sub-pages; save one of them alone.")
             codes.add(code)
+        if claimed > _SHARED * size + _SMALL:
+            raise DataError("its tags claim more bytes than it has; it is damaged.")
         pages.append(codes)
         at = struct.unpack_from(f"{order}{offset}", body, tags * entry)[0]
     if not pages:
@@ -120,20 +140,25 @@ def _check_samples(page: tifffile.TiffPage) -> None:
             f"its samples have {bits} bits in the sample format {page.sampleformat}; "
             "save it with 8 or 16 bits, or as 32-bit float."
         )
-    name = _name(page)
-    if name not in (*_BYTES, *_FAX, *_PICTURES):
+    compression = int(page.compression)
+    if compression not in (*_BYTES, *_FAX, *_PICTURES):
         raise DataError(
-            f"its compression {name} cannot be read; save it uncompressed or with "
-            "deflate or LZW."
+            f"its compression {_name(page)} cannot be read; save it uncompressed or "
+            "with deflate or LZW."
         )
-    if name in _FAX and (bits != 1 or page.samplesperpixel != 1):
-        raise DataError(f"its compression {name} is for 1 bit, but it has {bits}.")
+    if compression in _FAX and (bits != 1 or page.samplesperpixel != 1):
+        raise DataError(f"its compression is for 1 bit, but it has {bits}.")
+    if compression in _FAX and not hasattr(imagecodecs, "ccittrle_decode"):
+        raise DataError(
+            f"its compression {_name(page)} needs a newer imagecodecs: pip install -U "
+            "imagecodecs tifffile"
+        )
     if page.predictor != 1 and (bits not in _WHOLE or page.predictor not in (2, 3)):
         raise DataError(
             f"its predictor {int(page.predictor)} for {bits} bits cannot be read; save "
             "it without predictor."
         )
-    if page.is_subsampled and name not in _JPEG:
+    if page.is_subsampled and compression != JPEG:
         raise DataError("its chroma is subsampled; save it as RGB.")
 
 
@@ -164,14 +189,14 @@ def decode(page: tifffile.TiffPage) -> tuple[np.ndarray, bool]:
     """
     if page.is_contiguous:
         return _declared(page.asarray(maxworkers=1), page, page.shape), False
-    header = _PICTURES.get(_name(page))
+    header = _PICTURES.get(int(page.compression))
     out = np.zeros(page.shaped, page.dtype)
-    tables = {"jpegtables": page.jpegtables} if _name(page) in _JPEG else {}
-    lossy = False
-    segments = page.parent.filehandle.read_segments(
-        page.dataoffsets, page.databytecounts, length=len(page.dataoffsets), flat=True
-    )
-    for data, index in segments:
+    tables = {"jpegtables": page.jpegtables} if page.compression == JPEG else {}
+    lossy, file = False, page.parent.filehandle
+    parts = zip(page.dataoffsets, page.databytecounts, strict=True)
+    for index, (offset, length) in enumerate(parts):
+        file.seek(offset)
+        data = file.read(length)
         if header is not None:
             lossy |= _checked(header(data), page).lossy
         part, (s, d, y, x, _), _ = page.decode(data, index, **tables)
@@ -197,7 +222,7 @@ def _checked(
             f"{header.height} x {header.width}; it is damaged."
         )
     samples = page.shaped[-1]
-    without_alpha = _name(page) in _WEBP and samples == 4  # which is then opaque
+    without_alpha = page.compression in _WEBP and samples == 4  # which is then opaque
     if header.samples != samples - without_alpha * (header.samples == 3):
         raise DataError(
             f"its tags declare {samples} samples, but its data hold {header.samples}; "
@@ -228,5 +253,5 @@ def _declared(
 
 
 def _name(page: tifffile.TiffPage) -> str:
-    """The compression of a page; its number where it has no name."""
+    """The compression of a page in words; its number where it has no name."""
     return getattr(page.compression, "name", str(page.compression))

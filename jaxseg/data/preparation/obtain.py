@@ -10,6 +10,7 @@ from typing import Any
 from absl import logging
 
 from jaxseg import lookup
+from jaxseg.data.files import scratch
 from jaxseg.data.preparation import build_once
 from jaxseg.errors import ConfigError, DataError
 
@@ -63,6 +64,7 @@ def dataset(
 
 def _draw(module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict) -> None:
     if raw.exists():
+        scratch.remove_abandoned(raw.parent, f".{raw.name}")
         return
     if not hasattr(module, "write_demo"):
         modules = {n: lookup.find(_KIND, n) for n in lookup.names(_KIND)}

@@ -36,14 +36,15 @@ def in_order(
     workers: int | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Any]:
-    """function(item) for every item, in order; few wait in memory at a time.
+    """function(item) for every item, in order; few results wait in memory at a time.
 
-    `function` must be one of a module (or a functools.partial of it): the workers
-    import it. Its result holds what JSON has, arrays and bytes; tuples come back as
-    lists. What it raises is raised here. For an item that ended its worker, the result
-    is broken(item, error), or else the DataError, which begins with name(item), is
-    raised. `sizes` are the bytes of the files behind the items, `workers` the most
-    processes.
+    `function` must be one of a module (or a functools.partial of it), because the
+    workers import it. Its result holds what JSON has, arrays and bytes; tuples come
+    back as lists. What it raises is raised here. An item that ended its worker gives
+    broken(item, error); without `broken` the error, a DataError that begins with
+    name(item), is raised. `sizes` are the bytes of the files behind the items, by which
+    the work is dealt out; `workers` is the most processes. Raises ConfigError for a
+    function that cannot be imported.
     """
     sizes = [0] * len(items) if sizes is None else sizes
     chunks = _chunks(items, sizes)

@@ -5,6 +5,8 @@ import collections
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from support import raster_files
 
 from jaxseg.data import intensity, prepared
 from jaxseg.data.datasets import phc
@@ -186,3 +188,26 @@ def test_grey_among_colour_becomes_colour(tree, tmp_path):
     assert image[..., 0].mean() > 1.5 * image[..., 2].mean()  # red above blue
     grey = found["test/a00"]["image"]
     assert grey.shape == (32, 32, 3) and (grey == grey[..., :1]).all()
+
+
+def test_labels_with_a_palette_are_read_by_colour(tree, tmp_path):
+    path = tree / "train/labels/a00.png"
+    mask = cv2.imread(str(path), 0) // 255
+    white_first = np.array([[255] * 3, [0] * 3])
+    raster_files.png(path, 1 - mask, 1, 3, palette=white_first)
+    found = stored(phc.prepare(tree, tmp_path, progress=False))
+    np.testing.assert_array_equal(found["train/a00"]["mask"], mask)
+    raster_files.png(path, mask, 1, 3, palette=np.array([[200, 0, 0], [0] * 3]))
+    with pytest.raises(
+        DataError, match="a00.png has a palette in which a brighter col"
+    ):
+        phc.prepare(tree, tmp_path / "other", progress=False)
+
+
+def test_an_image_that_a_tag_turns_and_its_label(tree, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tree / "train/images/a00.jpg"
+    Image.open(path).save(path, exif=exif)
+    with pytest.raises(DataError, match="a00.jpg has the orientation 6 .EXIF"):
+        phc.prepare(tree, tmp_path, progress=False)

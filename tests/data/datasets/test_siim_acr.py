@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import fcntl
 import json
 import os
 import shutil
@@ -163,6 +164,20 @@ def test_goes_on_where_it_was_killed(raw, done, tmp_path, reads, monkeypatch):
     assert new == old
     left = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert left == [".siim_acr-1.0.0.lock", "siim_acr"]
+
+
+def test_what_a_kill_left_beside_the_finished_set_goes_once_nobody_is_at_it(
+    raw, tmp_path
+):
+    siim_acr.prepare(raw, tmp_path, progress=False)
+    part = tmp_path / ".siim_acr-1.0.0.part"
+    part.mkdir()
+    with open(part.with_suffix(".lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        siim_acr.prepare(raw, tmp_path, progress=False)
+        assert part.exists()
+    siim_acr.prepare(raw, tmp_path, progress=False)
+    assert not part.exists()
 
 
 def test_what_changed_while_it_lay_killed_is_converted_again(tree, tmp_path, reads):

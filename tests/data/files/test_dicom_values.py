@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pydicom
@@ -310,13 +311,19 @@ def test_codestreams_are_refused_before_they_are_decoded(tmp_path, fragments, wh
 
 
 def test_run_lengths_that_inflate_stop_at_the_size_of_the_image(tmp_path):
-    bomb = struct.pack("<16L", 2, 64, 65, *[0] * 13) + b"\x81\x00" * 500_000
+    segment = b"\x81\x00" * 250_000  # 128 bytes out of 2
+    bomb = struct.pack("<16L", 2, 64, 64 + len(segment), *[0] * 13) + 2 * segment
     path = dicom_files.write(tmp_path / "a.dcm", FILM, bits=12, syntax=dicom_files.RLE)
     ds = pydicom.dcmread(path)
     ds.PixelData = encapsulate([bomb])
     ds.save_as(path)
-    with pytest.raises(DataError, match="a.dcm: .*(RLE|packbits|broken)"):
-        dicom.read(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="a.dcm: .*(RLE|packbits|broken)"):
+            dicom.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20  # of 64 MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_pipe_is_no_file(tmp_path):

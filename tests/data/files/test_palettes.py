@@ -59,12 +59,22 @@ SETS = {  # palettes of the masks of a set, classes, how they are read or what i
 def test_one_rule_for_all_masks_of_a_set(name):
     colours, classes, expected = SETS[name]
     paths = [pathlib.Path(f"b{k}.png") for k in range(len(colours))]
-    by_colour, problems = palettes.decide(paths, colours, classes)
+    by_colour, problems = palettes.decide(paths, colours, classes=classes)
     if isinstance(expected, str):
         assert len(problems) == 1
         assert re.search(expected, problems[0])
     else:
         assert (by_colour, problems) == (expected, [])
+
+
+def test_objects_may_have_a_palette_of_their_own():
+    paths = [pathlib.Path(f"b{k}.png") for k in range(2)]
+    own = [{0: BLACK, 1: RED, 2: GREEN}, {0: BLACK, 1: GREEN, 2: VOID, 3: RED}]
+    assert palettes.decide(paths, own, objects=True) == (INDEX, [])
+    assert len(palettes.decide(paths, own)[1]) == 1
+    own[1] = {0: GREEN, 1: BLACK}
+    (problem,) = palettes.decide(paths, own, objects=True)[1]
+    assert problem.startswith("b1.png has a palette in which a brighter colour")
 
 
 def test_colours_become_labels():

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from support import raster_files
 
+from jaxseg.data.files import raster
 from jaxseg.data.files.images import read_image, read_mask
 from jaxseg.errors import DataError
 
@@ -149,6 +150,16 @@ def test_what_is_no_file_is_refused(tmp_path, suffix):
     path.unlink()
     path.mkdir()
     with pytest.raises(DataError, match=f"a.{suffix} is no regular file but a folder"):
+        read_image(path)
+
+
+def test_a_decoder_that_returns_another_size_is_not_trusted(tmp_path, monkeypatch):
+    array = RNG.integers(0, 65536, SIZE)
+    path = raster_files.png(tmp_path / "a.png", array, 16, GREY)
+    monkeypatch.setattr(
+        raster.imagecodecs, "png_decode", lambda data: array[1:].astype(np.uint16)
+    )
+    with pytest.raises(DataError, match=r"header says \(9, 13\) pixels, its data hold"):
         read_image(path)
 
 

@@ -79,7 +79,10 @@ CASES = {  # pages, what is said
         [(tags(t259=50000), [imagecodecs.zstd_encode(MILLION)])],
         "damaged",
     ),
-    "large JPEG": ([(tags(t259=7), [jpeg(np.zeros((900, 900), "u1"))])], "900 x 900"),
+    "large JPEG": (
+        [(tags(t259=7), [jpeg(np.zeros((900, 900), "u1"))])],
+        "holds 900 x 900",
+    ),
     "large wavelets": (
         [(tags(t259=34712), [wavelets(np.zeros((900, 900), "u1"))])],
         "parts of 32 x 48 pixels, but one holds 900 x 900",
@@ -129,6 +132,34 @@ def test_refused_in_one_sentence_before_anything_is_allocated(tmp_path, name):
     finally:
         tracemalloc.stop()
     assert peak < 100 * 2**20
+
+
+def test_channels_of_all_pages_count(tmp_path):
+    planes = [page(GREY + np.uint8(k)) for k in range(5)]
+    path = tiff_files.write(tmp_path / "a.tif", planes)
+    assert read_image(path, max_pixels=2 * GREY.size).shape == (*SIZE, 5)
+    with pytest.raises(DataError, match="32 x 48 pixels of 5 channels, more values"):
+        read_image(path, max_pixels=GREY.size)
+
+
+def test_a_tag_that_cannot_be_parsed_is_no_missing_tag(tmp_path):
+    path = tiff_files.write(tmp_path / "a.tif", [page(t284=2, t277=1)])
+    data = bytearray(path.read_bytes())
+    at = data.index((284).to_bytes(2, "little") + b"\x03\0")
+    data[at + 2] = 99  # a type that TIFF does not have
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"its tags \[284\] are damaged"):
+        read_image(path)
+
+
+def test_tags_that_claim_more_than_the_file(tmp_path):
+    path = tiff_files.write(tmp_path / "a.tif", [page(t700=("B", b"<xmp/>"))])
+    data = bytearray(path.read_bytes())
+    at = data.index((700).to_bytes(2, "little") + b"\x01\0")
+    data[at + 4 : at + 8] = (2**30).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="its tags claim more bytes than it has"):
+        read_image(path)
 
 
 def test_what_may_stand_beside_the_image(tmp_path):

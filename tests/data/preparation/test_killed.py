@@ -48,6 +48,16 @@ def test_the_next_one_cleans_up(tmp_path, module, place):
     assert left == ([] if place else [f".{name}-{module.Builder.VERSION}.lock"])
 
 
+def test_a_finished_set_is_cleaned_around_as_well(tmp_path):
+    image_folder.write_demo(tmp_path / "raw", images=16, size=48, seed=0)
+    final = image_folder.prepare(tmp_path / "raw", tmp_path / "out", progress=False)
+    left = final.with_name(f".{image_folder.Builder.VERSION}.partial-1-abc")
+    left.mkdir()
+    left.with_name(left.name + ".lock").touch()
+    again = image_folder.prepare(tmp_path / "raw", tmp_path / "out", progress=False)
+    assert again == final and _entries(final.parent) == [final.name]
+
+
 def test_two_at_once_give_one_data_set(tmp_path):
     image_folder.write_demo(tmp_path / "raw", images=16, size=48, seed=0)
     with ThreadPoolExecutor() as pool:

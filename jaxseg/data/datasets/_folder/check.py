@@ -122,7 +122,10 @@ def white_of(
     if not coloured:
         return None, []
     by_colour, problems = palettes.decide(
-        [items[k].mask for k in coloured], [facts[k].colours for k in coloured], classes
+        [items[k].mask for k in coloured],
+        [facts[k].colours for k in coloured],
+        classes=classes,
+        objects=mask_format == "instances",
     )
     if not by_colour:
         return None, problems

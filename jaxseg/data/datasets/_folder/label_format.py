@@ -12,6 +12,7 @@ from jaxseg.labels import IGNORE
 
 FORMATS = ("class_ids", "binary", "instances")
 _WHITE = (1, 255, 65535)  # foreground in a mask of two values
+_APART = 0.25  # a share of labels in several pieces that objects do not reach
 _SHOWN = 10  # label values an error lists
 
 
@@ -138,7 +139,7 @@ def _numbers_objects(facts: Sequence[Facts]) -> bool:
     dense = all(np.count_nonzero(f.values) >= f.values[-1] / 2 for f in facts)
     varies = len(set(ends)) > 1 or len(ends) == 1
     many = [f.scattered for f in marked if f.values[-1] >= MANY]
-    return dense and varies and bool(many) and float(np.mean(many)) < 0.5
+    return dense and varies and bool(many) and float(np.mean(many)) < _APART
 
 
 def _show(values) -> str:
