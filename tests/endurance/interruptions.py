@@ -10,42 +10,41 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from endurance import doors, twins
 from endurance.ledger import Outcome
 
-PER_RUN = 5  # interruptions of one run
-_MOMENTS = ("clock", "clock", "step", "step", "end")  # what each waits for, shuffled
+# what the interruptions of one run wait for, shuffled
+MOMENTS = ("clock", "clock", "step", "step", "end")
 _LATEST = 0.7  # of the seconds of a whole run: later than that it may have ended
 _HANDLED = {signal.SIGTERM: (75,), signal.SIGINT: (75, 130)}
 
 
 def cases(count: int, seed: int) -> list[str]:
     """Names of runs interrupted `count` times in all, every other one with workers."""
-    runs = -(-count // PER_RUN)
+    runs = -(-count // len(MOMENTS))
     return [f"workers={2 * (i % 2)} seed={seed + i}" for i in range(runs)]
 
 
 def kill(case: str, twin: twins.Twin, place: pathlib.Path) -> Outcome:
     """What became of a run that was ended by SIGKILL, again and again."""
-    return interrupt(case, twin, place, stop=kill_door)
+    return interrupt(case, twin, place, kill_door)
 
 
 def signalled(case: str, twin: twins.Twin, place: pathlib.Path) -> Outcome:
     """What became of a run that was asked to stop by SIGTERM or Ctrl-C."""
-    return interrupt(case, twin, place, stop=_signal)
+    return interrupt(case, twin, place, _signal)
 
 
 def interrupt(
     case: str,
     twin: twins.Twin,
     place: pathlib.Path,
-    *,
     stop: Callable[[doors.Door, random.Random], str],
-    times: int = PER_RUN,
+    moments: Sequence[str] = MOMENTS,
 ) -> Outcome:
-    """What became of a run that `stop` ended at random moments, and that went on.
+    """What became of a run that `stop` ended at these moments, and that went on.
 
     `stop` gets a door that runs and a generator, ends the door, and says what was wrong
     with its end.
@@ -58,8 +57,8 @@ def interrupt(
     workdir, mark = place / "run", f"{stop.__name__}-{case}"
     arguments = twins.arguments(workdir, workers=int(words["workers"]))
     wrong, done = [], 0
-    moments = sorted(rng.sample(_MOMENTS, times), key=lambda kind: kind == "end")
-    for kind in moments:
+    order = rng.sample(moments, len(moments))
+    for kind in sorted(order, key=lambda kind: kind == "end"):
         began = time.time()
         door = doors.Door("main", *arguments, cache=cache, mark=mark)
         if not _moment(kind, door, workdir, twin.seconds, rng):

@@ -52,6 +52,7 @@ def measure(name: str, count: int, seed: int, out: pathlib.Path, only: str) -> N
     twin = twins.make(out)
     for case in todo:
         place = out / "case"
+        full_disk.release(place)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         outcome = part.run(case, twin, place)

@@ -1,19 +1,92 @@
-"""The short form of the endurance measurement: what it compares, damages and counts.
+"""The short form of the endurance measurement: one kill, and damage of every file.
 
 `python tests/endurance/run.py` is the long form; README.md says what it does.
 """
 
+import pathlib
 import shutil
 
 import pytest
 
-from endurance import damage, doors, ledger, mutations, run, twins
+from endurance import damage, doors, interruptions, ledger, mutations, run, twins
+from jaxseg.data import prepared, sparse_labels
+from jaxseg.errors import ConfigError, DataError
+from jaxseg.report import read
+from jaxseg.run_directory import files, schemas, seal
+
+# shorter than in the long form; the first step after a restart logs no numbers yet
+SHORT = ("--config.epochs=3", "--config.log_every=100", "--config.checkpoint.keep=2")
+SHORT += ("--config.model.unet.widths=(4, 6)", "--config.checkpoint.every_steps=0")
 
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory):
     """A finished run that nothing happened to."""
-    return twins.make(tmp_path_factory.mktemp("twin"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(twins, "RECIPE", twins.RECIPE + SHORT)
+        yield twins.make(tmp_path_factory.mktemp("twin"))
+
+
+def test_a_killed_run_equals_its_twin_and_leaves_nothing_behind(twin, tmp_path):
+    outcome = interruptions.interrupt(
+        "workers=0 seed=4", twin, tmp_path / "case", interruptions.kill_door, ["step"]
+    )
+    assert not outcome.fault and outcome.tries == 1
+
+
+def _read_run(workdir: pathlib.Path) -> None:
+    """Everything that a report reads of a run, and the labels that it drew."""
+    read.read(workdir)
+    seal.check(workdir, seal.read(workdir))
+    files.read(workdir / files.OPERATING_POINT, schemas.OperatingPoint)
+    sparse_labels.read(workdir / "supervision.npz")
+
+
+def _read_data(folder: pathlib.Path) -> None:
+    """Every example of every split of a prepared data set."""
+    prepared.source.cache_clear()
+    for name in ("train", "validation", "test"):
+        split = prepared.open_split(folder, name)
+        for i in range(len(split)):
+            split[i]
+
+
+def _run_of(twin: twins.Twin) -> pathlib.Path:
+    return twin.workdir
+
+
+def _data_of(twin: twins.Twin) -> pathlib.Path:
+    return next(twin.cache.glob("demo/*/phc/1.0.0"))
+
+
+@pytest.mark.parametrize(
+    "folder_of, reader", [(_run_of, _read_run), (_data_of, _read_data)]
+)
+def test_a_damaged_file_is_read_or_refused_in_words(twin, tmp_path, folder_of, reader):
+    folder = shutil.copytree(folder_of(twin), tmp_path / "copy")
+    whole = [name for name in mutations.files_of(folder) if _is_stable(name)]
+    refused, wrong = 0, []
+    for each in damage.plan(whole, 3 * len(whole), "short form", kinds=_KINDS):
+        content = (folder / each.file).read_bytes()
+        damage.apply(each, folder, folder)
+        try:
+            reader(folder)
+        except (DataError, ConfigError):
+            refused += 1
+        except Exception as error:
+            wrong.append(f"{each.kind} {each.file}: {error!r}")
+        (folder / each.file).write_bytes(content)
+    assert not wrong
+    assert refused > len(whole) / 2
+
+
+_KINDS = ("flip", "truncate", "delete", "empty", "zeros")
+
+
+def _is_stable(name: str) -> bool:
+    """Whether a file has this name in every run; arrays are named by digests."""
+    parts = pathlib.Path(name).parts
+    return parts[0] not in ("tb", "figures") and len(parts) < 3
 
 
 def test_what_no_twin_has_is_a_difference(twin, tmp_path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-BOMB = 300  # MiB, more than the memory cap of any target that reads them
+BOMB = 260  # MiB, more than the memory cap of any target that reads them
 Draw = Callable[[], bytes]
 
 

@@ -70,10 +70,11 @@ def a_legacy_storage_longer_than_the_file() -> bytes:
 
 
 @of("torch")
-def a_directory_that_begins_before_the_file() -> bytes:
+def a_member_that_begins_before_the_file() -> bytes:
     data = bytearray(_pickled_zip(b"\x80\x02N."))
-    end = data.rindex(b"PK\5\6")
-    data[end + 12 : end + 20] = struct.pack("<2I", 2**31, 2**31)
+    place = data.rindex(b"PK\5\6") + 16  # of the directory; members shift with it
+    (start,) = struct.unpack_from("<I", data, place)
+    struct.pack_into("<I", data, place, start + 8)
     return bytes(data)
 
 

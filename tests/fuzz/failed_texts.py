@@ -1,7 +1,5 @@
 """Draws tables, JSON and command lines that once raised an exception."""
 
-import json
-
 from fuzz.failed import of
 
 
@@ -60,33 +58,6 @@ def bytes_that_are_no_text() -> bytes:
 @of("json")
 def a_card_cut_short() -> bytes:
     return b'{"name": "toy", "sp'
-
-
-def _config(**changes) -> bytes:
-    from jaxseg.config import base
-
-    return json.dumps(base.base().to_dict() | changes).encode()
-
-
-@of("json")
-def a_config_whose_schedule_is_a_list_of_lists() -> bytes:
-    return _config(log_every=[[1]])
-
-
-@of("json")
-def a_config_whose_count_is_a_word() -> bytes:
-    return _config(batch_size="many", epochs="x")
-
-
-@of("json")
-def a_config_of_empty_blocks() -> bytes:
-    names = ("data", "model", "loss", "sampler", "augment", "optim", "eval")
-    return json.dumps({name: {} for name in names}).encode()
-
-
-@of("json")
-def a_config_with_a_key_with_dots() -> bytes:
-    return _config(**{"../x": 1})
 
 
 @of("overrides")

@@ -97,7 +97,7 @@ def _tables() -> tuple[Read, ...]:
     from jaxseg.data import prepared
     from jaxseg.data.datasets import _siim_source
     from jaxseg.data.datasets._folder import pairing
-    from jaxseg.run_directory import files
+    from jaxseg.run_directory import history
 
     def siim(name: str) -> Read:
         def read(data: bytes, folder: pathlib.Path) -> object:
@@ -115,10 +115,10 @@ def _tables() -> tuple[Read, ...]:
         (folder / "classes.txt").write_bytes(data)
         return pairing.find(folder, allow_unlabelled=True)
 
-    def history(data: bytes, folder: pathlib.Path) -> object:
+    def epochs(data: bytes, folder: pathlib.Path) -> object:
         (folder / "history.csv").write_bytes(data)
-        files.History(folder).truncate(1)
-        return files.History(folder).rows()
+        history.History(folder).restore(1)
+        return history.History(folder).rows() or None
 
     def index(data: bytes, folder: pathlib.Path) -> object:
         (folder / "card.json").write_text(json.dumps(records.card()))
@@ -126,30 +126,27 @@ def _tables() -> tuple[Read, ...]:
         return prepared.open_split(folder, "train")
 
     png = "stage_1_train_images.csv"
-    return siim("train-rle.csv"), siim(png), splits, history, index
+    return siim("train-rle.csv"), siim(png), splits, epochs, index
 
 
 def _run_json() -> tuple[Read, ...]:
-    from ml_collections import ConfigDict
-
-    from jaxseg.config import check
     from jaxseg.data import prepared
-    from jaxseg.run_directory import files, older_configs, schemas
+    from jaxseg.run_directory import files, schemas, seal
 
     def shape(schema: object) -> Callable[[pathlib.Path], object]:
         return lambda path: files.read(path, schema)
-
-    def config(path: pathlib.Path) -> object:
-        content = ConfigDict(files.read(path, schemas.Config))
-        check.check(older_configs.complete(content))
-        return content
 
     def card(path: pathlib.Path) -> object:
         path.rename(path.with_name("card.json"))
         return prepared.read_card(path.parent)
 
-    every = (schemas.Record, schemas.OperatingPoint, schemas.Result)
-    return _file(".json", *map(shape, every), config, card)
+    def record(path: pathlib.Path) -> object:
+        path.rename(path.with_name("run.json"))
+        seal.check(path.parent, seal.read(path.parent))
+        return True
+
+    every = (schemas.OperatingPoint, schemas.Result, schemas.Config)
+    return _file(".json", *map(shape, every), record, card)
 
 
 def _command_line() -> tuple[Read, ...]:

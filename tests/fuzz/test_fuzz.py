@@ -12,7 +12,7 @@ from jaxseg.errors import DataError
 
 INPUTS = 60  # new ones of each target
 # not read as promised yet: the long form shows them
-OPEN = {"csv", "overrides", "tiff", "dicom", "torch", "npz", "json"}
+OPEN = {"overrides", "torch"}
 NAMES = [name for name in targets.TARGETS if name not in OPEN]
 
 
@@ -27,8 +27,8 @@ def test_new_inputs_are_accepted_or_refused_in_words(tmp_path):
         board = counts.Board(tmp_path / f"{name}-drawn.board")
         accepted, refused = board["accepted"], board["refused"]
         assert accepted + refused == INPUTS
-        # what is refused at once, or never, tries no reader
-        assert INPUTS / 20 < accepted < INPUTS, (name, accepted)
+        # what is refused at once, or never, tries no reader; history.csv has any column
+        assert INPUTS / 20 < accepted and (refused or name == "csv"), name
 
 
 def test_what_once_failed_is_refused_in_words(tmp_path):
