@@ -129,7 +129,8 @@ def end_all(mark: str) -> None:
 
 def unused_shared_memory(since: float) -> list[str]:
     """Names of the shared memory made after `since` that no process uses any more."""
-    names = [p.name for p in _SHARED.glob("*") if _made(p) >= since]
+    paths = [p for p in _SHARED.glob("*") if p.is_file()]  # folders are no memory
+    names = [p.name for p in paths if _made(p) >= since]
     if not names:
         return []
     maps = b"".join(_read(process / "maps") for process in _processes())

@@ -44,8 +44,8 @@ def dicom(rng: random.Random) -> bytes:
     ds.PatientID, ds.PhotometricInterpretation = "someone", "MONOCHROME2"
     values = (rows, columns, 8 if bits <= 8 else 16, bits, bits - 1, 0, 1, 0)
     for name, usual in zip(_NUMBERS, values, strict=True):
-        if rng.random() > 0.01:
-            setattr(ds, name, whole(rng, usual, odd=0.06, most=2**16))
+        if rng.random() > 0.005:
+            setattr(ds, name, whole(rng, usual, odd=0.03, most=2**16))
     for name, texts in _TEXTS.items():
         if rng.random() < 0.05:
             _set(ds, name, rng.choice(texts))
@@ -54,10 +54,10 @@ def dicom(rng: random.Random) -> bytes:
             ds.add_new(name, "US", whole(rng, 0, odd=0.5, most=2**16))
     if rng.random() < 0.08:
         ds.ModalityLUTSequence = [_table(rng)]
-    packed = rng.random() < 0.5
+    packed = rng.random() < 0.4
     syntax = rng.choice(_PACKED if packed else _PLAIN)
     if rng.random() < 0.98:
-        pixels = _pixels(rng, syntax, rows, columns, ds.get("BitsAllocated", 8))
+        pixels = _pixels(rng, syntax, rows, columns, bits)
         ds.add_new("PixelData", "OB" if packed or bits <= 8 else "OW", pixels)
     return scarred(rng, _written(ds, syntax), odd=0.2)
 
@@ -82,11 +82,15 @@ def _table(rng: random.Random) -> Dataset:
 
 
 def _pixels(
-    rng: random.Random, syntax: uid.UID, rows: int, columns: int, allocated: int
+    rng: random.Random, syntax: uid.UID, rows: int, columns: int, bits: int
 ) -> bytes:
     if syntax in _PLAIN or syntax == uid.DeflatedExplicitVRLittleEndian:
-        count = rows * columns * (1 if allocated <= 8 else 2)
-        return rng.randbytes(max(0, count + rng.choice((0, 0, 0, -1, 1, 2))))
+        top = 2**bits if rng.random() < 0.9 else 2**16
+        kind = "<u1" if bits <= 8 else "<u2"
+        count = max(0, rows * columns + rng.choice((0,) * 9 + (-1, 1, 2)))
+        numbers = [rng.randrange(top) for _ in range(count)]
+        pixels = np.array(numbers, np.uint32).astype(kind).tobytes()
+        return pixels + b"\0" * (len(pixels) % 2)
     if syntax == uid.RLELossless:
         frame = _run_lengths(rng, rows * columns)
     else:

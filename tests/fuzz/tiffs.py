@@ -58,8 +58,9 @@ def tiff(rng: random.Random) -> bytes:
     start += layout.pack("HH", 8, 0) if layout.big else b""
     base = len(start) + struct.calcsize("<" + layout.offset)
     area, directories = bytearray(), []
-    for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
-        tags = _page(rng, base, area)
+    size = rng.randint(1, 20), rng.randint(1, 20)
+    for _ in range(rng.choice((1, 1, 1, 1, 1, 2, 3))):
+        tags = _page(rng, base, area, size)
         directories.append([_entry(rng, layout, base, area, tag) for tag in tags])
     places, at = [], base + len(area)
     for entries in directories:
@@ -99,13 +100,17 @@ def _entry(
     return layout.pack("HH" + layout.offset, tag.code, tag.kind, count) + place
 
 
-def _page(rng: random.Random, base: int, area: bytearray) -> list[_Tag]:
-    """The tags of a page, whose pixels go to the area."""
-    width, height = rng.randint(1, 20), rng.randint(1, 20)
-    packing, tiled = rng.choice(_PACKINGS), rng.random() < 0.15
+def _page(
+    rng: random.Random, base: int, area: bytearray, size: tuple[int, int]
+) -> list[_Tag]:
+    """The tags of a page of this size, or of another; its pixels go to the area."""
+    if rng.random() < 0.1:
+        size = rng.randint(1, 20), rng.randint(1, 20)
+    (width, height), tiled = size, rng.random() < 0.15
+    packing = rng.choice(_PACKINGS if rng.random() < 0.6 else (1, 8, 32773))
     samples, bits, planar = rng.choice((1, 1, 3)), rng.choice((8, 16)), 1
     photometric = 2 if samples == 3 else 1
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         samples = rng.choice((1, 2, 3, 4, 5, 8, 65))
         bits = rng.choice((8, 1, 2, 4, 12, 32, 64, 24))
         planar = rng.choice((1, 2, 2, 3))
