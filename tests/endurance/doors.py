@@ -39,7 +39,9 @@ class Ended(NamedTuple):
         if "Traceback (most recent call last)" in self.err:
             lines = self.err.strip().splitlines()
             raised = [line for line in lines if _RAISED.match(line)] or lines
-            return f"traceback: {raised[-1][:200]}"
+            places = re.findall(r'File "(.*?)", line (\d+)', self.err)
+            where = ":".join(places[-1]) if places else "no file"
+            return f"traceback: {raised[-1][:200]} ({where})"
         if self.code < 0:
             return f"killed by {signal.Signals(-self.code).name}"
         if self.code and not self.sentence:
