@@ -59,7 +59,7 @@ def names(kind: str) -> list[str]:
 def hint(name: str, choices: Iterable[str]) -> str:
     """The end of an error: the nearest right name, or all of them."""
     choices = list(choices)
-    near = difflib.get_close_matches(name, choices, n=1)
+    near = difflib.get_close_matches(str(name), choices, n=1)
     return f"did you mean {near[0]!r}?" if near else f"choose one of {choices}."
 
 

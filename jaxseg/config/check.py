@@ -20,12 +20,18 @@ def check(config: ConfigDict) -> None:
     """Raises ConfigError for no config, a wrong key, name, or number out of range."""
     if config is None:
         raise ConfigError("name a recipe, for example --config=configs/pneumothorax.py")
+    limits.names(config)
     lookup.check("models", config.model.name)
     lookup.check("data/datasets", config.data.name)
     lookup.check("data/samplers", config.sampler.name)
     lookup.check("data/supervision", config.supervision.name)
     for name, block in config.loss.items():
-        lookup.check(lookup.TERMS, lookup.term(name, block))
+        if not isinstance(module := lookup.term(name, block), str):
+            raise ConfigError(
+                f"config.loss.{name}.module is {module!r}; name a module, such as "
+                "my_lab.my_loss."
+            )
+        lookup.check(lookup.TERMS, module)
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
         schedule.check(block.weight, name=f"loss.{name}.weight")

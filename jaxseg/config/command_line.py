@@ -24,7 +24,7 @@ _WRONG_KINDS = {
     "invalid literal for int": "give a whole number.",
     "could not convert string to float": "give a number.",
     "Non-boolean argument": "give true or false.",
-    "as a ConfigDict": "this is a block of keys; set one of them, by its own name.",
+    "as a ConfigDict": "give a dict, or set one of its keys by its own name.",
 }
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -140,6 +140,11 @@ def _open(config: ConfigDict, key: str, typed: Sequence[str]) -> None:
             )
     if block is None or (last not in block and not addable):
         raise ConfigError(base.no_key(key, base.keys(config)))
+    if isinstance(block.get(last), ConfigDict) and key not in base.OPEN:
+        raise ConfigError(
+            f"config.{key} is a block of keys; set one of them by its own name, such "
+            f"as config.{key}.{next(iter(block[last]), 'NAME')}."
+        )
     if last not in block:
         block[last] = config_dict.FieldReference(None, field_type=object)
 

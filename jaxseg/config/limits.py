@@ -81,10 +81,15 @@ ROWS: dict[str, tuple[float, bool]] = {
     "deep_weights": (0, False),
     "operating_point.min_areas": (0, False),
 }
+TEXTS = ("auto.keep", "pretrained.allow_missing", "transfer.freeze")
+TEXTS += ("transfer.freeze_norm", "supervision.paths", "doctor.ignore")
 
 
 def check(config: ConfigDict) -> None:
     """Raises ConfigError for the first key whose value it cannot have."""
+    for key in TEXTS:
+        if not all(isinstance(text, str) for text in _get(config, key)):
+            raise ConfigError(f"config.{key} is {_get(config, key)!r}; give texts.")
     for key in base.keys(config):
         value = _get(config, key)
         own = key.startswith("loss.") and "module" in config.loss[key.split(".")[1]]
@@ -128,6 +133,17 @@ def _row(key: str, value: Any, low: float, whole: bool) -> None:
         f"config.{key} is {value}; give {'whole ' * whole}numbers of at least {low:g}, "
         f"such as {such}."
     )
+
+
+def names(config: ConfigDict) -> None:
+    """ConfigError for a key of a block of the user's own that is no text."""
+    for block in base.OPEN:
+        try:
+            inside = [*_get(config, block)]
+        except TypeError:  # texts and numbers cannot be sorted
+            inside = [None]
+        if not all(isinstance(name, str) for name in inside):
+            raise ConfigError(f"config.{block} has a key that is no text.")
 
 
 def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:

@@ -83,7 +83,7 @@ def read(path: str | os.PathLike) -> Any:
             "refused and nothing of it was run. If you trust the file, save its "
             "state_dict alone."
         ) from None
-    except OSError:
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # a damaged file can break the parsers anywhere
         raise DataError(

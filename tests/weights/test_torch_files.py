@@ -288,6 +288,14 @@ def test_an_archive_inflates_to_no_more_than_weights_can(method, large, read):
         tracemalloc.stop()
 
 
+def test_an_archive_that_points_before_its_start_is_refused(read):
+    content = bytearray(zipped(tensor((4,), (1,))))
+    end = content.rindex(b"PK\x05\x06")  # of the archive: where its directory begins
+    content[end + 16 : end + 20] = (60_000).to_bytes(4, "little")
+    with pytest.raises(DataError, match="damaged or is no file of PyTorch's"):
+        read(bytes(content))
+
+
 def test_an_archive_that_was_compressed_is_read(read):
     members = {"a/data.pkl": tensor((4,), (1,)), "a/data/0": FLOATS.tobytes()}
     for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
