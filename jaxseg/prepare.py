@@ -4,7 +4,7 @@
 
 Shows progress, goes on where a killed preparation stopped, and ends with the data card.
 The options of the data set are flags too: --dataset=siim_acr --help lists them.
-Exit codes: 0 done, 2 wrong flag, 3 data that cannot be used.
+Exit codes: 0 done, 2 wrong flag, 3 data that cannot be used, 74 no room to write.
 """
 
 import inspect

@@ -130,10 +130,12 @@ def _without(split: prepared.Split, which: str) -> None:
         "pixels"
     )
     if which == "all":
-        raise DataError(f"{words}: prepare it again to have them checked.")
+        raise DataError(
+            f"{words}: delete it and prepare it again to have them checked."
+        )
     if split.name == "train":
         logging.warning(
-            "%s: that images and masks are unchanged cannot be checked; prepare it "
-            "again to have that.",
+            "%s: that images and masks are unchanged cannot be checked; delete it and "
+            "prepare it again to have that.",
             words,
         )

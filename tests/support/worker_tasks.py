@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotWritten
 
 
 def task(item):
@@ -16,6 +16,8 @@ def task(item):
         raise DataError(f"number {number} is wrong.")
     if word == "is set wrongly":
         raise ConfigError("the setting is wrong.")
+    if word == "fills the disk":
+        raise NotWritten(28, "the disk is full.")
     if word == "has a mistake":
         raise KeyError(number)
     if word == "crashes":

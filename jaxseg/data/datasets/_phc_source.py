@@ -10,6 +10,7 @@ import numpy as np
 from jaxseg.data import intensity
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import by_stem, raise_all, suggestions, visible
+from jaxseg.data.files.paths import usable
 from jaxseg.data.preparation import convert
 from jaxseg.errors import DataError
 from jaxseg.labels import Example
@@ -88,6 +89,7 @@ def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]
             )
         else:
             paths.append(path)
+            problems += filter(None, [usable(path)])
     return by_stem(paths, folder, problems)
 
 

@@ -7,29 +7,30 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from jaxseg.errors import DataError
+from jaxseg.errors import DataError, NotWritten
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def room(where: pathlib.Path, *, what: str, need: int = 0) -> Iterator[None]:
-    """Inside, a full disk is a DataError: `what` needs up to `need` bytes in `where`.
+    """Inside, a full disk is NotWritten: `what` needs up to `need` bytes in `where`.
 
     Libraries of C++ tell it in the text of an error of their own.
     """
     try:
         yield
-    except DataError:
+    except (DataError, NotWritten):
         raise
     except Exception as error:
         told = any(os.strerror(code) in str(error) for code in _FULL)
         if getattr(error, "errno", None) not in _FULL and not told:
             raise
         needs = f"needs up to {amount(need)}, but" if need else "does not fit, and"
-        raise DataError(
+        raise NotWritten(
+            errno.ENOSPC,
             f"the disk of {where} is full: {what} {needs} {_free(where)} are free; "
-            "make room, or choose another folder."
+            "make room, or choose another folder.",
         ) from error
 
 

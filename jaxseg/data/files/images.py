@@ -200,6 +200,8 @@ def _without_alpha(
             f"{path} is partly transparent; flatten it onto a background, or "
             "remove its alpha channel."
         )
+    if alpha == array.shape[-1] - 1:
+        return array[..., :alpha]
     return np.delete(array, alpha, axis=-1)
 
 

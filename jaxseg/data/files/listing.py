@@ -16,6 +16,7 @@ SPLITS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"  # a split name in splits.csv: trained on, without a mask
 _PROBLEMS = 20  # shown in one error
 _SUGGESTED = 20  # names that get a suggestion: each is compared with every allowed one
+_LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
 _TOP = ("images", "masks", *SPLITS, "splits.csv", "classes.txt")
 _ALIASES = {
     "validation": ("val", "valid", "dev", "eval", "valid_set"),
@@ -66,10 +67,9 @@ def raise_all(source: pathlib.Path, problems: Sequence[str]) -> NoReturn:
 
 def visible(name: str) -> bool:
     """Whether a file is the user's, not one that an operating system leaves behind."""
-    return not name.startswith((".", "__MACOSX")) and name not in (
-        "Thumbs.db",
-        "desktop.ini",
-    )
+    if name.startswith((".", "__MACOSX")) or name.endswith(":Zone.Identifier"):
+        return False
+    return name.lower() not in _LITTER
 
 
 def files(folder: pathlib.Path) -> list[pathlib.Path]:

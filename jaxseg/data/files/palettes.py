@@ -19,7 +19,8 @@ _DARK, _BRIGHT = 64, 192  # greys up to, and from, which count as black and as w
 
 def in_use(indices: np.ndarray, palette: np.ndarray) -> Colours:
     """The colours of those indices that a mask holds, of a palette u8 [n, 4]."""
-    return {int(k): tuple(palette[k].tolist()) for k in np.unique(indices)}
+    used = np.flatnonzero(np.bincount(indices.ravel()))
+    return {int(index): tuple(palette[index].tolist()) for index in used}
 
 
 def by_colour(indices: np.ndarray, colours: Colours, white: int) -> np.ndarray:

@@ -40,6 +40,20 @@ def name(path: pathlib.PurePath) -> str:
         ) from None
 
 
+def usable(path: pathlib.Path) -> str:
+    """What is wrong with a file whose name the data set stores; "" if nothing is."""
+    try:
+        regular(path)
+        if name(path) == str(path):
+            return ""
+    except DataError as error:
+        return str(error)
+    return (
+        f"{shown(path)}: this locale cannot write the name; set LC_ALL=C.UTF-8, or "
+        "PYTHONUTF8=1, and start again."
+    )
+
+
 def shown(path: pathlib.PurePath) -> str:
     """The path as text that can always be printed: odd bytes as \\xff."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -24,8 +24,8 @@ _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P
 def read(path: pathlib.Path, max_pixels: int) -> Raw:
     """The upright pixels of a PNG, JPEG or BMP file; any exception when it is damaged.
 
-    Pillow reads it, as it notices truncation; imagecodecs reads PNG of 16 bits, of
-    whose colours Pillow keeps 8. Of an MPO the first picture is read, as viewers do.
+    Pillow reads it, as it notices truncation; imagecodecs reads PNG colours of 16 bits,
+    of which Pillow keeps 8. Of an MPO the first picture is read, as viewers do.
     """
     data = path.read_bytes()
     opener = next((o for start, o in _OPENERS.items() if data.startswith(start)), None)
@@ -66,13 +66,15 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
 
 
 def _decoded(image: Image.Image, data: bytes, depth: int) -> Raw:
-    if depth == 16:
+    if depth == 16 and (image.mode != "I;16" or "transparency" in image.info):
         array = imagecodecs.png_decode(data)  # a transparent colour becomes alpha
         array = array.reshape(*array.shape[:2], -1)
         channels = array.shape[-1]
         return Raw(array, depth, alpha=channels - 1 if channels in (2, 4) else None)
     array = np.asarray(image)
     array = array.reshape(*array.shape[:2], -1)
+    if depth == 16:
+        return Raw(array, depth)
     if image.mode == "P":
         return Raw(array, 8, palette=_palette(image))
     if image.mode == "1":

@@ -187,7 +187,7 @@ def _as_rgb(array: np.ndarray, axes: str, page: tifffile.TiffPage) -> np.ndarray
     https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf
     """
     jpeg = page.compression == tiff_pages.JPEG and page.planarconfig == 1
-    if page.photometric.name != "YCBCR" or jpeg:
+    if page.photometric.name != "YCBCR" or (jpeg and not page.extrasamples):
         return array
     if page.dtype != np.uint8 or 530 not in page.tags or page.extrasamples:
         raise DataError("its colours are YCbCr of an unusual kind; save it as RGB.")
@@ -219,12 +219,18 @@ def _described(array: np.ndarray, page: tifffile.TiffPage, **more) -> Raw:
         alpha += page.samplesperpixel - len(extra)
     if page.photometric.name == "RGB" and page.samplesperpixel == 4 and not extra:
         alpha = 3  # OpenCV does not say so
-        if (array[..., alpha] != np.iinfo(array.dtype).max).any():
+        opaque = 1 if array.dtype.kind == "f" else 2**bits - 1
+        if (array[..., alpha] != opaque).any():
             raise DataError(
                 "it is RGB with a fourth channel of which no tag says whether it is "
                 "transparency; save it with the tag ExtraSamples, or without it."
             )
     palette = _palette(page) if page.photometric.name == "PALETTE" else None
+    if palette is not None and array.shape[-1] != page.samplesperpixel:
+        raise DataError(
+            f"it has a palette, and {array.shape[-1]} pages; save each as a file of "
+            "its own, or without palette."
+        )
     return Raw(
         array, bits, palette=palette, alpha=alpha, white_is_zero=white_is_zero, **more
     )

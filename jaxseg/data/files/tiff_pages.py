@@ -20,20 +20,9 @@ _MAX_PAGES = 256
 _MAX_TAGS = 4096
 _SHARED = 16  # times the file, are all tags of all pages: they may share a profile
 _SMALL = 2**24  # bytes of tags that any file may have
-_WIDTHS = {
-    3: 2,
-    4: 4,
-    5: 8,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+# bytes of a value of the types of tags that have more than one
+_WIDTHS = dict.fromkeys((3, 8), 2) | dict.fromkeys((4, 9, 11, 13), 4)
+_WIDTHS |= dict.fromkeys((5, 10, 12, 16, 17, 18), 8)
 _SUB_PAGES = 330  # the tag that lists further pages
 # values of the tag Compression
 JPEG = 7

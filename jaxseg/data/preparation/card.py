@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jaxseg import atomic
 from jaxseg.data import content, prepared, records, sealed
 from jaxseg.data.preparation import splits as split_table
 from jaxseg.data.preparation import workers
@@ -84,10 +85,10 @@ def finish(
         "refused": list(refused),
         "extra": {"options": options or {}, "splits_sha256": digest, **(extra or {})},
     }
-    _replace(directory / "splits.csv", table)
+    atomic.replace(directory / "splits.csv", table.encode())
     _write_index(directory / sealed.INDEX, rows)
     card = sealed.seal(card, directory)
-    _replace(directory / sealed.CARD, json.dumps(card, indent=1))
+    atomic.replace(directory / sealed.CARD, json.dumps(card, indent=1).encode())
     return card
 
 
@@ -189,11 +190,4 @@ def _write_index(path: pathlib.Path, rows: list[dict]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _replace(path, text.getvalue())
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    """Writes whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    atomic.replace(path, text.getvalue().encode())

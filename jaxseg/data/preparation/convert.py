@@ -6,6 +6,7 @@ changed file is converted again. An entry is one JSON line and the arrays as PNG
 """
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import io
@@ -23,7 +24,7 @@ from jaxseg.data import records
 from jaxseg.data.files import disk, paths
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import workers
-from jaxseg.errors import DataError
+from jaxseg.errors import DataError, NotWritten
 from jaxseg.labels import IGNORE, Example
 
 _FORMAT = 2  # of an entry; another number makes old caches unused
@@ -65,7 +66,7 @@ def convert(
     processes, so it must be a function of a module, or a functools.partial of it; a
     file that ends its worker is refused. A row has entry, id, group, label, dtype,
     height, width, area (share of the pixels above class 0), digest (of the pixels) and
-    bytes. Raises DataError when the disk has no room for cache and data set.
+    bytes. Raises NotWritten when the disk has no room for cache and data set.
     """
     cache.mkdir(parents=True, exist_ok=True)
     rows, refused, used = [], [], 0
@@ -204,9 +205,10 @@ def _write(path: pathlib.Path, parts: list[bytes]) -> None:
 def _check_space(cache: pathlib.Path, need: int) -> None:
     free = shutil.disk_usage(cache).free
     if need > free:
-        raise DataError(
+        raise NotWritten(
+            errno.ENOSPC,
             f"the preparation needs about {disk.amount(need)} more in {cache.parent}, "
-            f"but {disk.amount(free)} are free; make room or choose another --data_dir."
+            f"but {disk.amount(free)} are free; make room, or choose another folder.",
         )
 
 

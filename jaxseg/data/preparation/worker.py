@@ -19,10 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotWritten
 
 _PATIENCE = 20  # times its seconds without an answer, on a machine with other work
 _REST = 5.0  # seconds that a worker without work waits for the next call
+
+
+_OF_USERS = (ConfigError, DataError, NotWritten)
 
 
 class Limits(NamedTuple):
@@ -176,9 +179,9 @@ def _dismiss_all() -> None:
 
 
 def _exception(module: str, name: str, text: str, trace: str) -> Exception:
-    """The DataError or ConfigError that was raised, or a RuntimeError for a mistake."""
+    """The error of a user that was raised, or a RuntimeError for a mistake."""
     kind = getattr(importlib.import_module(module), name, None)
-    if isinstance(kind, type) and issubclass(kind, DataError | ConfigError):
+    if isinstance(kind, type) and issubclass(kind, _OF_USERS):
         return kind(text)
     return RuntimeError(f"in a worker process:\n{trace}")
 

@@ -1,6 +1,8 @@
 """What is decided for a whole folder: palettes, objects, floats, turned pairs."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -228,6 +230,30 @@ def test_a_name_that_is_no_text(tmp_path):
         os.rename(old, old.replace(b"a01", b"M\xfcller"))
     with pytest.raises(DataError, match=r"images: M.xfcller: the name is not UTF-8"):
         image_folder.prepare(source, tmp_path, progress=False)
+
+
+def test_names_beyond_ascii_in_an_ascii_locale(tmp_path):
+    names = ["é", "日本", "x,y"]
+    masks = [*blobs(4).values()][1:]  # the first is empty
+    source = folder(tmp_path / "in", dict(zip(names, masks, strict=True)))
+    rows = [f'"{n}",{s}' for n, s in zip(names, SPLITS[3::2], strict=True)]
+    (source / "splits.csv").write_text("\n".join(["stem,split", *rows]), "utf-8")
+    program = (
+        "from jaxseg.data import prepared\n"
+        "from jaxseg.data.datasets import image_folder\n"
+        f"done = image_folder.prepare({str(source)!r}, {str(tmp_path)!r})"
+        "\nfor split in ('train', 'validation', 'test'):"
+        "\n    print(ascii(prepared.open_split(done, split).ids[0]))"
+    )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    out = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **locale},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert out.stdout.split() == [ascii(name) for name in names], out.stderr
 
 
 def test_jpeg_masks_of_one_value_or_more(tmp_path):

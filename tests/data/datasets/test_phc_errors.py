@@ -33,7 +33,22 @@ def cut(name):
 
 NUMBERED = np.zeros((32, 32), np.uint8)
 NUMBERED[::4] = np.arange(40, 200, 20)[:, None]
+
+
+def link(name, target):
+    def change(root):
+        (root / name).unlink()
+        (root / name).symlink_to(target)
+
+    return change
+
+
 CASES = {
+    "lost link": (
+        link("train/images/a01.jpg", "gone"),
+        "a01.jpg is a link to gone",
+    ),
+    "device": (link("test/labels/a00.png", "/dev/zero"), "a00.png is no regular file"),
     "no label": (remove("train/labels/a01.png"), "images/a01.jpg is an image without"),
     "no image": (remove("test/images/a01.jpg"), "labels/a01.png is a label without"),
     "other name": (

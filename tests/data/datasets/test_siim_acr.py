@@ -15,7 +15,7 @@ from jaxseg.data import prepared
 from jaxseg.data.datasets import siim_acr
 from jaxseg.data.files import dicom
 from jaxseg.data.preparation import build_once, card, convert, tfds_builder
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotWritten
 
 FILMS = 24
 SPLITS = ("train", "validation", "test")
@@ -220,7 +220,7 @@ def test_never_over_another_folder(raw, tmp_path):
 def test_a_full_disk_is_seen_before_the_work(raw, tmp_path, monkeypatch, reads):
     usage = collections.namedtuple("usage", "free")(1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(DataError, match="needs about .* but 1 kB are free"):
+    with pytest.raises(NotWritten, match="needs about .* but 1 kB are free"):
         siim_acr.prepare(raw, tmp_path, progress=False)
     assert len(reads["names"]) < FILMS
 

@@ -154,8 +154,8 @@ def test_what_is_no_file_is_refused(tmp_path, suffix):
 
 
 def test_a_decoder_that_returns_another_size_is_not_trusted(tmp_path, monkeypatch):
-    array = RNG.integers(0, 65536, SIZE)
-    path = raster_files.png(tmp_path / "a.png", array, 16, GREY)
+    array = RNG.integers(0, 65536, (*SIZE, 3))
+    path = raster_files.png(tmp_path / "a.png", array, 16, RGB)
     monkeypatch.setattr(
         raster.imagecodecs, "png_decode", lambda data: array[1:].astype(np.uint16)
     )

@@ -91,6 +91,38 @@ def test_names_are_utf8_in_every_locale(tmp_path):
     assert paths.name(pathlib.Path("é")) == "é"
 
 
+def test_a_name_that_this_locale_cannot_write(tmp_path):
+    (tmp_path / "é.png").touch()
+    assert paths.usable(tmp_path / "é.png") == ""
+    ascii_only = pathlib.Path(f"{tmp_path}/\udcc3\udca9.png")  # as such a locale reads
+    assert "é.png: this locale cannot write the name" in paths.usable(ascii_only)
+    assert "gone.png: there is no such file" in paths.usable(tmp_path / "gone.png")
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path):
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "@eaDir").mkdir()
+    names = ["._a.png", ".DS_Store", "Thumbs.db", "Desktop.ini", "Icon\r"]
+    names += ["a.png:Zone.Identifier", "__MACOSX/b.png", "@eaDir/a.png", "a.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert listing.files(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def closed(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(DataError, match="closed cannot be listed: Permission denied"):
+        listing.files(tmp_path)
+
+
 def test_the_fingerprint_names_what_cannot_be_read(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images/a.png").symlink_to("gone")

@@ -172,6 +172,21 @@ def test_transparency_and_further_samples(tmp_path, name, planar):
         np.testing.assert_array_equal(image, expected.reshape(image.shape))
 
 
+@pytest.mark.parametrize("dtype, top", [("u2", 65535), ("f4", 1)])
+def test_a_fourth_channel_of_other_numbers(tmp_path, dtype, top):
+    array = np.full((*SIZE, 4), top, dtype)
+    array[..., :3] = RNG.random((*SIZE, 3)) * top
+    bits, kind = 8 * array.dtype.itemsize, 1 if dtype == "u2" else 3
+    tags = tiff_files.tags(SIZE, bits, 2, t277=4, t258=("H", [bits] * 4))
+    tags[339] = ("H", [kind] * 4)
+    path = tiff_files.write(tmp_path / "a.tif", [(tags, [array.tobytes()])])
+    assert read_image(path).shape == (*SIZE, 3)
+    array[3, 4, 3] = 0
+    tiff_files.write(path, [(tags, [array.tobytes()])])
+    with pytest.raises(DataError, match="fourth channel of which no tag"):
+        read_image(path)
+
+
 def test_the_transparency_of_a_palette_that_is_opaque(tmp_path):
     path = write_samples(tmp_path / "a.tif", [GREY, FULL], 3, [2], t320=RAMP)
     np.testing.assert_array_equal(read_image(path)[..., 0], GREY)

@@ -31,7 +31,8 @@ def page(array=GREY, **more):
 
 def jpeg(array):
     file = io.BytesIO()
-    Image.fromarray(array).save(file, "JPEG")
+    image = array if isinstance(array, Image.Image) else Image.fromarray(array)
+    image.save(file, "JPEG")
     return file.getvalue()
 
 
@@ -54,6 +55,7 @@ TILE = {322: ("I", [65536]), 323: ("I", [65536])}
 DOTS = {322: ("I", [1]), 323: ("I", [1])}
 MILLION = bytes(10_000_000)
 STRIPS = [imagecodecs.lzw_encode(GREY[k : k + 8].tobytes()) for k in range(0, 32, 8)]
+FOUR = jpeg(Image.fromarray(np.dstack([COLOUR, GREY]), "CMYK"))
 LZW = imagecodecs.lzw_encode(GREY.tobytes())
 CASES = {  # pages, what is said
     "circle": ([page(), page()], "in a circle"),
@@ -110,6 +112,14 @@ CASES = {  # pages, what is said
     "predictor": ([page(t258=12, t317=2)], "predictor 2 for 12 bits"),
     "no palette": ([page(t262=3)], "palette is missing"),
     "small palette": ([page(t262=3, t320=("H", [7] * 30))], "palette is .* wrong size"),
+    "palette pages": (
+        [page(GREY + np.uint8(k), t262=3, t320=("H", [9] * 768)) for k in range(2)],
+        "has a palette, and 2 pages",
+    ),
+    "YCbCr and alpha": (
+        [(tags(t277=4, t258=("H", [8] * 4), t259=7, t262=6, t338=2), [FOUR])],
+        "colours are YCbCr of an unusual kind",
+    ),
     "other OME files": ([page(t270=ELSEWHERE)], "OME description does not fit"),
     "ImageJ": (
         [page(t270=("s", b"ImageJ=1.53t\nimages=248874\nslices=248874\n\0"))],

@@ -13,7 +13,7 @@ import pytest
 from support import worker_tasks
 
 from jaxseg.data.preparation import worker, workers
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError, DataError, NotWritten
 
 SMALL = worker.Limits(seconds=1, memory=256 * 2**20)
 
@@ -80,6 +80,8 @@ def test_what_a_function_raises_is_raised_here():
         _run([("counts", 1), ("fails", 2), ("crashes", 3)])
     with pytest.raises(ConfigError, match="the setting"):
         _run([("is set wrongly", 2)])
+    with pytest.raises(NotWritten, match="^the disk is full.$"):
+        _run([("fills the disk", 2)])
     with pytest.raises(RuntimeError, match="(?s)worker_tasks.py.*KeyError: 7"):
         _run([("has a mistake", 7)])
 
