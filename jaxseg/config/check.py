@@ -97,8 +97,9 @@ def _files(config: ConfigDict) -> None:
 
 def _shares(config: ConfigDict) -> None:
     """ConfigError for words where a sampler wants a number, or numbers, or knots."""
-    schedule.check(config.sampler.balanced.share, name="sampler.balanced.share")
-    share = config.sampler.by_class.share
+    balanced, by_class = (config.sampler.get(n, {}) for n in ("balanced", "by_class"))
+    schedule.check(balanced.get("share", -1.0), name="sampler.balanced.share")
+    share = by_class.get("share", -1.0)
     if not isinstance(share, (int, float, tuple, list)):
         raise ConfigError(
             f"config.sampler.by_class.share is {share!r}; give a number, or one for "

@@ -206,5 +206,5 @@ def _plain_words(text: str) -> str:
     for python, words in _WRONG_KINDS.items():
         match = re.match(rf"flag --(\S+?)=(.*?): .*{python}", text)
         if match:
-            return f"{match[1]}={match[2]}: {words}"
+            return f"--{match[1]}={match[2]}: {words}"
     return text

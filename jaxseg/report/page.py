@@ -93,7 +93,7 @@ def _cell(words: str) -> str:
     Names of classes, runs and files cannot end a cell of a table, open an HTML tag, nor
     make a link or a heading; `names` between backticks stay code.
     """
-    parts = re.split(r"(`[^`]+`)", " ".join(str(words).split()))
+    parts = re.split(r"(`[^`]+`)", " ".join(str(_filled(words)).split()))
     for i in range(0, len(parts), 2):  # those between are code
         for pattern, shown in _MARKUP:
             parts[i] = re.sub(pattern, shown, parts[i])

@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -82,12 +82,20 @@ def members(
         for key, value in values.items():
             block, last = _place(own, key, f"member {name!r}")
             try:
-                block[last] = value
+                if _is_block(block, last, value):
+                    block[last].update(value)
+                else:
+                    block[last] = value
             except (TypeError, ValueError) as error:
                 raise ConfigError(f"member {name!r}, config.{key}: {error}") from error
         out[name] = older_configs.complete(own)
         out[name].num_seeds = 1
     return out
+
+
+def _is_block(block: ConfigDict, last: str, value: Any) -> bool:
+    """Whether a key is a block of keys, of which `value` sets some."""
+    return isinstance(block[last], ConfigDict) and isinstance(value, Mapping)
 
 
 def _place(config: ConfigDict, key: str, who: str) -> tuple[ConfigDict, str]:
@@ -117,11 +125,22 @@ def commands(
     for name, values in changed.items():
         if "num_seeds" in config:  # recipes of before have none, and so no flag for it
             values = {**values, "num_seeds": 1}
-        more = [_flag(config, *item, f"member {name!r}") for item in values.items()]
+        single = dict(_single(config, values, f"member {name!r}"))
+        more = [_flag(config, *item, f"member {name!r}") for item in single.items()]
         kept = _kept(argv[1:], config, values)
         out[name] = ["python", "-m", "jaxseg.main", *kept, *filter(None, more)]
         out[name].append(f"--workdir={workdir / name}")
     return out
+
+
+def _single(config: ConfigDict, values: Changes, who: str) -> Iterator[tuple[str, Any]]:
+    """(key, value) of every key: a flag cannot set a block as a whole."""
+    for key, value in values.items():
+        if key not in base.OPEN and _is_block(*_place(config, key, who), value):
+            inside = {f"{key}.{k}": v for k, v in value.items()}
+            yield from _single(config, inside, who)
+        else:
+            yield key, value
 
 
 def _kept(words: Sequence[str], config: ConfigDict, values: Changes) -> list[str]:

@@ -9,7 +9,7 @@ import sys
 import jax
 import numpy as np
 import pytest
-from support import runs
+from support import older_runs, runs
 
 from jaxseg.click import rounds
 from jaxseg.data import sparse_labels
@@ -154,6 +154,7 @@ def test_a_run_with_full_masks_begins_with_no_labels(run, tmp_path):
     full = json.loads((run / "config.json").read_text())
     full["supervision"]["name"] = "full"
     (tmp_path / "run" / "config.json").write_text(json.dumps(full))
+    older_runs.unseal(tmp_path / "run")
     found = rounds.click(tmp_path / "run", positive=2, negative=1)
     assert found.full and found.before == [0, 0]
     assert len(found.labels.label) == sum(found.spent) > 0
@@ -172,10 +173,7 @@ def test_a_wrong_run_is_named(run, tmp_path):
     )
     with pytest.raises(DataError, match="does not hold labels of the training images"):
         rounds.click(tmp_path / "run", positive=1, negative=1)
-    record = json.loads((run / "run.json").read_text())
-    (tmp_path / "run" / "run.json").write_text(
-        json.dumps(record | {"status": "running"})
-    )
+    runs.edit_record(tmp_path / "run", status="running")
     with pytest.raises(ConfigError, match="not finished .running."):
         rounds.click(tmp_path / "run", positive=1, negative=1)
 

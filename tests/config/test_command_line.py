@@ -26,11 +26,11 @@ MISTAKES = {
     (SMOKE, "--config.loss.focl.weight", "1"): "use config.loss.focal.weight.",
     (SMOKE, "--config.model.unet.width=8"): "use config.model.unet.widths.",
     (SMOKE, "--config.optim.learning_rate=fast"): (
-        "jaxseg: config.optim.learning_rate=fast: give a number."
+        "jaxseg: --config.optim.learning_rate=fast: give a number."
     ),
-    (SMOKE, "--config.epochs=1.5"): "jaxseg: config.epochs=1.5: give a whole number.",
+    (SMOKE, "--config.epochs=1.5"): "jaxseg: --config.epochs=1.5: give a whole number.",
     (SMOKE, "--config.eval.surface=maybe"): (
-        "jaxseg: config.eval.surface=maybe: give true or false."
+        "jaxseg: --config.eval.surface=maybe: give true or false."
     ),
     (SMOKE, "--config.model.unet.widths=8,x"): "such as 64,128,256,512,1024",
     (SMOKE, "--config.model.unet.widths=8.5"): "give whole numbers of at least 1",

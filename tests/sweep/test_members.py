@@ -40,7 +40,7 @@ MEMBERS = {
     "knots": {"any": ((0.0, 1.0), (1.0, 0.2))},
     "nothing": {"any": None},
     "yes": {"any": True, "on": True},
-    "listed": {"any": [None, True, "a"], "block": {"x": 2.0, "list": [5]}},
+    "listed": {"any": [None, True, "a"], "block": {"x": 2.0}},
     "numpy": {"rate": np.float64(0.1), "seed": np.int64(3), "low": np.float32(0.5)},
 }
 
