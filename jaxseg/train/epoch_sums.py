@@ -22,20 +22,28 @@ class EpochSums:
         self.bad, self.seconds = saved["bad"], saved["seconds"]
         self.waited, self.busy_since = 0.0, time.monotonic()
         self.loss = None
+        self._unwritten = 0  # the step that was read last, until `due` has named it
         self._last: dict[str, float] = {}
         self._pending = None
         self._run: list[np.ndarray] = []  # indices of the bad steps in a row
 
-    def add(self, numbers: dict[str, jax.Array], index: np.ndarray, waited: float):
+    def add(
+        self,
+        numbers: dict[str, jax.Array],
+        index: np.ndarray,
+        waited: float,
+        *,
+        step: int = 0,
+    ):
         """Notes a step that was just started, and reads the one before."""
         self._read()
-        self._pending = (numbers, index)
+        self._pending = (numbers, index, step)
         self.waited += waited
 
     def _read(self) -> None:
         if self._pending is None:
             return
-        numbers, index = self._pending
+        numbers, index, self._unwritten = self._pending
         self._pending = None
         self._last = {k: float(v) for k, v in jax.device_get(numbers).items()}
         self.loss = self._last["loss"]
@@ -67,8 +75,13 @@ class EpochSums:
         """Share of the time spent waiting for data since the epoch began."""
         return min(1.0, self.waited / max(1e-9, time.monotonic() - self.busy_since))
 
+    def due(self, every: int) -> int:
+        """The step that was read last, once, if it is a multiple of `every`; else 0."""
+        step, self._unwritten = self._unwritten, 0
+        return 0 if step % every else step
+
     def latest(self, rate: Any) -> dict[str, float]:
-        """Scalars of the last step that was read, for TensorBoard."""
+        """Scalars of the step that was read last; `rate` is its learning rate."""
         out = {f"step/{k}": v for k, v in self._last.items()}
         return out | {"step/learning_rate": float(rate)}
 

@@ -61,15 +61,13 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             batch, host = next(batches)
             waited = time.monotonic() - began
             now, numbers = experiment.train_step(now, batch)
-            sums.add(numbers, host["index"], waited)
+            sums.add(numbers, host["index"], waited, step=done)
+            _write_step(run)
             if done == parameter_groups.WATCH and not int(now.bad_total):
                 finetune.check_gradients(config, now)
             sums.check(config.optim.bad_steps, experiment.splits["train"].ids)
             bar.update(done, loss=sums.loss, data_wait=sums.wait_share())
             if done % config.log_every == 0:
-                if main:
-                    rate = experiment.rate(done - 1)
-                    writer.write_scalars(done, sums.latest(rate))
                 checkpoint.check_errors(run.checkpoints)
             ended = plan.ends_epoch(done)
             if ended:
@@ -80,6 +78,7 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             every = config.checkpoint.every_steps
             if not ended and (stopping or (every and done % every == 0)):
                 metadata = {**metadata, "meter": sums.flush()}
+                _write_step(run)
                 _save(run, now, metadata, done)
             if stopping and done < plan.total_steps:
                 raise Preempted(
@@ -90,6 +89,14 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
         bar.close()
         batches.close()
         writer.close()
+
+
+def _write_step(run: Run) -> None:
+    """Writes the numbers of the step that was read last, where they are due."""
+    step = run.sums.due(run.config.log_every)
+    if step and jax.process_index() == 0:
+        rate = run.experiment.rate(step - 1)
+        run.writer.write_scalars(step, run.sums.latest(rate))
 
 
 def stream(config: ConfigDict, experiment: build.Experiment, start: int) -> Iterator:
@@ -117,6 +124,8 @@ def end_epoch(
     config, plan = run.config, run.experiment.plan
     number = (done - 1) // plan.steps_per_epoch
     classes = run.experiment.card["classes"]
+    run.sums.flush()
+    _write_step(run)
     row = run.sums.row(number, done, plan, run.experiment.rate, classes)
     metrics, silent = None, metadata.get("silent", [])
     last = done == plan.total_steps

@@ -14,8 +14,8 @@ from jaxseg.errors import ConfigError, DataError
 from jaxseg.report import read
 from jaxseg.run_directory import files, schemas, seal
 
-# shorter than in the long form; the first step after a restart logs no numbers yet
-SHORT = ("--config.epochs=3", "--config.log_every=100", "--config.checkpoint.keep=2")
+# shorter than in the long form
+SHORT = ("--config.epochs=3", "--config.log_every=1", "--config.checkpoint.keep=2")
 SHORT += ("--config.model.unet.widths=(4, 6)", "--config.checkpoint.every_steps=0")
 
 
