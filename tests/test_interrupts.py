@@ -19,10 +19,18 @@ def get_config(arg=""):
 """
 
 
+@pytest.fixture
+def heeded():
+    """Processes started now heed Ctrl-C, also where these tests run under nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)]
 )
-def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code):
+def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code, heeded):
     (tmp_path / "waits.py").write_text(WAITS)
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxseg.main", "--config=waits.py"],

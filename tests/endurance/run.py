@@ -9,6 +9,7 @@ when there is one. README.md says what each part does.
 import argparse
 import pathlib
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -62,6 +63,8 @@ def measure(name: str, count: int, seed: int, out: pathlib.Path, only: str) -> N
 
 
 def main() -> int:
+    # under nohup Ctrl-C is ignored, and by the runs that are started here as well
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS), help=", ".join(PARTS))
     parser.add_argument("--count", type=int, help="cases of each part, not its own")

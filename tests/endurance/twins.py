@@ -116,11 +116,15 @@ def _unequal_states(workdir: pathlib.Path, other: pathlib.Path) -> list[str]:
 
 
 def _state(folder: pathlib.Path) -> list[np.ndarray]:
+    before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # orbax misses what only it would write
-    with ocp.PyTreeCheckpointer() as reader:
-        tree = reader.metadata(folder / "state").item_metadata.tree
-        on_host = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), tree)
-        state = reader.restore(folder / "state", restore_args=on_host)
+    try:
+        with ocp.PyTreeCheckpointer() as reader:
+            tree = reader.metadata(folder / "state").item_metadata.tree
+            on_host = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), tree)
+            state = reader.restore(folder / "state", restore_args=on_host)
+    finally:
+        logging.set_verbosity(before)
     return runs.leaves(state)
 
 
