@@ -1,17 +1,16 @@
 """Draws DICOM files whose header contradicts itself or its pixels."""
 
-import functools
 import io
 import random
 import struct
 import warnings
 
 import numpy as np
-from PIL import Image
 from pydicom import dcmwrite, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 
+from fuzz.rasters import codestream
 from fuzz.scars import scarred, whole
 
 _PLAIN = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian)
@@ -95,7 +94,7 @@ def _pixels(
         frame = _run_lengths(rng, rows * columns)
     else:
         kind = "JPEG2000" if syntax in (uid.JPEG2000Lossless, uid.JPEG2000) else "JPEG"
-        frame = _codec(kind, rows, columns)
+        frame = codestream(kind, rows, columns)
     frame = scarred(rng, frame, odd=0.3)
     if rng.random() < 0.1:  # a box or segment that never ends
         frame = frame.replace(b"jp2c", b"\0\0\0\0", 1) + b"\0\0\0\0jp2c"
@@ -115,14 +114,6 @@ def _run_lengths(rng: random.Random, count: int) -> bytes:
     places = [64 + k * len(body) for k in range(min(segments, 15))]
     header = [whole(rng, segments, odd=0.05), *places, *[0] * 15][:16]
     return struct.pack("<16I", *header) + body * min(segments, 15)
-
-
-@functools.lru_cache(maxsize=1024)
-def _codec(kind: str, rows: int, columns: int) -> bytes:
-    pixels = np.arange(rows * columns, dtype=np.uint32).reshape(rows, columns) % 251
-    data = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(data, kind)
-    return data.getvalue()
 
 
 def _written(ds: Dataset, syntax: uid.UID) -> bytes:

@@ -144,3 +144,12 @@ def bmp(rng: random.Random) -> bytes:
     start = struct.pack("<2sI2H", b"BM", offset + len(pixels), 0, 0)
     start += struct.pack("<I", whole(rng, offset, odd=0.05))
     return scarred(rng, start + info + palette + pixels, odd=0.15)
+
+
+@functools.lru_cache(maxsize=4096)
+def codestream(kind: str, height: int, width: int) -> bytes:
+    """A grey picture as one of Pillow's formats stores it, for files that hold such."""
+    pixels = np.arange(height * width, dtype=np.uint32).reshape(height, width) % 251
+    data = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(data, kind)
+    return data.getvalue()

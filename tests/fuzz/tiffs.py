@@ -1,16 +1,12 @@
 """Draws TIFF files, classic and big, of both byte orders, tag by tag."""
 
-import functools
-import io
 import lzma
 import random
 import struct
 import zlib
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image
-
+from fuzz.rasters import codestream
 from fuzz.scars import scarred, whole
 
 _ASCII, _SHORT, _LONG, _RATIONAL, _LONG8 = 2, 3, 4, 5, 16
@@ -188,15 +184,7 @@ def _packed(packing: int, pixels: bytes, width: int, height: int) -> bytes:
     if packing == 34925:
         return lzma.compress(pixels, preset=0)
     if packing in (6, 7, 34933):
-        return _codec("PNG" if packing == 34933 else "JPEG", width, height)
+        return codestream("PNG" if packing == 34933 else "JPEG", height, width)
     if packing in (34712, 33003):
-        return _codec("JPEG2000", width, height)
+        return codestream("JPEG2000", height, width)
     return pixels
-
-
-@functools.lru_cache(maxsize=4096)
-def _codec(kind: str, width: int, height: int) -> bytes:
-    pixels = np.arange(width * height, dtype=np.uint32).reshape(height, width) % 251
-    data = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(data, kind)
-    return data.getvalue()
