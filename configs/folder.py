@@ -4,10 +4,11 @@
         --workdir=runs/mine
 
 Made for a few dozen images on a CPU. On the 14 fluorescence images of BBBC007, 8 of
-them to train on, 800 steps with data.fit=stretch and inverse class weights gave Dice
-0.942 [0.930, 0.955] on 3 test images, and a global threshold 0.937. The folder is checked as a whole and prepared
-in $JAXSEG_CACHE at the first start, and again when it changes; nothing is written into
-it. jaxseg/data/datasets/image_folder.py says what may lie there.
+them to train on, 800 steps with data.fit=stretch and inverse class weights gave
+Dice 0.942 [0.930, 0.955] on 3 test images, and a global threshold 0.937. The folder is
+checked as a whole and prepared in $JAXSEG_CACHE at the first start, and again when it
+changes; nothing is written into it. jaxseg/data/datasets/image_folder.py says what may
+lie there.
 
 `:auto` chooses its settings from the data and the machine, as
 jaxseg/config/auto_rules.py says; `:demo` draws phantom tissue of five classes, the
