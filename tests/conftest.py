@@ -10,6 +10,10 @@ _XLA = {
     "--xla_backend_optimization_level": "0",
     "--xla_llvm_disable_expensive_passes": "true",
 }
+# they begin first, so that at the end no worker waits long for the other
+_SLOWEST = (
+    "main launch no_dead_class vmap_loop loop models run_members num_seeds configs"
+)
 _CACHE = pathlib.Path(tempfile.gettempdir()) / f"jaxseg-tests-{os.getuid()}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(f"{k}={v}" for k, v in _XLA.items())
@@ -23,3 +27,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ["JAXSEG_CACHE"] + "/jit")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags
+
+
+def pytest_collection_modifyitems(items):
+    names = [f"test_{name}" for name in _SLOWEST.split()]
+    items.sort(key=lambda i: names.index(i.path.stem) if i.path.stem in names else 99)

@@ -13,7 +13,8 @@ from support import runs
 
 LOCAL = [sys.executable, "launch/local.py", "-n", "2"]
 ALONE = [sys.executable, "-m", "jaxseg.main"]
-SMOKE = ["--config=configs/pneumothorax.py:smoke", "--config.epochs=2"]
+RECIPE = ["--config=configs/pneumothorax.py:smoke", *runs.SMALL_FLAGS]
+SMOKE = [*RECIPE, "--config.epochs=2"]
 
 
 def _start(command, *arguments):
@@ -70,7 +71,7 @@ def test_a_failing_process_ends_all_with_its_code(tmp_path):
 
 
 def test_sigterm_saves_at_one_step_and_the_same_command_goes_on(tmp_path):
-    longer = [*SMOKE[:1], "--config.epochs=300", f"--workdir={tmp_path}/run"]
+    longer = [*RECIPE, "--config.epochs=300", f"--workdir={tmp_path}/run"]
     process = _start(LOCAL, *longer)
     history = tmp_path / "run" / "history.csv"
     while process.poll() is None and not history.exists():

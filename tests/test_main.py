@@ -12,6 +12,8 @@ import time
 import pytest
 from support import runs
 
+from jaxseg.experiment import score_again
+
 MAIN = [sys.executable, "-W", "error::FutureWarning", "-m", "jaxseg.main"]
 SMOKE = "--config=configs/pneumothorax.py:smoke"
 
@@ -84,7 +86,7 @@ def test_missing_data_is_exit_code_3(tmp_path):
 
 
 def test_killed_at_random_and_started_again_equals_never_killed(tmp_path):
-    longer = (SMOKE, "--config.epochs=4")
+    longer = (SMOKE, *runs.SMALL_FLAGS, "--config.epochs=4")
     straight = _run(*longer, f"--workdir={tmp_path}/straight")
     assert straight.returncode == 0, straight.stderr
     assert "report.html" in straight.stdout
@@ -112,7 +114,8 @@ def test_killed_at_random_and_started_again_equals_never_killed(tmp_path):
         XLA_FLAGS="--xla_force_host_platform_device_count=8",
     )
     assert scored.returncode == 0, scored.stderr
-    assert "equal to the scores that were there: yes" in scored.stdout
+    # eight devices add up in another order, and every count is the same
+    assert "there: yes" in scored.stdout or score_again.ROUNDED in scored.stdout
     assert runs.scores(a) == runs.scores(b)
 
 
@@ -123,7 +126,7 @@ def _steps(workdir: pathlib.Path) -> list[int]:
 
 
 def test_a_dry_run_writes_nothing(tmp_path):
-    done = _run(SMOKE, "--dry_run", f"--workdir={tmp_path}/run")
+    done = _run(SMOKE, *runs.SMALL_FLAGS, "--dry_run", f"--workdir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     for word in ("parameters", "memory per device", "one step", "steps per epoch"):
         assert word in done.stdout
@@ -140,7 +143,8 @@ def test_tensorflow_is_never_imported():
 
 
 def test_sigterm_saves_and_says_start_again(tmp_path):
-    process = _start(SMOKE, "--config.epochs=400", f"--workdir={tmp_path}/run")
+    longer = (SMOKE, *runs.SMALL_FLAGS, "--config.epochs=400")
+    process = _start(*longer, f"--workdir={tmp_path}/run")
     while process.poll() is None and not (tmp_path / "run/history.csv").exists():
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)

@@ -6,6 +6,7 @@ Scores that differ are never replaced: the new ones are written beside them.
 import contextlib
 import csv
 import errno
+import math
 import os
 import pathlib
 import shutil
@@ -23,14 +24,25 @@ from jaxseg.run_directory import files, seal
 
 EVAL, BESIDE = "eval", "eval_again"
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+ROUNDED = "but for the last digits of probabilities and means"
 _SHOWN = 8  # differences that are listed
+# relative: another number of devices adds up in another order, and a pixel at the edge
+# of a bin of the histograms of probabilities may fall into the next
+_ROUNDING = 1e-4
+
+
+class Difference(NamedTuple):
+    """One value that was scored before and is not equal now."""
+
+    text: str
+    rounding: bool  # two numbers with a fraction that differ in their last digits
 
 
 class Again(NamedTuple):
     """The scores of now, and how they stand to those that were there."""
 
     result: dict[str, Any]  # the content of <split>.json
-    same: str  # "yes", "no", "none were", or "they could not be read"
+    same: str  # "yes", ROUNDED, "no", "none were", or "they could not be read"
     folder: pathlib.Path | None  # where they are; None: the run cannot be written
     notes: list[str]  # what differs, what was kept, what was not written
 
@@ -46,10 +58,12 @@ def score_again(
 
     `verify` is how much of the data is compared with its digests: `content.check`.
 
-    `same` is also "yes" where an earlier version scored less; then its files are
-    completed. Scores that differ stay as they are, the new ones go to eval_again/, and
-    `notes` says what differs. Raises ConfigError for a run that is not finished, and
-    DataError when the data is not what the run was trained and scored on.
+    `same` is ROUNDED where every count is equal and other numbers agree to 1e-4, as on
+    another number of devices. It is also "yes" where an earlier version scored less;
+    then its files are completed. Scores that differ stay as they are, the new ones go
+    to eval_again/, and `notes` says what differs. Raises ConfigError for a run that is
+    not finished, and DataError when the data is not what the run was trained and
+    scored on.
     """
     workdir = pathlib.Path(workdir)
     # no run: said before a lock makes a folder
@@ -98,10 +112,13 @@ def keep(
             notes.append(f"it was kept as {kept}, and written anew")
     else:
         if before is not None:
-            notes = [*_differences(before, files.read_json(fresh / path.name))]
+            differ = [*_differences(before, files.read_json(fresh / path.name))]
             for table in sorted(fresh.glob("*.csv")):
-                notes += _table_differences(path.parent / table.name, table)
-            same, target = ("no", workdir / BESIDE) if notes else ("yes", target)
+                differ += _table_differences(path.parent / table.name, table)
+            notes, same = [one.text for one in differ], "yes"
+            if differ:
+                same = ROUNDED if all(one.rounding for one in differ) else "no"
+                target = workdir / BESIDE
     if len(notes) > _SHOWN:
         notes[_SHOWN:] = [f"and {len(notes) - _SHOWN} more"]
     if not writable:
@@ -111,7 +128,7 @@ def keep(
     for file in sorted(p for p in fresh.rglob("*") if p.is_file()):
         written.append(target / file.relative_to(fresh))
         atomic.replace(written[-1], file.read_bytes())
-    if same == "no":
+    if target.name == BESIDE:
         notes.append(f"{path} stays as it was; the new scores are in {target}")
     else:
         seal.renew(workdir, written)
@@ -147,7 +164,7 @@ def _temporary(workdir: pathlib.Path | None) -> Iterator[pathlib.Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
+def _differences(before: Any, now: Any, place: str = "") -> Iterator[Difference]:
     """What was scored before and is not equal now; there may be more now.
 
     An earlier version wrote fewer keys, fewer baselines, and nothing (None) of the
@@ -160,15 +177,21 @@ def _differences(before: Any, now: Any, place: str = "") -> Iterator[str]:
             if key in now:
                 yield from _differences(value, now[key], inside)
             else:
-                yield f"{inside} is there no more"
+                yield Difference(f"{inside} is there no more", False)
     elif isinstance(before, list) and isinstance(now, list):
         if len(before) > len(now) or (len(before) < len(now) and last != "baselines"):
-            yield f"{place} has {len(before)} entries there, {len(now)} now"
+            text = f"{place} has {len(before)} entries there, {len(now)} now"
+            yield Difference(text, False)
         else:
             for i, pair in enumerate(zip(before, now, strict=False)):
                 yield from _differences(*pair, f"{place}[{_title(pair[0], i)}]")
     elif before != now and not (before is None and last == "calibration"):
-        yield f"{place} is {before!r} there, {now!r} now"
+        small = type(before) is type(now) is float and _close(before, now)
+        yield Difference(f"{place} is {before!r} there, {now!r} now", small)
+
+
+def _close(before: float, now: float) -> bool:
+    return math.isclose(before, now, rel_tol=_ROUNDING, abs_tol=1e-9)
 
 
 def _title(row: Any, number: int) -> str:
@@ -177,7 +200,7 @@ def _title(row: Any, number: int) -> str:
     return ", ".join(map(str, names)) or str(number)
 
 
-def _table_differences(before: pathlib.Path, now: pathlib.Path) -> Iterator[str]:
+def _table_differences(before: pathlib.Path, now: pathlib.Path) -> Iterator[Difference]:
     """What differs between two tables, in the columns that both have."""
     if not before.exists():
         return
@@ -187,15 +210,22 @@ def _table_differences(before: pathlib.Path, now: pathlib.Path) -> Iterator[str]
             for path in (before, now)
         )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        yield f"{before} cannot be read ({error})"
+        yield Difference(f"{before} cannot be read ({error})", False)
         return
     if len(there) != len(here):
-        yield f"{before} has {len(there)} rows, {len(here)} now"
+        yield Difference(f"{before} has {len(there)} rows, {len(here)} now", False)
         return
     for i, (old, new) in enumerate(zip(there, here, strict=True), 1):
         for name in [key for key in old if key in new]:
             if old[name] != new[name]:
-                yield (
-                    f"{before}, row {i}: {name} is {old[name]!r} there, "
-                    f"{new[name]!r} now"
-                )
+                values = f"{old[name]!r} there, {new[name]!r} now"
+                text = f"{before}, row {i}: {name} is {values}"
+                yield Difference(text, _rounded(old[name], new[name]))
+
+
+def _rounded(before: str, now: str) -> bool:
+    """Whether two cells are one number with a fraction, but for its last digits."""
+    try:
+        return "." in before + now and _close(float(before), float(now))
+    except ValueError:
+        return False

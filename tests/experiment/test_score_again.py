@@ -100,6 +100,27 @@ def test_scores_that_differ_stay_and_the_new_ones_lie_beside(run, name, content,
     assert "stays as it was" in again.notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "same"),
+    [
+        ("json", json.dumps(SCORES | {"metrics": [ROW | {"value": 0.7500001}]}), True),
+        ("json", json.dumps(SCORES | {"metrics": [ROW | {"value": 0.751}]}), False),
+        ("json", json.dumps(SCORES | {"metrics": [ROW | {"value": 1}]}), False),
+        ("json", json.dumps(SCORES | {"images": 200001}), False),
+        ("per_image.csv", TABLE.replace("0.5", "0.5000001"), True),
+        ("per_image.csv", TABLE.replace("0.5", "0.501"), False),
+        ("per_image.csv", TABLE.replace("0.5", ""), False),
+    ],
+)
+def test_scores_may_differ_in_their_last_digits_alone(run, name, content, same):
+    path = run / "eval" / (f"test.{name}" if name == "json" else f"test_{name}")
+    path.write_text(content)
+    again = _keep(run)
+    assert again.same == (score_again.ROUNDED if same else "no")
+    assert path.read_text() == content and again.folder == run / "eval_again"
+    assert "stays as it was" in again.notes[-1]
+
+
 def test_scores_that_cannot_be_read_are_kept_beside_the_new_ones(run):
     (run / "eval/test.json").write_text('{"images": 2')
     again = _keep(run)

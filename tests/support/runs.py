@@ -16,6 +16,9 @@ from jaxseg.run_directory import checkpoint
 ROOT = pathlib.Path(__file__).parents[2]
 # what a user's own process would see, without the settings of conftest.py
 OUTSIDE = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+# a model that is traced and compiled in a second, where the model does not matter
+SMALL = {"model.name": "unet", "model.unet.widths": (4, 6, 8)}
+SMALL_FLAGS = [f"--config.{key}={value}" for key, value in SMALL.items()]
 CLOCK = {"seconds", "images_per_second", "data_wait_share"}
 
 

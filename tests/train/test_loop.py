@@ -18,7 +18,7 @@ from jaxseg.train import loop, stop
 def config():
     changes = {"epochs": 3, "optim.ema": 0.9}
     changes["sampler.balanced.negative_keep"] = 0.2
-    return runs.config("pneumothorax", **changes)
+    return runs.config("pneumothorax", **runs.SMALL, **changes)
 
 
 POINTS: list[tuple[int, int]] = []  # (step of a checkpoint, newest step on disk then)
