@@ -54,7 +54,9 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doors")
     clicks = str(runs.ROOT / "configs/clicks.py")
     (folder / "doors.py").write_text(RECIPE.format(clicks=clicks))
-    door("sweep", "--config=doors.py", "--workdir=sweep", cwd=folder)
+    focal = "--config.loss.focal.gamma=1.0"
+    out = door("sweep", "--config=doors.py", focal, "--workdir=sweep", cwd=folder)
+    assert out.count("config.loss.focal.gamma has no effect") == 1
     return folder
 
 

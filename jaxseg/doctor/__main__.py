@@ -15,7 +15,7 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, doctor_checks
+from jaxseg.config import check, command_line, doctor_checks, limits
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
 
@@ -29,6 +29,8 @@ def main(argv) -> int:
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
     logging.set_verbosity(logging.WARNING)
+    for line in limits.without_effect(config, command_line.overrides(sys.argv)):
+        logging.warning("%s", line)
     # JAX is imported only now: a typing error is answered without it
     import jax
 

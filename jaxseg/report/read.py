@@ -73,7 +73,7 @@ def read(workdir: str | os.PathLike) -> Run:
 
 def _config(path: pathlib.Path) -> dict[str, Any]:
     """What the run depends on; older runs of the same recipe are equal here."""
-    config = older_configs.effective(files.read(path, dict[str, Any]))
+    config = older_configs.effective(files.read(path, schemas.ConfigBlocks))
     return json.loads(json.dumps(config))  # tuples as lists, as a file has them
 
 

@@ -156,9 +156,8 @@ def check_config(
     present = path.exists()
     lines = []
     if present:
-        lines = config_diff(
-            *map(older_configs.effective, (read(path, dict[str, Any]), config))
-        )
+        before = read(path, schemas.ConfigBlocks)
+        lines = config_diff(*map(older_configs.effective, (before, config)))
     refused = [line for line in lines if not _covered(line, allowed)]
     if refused and started:
         raise errors.ConfigError(

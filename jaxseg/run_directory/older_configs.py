@@ -10,6 +10,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxseg.errors import ConfigError
+
 NEW: dict[str, Any] = {
     "num_seeds": 1,
     "auto": {"on": False, "keep": (), "reasons": ()},
@@ -142,18 +144,21 @@ def complete(config: ConfigDict) -> ConfigDict:
             for parent in parents:
                 block = None if block is None else block.get(parent)
             if block is not None:
-                _fill(block, {last: value})
+                _fill(block, {last: value}, ".".join(parents))
         if config.get("model") and config.model.name in MODELS:
-            _fill(config.model, {config.model.name: {}})
-            _fill(config.model[config.model.name], MODELS[config.model.name])
+            name = config.model.name
+            _fill(config.model, {name: {}}, "model")
+            _fill(config.model[name], MODELS[name], f"model.{name}")
         for name, block in config.get("loss", {}).items():
-            _fill(block, TERMS.get(name, {}))
+            _fill(block, TERMS.get(name, {}), f"loss.{name}")
         if "augment" in config:
-            _fill(config.augment, AUGMENT)
+            _fill(config.augment, AUGMENT, "augment")
     return config
 
 
-def _fill(block: ConfigDict, values: Mapping[str, Any]) -> None:
+def _fill(block: Any, values: Mapping[str, Any], place: str) -> None:
+    if not isinstance(block, ConfigDict):
+        raise ConfigError(f"config.{place} is {block!r}; it is a block of settings.")
     for key, value in values.items():
         if key not in block:
             block[key] = value

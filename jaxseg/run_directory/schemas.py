@@ -6,7 +6,7 @@ A number is None where it is undefined, as the Dice of a class without support i
 
 import types
 import typing
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
 
@@ -43,16 +43,52 @@ class Card(TypedDict):
     extra: dict[str, Any]
 
 
-class Config(TypedDict):
-    """config.json: the blocks that every version wrote, among others."""
+class Chosen(TypedDict, total=False):
+    """A block that chooses one of several, each with a block of its own beside it."""
 
+    name: str
+
+
+class Named(TypedDict):
+    """The block of the model: the name, with the fields of models beside it."""
+
+    name: str
+
+
+class Term(TypedDict):
+    """A term of the loss; the weight is a number or a schedule."""
+
+    weight: Any
+
+
+class ConfigBlocks(TypedDict, total=False):
+    """config.json of a run that has begun: what is a block, in any version."""
+
+    auto: dict[str, Any]
     data: dict[str, Any]
-    model: dict[str, Any]
-    loss: dict[str, Any]
-    sampler: dict[str, Any]
+    model: Named | None
+    loss: dict[str, Term]
+    sampler: Chosen
     augment: dict[str, Any]
-    optim: dict[str, Any]
+    supervision: Chosen
+    pretrained: dict[str, Any]
+    transfer: dict[str, Any]
+    optim: Chosen
     eval: dict[str, Any]
+    operating_point: dict[str, Any]
+    doctor: dict[str, Any]
+
+
+class Config(ConfigBlocks):
+    """config.json of a finished run: the blocks that every version wrote are there."""
+
+    data: Required[dict[str, Any]]
+    model: Required[Named]
+    loss: Required[dict[str, Term]]
+    sampler: Required[Chosen]
+    augment: Required[dict[str, Any]]
+    optim: Required[Chosen]
+    eval: Required[dict[str, Any]]
 
 
 class BestEpoch(TypedDict):

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, recipe_file
+from jaxseg.config import check, command_line, limits, recipe_file
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
@@ -57,6 +57,10 @@ def main(argv) -> int:
         return 0
     logging.set_verbosity(logging.INFO)
     logging.info("%d members in %s", len(configs), workdir)
+    typed = command_line.overrides(sys.argv)
+    unused = [set(limits.without_effect(c, typed)) for c in configs.values()]
+    for line in sorted(set.intersection(*unused)):
+        logging.warning("%s", line)
     # JAX is imported only now: a typing error is answered without it
     from jaxseg.experiment import processes
     from jaxseg.sweep import run_members

@@ -33,8 +33,10 @@ def _doctor(*arguments, command=("-m", "jaxseg.doctor")):
 def test_the_page_of_a_real_folder(tmp_path):
     data = real_images.bbbc007(tmp_path / "my_images")
     output = tmp_path / "out"
-    done = _doctor(SMOKE, f"--config.data.dir={data}", f"--output={output}")
+    focal = "--config.loss.focal.gamma=1.0"
+    done = _doctor(SMOKE, focal, f"--config.data.dir={data}", f"--output={output}")
     assert done.returncode == 0, done.stderr
+    assert "config.loss.focal.gamma has no effect" in done.stderr
     lines = done.stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("doctor: "))
     end = next(i for i, line in enumerate(lines) if line.startswith("Next: "))
@@ -44,7 +46,7 @@ def test_the_page_of_a_real_folder(tmp_path):
         assert f" {name} " in shown
     assert "\0" not in done.stdout and "100 % in train" in " ".join(shown.split())
     assert "error" not in shown and "Ready to train, with 2 warning(s)" in shown
-    assert f"{SMOKE} --config.data.dir={data}" in lines[end]
+    assert f"{SMOKE} {focal} --config.data.dir={data}" in lines[end]
     text = (output / "doctor.md").read_text()
     for file in pictures.CAPTIONS:
         assert f"]({file})" in text

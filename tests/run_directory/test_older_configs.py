@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 from ml_collections import ConfigDict
@@ -9,7 +10,8 @@ from support import runs
 
 from jaxseg import lookup
 from jaxseg.config import base, check, doctor_checks
-from jaxseg.run_directory import older_configs
+from jaxseg.errors import ConfigError, DataError
+from jaxseg.run_directory import older_configs, schemas
 
 # config.json of runs of configs/NAME.py:smoke from before there was a base.py
 OLDER = pathlib.Path(__file__).parent / "older_runs"
@@ -25,6 +27,7 @@ FOLDER = {"loss.cross_entropy.class_weights": "auto"}
 # keys that still older ones did not have
 SINCE = ("num_seeds", "sampler.seed", "supervision", "operating_point.rule")
 SINCE += ("eval.surface", "eval.tolerance", "pretrained", "transfer", "doctor")
+ABSENT = object()  # instead of a value: the key is not there
 
 
 def older(name: str, *, without: tuple[str, ...] = ()) -> ConfigDict:
@@ -149,3 +152,30 @@ def test_what_a_run_does_not_use_does_not_make_it_another():
     config.loss.focal.weight = 0.0
     config.model.swin_upernet.width = 9
     assert older_configs.effective(config.to_dict()) != same
+
+
+def _places(block, before=()):
+    for key, value in block.items():
+        yield (*before, key)
+        if isinstance(value, dict):
+            yield from _places(value, (*before, key))
+
+
+@pytest.mark.parametrize("value", [3, None, "x", [], {}, [1], {"name": []}, ABSENT])
+@pytest.mark.parametrize("name", ["clicks", "pneumothorax"])
+def test_a_damaged_config_is_read_or_refused_in_a_sentence(name, value):
+    """Any key of config.json may hold anything, or be gone."""
+    text = json.dumps(runs.config(name).to_dict())
+    refused = 0
+    for *parents, last in _places(json.loads(text)):
+        config = block = json.loads(text)
+        for parent in parents:
+            block = block[parent]
+        block.pop(last) if value is ABSENT else block.update({last: value})
+        try:
+            schemas.check(config, schemas.ConfigBlocks, "config.json")
+            older_configs.effective(config)
+        except (ConfigError, DataError) as error:
+            refused += 1
+            assert re.match(r"config(\.json: |\.)\S+ (holds|has|is) ", str(error))
+    assert refused
