@@ -247,6 +247,25 @@ def test_two_halves_of_one_object():
     assert instances.scores(row)["aji"] == 6 / 18
 
 
+def test_more_pairs_are_worth_more_than_a_better_one():
+    """IoU of first true, second predicted: 85/115; the two others: 15/100 each."""
+    truth, predicted = np.zeros((2, 1, 115), int)
+    truth[:, :100], truth[:, 100:] = 1, 2
+    predicted[:, :15], predicted[:, 15:] = 1, 2
+    pairs = instances.intersect(truth, predicted)
+    assert pairs.iou.tolist() == [0.15, 85 / 115, 0.15]
+    assert instances.match(pairs, 0.15).tolist() == [0, 2]
+    assert instances.match(pairs, 0.16).tolist() == [1]
+
+
+def test_of_two_objects_of_one_iou_the_larger_overlap_is_aggregated():
+    truth, predicted = np.zeros((2, 2, 12), int)
+    truth[0] = 1
+    predicted[0, :3] = 1  # 3 of 12
+    predicted[:, 8:] = 2  # 4 of 16
+    assert instances.measure(truth, predicted)[-2:].tolist() == [4, 16 + 3]
+
+
 def test_objects_that_are_mostly_not_labelled_are_no_errors():
     truth = np.zeros((9, 10), int)
     truth[0, :4] = 1
