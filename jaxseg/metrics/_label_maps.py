@@ -1,9 +1,13 @@
 """Reads label maps: 0 is background, every other number is the id of one object."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Int, Integer
 
 from jaxseg.errors import DataError
+
+BAND = 2**22  # pixels that are looked at together
 
 
 def check(label_map: Integer[np.ndarray, "h w"]) -> None:
@@ -32,14 +36,14 @@ def check_same_size(
 
 
 def runs(*maps: np.ndarray) -> tuple[Int[np.ndarray, "r"], Int[np.ndarray, "r"]]:
-    """(first pixel, length) of the runs, row by row, in which no map changes.
+    """(first pixel, length) of the stretches of the rows in which no map changes.
 
-    A map has far fewer runs than pixels, and they are all that sums over objects need.
+    Maps have far fewer of them than pixels, and sums over objects need no more.
     """
     if not maps[0].size:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     changes = np.zeros(maps[0].size, bool)
-    changes[0] = True
+    changes[:: maps[0].shape[1]] = True
     for one in maps:
         flat = one.ravel()
         changes[1:] |= flat[1:] != flat[:-1]
@@ -47,20 +51,29 @@ def runs(*maps: np.ndarray) -> tuple[Int[np.ndarray, "r"], Int[np.ndarray, "r"]]
     return first, np.diff(first, append=changes.size)
 
 
-def number(
-    label_map: Integer[np.ndarray, "h w"],
-) -> tuple[Integer[np.ndarray, "n"], Int[np.ndarray, "h w"]]:
-    """(ids, ascending; the label map renumbered 1 to n in that order).
+def bands(shape: tuple[int, int]) -> Iterator[slice]:
+    """Yields the rows of an image in bands, so that a huge one is never held whole."""
+    step = max(1, BAND // max(shape[1], 1))
+    for top in range(0, shape[0] if shape[1] else 0, step):
+        yield slice(top, min(top + step, shape[0]))
 
-    Ids may be as large as their type allows: neither time nor memory depends on them.
-    Raises DataError for what is no label map.
-    """
-    check(label_map)
+
+def ids(label_map: Integer[np.ndarray, "h w"]) -> Integer[np.ndarray, "n"]:
+    """Ids of the objects, ascending; neither time nor memory depends on their size."""
+    parts = [np.zeros(0, label_map.dtype)]
+    for rows in bands(label_map.shape):
+        band = np.asarray(label_map[rows])
+        parts.append(np.unique(band.ravel()[runs(band)[0]]))
+    values = np.unique(np.concatenate(parts))
+    return values[values > 0]
+
+
+def renumbered(
+    label_map: Integer[np.ndarray, "h w"], ids: Integer[np.ndarray, "n"]
+) -> Int[np.ndarray, "h w"]:
+    """The label map, i32, in which the objects are 1 to n in the order of `ids`."""
     first, length = runs(label_map)
-    values, places = np.unique(label_map.ravel()[first], return_inverse=True)
-    if len(values) and values[0] == 0:
-        values = values[1:]
-    else:
-        places = places + 1
-    places = np.repeat(places.astype(np.int32), length)
-    return values, places.reshape(label_map.shape)
+    values = label_map.ravel()[first]
+    places = np.searchsorted(ids, values).astype(np.int32) + 1
+    places[values == 0] = 0
+    return np.repeat(places, length).reshape(label_map.shape)

@@ -1,29 +1,31 @@
 """Counts objects without bias where the edge of the image cuts some of them.
 
-Whoever counts every object that shows in a window counts those that the edge cuts, and
-once more in the next window: in windows of 256 pixels, discs of 50 come out 41 % too
-many and squares of that side 43 %. To leave out all that touch the edge is as wrong the
-other way. There are two remedies, both for objects of any size and shape, in any
-arrangement that looks alike everywhere.
+Whoever counts every object that shows in a window counts those that its edge cuts, and
+counts them once more in the next window: in windows of 256 pixels, discs of 50 come out
+41 % too many and squares of that side 43 %. To leave out all that touch the edge is as
+wrong the other way. There are two remedies. Both are right for objects of any size and
+shape, as long as the window was placed without regard to them.
 
-The unbiased counting frame (Gundersen, 1977, Notes on the estimation of the numerical
-density of arbitrary profiles: the edge effect, Journal of Microscopy 111, 219 to 223)
-is a rectangle within the image, and a forbidden line: from the upper edge of the image
-down the column left of the frame, along the row below it, and from there, below the
-frame's last column, on to the lower edge. An object counts that has a pixel in the
-frame and none on the line. Of frames that tile the plane, exactly one counts each
-object that is in one piece (8-connected), so their number over the frame's area is the
-density. What is outside the frame, its guard area, shows where an object ends: the
-margin has to be as wide as the largest object. `undecided` are objects of the count
-that the edge of the image cuts, so that nobody knows whether they reach the line: above
-0, take a wider one.
+`frame` is the unbiased counting frame of Gundersen, 1977, Notes on the estimation of
+the numerical density of arbitrary profiles: the edge effect, Journal of Microscopy 111,
+219 to 223. It is a rectangle within the image with a forbidden line around two of its
+sides: the line comes from the upper edge of the image, runs down the column left of the
+frame, along the row below it, and from there, under the frame's last column, down to
+the lower edge. An object is counted when it has a pixel in the frame and none on the
+line. If frames tile the plane, each object in one piece (8-connected) is counted in
+exactly one of them, so the count over the area of the frame is the density. The margin
+around the frame (the guard area) shows whether an object reaches the line, so it has to
+be as wide as the largest object. `undecided` is the number of counted objects that the
+edge of the image cuts, which might reach the line outside the image: when it is not 0,
+take a wider margin.
 
-The weights of Miles and Lantuejoul (Miles, 1974, On the elimination of edge effects in
-planar sampling, in Harding and Kendall, Stochastic Geometry; Baddeley and Jensen, 2004,
-Stereology for Statisticians) count every object that does not touch the edge, one in so
-many as there are places in the image where it would not: 1 / ((W - w - 1) (H - h - 1))
-for a bounding box of w x h pixels. They need no margin and use more of the image; with
-objects nearly as large as the image they scatter, and larger ones are never seen.
+`weighted_objects` are the weights of Miles and Lantuejoul (Miles, 1974, On the
+elimination of edge effects in planar sampling, in Harding and Kendall, Stochastic
+Geometry; Baddeley and Jensen, 2004, Stereology for Statisticians). Every object that
+does not touch the edge is counted with the weight 1 / ((W - w - 1) (H - h - 1)): one
+over the number of places that its bounding box of w x h pixels could take in the image
+of W x H without touching the edge. This needs no margin and uses more of the image.
+Objects nearly as large as the image make it scatter, and larger ones are never counted.
 """
 
 import math
@@ -31,6 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Integer
+from scipy import ndimage
 
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import _label_maps, object_shapes
@@ -62,8 +65,8 @@ def frame(label_map: Integer[np.ndarray, "h w"], *, margin: int) -> Frame:
     Raises ConfigError for a margin below 1 or one that leaves no frame, and DataError
     for what is no label map.
     """
-    _, places = _label_maps.number(label_map)
-    return _frame(places, _boxes(places), margin)
+    places, boxes = _numbered(label_map)
+    return _frame(places, boxes, margin)
 
 
 def weighted_objects(label_map: Integer[np.ndarray, "h w"]) -> float:
@@ -72,8 +75,8 @@ def weighted_objects(label_map: Integer[np.ndarray, "h w"]) -> float:
     It uses the weights of Miles and Lantuejoul. Raises DataError for what is no label
     map.
     """
-    _, places = _label_maps.number(label_map)
-    return _weighted(_boxes(places), places.shape)
+    _, boxes = _numbered(label_map)
+    return _weighted(boxes, label_map.shape)
 
 
 def measure(
@@ -83,8 +86,7 @@ def measure(
 
     Raises as `frame` does.
     """
-    _, places = _label_maps.number(label_map)
-    boxes = _boxes(places)
+    places, boxes = _numbered(label_map)
     inner = _frame(places, boxes, margin)
     weighted = _weighted(boxes, places.shape)
     row = (len(boxes), places.size, inner.objects, inner.area_px, inner.undecided)
@@ -102,8 +104,15 @@ def densities(rows: Float[np.ndarray, "n 6"]) -> Densities:
     )
 
 
-def _boxes(places: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "n 4"]:
-    return object_shapes.bounding_boxes(places)
+def _numbered(
+    label_map: Integer[np.ndarray, "h w"],
+) -> tuple[Int[np.ndarray, "h w"], Int[np.ndarray, "n 4"]]:
+    """(the label map, numbered 1 to n; top, left, bottom and right of each object)."""
+    _label_maps.check(label_map)
+    places = _label_maps.renumbered(label_map, _label_maps.ids(label_map))
+    slices = ndimage.find_objects(places) if places.size else []
+    boxes = [(y.start, x.start, y.stop, x.stop) for y, x in slices]
+    return places, np.array(boxes, np.int64).reshape(-1, 4)
 
 
 def _frame(

@@ -2,10 +2,10 @@
 
 Both are label maps, 0 is background. Two objects match when their IoU (shared pixels
 over all pixels of either) is at least the threshold, one to one, so that most pairs
-match and among those matchings the one of the largest summed IoU counts. These are the
-numbers of `stardist.matching.matching` (Schmidt et al., 2018,
-https://arxiv.org/abs/1806.03535) and of `cellpose.metrics.average_precision` (Stringer
-et al., 2021, https://doi.org/10.1038/s41592-020-01018-x) where these are defined.
+match and among those matchings the one of the largest summed IoU counts. From a
+threshold of 0.5 on these are the numbers of `stardist.matching.matching` (Schmidt et
+al., 2018, https://arxiv.org/abs/1806.03535) and of `cellpose.metrics.average_precision`
+(Stringer et al., 2021, https://doi.org/10.1038/s41592-020-01018-x).
 
 At thresholds of 0.5 and more nothing has to be chosen. Of two candidates of one object
 each shares at least half of it, so both share exactly half and lie within it: either
@@ -215,7 +215,7 @@ def measure(
     Raises DataError for maps of different sizes, fractions or negative ids.
     """
     pairs = intersect(truth, predicted, ignore=ignore)
-    iou, counts = pairs.iou, np.zeros((len(_SUMS), len(THRESHOLDS)))
+    iou, sums = pairs.iou, np.zeros((len(_SUMS), len(THRESHOLDS)))
     for k, threshold in enumerate(THRESHOLDS):
         matched = match(pairs, threshold)
         wrong = []
@@ -226,8 +226,8 @@ def measure(
             unmatched = objects.may_be_wrong
             unmatched[places[matched]] = False
             wrong.append(np.count_nonzero(unmatched))
-        counts[:, k] = len(matched), *wrong, math.fsum(iou[matched])
-    return np.array([*counts.ravel(), *_aggregated(pairs)])
+        sums[:, k] = len(matched), *wrong, math.fsum(iou[matched])
+    return np.array([*sums.ravel(), *_aggregated(pairs)])
 
 
 def _aggregated(pairs: Intersections) -> tuple[int, int]:
@@ -299,21 +299,28 @@ def value(
     return out
 
 
-def support(rows: Float[np.ndarray, "n 42"], *, family: str) -> dict[str, int]:
-    """Counts what the scores rest on: images, true objects and predicted objects.
+def counts(
+    rows: Float[np.ndarray, "n 42"],
+) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+    """Numbers of true and of predicted objects in each image, for `object_counts`.
 
-    Objects are counted at the lowest threshold, so one that is mostly not labelled is
-    among them only when it matches.
+    They are counted at the lowest threshold, so an object that is mostly not labelled
+    is among them only when it matches.
     """
-    tp, fp, fn = rows[:, : 3 * len(THRESHOLDS) : len(THRESHOLDS)].T
+    tp, fp, fn = rows[:, : 3 * len(THRESHOLDS) : len(THRESHOLDS)].T.astype(np.int64)
+    return tp + fn, tp + fp
+
+
+def support(rows: Float[np.ndarray, "n 42"], *, family: str) -> dict[str, int]:
+    """Images, true objects and predicted objects that the scores rest on (`counts`)."""
+    truth, predicted = counts(rows)
     images = len(rows)
     if family != "image_empty_is_one":
-        images = np.count_nonzero(tp + fp + fn)
-    truth, predicted = (tp + fn).sum(), (tp + fp).sum()
+        images = np.count_nonzero(truth + predicted)
     return {
         "images": int(images),
-        "true_objects": int(truth),
-        "predicted_objects": int(predicted),
+        "true_objects": int(truth.sum()),
+        "predicted_objects": int(predicted.sum()),
     }
 
 

@@ -318,6 +318,8 @@ def test_images_without_objects():
         np.testing.assert_array_equal(means["image_empty_is_one"][name], 2 / 4)
     assert means["pooled"]["accuracy"][0] == 1 / 3
     assert "mean_matched_score" not in means["image_skip_empty"]
+    true, predicted = instances.counts(table)
+    assert true.tolist() == [1, 1, 0, 0] and predicted.tolist() == [1, 0, 1, 0]
     counted = {"true_objects": 2, "predicted_objects": 2}
     for family, images in zip(instances.FAMILIES, (3, 3, 4), strict=True):
         assert instances.support(table, family=family) == counted | {"images": images}

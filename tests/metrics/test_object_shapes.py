@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage import measure as skimage
 
 from jaxseg.errors import DataError
-from jaxseg.metrics import object_shapes
+from jaxseg.metrics import _label_maps, object_shapes
 
 SKIMAGE = {
     "area_px": "area",
@@ -94,6 +94,24 @@ def test_a_square_and_a_pixel_by_hand():
     large[1:101, 1:101] = 1
     perimeter = object_shapes.measure(large)["perimeter_px"]
     assert perimeter == pytest.approx([378], abs=0.5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 39])
+def test_bands_change_nothing(monkeypatch, rows):
+    """Whole numbers have the same bits; sums of fractions are rounded otherwise."""
+    rng = np.random.default_rng(rows)
+    label_map, field = _blobs(rng)
+    label_map[10:30, [0, -1]] = 77  # from the end of a row to the start of the next
+    image = rng.integers(0, 2**16, label_map.shape)
+    options = {"image": image, "probability": field}
+    whole = object_shapes.measure(label_map, **options)
+    monkeypatch.setattr(_label_maps, "BAND", rows * label_map.shape[1] + 1)
+    parts = object_shapes.measure(label_map, **options)
+    assert len(list(_label_maps.bands(label_map.shape))) == -(-40 // rows)
+    fractions = parts.pop("mean_probability")
+    np.testing.assert_allclose(fractions, whole.pop("mean_probability"), rtol=1e-12)
+    for name, column in whole.items():
+        np.testing.assert_array_equal(parts[name], column, err_msg=name)
 
 
 def test_formulas():
