@@ -13,7 +13,7 @@ Archaeology, pages 91 to 95) for a rectangle of area A and perimeter P:
 
 as in `clarkevans` of R's spatstat and, for the variance, in Davis, 2002, Statistics and
 Data Analysis in Geology, chapter 5. Of 10 to 200 points drawn at random, the mean was
-right within 0.1 % and the standard deviation within 2 %.
+right within 0.1 % and the standard deviation within 2.1 %.
 
 Objects cannot overlap, so their centroids keep at least a diameter's distance: dense
 but otherwise random beads have an index above 1.
