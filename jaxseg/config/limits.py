@@ -41,7 +41,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _NOT_NEGATIVE,
     ),
     **dict.fromkeys(
-        ("optim.final_scale", "transfer.layer_decay")
+        ("optim.final_scale", "transfer.layer_decay", "mix.erase", "mix.cutmix")
+        + ("mix.mixup",)
         + ("sampler.balanced.negative_keep", "loss.neighbourhood.confidence"),
         _SHARE,
     ),
@@ -51,6 +52,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _BELOW_ONE,
     ),
     "checkpoint.keep": (2, math.inf, False),
+    "mix.cutmix_alpha": (1e-3, math.inf, False),
+    "mix.mixup_alpha": (1e-3, math.inf, False),
     "optim.warmup_steps": (-1, math.inf, False),
     "sampler.seed": (-1, math.inf, False),
     "supervision.seed": (-1, math.inf, False),

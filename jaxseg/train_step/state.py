@@ -26,8 +26,12 @@ def init(
     tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
     ema: bool,
+    plateau: bool = False,
 ) -> TrainState:
-    """A state at step 0; pure, so that `jax.eval_shape` gives its shapes."""
+    """A state at step 0; pure, so that `jax.eval_shape` gives its shapes.
+
+    With `plateau` the learning rate has a factor of its own in the state.
+    """
     variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
     params = variables["params"]
     zero = jnp.zeros((), jnp.int32)
@@ -39,6 +43,7 @@ def init(
         ema_params=jax.tree.map(jnp.copy, params) if ema else None,
         bad_run=zero,
         bad_total=zero,
+        rate_scale=jnp.ones(()) if plateau else None,
     )
 
 
