@@ -55,4 +55,3 @@ class TrainState:
     ema_params: Any  # None when no average is kept
     bad_run: Any  # i32: non-finite steps in a row, up to now
     bad_total: Any  # i32: non-finite steps skipped since the beginning
-    rate_scale: Any = None  # f32: times the learning rate; None unless it can change

@@ -82,6 +82,7 @@ ROWS: dict[str, tuple[float, bool]] = {
     "model.swin_upernet.pool_scales": (1, True),
     "loss.*.classes": (0, True),
     "deep_weights": (0, False),
+    "mix.erase_area": (0, False),
     "operating_point.min_areas": (0, False),
 }
 TEXTS = ("auto.keep", "pretrained.allow_missing", "transfer.freeze")

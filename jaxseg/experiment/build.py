@@ -70,7 +70,6 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         "tx": tx,
         "image_shape": parts.image_shape,
         "ema": config.optim.ema > 0,
-        "plateau": from_config.has_plateau(config),
     }
     abstract = abstract_state.of(config, mesh, init)
     labels = training_labels.drawn(config, splits["train"], parts.view)

@@ -178,7 +178,6 @@ def expected(
         tx=tx,
         image_shape=parts.image_shape,
         ema=config.optim.ema > 0,
-        plateau=from_config.has_plateau(config),
     )
     return parts, abstract
 

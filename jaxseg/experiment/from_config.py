@@ -233,6 +233,7 @@ def optimizer(config: ConfigDict, plan: training_plan.Plan, *, traced: Any = Non
         weight_decay=o.weight_decay,
         clip_norm=o.clip_norm,
         clip_each=o.clip_each,
+        slowed=has_plateau(config),
         groups=finetune.groups(config),
         frozen_until=config.transfer.frozen_until,
     )
@@ -269,21 +270,21 @@ def step_settings(
         ema=config.optim.ema,
         classes=pixels.shape[1],
         deep_weights=tuple(config.deep_weights),
-        mix=_mix(config, terms),
+        mix=mix(config, terms),
     )
 
 
-def _mix(config: ConfigDict, terms: Mapping[str, Any]) -> dict[str, Any]:
+def mix(config: ConfigDict, terms: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of `mixing.mix`; ConfigError where a loss needs labels of images."""
-    mix = config.mix.to_dict()
+    settings = config.mix.to_dict()
     for name, (fn, _) in terms.items():
         of_image = {"label", "image_logits"} & {*step.asks_for(fn)}
-        if of_image and (mix["cutmix"] or mix["mixup"]):
+        if of_image and (settings["cutmix"] or settings["mixup"]):
             raise ConfigError(
                 f"loss.{name} learns from {min(of_image)} of whole images, which "
                 "config.mix.cutmix and config.mix.mixup would blend: set them to 0."
             )
-    return mix
+    return settings
 
 
 def check_outputs(

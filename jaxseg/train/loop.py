@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from jaxseg.devices import prefetch
@@ -20,7 +19,7 @@ from jaxseg.run_directory import checkpoint, files, history, schemas
 from jaxseg.train import open_run, progress, run_record, stop, validation
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
-from jaxseg.train_step import parameter_groups, plateau, state
+from jaxseg.train_step import optimizer, parameter_groups, plateau, state
 from jaxseg.types import TrainState
 
 
@@ -96,10 +95,10 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
 
 def _slowed(now: TrainState, metadata: dict[str, Any]) -> TrainState:
     """The state with the factor of the learning rate that validation left."""
-    if now.rate_scale is None or "plateau" not in metadata:
+    if "plateau" not in metadata:
         return now
-    scale = np.float32(metadata["plateau"]["scale"])
-    return now.replace(rate_scale=jax.device_put(scale, now.rate_scale.sharding))
+    scale = metadata["plateau"]["scale"]
+    return now.replace(opt_state=optimizer.with_factor(now.opt_state, scale))
 
 
 def _rate(run: Run, metadata: dict[str, Any], step: int) -> float:

@@ -72,6 +72,7 @@ def make(
     momentum: float = 0.99,
     groups: Callable[[Any], Any] | None = None,
     frozen_until: int = 0,
+    slowed: bool = False,
 ) -> optax.GradientTransformation:
     """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), or SGD.
 
@@ -85,19 +86,22 @@ def make(
     `groups` gives, for parameters, the trees `scales` (times the learning rate, and
     with it the decay) and `frozen`, as `parameter_groups.groups` does. What is frozen
     counts in no norm and has no moments; it learns after `frozen_until` steps, 0 =
-    never. Raises ConfigError for another `name`, or a momentum that is not in [0, 1).
+    never. With `slowed` the state holds a factor of the rate, which `with_factor` sets.
+    Raises ConfigError for another `name`, or a momentum that is not in [0, 1).
     """
     if name not in NAMES:
         raise ConfigError(f"config.optim.name is {name!r}; choose one of {[*NAMES]}.")
     if not 0 <= momentum < 1:
         raise ConfigError(f"config.optim.momentum is {momentum}; it must be in [0, 1).")
+    last = [_factor()] if slowed else []
     one = functools.partial(optax.adamw, weight_decay=weight_decay, mask=decayed)
     if name == "sgd":
         one = functools.partial(_sgd, weight_decay=weight_decay, momentum=momentum)
     clips = _clip_each if clip_each else optax.clip_by_global_norm
     clip = [clips(clip_norm)] if clip_norm else []
     if groups is None:
-        return optax.chain(*clip, one(schedule)) if clip else one(schedule)
+        every = [*clip, one(schedule), *last]
+        return optax.chain(*every) if len(every) > 1 else one(schedule)
     # its own optimizer from the start, because the correction of Adam's bias counts
     # steps
     frozen = optax.set_to_zero()
@@ -115,7 +119,36 @@ def make(
         return jax.tree.map(lambda x, by: x * by, updates, groups(params).scales)
 
     split = optax.partition({"learns": one(schedule), "frozen": frozen}, labels)
-    return optax.chain(blind, *clip, split, optax.stateless(scaled))
+    return optax.chain(blind, *clip, split, optax.stateless(scaled), *last)
+
+
+class _Factor(NamedTuple):
+    """What the updates are multiplied by: a factor of the learning rate."""
+
+    value: Any  # f32 []
+
+
+def _factor() -> optax.GradientTransformation:
+    def update(updates, state, params=None):
+        del params
+        return jax.tree.map(lambda x: x * state.value, updates), state
+
+    start = _Factor(jnp.ones(()))
+    return optax.GradientTransformation(lambda params: start, update)
+
+
+def with_factor(opt_state: Any, value: float) -> Any:
+    """The same state of an optimizer that is `slowed`, with this factor of the rate."""
+
+    def replaced(node):
+        if not isinstance(node, _Factor):
+            return node
+        return _Factor(jax.device_put(jnp.float32(value), node.value.sharding))
+
+    def is_factor(node):
+        return isinstance(node, _Factor)
+
+    return jax.tree.map(replaced, opt_state, is_leaf=is_factor)
 
 
 def _clip_each(norm: float) -> optax.GradientTransformation:

@@ -26,12 +26,8 @@ def init(
     tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
     ema: bool,
-    plateau: bool = False,
 ) -> TrainState:
-    """A state at step 0; pure, so that `jax.eval_shape` gives its shapes.
-
-    With `plateau` the learning rate has a factor of its own in the state.
-    """
+    """A state at step 0; pure, so that `jax.eval_shape` gives its shapes."""
     variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
     params = variables["params"]
     zero = jnp.zeros((), jnp.int32)
@@ -43,7 +39,6 @@ def init(
         ema_params=jax.tree.map(jnp.copy, params) if ema else None,
         bad_run=zero,
         bad_total=zero,
-        rate_scale=jnp.ones(()) if plateau else None,
     )
 
 

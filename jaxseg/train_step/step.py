@@ -67,8 +67,6 @@ def train_step(
     norm = optax.tree.norm(grads)
     fine = jnp.isfinite(numbers["loss"]) & jnp.isfinite(norm)
     updates, opt_state = settings.tx.update(grads, state.opt_state, state.params)
-    if state.rate_scale is not None:
-        updates = jax.tree.map(lambda x: x * state.rate_scale, updates)
     params = optax.apply_updates(state.params, updates)
     average = state.ema_params
     if average is not None:
@@ -88,7 +86,6 @@ def train_step(
         ema_params=average,
         bad_run=(state.bad_run + 1) * bad,
         bad_total=state.bad_total + bad,
-        rate_scale=state.rate_scale,
     )
     numbers |= {"grad_norm": norm, "bad_run": state.bad_run, "bad": bad}
     return state, numbers | _fed(batch, settings.classes)

@@ -1,6 +1,7 @@
 """The learning rate falls when validation stalls, and goes on falling after a kill."""
 
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from support import runs, tiny
 
 from jaxseg.errors import ConfigError, Preempted
 from jaxseg.train import loop, stop
-from jaxseg.train_step import optimizer, plateau, state, step
+from jaxseg.train_step import optimizer, plateau
 
 SETTINGS = {"epochs": 1, "factor": 0.5, "patience": 2, "threshold": 0.01}
 
@@ -53,16 +54,31 @@ def test_settings_with_which_the_rate_could_not_fall_are_refused(changes, messag
         plateau.check(rate=1e-3, **settings | changes)
 
 
-def test_the_factor_in_the_state_scales_the_update():
-    settings = tiny.settings(tx=optax.sgd(0.1))
-    init = {"model": settings.model, "tx": settings.tx, "image_shape": (16, 16, 1)}
-    now = state.init(jax.random.key(0), **init, ema=False, plateau=True)
-    half = now.replace(rate_scale=jnp.float32(0.5))
-    steps = [step.train_step(s, tiny.batch(), settings)[0] for s in (now, half)]
-    moved = [s.params["head"]["kernel"] - now.params["head"]["kernel"] for s in steps]
-    np.testing.assert_allclose(moved[1], 0.5 * moved[0], rtol=1e-4, atol=1e-8)
-    assert float(steps[1].rate_scale) == 0.5
-    assert state.init(jax.random.key(0), **init, ema=False).rate_scale is None
+@pytest.mark.parametrize("groups", [None, "encoder"])
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_factor_in_the_state_scales_the_update(name, groups):
+    params = {"encoder": jnp.ones((2, 2)), "head": jnp.ones((2, 2))}
+    if groups:
+        frozen = {"encoder": True, "head": False}
+        scales = {"encoder": 1.0, "head": 2.0}
+        groups = lambda tree: types.SimpleNamespace(frozen=frozen, scales=scales)  # noqa: E731
+    tx = optimizer.make(
+        optax.constant_schedule(0.1),
+        weight_decay=0.1,
+        clip_norm=1.0,
+        name=name,
+        groups=groups,
+        slowed=True,
+    )
+    whole = tx.init(params)
+    half = optimizer.with_factor(whole, 0.5)
+    assert jax.tree.structure(half) == jax.tree.structure(whole)
+    grads = jax.tree.map(lambda x: 0.3 * x, params)
+    (full, _), (less, kept) = (tx.update(grads, s, params) for s in (whole, half))
+    np.testing.assert_allclose(less["head"], 0.5 * full["head"], rtol=1e-6)
+    assert np.abs(full["head"]).min() > 0
+    again, _ = tx.update(grads, kept, params)  # the factor stays
+    assert np.abs(again["head"]).max() < np.abs(full["head"]).max()
 
 
 def test_the_rate_stays_after_the_warm_up():
