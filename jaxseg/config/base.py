@@ -243,6 +243,17 @@ def _model() -> dict[str, Any]:
         "unet": unet,
         "attention_unet": {**unet, "gate_conv": False},  # of the gating signal
         "attention_resunet": {**unet, "gate_conv": False},
+        "unet_plus_plus": {k: v for k, v in unet.items() if k != "head_norm"},
+        "deeplabv3_plus": {
+            "depth": 50,  # 18, 34, 50, 101
+            "width": 64,
+            "output_stride": 16,  # or 8
+            "rates": (12, 24, 36),  # dilations of the pyramid pooling
+            "decoder_width": 256,
+            "low_width": 48,  # of the map at 1/4
+            "dropout": 0.5,  # behind the pooling
+            "dtype": "float32",
+        },
         "resnet_unet": {"depth": 50, "width": 64, **decoder},  # depth 18, 34, 50, 101
         "efficientnet_unet": {"width": 1.0, "depth": 1.0, **decoder},  # multipliers
         "swin_upernet": {

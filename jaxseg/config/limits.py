@@ -25,6 +25,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("supervision.annotators", "model.*.convs", "model.*.width")
         + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")
         + ("model.swin_upernet.aux_channels", "loss.gated_crf.radius")
+        + ("model.*.decoder_width", "model.*.low_width")
         + ("loss.gated_crf.downsample", "loss.neighbourhood.radius"),
         _POSITIVE,
     ),
@@ -68,6 +69,8 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "model.*.down": ("max_pool", "strided"),
     "model.*.activation": ("relu", "leaky_relu"),
     "model.resnet_unet.depth": (18, 34, 50, 101),
+    "model.deeplabv3_plus.depth": (18, 34, 50, 101),
+    "model.deeplabv3_plus.output_stride": (16, 8),
     "model.swin_upernet.size": ("tiny", "small", "base", "large"),
     "loss.partial_cross_entropy.balance": ("class", "pixels"),
     "supervision.strategy": ("random", "centre", "boundary", "grid"),
@@ -77,6 +80,7 @@ ROWS: dict[str, tuple[float, bool]] = {
     "data.image_size": (1, True),
     "model.*.widths": (1, True),
     "model.*.decoder_widths": (1, True),
+    "model.deeplabv3_plus.rates": (1, True),
     "model.swin_upernet.depths": (1, True),
     "model.swin_upernet.num_heads": (1, True),
     "model.swin_upernet.pool_scales": (1, True),
