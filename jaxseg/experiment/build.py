@@ -14,7 +14,12 @@ from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
-from jaxseg.experiment import abstract_state, from_config, training_labels
+from jaxseg.experiment import (
+    abstract_state,
+    from_config,
+    training_labels,
+    training_plan,
+)
 from jaxseg.inference import forward, whole_split
 from jaxseg.postprocess import decision
 from jaxseg.train_step import state, step
@@ -29,7 +34,7 @@ class Experiment(NamedTuple):
     splits: dict[str, prepared.Split]
     mesh: Mesh
     parts: from_config.Parts
-    plan: from_config.Plan
+    plan: training_plan.Plan
     rate: Callable  # step -> learning rate
     init: dict[str, Any]  # arguments of `state.init`
     abstract: TrainState  # shapes with shardings
@@ -58,7 +63,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     _check_rule(config.operating_point.rule, len(card["classes"]))
     parts = from_config.parts(config, card)
     from_config.check_pixel_sizes(splits.values(), parts.view)
-    plan = from_config.plan(config, splits["train"], batch_size)
+    plan = training_plan.make(config, splits["train"], batch_size)
     tx, rate = from_config.optimizer(config, plan)
     init = {
         "model": parts.model,
