@@ -239,7 +239,8 @@ def _atheris(target: Target, board: Board, stop: int, take: Callable) -> None:
             pathlib.Path(corpus, str(i)).write_bytes(b"\x01" + content)
         words = ["fuzz", f"-runs={stop - board['inputs'] + 10**6}", "-timeout=3600"]
         words += ["-rss_limit_mb=0", f"-seed={board['inputs'] + 1}", "-max_len=16384"]
-        atheris.Setup([*words, "-verbosity=0", corpus], test_one)
+        words += [f"-artifact_prefix={corpus}/", "-verbosity=0"]
+        atheris.Setup([*words, corpus], test_one)
         atheris.Fuzz()
 
 
