@@ -31,7 +31,7 @@ from jaxseg.data.preparation import card, splits, tfds_builder
 from jaxseg.errors import ConfigError, DataError
 
 FORMATS = ("auto", *label_format.FORMATS)
-_READERS = 2  # counts up when files are read otherwise, so that none is read as before
+_READERS = 3  # counts up when files are read otherwise, so that none is read as before
 write_demo = tissue_tree.write  # phantom tissue of five classes, as such a folder
 
 
@@ -59,11 +59,11 @@ def prepare(
     The hash covers names, sizes and times of the files, and the options, so a changed
     folder is prepared anew and an unchanged one is returned at once. `mask_format` is
     class_ids (255 = unlabelled), binary (0 and 255, or 0 and 1), instances (numbered
-    objects, all of them foreground), or auto: one of these for the whole set, logged
-    and stored with its reason. `allow_unlabelled` puts images without a mask into
-    training as wholly unlabelled. Without given splits they are made: by group, equal
-    images together, stratified by foreground, `validation` and `test` shares of the
-    images. Raises DataError with all problems of the folder at once, and
+    objects, all of them foreground, whose ids are kept), or auto: one of these for the
+    whole set, logged and stored with its reason. `allow_unlabelled` puts images without
+    a mask into training as wholly unlabelled. Without given splits they are made: by
+    group, equal images together, stratified by foreground, `validation` and `test`
+    shares of the images. Raises DataError with all problems of the folder at once, and
     ConfigError for options that cannot be used.
     """
     source, data_dir = pathlib.Path(source), pathlib.Path(data_dir).expanduser()
@@ -112,7 +112,12 @@ def _build(
     need = sum(fact.nbytes for fact in plan.facts)
     with disk.room(part.parent, what="the prepared data set", need=need):
         builder = tfds_builder.store(
-            Builder, part, shards=shards, channels=plan.channels, dtype=plan.dtype
+            Builder,
+            part,
+            shards=shards,
+            channels=plan.channels,
+            dtype=plan.dtype,
+            instances=plan.mask_format == "instances",
         )
     extra = {
         "mask_format": {"decided": plan.mask_format, "why": plan.why},

@@ -141,17 +141,23 @@ def _example(item: Item, form: Form) -> Example:
     if image.shape[-1] < form.channels:  # grey among colour
         image = np.repeat(image, form.channels, axis=-1)
     if item.mask is None:
+        values = np.zeros(image.shape[:2], np.uint8)
         mask, label = np.full(image.shape[:2], IGNORE, np.uint8), -1
     else:
-        mask = to_classes(read_mask(item, form.reading), form.mask_format)
+        values = read_mask(item, form.reading)
+        mask = to_classes(values, form.mask_format)
         label = _label(mask, form.classes)
-    return {
+    example: Example = {
         "image": image,
         "mask": mask,
         "label": label,
         "id": item.id,
         "group": item.group,
     }
+    if form.mask_format == "instances":
+        wide = bool(values.size) and int(values.max()) > 0xFFFF
+        example["instances"] = values.astype(np.uint32 if wide else np.uint16)
+    return example
 
 
 def _label(mask: np.ndarray, classes: int) -> int:

@@ -13,6 +13,7 @@ from jaxseg.labels import IGNORE
 FORMATS = ("class_ids", "binary", "instances")
 _WHITE = (1, 255, 65535)  # foreground in a mask of two values
 _APART = 0.25  # a share of labels in several pieces that objects do not reach
+_LARGEST_ID = 2**32 - 1
 _SHOWN = 10  # label values an error lists
 
 
@@ -117,6 +118,11 @@ def problems(
             out.append(
                 f"{item.mask} holds {_show(values - allowed)}; allowed in a mask of "
                 f"{mask_format} are {words}."
+            )
+        if mask_format == "instances" and values and max(values) > _LARGEST_ID:
+            out.append(
+                f"{item.mask} holds {max(values)}; ids of objects go to {_LARGEST_ID}: "
+                "renumber the objects of each image from 1 on."
             )
     return out
 
