@@ -139,13 +139,20 @@ class _Train:
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         epoch, position = divmod(int(number), self.epoch_size)
         index = int(_order(self.order, epoch)[position])
-        record = self.view(self.split, index, instances=self.instances)
+        record = _viewed(self, index)
         if self.labels is not None:
             record["mask"] = self.labels.mask(index)
         if self.windows is not None:
             at = self.windows(number, index, record["mask"])
             record = _window(record, (at.top, at.left), self.view.size)
         return record
+
+
+def _viewed(of: "_Train | _Eval", index: int) -> dict[str, np.ndarray]:
+    """The example as the view shows it; a view need not know of objects."""
+    if of.instances:
+        return of.view(of.split, index, instances=True)
+    return of.view(of.split, index)
 
 
 def _window(whole, start, size) -> dict[str, np.ndarray]:
@@ -172,7 +179,7 @@ class _Eval:
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         if number < len(self.split):
-            return self.view(self.split, int(number), instances=self.instances)
+            return _viewed(self, int(number))
         shape = (*self.view.size, self.split.card["channels"])
         image = np.zeros(shape, f"uint{self.view.bits}")
         mask = np.full(self.view.size, IGNORE, np.uint8)

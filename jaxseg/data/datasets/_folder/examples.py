@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +10,13 @@ from absl import logging
 
 from jaxseg.data import intensity, records
 from jaxseg.data.datasets._folder.check import Plan
+from jaxseg.data.datasets._folder.count_objects import Objects
 from jaxseg.data.datasets._folder.facts import Reading, read_mask
 from jaxseg.data.datasets._folder.label_format import foreground, to_classes
 from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
-from jaxseg.data.preparation import convert, splits, workers
+from jaxseg.data.preparation import convert, splits, strata, workers
 from jaxseg.data.preparation.convert import Shards
 from jaxseg.labels import IGNORE, Example
 
@@ -40,12 +41,21 @@ class Division(NamedTuple):
     refused: list[dict]
 
 
-def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
+def divide(
+    plan: Plan,
+    *,
+    shares: Mapping[str, float],
+    seed: int,
+    stratify: str = "auto",
+    object_bins: Sequence[int] = strata.OBJECT_BINS,
+    objects: Sequence[Objects] | None = None,
+) -> Division:
     """The Division of a folder's images into splits.
 
     Given splits are kept, and equal images in two of them counted. Made ones keep
-    groups and equal images together. Unlabelled images train, or are left out where
-    their group does not.
+    groups and equal images together, and are stratified as `stratify` says; "objects"
+    needs those of every item. Unlabelled images train, or are left out where their
+    group does not.
     """
     items, digests = plan.items, [fact.digest for fact in plan.facts]
     labelled = [k for k, item in enumerate(items) if item.mask]
@@ -64,12 +74,21 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
         return Division(items, "as given by the user", repeated, [])
     groups = splits.join([item.group for item in items], digests)
     area = [foreground(plan.facts[k], plan.mask_format) for k in labelled]
+    if stratify == "auto":
+        stratify = "classes" if len(plan.classes) > 2 else "foreground"
+    counts = [objects[k].count for k in labelled] if objects is not None else []
+    bins = _strata(plan, labelled, stratify, len(shares), counts, object_bins)
+    what = f"objects an image ({', '.join(strata.bin_names(object_bins))})"
+    what = {"classes": "the rarest class shown", "objects": what}.get(
+        stratify, stratify
+    )
     chosen = splits.assign(
         [groups[k] for k in labelled],
         [int(a > 0) for a in area],
         area,
         shares=shares,
         seed=seed,
+        strata=bins,
     )
     by_group = {groups[k]: name for k, name in zip(labelled, chosen, strict=True)}
     out, refused = [], []
@@ -80,8 +99,37 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
             refused.append({"file": str(item.image), "reason": why})
             name = ""
         out.append(item._replace(split=name, group=group))
-    rule = f"{splits.describe(shares)}, by group, stratified by foreground, seed {seed}"
+    rule = f"{splits.describe(shares)}, by group, stratified by {what}, seed {seed}"
     return Division(out, rule, 0, refused)
+
+
+def _strata(
+    plan: Plan,
+    labelled: Sequence[int],
+    stratify: str,
+    parts: int,
+    counts: Sequence[int],
+    object_bins: Sequence[int],
+) -> list[int] | None:
+    """The stratum of each labelled item, None for the bins of foreground areas."""
+    if stratify == "foreground":
+        return None
+    if stratify == "objects":
+        found = strata.by_objects(counts, object_bins)
+        names, what = strata.bin_names(object_bins), "objects an image"
+    else:
+        shown = np.zeros((len(labelled), len(plan.classes)), bool)
+        for row, k in zip(shown, labelled, strict=True):
+            values = plan.facts[k].values
+            if plan.mask_format == "class_ids":
+                row[[int(v) for v in values if v < len(row)]] = True
+            else:
+                row[1] = bool((values > 0).any())
+        found = strata.by_rarest_class(shown)
+        names = ["no class", *plan.classes[1:]]
+        what = "the rarest class that an image shows"
+    strata.warn_of_short(found, dict(enumerate(names)), what, parts)
+    return found.tolist()
 
 
 def shards(plan: Plan, items: list[Item], counts: np.ndarray) -> Shards:
