@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.data import objects
+from jaxseg.data.datasets._folder import label_format
 from jaxseg.data.datasets._folder.check import Plan
-from jaxseg.data.datasets._folder.facts import Reading, read_mask
+from jaxseg.data.datasets._folder.facts import Reading, read_ids, read_mask
 from jaxseg.data.datasets._folder.label_format import to_classes
 from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.preparation import workers
+from jaxseg.errors import DataError
 
 
 class Objects(NamedTuple):
@@ -20,13 +22,13 @@ class Objects(NamedTuple):
     count: int
     pixels: int  # of all of them together
     extent: int  # pixels of the image
+    unnumbered: int = 0  # foreground pixels that no object has
+    problem: str = ""  # of the file with the ids
 
 
-def rule(mask_format: str) -> str:
-    """What counts as one object in masks of this format, in words."""
-    if mask_format == "instances":
-        return "as numbered in the masks"
-    return objects.STAND_IN
+def rule(numbered: bool) -> str:
+    """What counts as one object, in words."""
+    return "as they are numbered" if numbered else objects.STAND_IN
 
 
 def of(plan: Plan) -> list[Objects]:
@@ -36,6 +38,7 @@ def of(plan: Plan) -> list[Objects]:
         plan.items,
         name=lambda item: str(item.mask or item.image),
         sizes=[workers.file_size(item.mask or item.image) for item in plan.items],
+        broken=lambda item, error: [*Objects(0, 0, 0, problem=str(error))],
         limits=workers.for_pixels(plan.reading.max_pixels),
     )
     return [Objects(*row) for row in rows]
@@ -46,15 +49,41 @@ def packed(item: Item, reading: Reading, mask_format: str) -> list[int]:
     if item.mask is None:
         return [*Objects(0, 0, 0)]
     values = read_mask(item, reading)
-    if mask_format == "instances":
+    unnumbered, problem = 0, ""
+    if item.instances is not None:
+        ids, unnumbered, problem = _beside(item, values > 0, reading)
+    elif mask_format == "instances":
         ids = values
     else:
         ids = objects.components(to_classes(values, mask_format))
-    count = np.count_nonzero(np.unique(ids))
-    return [*Objects(int(count), int(np.count_nonzero(ids)), ids.size)]
+    count = int(np.count_nonzero(np.unique(ids)))
+    pixels = int(np.count_nonzero(ids))
+    return [*Objects(count, pixels, ids.size, unnumbered, problem)]
 
 
-def summary(counted: Sequence[Objects], mask_format: str) -> dict[str, float | str]:
+def _beside(item: Item, inside: np.ndarray, reading: Reading) -> tuple:
+    """(ids, foreground pixels without one, what is wrong) of a file beside a mask."""
+    nothing = np.zeros(inside.shape, np.uint16)
+    try:
+        ids = read_ids(item, reading)
+    except DataError as error:
+        return nothing, 0, str(error)
+    if ids.shape != inside.shape:
+        sizes = " x ".join(map(str, ids.shape)), " x ".join(map(str, inside.shape))
+        return nothing, 0, f"{item.instances} is {sizes[0]}, but its mask {sizes[1]}."
+    if ids.max() > label_format.LARGEST_ID:
+        return nothing, 0, label_format.too_large(item.instances, int(ids.max()))
+    if outside := np.count_nonzero((ids > 0) & ~inside):
+        return (
+            ids,
+            0,
+            f"{item.instances} numbers {outside} pixels that are background in "
+            f"{item.mask}; an object lies within the mask.",
+        )
+    return ids, int(np.count_nonzero(inside & (ids == 0))), ""
+
+
+def summary(counted: Sequence[Objects], numbered: bool) -> dict[str, float | str]:
     """What the data card says of the objects: numbers an image, and their size.
 
     Areas are in pixels of the images as stored; means of numbers are over the images,
@@ -64,7 +93,7 @@ def summary(counted: Sequence[Objects], mask_format: str) -> dict[str, float | s
     pixels, extent = (np.array([one[k] for one in counted]) for k in (1, 2))
     area = float(pixels.sum() / max(counts.sum(), 1))
     return {
-        "objects_are": rule(mask_format),
+        "objects_are": rule(numbered),
         "objects": int(counts.sum()),
         "objects_an_image_mean": float(counts.mean()),
         "objects_an_image_sd": float(counts.std()),

@@ -11,7 +11,7 @@ from absl import logging
 from jaxseg.data import intensity, records
 from jaxseg.data.datasets._folder.check import Plan
 from jaxseg.data.datasets._folder.count_objects import Objects
-from jaxseg.data.datasets._folder.facts import Reading, read_mask
+from jaxseg.data.datasets._folder.facts import Reading, read_ids, read_mask
 from jaxseg.data.datasets._folder.label_format import foreground, to_classes
 from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.files import images
@@ -30,6 +30,7 @@ class Form(NamedTuple):
     channels: int
     mask_format: str
     classes: int
+    instances: bool  # every example has object ids
 
 
 class Division(NamedTuple):
@@ -137,7 +138,13 @@ def shards(plan: Plan, items: list[Item], counts: np.ndarray) -> Shards:
 
     While those of training run, they add the intensities of its images to `counts`.
     """
-    form = Form(plan.reading, plan.channels, plan.mask_format, len(plan.classes))
+    form = Form(
+        plan.reading,
+        plan.channels,
+        plan.mask_format,
+        len(plan.classes),
+        plan.has_instances,
+    )
 
     def shard(part: list[Item]):
         made = workers.in_order(
@@ -202,9 +209,10 @@ def _example(item: Item, form: Form) -> Example:
         "id": item.id,
         "group": item.group,
     }
-    if form.mask_format == "instances":
-        wide = bool(values.size) and int(values.max()) > 0xFFFF
-        example["instances"] = values.astype(np.uint32 if wide else np.uint16)
+    if form.instances:
+        ids = read_ids(item, form.reading) if item.instances else values
+        wide = bool(ids.size) and int(ids.max()) > 0xFFFF
+        example["instances"] = ids.astype(np.uint32 if wide else np.uint16)
     return example
 
 

@@ -89,7 +89,7 @@ def write(
             shards=shards,
             channels=plan.channels,
             dtype=plan.dtype,
-            instances=plan.mask_format == "instances",
+            instances=plan.has_instances,
         )
     facts = {
         "mask_format": {"decided": plan.mask_format, "why": plan.why},
