@@ -97,9 +97,10 @@ def prepare(
 def _build(
     source: pathlib.Path, part: pathlib.Path, *, options: dict, progress: bool
 ) -> pathlib.Path:
+    mask_format, why = _format(source, options["mask_format"])
     plan = check.examine(
         source,
-        mask_format=_format(source, options["mask_format"]),
+        mask_format=mask_format,
         allow_unlabelled=False,
         max_pixels=options["max_pixels"],
         progress=progress,
@@ -111,7 +112,7 @@ def _build(
             "255, or number the beads. Prepare it as image_folder, or set mask_format "
             "to 'instances' if the values number beads."
         )
-    plan = plan._replace(classes=CLASSES)
+    plan = plan._replace(classes=CLASSES, why=why or plan.why)
     counted = count_objects.of(plan)
     sizes, wrong = _pixel_sizes(plan, options["pixel_size_um"])
     if problems := [*_problems(source, plan, counted), *wrong]:
@@ -140,13 +141,16 @@ def _build(
     )
 
 
-def _format(source: pathlib.Path, mask_format: str) -> str:
-    """The format to read masks with: binary beside instances/ and for JPEG files."""
-    there = [source / name for name in ("masks", "instances")]
-    if mask_format != "auto" or not there[0].is_dir():
-        return mask_format
-    jpeg = any(path.suffix.lower() in _JPEG for path in there[0].rglob("*"))
-    return "binary" if jpeg or there[1].is_dir() else "auto"
+def _format(source: pathlib.Path, mask_format: str) -> tuple[str, str]:
+    """(the format to read masks with, why; "" = as masks of any folder)."""
+    masks = source / "masks"
+    if mask_format != "auto" or not masks.is_dir():
+        return mask_format, ""
+    if (source / "instances").is_dir():
+        return "binary", "the beads are numbered in instances/"
+    if any(path.suffix.lower() in _JPEG for path in masks.rglob("*")):
+        return "binary", "some masks are JPEG, which are cut at 127"
+    return "auto", ""
 
 
 def _problems(
@@ -161,6 +165,8 @@ def _problems(
                 f"{item.image} is the same everywhere, so it shows nothing; remove it "
                 "with its mask, or save it anew."
             )
+        if item.mask is None:  # declared as unlabelled
+            continue
         if one.problem:
             out.append(one.problem)
         elif not one.count and item.id not in empty:
@@ -258,7 +264,8 @@ def _facts(
     sizes: dict[str, float | None],
 ) -> dict:
     """What the card says of the beads: of all images, and of each split."""
-    facts = count_objects.summary(counted, plan.has_instances)
+    labelled = [one for item, one in zip(plan.items, counted, strict=True) if item.mask]
+    facts = count_objects.summary(labelled, plan.has_instances)
     if all(sizes.values()):
         sides = np.array([sizes[item.id] for item in plan.items], np.float64)
         area = float(np.array([one.pixels for one in counted]) @ sides**2)
