@@ -107,8 +107,6 @@ def _define_options(argv: Sequence[str]) -> None:
     kinds |= {float: flags.DEFINE_float, tuple: flags.DEFINE_list}
     for name, default in _options(dataset).items():
         define = kinds.get(type(default), flags.DEFINE_string)
-        if isinstance(default, tuple):
-            default = [str(part) for part in default]
         define(name, default, f"Option of {named[1]}: see its prepare().")
 
 

@@ -4,13 +4,20 @@ import cv2
 import numpy as np
 from jaxtyping import Int, Int32, UInt, UInt8
 
-from jaxseg.labels import IGNORE
+from jaxseg.labels import IGNORE, Example
 
 # of pixels that belong to one object where a mask alone is known
 CONNECTIVITY = "8-connectivity"
 STAND_IN = (
     f"connected components of the mask ({CONNECTIVITY}): touching objects count as one"
 )
+
+
+def of_example(example: Example) -> UInt[np.ndarray, "h w"] | Int32[np.ndarray, "h w"]:
+    """The object ids of an example: those it has, else the components of its mask."""
+    if "instances" in example:
+        return example["instances"]
+    return components(example["mask"])
 
 
 def components(mask: UInt8[np.ndarray, "h w"]) -> Int32[np.ndarray, "h w"]:

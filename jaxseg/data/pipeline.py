@@ -70,9 +70,7 @@ class View:
         label = np.int32(example["label"])
         record = _record(image, mask, label, np.float32(1), index)
         if instances:
-            ids = example.get("instances")
-            ids = objects.components(example["mask"]) if ids is None else ids
-            ids = resize.fit_ids(ids, size, fit)
+            ids = resize.fit_ids(objects.of_example(example), size, fit)
             record["instances"] = objects.relabelled(ids)
         return record
 

@@ -57,7 +57,7 @@ def prepare(
     test: float = 0.15,
     seed: int = 0,
     stratify: str = "auto",
-    object_bins: tuple = strata.OBJECT_BINS,
+    object_bins: str = strata.BINS_OPTION,
 ) -> pathlib.Path:
     """The directory of the prepared data set: `data_dir`/image_folder/1.0.0-<hash>.
 

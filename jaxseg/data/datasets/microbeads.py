@@ -64,7 +64,7 @@ def prepare(
     test: float = 0.2,
     seed: int = 0,
     stratify: str = "auto",
-    object_bins: tuple = strata.OBJECT_BINS,
+    object_bins: str = strata.BINS_OPTION,
     pixel_size_um: float = 0.0,
 ) -> pathlib.Path:
     """The directory of the prepared data set: `data_dir`/microbeads/1.0.0-<hash>.

@@ -16,12 +16,17 @@ from jaxseg.errors import ConfigError
 CHOICES = ("auto", "foreground", "classes", "objects")
 # objects at which the next bin begins: 0, 1-4, 5-14, 15-29, 30-99, 100 and more
 OBJECT_BINS = (1, 5, 15, 30, 100)
+BINS_OPTION = ",".join(map(str, OBJECT_BINS))  # the same, as options of `prepare` are
 
 
-def edges(bins: Sequence[int | str]) -> tuple[int, ...]:
-    """The bins as whole numbers; ConfigError unless they ascend from 1 or more."""
+def edges(bins: str | Sequence[int]) -> tuple[int, ...]:
+    """The bins, "1,5" or (1, 5), as whole numbers.
+
+    Raises ConfigError unless they ascend from 1 or more.
+    """
     try:
-        found = tuple(int(edge) for edge in bins)
+        parts = bins.split(",") if isinstance(bins, str) else bins
+        found = tuple(int(edge) for edge in parts)
     except (TypeError, ValueError):
         found = ()
     ascend = all(a < b for a, b in zip(found, found[1:], strict=False))

@@ -279,7 +279,7 @@ def test_few_images_of_a_density_are_said(tmp_path, caplog):
         ({"stratify": "count"}, "stratify 'count' is unknown"),
         ({"pixel_size_um": -1.0}, "pixel_size_um is -1.0; give the side of a pixel in"),
         ({"pixel_size_um": float("nan")}, "pixel_size_um is nan"),
-        ({"object_bins": (0, 5)}, "object_bins is"),
+        ({"object_bins": "0,5"}, "object_bins is"),
         ({"validation": 0.5, "test": 0.5}, "leave 0 for training"),
     ],
 )

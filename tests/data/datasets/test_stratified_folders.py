@@ -53,7 +53,7 @@ def test_a_folder_by_objects_an_image(tmp_path, mask_format, caplog):
         masks[f"a{k:02}"] = mask
     if mask_format == "binary":
         masks = {k: 255 * (mask > 0).astype(np.uint8) for k, mask in masks.items()}
-    bins = ["1", "5"]  # 0, 3, 6 or 9 objects; in columns of 2, 2 and 3 they touch
+    bins = "1,5"  # 0, 3, 6 or 9 objects; in columns of 2, 2 and 3 they touch
     rule, found = splits_of(
         tmp_path,
         masks,

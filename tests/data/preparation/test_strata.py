@@ -26,11 +26,12 @@ def test_every_number_of_objects_is_in_one_bin():
     assert strata.bin_names([1, 2]) == ["0", "1", "2 and more"]
 
 
-@pytest.mark.parametrize("bins", [(), (0, 5), (5, 5), (9, 3), ("a",), 7, None])
+@pytest.mark.parametrize("bins", ["", "0,5", "5,5", (9, 3), "a", 7, None])
 def test_bins_that_do_not_ascend_are_refused(bins):
     with pytest.raises(ConfigError, match="object_bins is .*ascending from 1 or more"):
         strata.edges(bins)
-    assert strata.edges(["2", 30]) == (2, 30)  # texts, as a command line has them
+    assert strata.edges("2, 30") == strata.edges([2, 30]) == (2, 30)
+    assert strata.edges(strata.BINS_OPTION) == strata.OBJECT_BINS
 
 
 def test_the_rarest_class_by_hand():
