@@ -22,6 +22,7 @@ image that is in two splits.
 import functools
 import os
 import pathlib
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -143,10 +144,12 @@ def _build(
 
 def _format(source: pathlib.Path, mask_format: str) -> tuple[str, str]:
     """(the format to read masks with, why; "" = as masks of any folder)."""
-    masks = source / "masks"
-    if mask_format != "auto" or not masks.is_dir():
+    masks, numbered = source / "masks", (source / "instances").is_dir()
+    if mask_format != "auto":
         return mask_format, ""
-    if (source / "instances").is_dir():
+    if numbered and not masks.is_dir():
+        return "instances", "instances/ stands in place of masks/"
+    if numbered:
         return "binary", "the beads are numbered in instances/"
     if any(path.suffix.lower() in _JPEG for path in masks.rglob("*")):
         return "binary", "some masks are JPEG, which are cut at 127"
@@ -188,10 +191,11 @@ def _empty(source: pathlib.Path, ids: set[str], problems: list[str]) -> set[str]
     if not os.path.lexists(path):
         return set()
     try:
-        names = {line.strip() for line in text.read(path).splitlines()} - {""}
+        lines = unicodedata.normalize("NFC", text.read(path)).splitlines()
     except DataError as error:
         problems.append(str(error))
         return set()
+    names = {line.strip() for line in lines} - {""}
     wrong = sorted(names - ids)
     for name, hint in zip(wrong, suggestions(wrong, list(ids)), strict=True):
         problems.append(f"{path} names {name!r}, but there is no such image{hint}")

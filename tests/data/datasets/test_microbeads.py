@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from test_image_folder import SPLITS, folder, listing, stored
 
+from jaxseg import prepare as door
 from jaxseg.data import prepared
 from jaxseg.data.datasets import microbeads
 from jaxseg.errors import ConfigError, DataError
@@ -79,6 +80,7 @@ def test_the_card_counts_by_hand(tmp_path):
     assert extra["object_area_um2_mean"] == pytest.approx(9 / 4)
     diameter = extra["object_diameter_px_of_mean_area"]
     assert diameter == pytest.approx(2 * (9 / np.pi) ** 0.5)
+    assert "  object diameter px of mean area: 3.38514" in door.describe(card)
     share = extra["foreground_share_mean"]
     assert share == pytest.approx(9 * np.mean(COUNTS) / (24 * 30))
     by_split = extra["objects_by_split"]
@@ -104,7 +106,9 @@ def test_numbers_in_place_of_masks(tmp_path, where):
 
     root = tree(tmp_path / "in", COUNTS, instances=False, masks=of)
     (root / "masks").rename(root / where)
-    card, found = prepare(root, mask_format="instances")
+    options = {} if where == "instances" else {"mask_format": "instances"}
+    card, found = prepare(root, **options)
+    assert card["extra"]["mask_format"]["decided"] == "instances"
     assert card["extra"]["objects"] == sum(COUNTS)
     np.testing.assert_array_equal(found["a03"]["instances"], numbered(7))
     np.testing.assert_array_equal(found["a03"]["mask"], numbered(7) > 0)
