@@ -53,6 +53,7 @@ class View:
     def __call__(
         self, split: Split, index: int, *, instances: bool = False
     ) -> dict[str, np.ndarray]:
+        """The example; with `instances` also its object ids, of whatever type."""
         example = split[index]
         image = intensity.to_levels(
             example["image"],
@@ -70,8 +71,8 @@ class View:
         label = np.int32(example["label"])
         record = _record(image, mask, label, np.float32(1), index)
         if instances:
-            ids = resize.fit_ids(objects.of_example(example), size, fit)
-            record["instances"] = objects.relabelled(ids)
+            ids = objects.of_example(example)
+            record["instances"] = resize.fit_ids(ids, size, fit)
         return record
 
     def sizes(self, split: Split) -> np.ndarray:
@@ -143,7 +144,7 @@ class _Train:
         if self.windows is not None:
             at = self.windows(number, index, record["mask"])
             record = _window(record, (at.top, at.left), self.view.size)
-        return record
+        return _relabelled(record)
 
 
 def _viewed(of: "_Train | _Eval", index: int) -> dict[str, np.ndarray]:
@@ -159,8 +160,13 @@ def _window(whole, start, size) -> dict[str, np.ndarray]:
     label = np.int32(crops.image_label(int(whole["label"]), mask))
     record = _record(image, mask, label, whole["weight"], whole["index"])
     if "instances" in whole:
-        ids = crops.cut(whole["instances"], start, size, fill=0)
-        record["instances"] = objects.relabelled(ids)
+        record["instances"] = crops.cut(whole["instances"], start, size, fill=0)
+    return record
+
+
+def _relabelled(record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if "instances" in record:
+        record["instances"] = objects.relabelled(record["instances"])
     return record
 
 
@@ -177,7 +183,7 @@ class _Eval:
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         if number < len(self.split):
-            return _viewed(self, int(number))
+            return _relabelled(_viewed(self, int(number)))
         shape = (*self.view.size, self.split.card["channels"])
         image = np.zeros(shape, f"uint{self.view.bits}")
         mask = np.full(self.view.size, IGNORE, np.uint8)
