@@ -113,7 +113,7 @@ def overrides(rng: random.Random) -> bytes:
 
 @functools.cache
 def _keys() -> dict[str, str]:
-    """{key: its default as it is written}; "" for blocks, and for keys that are none."""
+    """{key: its default as it is written}; "" for blocks and keys that are none."""
     from jaxseg.config import base
 
     config = base.base()
