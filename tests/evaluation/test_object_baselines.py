@@ -71,17 +71,17 @@ def test_channels_bits_and_images_of_nothing():
         np.testing.assert_array_equal(object_baselines.otsu_watershed(other), one)
     for level in (0, 7, 255):
         flat = np.full((12, 9, 1), level, np.uint8)
-        found = object_baselines.otsu_watershed(flat)
-        assert found.shape == (12, 9) and found.dtype == np.int32 and not found.any()
+        labels = object_baselines.otsu_watershed(flat)
+        assert labels.shape == (12, 9) and labels.dtype == np.int32 and not labels.any()
     whole = object_baselines.all_foreground(image)
     assert whole.dtype == np.int32 and (whole == 1).all() and whole.shape == (40, 48)
 
 
 def test_nuclei_are_nearly_solved_by_it_and_beads_are_not():
     image, ids = (tifffile.imread(p)[:256, :384] for p in real_images.stardist())
-    found = object_baselines.otsu_watershed(image[..., None])
-    assert 0.9 < found.max() / np.count_nonzero(np.unique(ids)) < 1.05
-    assert 0.75 < ((found > 0) & (ids > 0)).sum() / (ids > 0).sum() <= 1
+    labels = object_baselines.otsu_watershed(image[..., None])
+    assert 0.9 < labels.max() / np.count_nonzero(np.unique(ids)) < 1.05
+    assert 0.75 < ((labels > 0) & (ids > 0)).sum() / (ids > 0).sum() <= 1
     errors = []
     for index in range(4):
         picture = beads.draw(index, size=256, seed=3)

@@ -202,17 +202,19 @@ def _empty(source: pathlib.Path, ids: set[str], problems: list[str]) -> set[str]
     return names
 
 
-def _pixel_sizes(plan: Plan, given: float) -> tuple[dict[str, float | None], list[str]]:
-    """({id: micrometres, None where nobody says it}, files that contradict `given`)."""
+def _pixel_sizes(
+    plan: Plan, option: float
+) -> tuple[dict[str, float | None], list[str]]:
+    """({id: micrometres, None where not known}, files that contradict the option)."""
     sizes, problems = {}, []
     for item in plan.items:
         own = pixel_size.read(item.image)
-        if own and given and abs(own / given - 1) > _OTHER:
+        if own and option and abs(own / option - 1) > _OTHER:
             problems.append(
                 f"{item.image} says its pixels are {own:.4g} micrometres wide, but "
-                f"pixel_size_um is {given:g}; set that to 0, or correct the file."
+                f"pixel_size_um is {option:g}; set that to 0, or correct the file."
             )
-        sizes[item.id] = own or given or None
+        sizes[item.id] = own or option or None
     return sizes, problems
 
 

@@ -26,16 +26,16 @@ def edges(bins: str | Sequence[int]) -> tuple[int, ...]:
     """
     try:
         parts = bins.split(",") if isinstance(bins, str) else bins
-        found = tuple(int(edge) for edge in parts)
+        starts = tuple(int(edge) for edge in parts)
     except (TypeError, ValueError):
-        found = ()
-    ascend = all(a < b for a, b in zip(found, found[1:], strict=False))
-    if not found or found[0] < 1 or not ascend:
+        starts = ()
+    ascend = all(a < b for a, b in zip(starts, starts[1:], strict=False))
+    if not starts or starts[0] < 1 or not ascend:
         raise ConfigError(
             f"object_bins is {bins!r}; give the numbers of objects at which the next "
             "bin begins, ascending from 1 or more, such as 1,5,15,30,100."
         )
-    return found
+    return starts
 
 
 def bin_names(bins: Sequence[int]) -> list[str]:

@@ -50,18 +50,18 @@ COUNTS = [3, 4, 2, 7, 9, 8, 16, 17, 20]
 def test_masks_and_numbers_beside_them(tmp_path, caplog):
     root = tree(tmp_path / "in", COUNTS)
     before = listing(root)
-    card, found = prepare(root)
+    card, examples = prepare(root)
     assert listing(root) == before  # nothing is written there
     assert card["classes"] == ["background", "bead"]
     assert card["extra"]["mask_format"]["why"] == "the beads are numbered in instances/"
-    for (name, example), count in zip(sorted(found.items()), COUNTS, strict=True):
+    for (name, example), count in zip(sorted(examples.items()), COUNTS, strict=True):
         assert name == f"a{COUNTS.index(count):02}"
         np.testing.assert_array_equal(example["instances"], numbered(count))
         np.testing.assert_array_equal(example["mask"], numbered(count) > 0)
     rule = "objects an image (0, 1-4, 5-14, 15-29, 30-99, 100 and more), seed 0"
     assert rule in card["split_rule"] and "test 0.2, by group" in card["split_rule"]
     splits = collections.defaultdict(set)
-    for name, example in found.items():
+    for name, example in examples.items():
         splits[np.digitize(COUNTS[int(name[1:])], [5, 15])].add(example["split"])
     assert all(names == set(SPLITS) for names in splits.values())
     (line,) = caplog.messages
@@ -69,7 +69,7 @@ def test_masks_and_numbers_beside_them(tmp_path, caplog):
 
 
 def test_the_card_counts_by_hand(tmp_path):
-    card, found = prepare(tree(tmp_path / "in", COUNTS), pixel_size_um=0.5)
+    card, examples = prepare(tree(tmp_path / "in", COUNTS), pixel_size_um=0.5)
     extra = card["extra"]
     assert extra["objects_are"] == "as they are numbered"
     assert extra["objects"] == sum(COUNTS) == 86
@@ -85,18 +85,18 @@ def test_the_card_counts_by_hand(tmp_path):
     assert share == pytest.approx(9 * np.mean(COUNTS) / (24 * 30))
     by_split = extra["objects_by_split"]
     for name in SPLITS:
-        here = [COUNTS[int(k[1:])] for k, v in found.items() if v["split"] == name]
+        here = [COUNTS[int(k[1:])] for k, v in examples.items() if v["split"] == name]
         assert by_split[name]["objects"] == sum(here)
         assert by_split[name]["objects_an_image_mean"] == pytest.approx(np.mean(here))
         assert card["splits"][name]["objects"] == sum(here)
 
 
 def test_masks_alone_count_touching_beads_as_one(tmp_path, caplog):
-    card, found = prepare(tree(tmp_path / "in", COUNTS, instances=False))
+    card, examples = prepare(tree(tmp_path / "in", COUNTS, instances=False))
     assert card["extra"]["objects"] == sum(COUNTS) - 9
     assert "touching objects count as one" in card["extra"]["objects_are"]
     assert "touching objects count as one" in caplog.messages[0]
-    assert all("instances" not in example for example in found.values())
+    assert all("instances" not in example for example in examples.values())
 
 
 @pytest.mark.parametrize("where", ["masks", "instances"])
@@ -107,11 +107,11 @@ def test_numbers_in_place_of_masks(tmp_path, where):
     root = tree(tmp_path / "in", COUNTS, instances=False, masks=of)
     (root / "masks").rename(root / where)
     options = {} if where == "instances" else {"mask_format": "instances"}
-    card, found = prepare(root, **options)
+    card, examples = prepare(root, **options)
     assert card["extra"]["mask_format"]["decided"] == "instances"
     assert card["extra"]["objects"] == sum(COUNTS)
-    np.testing.assert_array_equal(found["a03"]["instances"], numbered(7))
-    np.testing.assert_array_equal(found["a03"]["mask"], numbered(7) > 0)
+    np.testing.assert_array_equal(examples["a03"]["instances"], numbered(7))
+    np.testing.assert_array_equal(examples["a03"]["mask"], numbered(7) > 0)
 
 
 def test_jpeg_images_and_masks_as_the_study_has_them(tmp_path):
@@ -120,11 +120,11 @@ def test_jpeg_images_and_masks_as_the_study_has_them(tmp_path):
         array = np.kron(cv2.imread(str(path), 0), np.ones((4, 4), np.uint8))
         cv2.imwrite(str(path.with_suffix(".jpg")), array)
         path.unlink()
-    card, found = prepare(root)
+    card, examples = prepare(root)
     assert "JPEG, which are cut at 127" in card["extra"]["mask_format"]["why"]
     assert card["extra"]["objects"] == sum(COUNTS) - 9
     expected = np.kron(numbered(9) > 0, np.ones((4, 4)))
-    assert (found["a04"]["mask"] != expected).mean() < 0.02
+    assert (examples["a04"]["mask"] != expected).mean() < 0.02
 
 
 def test_pixel_sizes_come_from_the_files_and_else_from_the_option(tmp_path):
@@ -253,9 +253,9 @@ def test_masks_that_were_resized_are_said_to_be_so(tmp_path):
 def test_empty_images_that_are_named_and_classes_that_are_none(tmp_path, caplog):
     root = tree(tmp_path / "in", [*COUNTS, 0, 0, 0])
     write("empty.txt", "a09\na10\n\na11\n")(root)
-    card, found = prepare(root)
-    assert {found[k]["split"] for k in ("a09", "a10", "a11")} == set(SPLITS)
-    assert found["a10"]["label"] == 0 and not found["a10"]["instances"].any()
+    card, examples = prepare(root)
+    assert {examples[k]["split"] for k in ("a09", "a10", "a11")} == set(SPLITS)
+    assert examples["a10"]["label"] == 0 and not examples["a10"]["instances"].any()
     assert card["extra"]["objects_an_image_min"] == 0
     caplog.clear()
     put("instances/a03.png", numbered(5))(root)  # the mask shows seven

@@ -37,7 +37,7 @@ def test_the_nuclei_of_one_image_by_place(tmp_path):
     source = real_images.nuclei(tmp_path / "in")
     options = {"mask_format": "instances", "progress": False}
     directory = microbeads.prepare(source, tmp_path / "out", **options)
-    card, found = prepared.read_card(directory), stored(directory)
+    card, examples = prepared.read_card(directory), stored(directory)
     assert card["extra"]["mask_format"]["decided"] == "instances"
     assert [card["splits"][s]["images"] for s in SPLITS] == [8, 4, 4]
     assert card["dtype"] == "uint16"
@@ -45,4 +45,4 @@ def test_the_nuclei_of_one_image_by_place(tmp_path):
     for index in range(16):
         y, x = 128 * (index // 4), 128 * (index % 4)
         window = whole[y : y + 128, x : x + 128]
-        assert (found[f"{index:02}"]["instances"] == window).all()
+        assert (examples[f"{index:02}"]["instances"] == window).all()

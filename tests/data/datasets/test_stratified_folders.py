@@ -18,8 +18,8 @@ def splits_of(tmp_path, masks, name, **options):
     options.pop("classes", None)
     directory = image_folder.prepare(source, tmp_path, progress=False, **options)
     rule = prepared.read_card(directory)["split_rule"]
-    found = {k: example["split"] for k, example in stored(directory).items()}
-    return rule, found
+    split_of = {k: example["split"] for k, example in stored(directory).items()}
+    return rule, split_of
 
 
 def test_a_rare_class_of_a_folder_is_in_every_split(tmp_path, caplog):
@@ -28,14 +28,16 @@ def test_a_rare_class_of_a_folder_is_in_every_split(tmp_path, caplog):
         mask[0], mask[1, :4] = 0, 2 * (k % 2)
         mask[2, 0] = 3 if k in (4, 11, 17) else mask[2, 0]
     classes = ["rest", "most", "half", "rare"]
-    rule, found = splits_of(tmp_path, masks, "auto", stratify="auto", classes=classes)
+    rule, split_of = splits_of(
+        tmp_path, masks, "auto", stratify="auto", classes=classes
+    )
     assert "stratified by the rarest class shown, seed 0" in rule
-    assert {found["a04"], found["a11"], found["a17"]} == {*SPLITS}
+    assert {split_of["a04"], split_of["a11"], split_of["a17"]} == {*SPLITS}
     assert not [m for m in caplog.messages if "stratified" in m]
     # as every earlier version did
     options = {"stratify": "foreground", "classes": classes}
     rule, before = splits_of(tmp_path, masks, "before", **options)
-    assert "stratified by foreground, seed 0" in rule and before != found
+    assert "stratified by foreground, seed 0" in rule and before != split_of
     masks.popitem()
     two = {k: m % 2 for k, m in masks.items()}
     by_foreground = splits_of(tmp_path / "two", two, "two", stratify="foreground")
@@ -54,7 +56,7 @@ def test_a_folder_by_objects_an_image(tmp_path, mask_format, caplog):
     if mask_format == "binary":
         masks = {k: 255 * (mask > 0).astype(np.uint8) for k, mask in masks.items()}
     bins = "1,5"  # 0, 3, 6 or 9 objects; in columns of 2, 2 and 3 they touch
-    rule, found = splits_of(
+    rule, split_of = splits_of(
         tmp_path,
         masks,
         "objects",
@@ -64,7 +66,7 @@ def test_a_folder_by_objects_an_image(tmp_path, mask_format, caplog):
     )
     assert "stratified by objects an image (0, 1-4, 5 and more), seed 0" in rule
     by_bin = collections.defaultdict(set)
-    for name, split in found.items():
+    for name, split in split_of.items():
         k = int(name[1:])
         count = k % 4 * 3 if mask_format == "instances" else min(k % 4 * 3, 4)
         by_bin[np.digitize(count, [1, 5])].add(split)

@@ -19,8 +19,8 @@ QUIET = hypothesis.settings(
 
 def test_every_number_of_objects_is_in_one_bin():
     counts = [0, 1, 4, 5, 14, 15, 29, 30, 99, 100, 10**6]
-    found = strata.by_objects(counts, strata.OBJECT_BINS)
-    assert found.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assignment = strata.by_objects(counts, strata.OBJECT_BINS)
+    assert assignment.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     names = strata.bin_names(strata.OBJECT_BINS)
     assert names == ["0", "1-4", "5-14", "15-29", "30-99", "100 and more"]
     assert strata.bin_names([1, 2]) == ["0", "1", "2 and more"]
@@ -36,8 +36,8 @@ def test_bins_that_do_not_ascend_are_refused(bins):
 
 def test_the_rarest_class_by_hand():
     shown = [[1, 1, 1, 0], [1, 1, 0, 1], [1, 1, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
-    found = strata.by_rarest_class(np.array(shown, bool))
-    assert found.tolist() == [2, 3, 3, 0, 1]
+    assignment = strata.by_rarest_class(np.array(shown, bool))
+    assert assignment.tolist() == [2, 3, 3, 0, 1]
     assert strata.by_rarest_class(np.zeros((2, 3), bool)).tolist() == [0, 0]
     tie = np.array([[0, 1, 1], [0, 1, 1]], bool)
     assert strata.by_rarest_class(tie).tolist() == [1, 1]
@@ -59,9 +59,9 @@ def test_no_split_misses_a_stratum_of_three_images(seed, sizes):
     hypothesis.assume(len(bins) >= 3)
     order = np.random.default_rng(seed).permutation(len(bins))
     names = [str(k) for k in order]
-    found = assigned([bins[k] for k in order], groups=names, seed=seed)
+    assignment = assigned([bins[k] for k in order], groups=names, seed=seed)
     again = assigned(bins, groups=[str(k) for k in range(len(bins))], seed=seed)
-    assert [again[k] for k in order] == found  # whatever the order
+    assert [again[k] for k in order] == assignment  # whatever the order
     here = collections.Counter(zip(again, bins, strict=True))
     for k, size in enumerate(sizes):
         several = [here[name, k] for name in SHARES]
@@ -75,8 +75,8 @@ def test_no_split_misses_a_stratum_of_three_images(seed, sizes):
 
 def test_a_stratum_of_few_images_in_groups():
     groups = ["big"] * 9 + ["a", "b", "c", "d", "e", "f"]
-    found = assigned([0] * 9 + [1, 1, 1, 0, 0, 0], groups=groups)
-    assert set(found[9:12]) == set(SHARES) and len(set(found[:9])) == 1
+    assignment = assigned([0] * 9 + [1, 1, 1, 0, 0, 0], groups=groups)
+    assert set(assignment[9:12]) == set(SHARES) and len(set(assignment[:9])) == 1
 
 
 def test_splits_of_two_classes_are_those_of_every_version_before():
@@ -84,8 +84,8 @@ def test_splits_of_two_classes_are_those_of_every_version_before():
     groups = [f"p{g}" for g in rng.integers(0, 80, 120)]
     labels = rng.integers(0, 2, 120)
     areas = labels * rng.random(120)
-    found = splits.assign(groups, labels, areas, shares=SHARES, seed=3)
-    digest = hashlib.sha256(",".join(found).encode()).hexdigest()
+    assignment = splits.assign(groups, labels, areas, shares=SHARES, seed=3)
+    digest = hashlib.sha256(",".join(assignment).encode()).hexdigest()
     assert digest.startswith("5200f6b638563175")
 
 

@@ -116,7 +116,7 @@ def _strata(
     if stratify == "foreground":
         return None
     if stratify == "objects":
-        found = strata.by_objects(counts, object_bins)
+        stratum = strata.by_objects(counts, object_bins)
         names, what = strata.bin_names(object_bins), "objects an image"
     else:
         shown = np.zeros((len(labelled), len(plan.classes)), bool)
@@ -126,11 +126,11 @@ def _strata(
                 row[[int(v) for v in values if v < len(row)]] = True
             else:
                 row[1] = bool((values > 0).any())
-        found = strata.by_rarest_class(shown)
+        stratum = strata.by_rarest_class(shown)
         names = ["no class", *plan.classes[1:]]
         what = "the rarest class that an image shows"
-    strata.warn_of_short(found, dict(enumerate(names)), what, parts)
-    return found.tolist()
+    strata.warn_of_short(stratum, dict(enumerate(names)), what, parts)
+    return stratum.tolist()
 
 
 def shards(plan: Plan, items: list[Item], counts: np.ndarray) -> Shards:
