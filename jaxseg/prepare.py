@@ -70,7 +70,8 @@ def describe(card: dict) -> list[str]:
     lines.append(f"  split: {card['split_rule']}")
     for key, value in card["extra"].items():
         if isinstance(value, int | float) and value:
-            lines.append(f"  {key.replace('_', ' ')}: {value}")
+            number = f"{value:.6g}" if isinstance(value, float) else value
+            lines.append(f"  {key.replace('_', ' ')}: {number}")
     refused = card["refused"]
     lines.append(f"  refused: {len(refused)}")
     lines += [f"    {one['file']}: {one['reason']}" for one in refused[:_SHOWN]]

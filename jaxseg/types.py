@@ -27,6 +27,8 @@ class Batch(TypedDict):
     label: Int[Array, "b"]
     weight: Float[Array, "b"]
     index: Int[Array, "b"]  # position in the split: names the example
+    # 0 = no object, numbered within the image; where objects are learned
+    instances: NotRequired[Int[Array, "b h w"]]
 
 
 def unit_interval(image: UInt[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from jaxseg import lookup, schedule
 from jaxseg.config import base, doctor_checks, limits
 from jaxseg.data import augment_settings, class_weights, intensity, resize
+from jaxseg.data.preparation import strata
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
@@ -196,6 +197,7 @@ def _choices(config: ConfigDict) -> None:
         "operating_point.objective": decision.OBJECTIVES,
         "data.fit": resize.FITS,
         "data.intensity.mode": modes,
+        "data.stratify": strata.CHOICES,
         "optim.name": OPTIMIZERS,
         "optim.schedule": RATES,
     }.items():

@@ -20,6 +20,8 @@ from jaxseg.errors import DataError
 from jaxseg.labels import Example
 
 CHOICES = ("sample", "all")
+# a key of the card: what "content" would be if the set had no object ids
+WITHOUT_OBJECTS = "content_without_objects"
 _SAMPLE = 4  # records of a split, and as many with a foreground, compared at a start
 
 
@@ -94,6 +96,8 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if now["split_hash"].get(name) != digest
     ]
     old, new = before.get("content"), now.get("content")
+    if WITHOUT_OBJECTS in now and WITHOUT_OBJECTS not in before:
+        new = now[WITHOUT_OBJECTS]  # earlier versions did not keep the ids
     if names or not before:
         return names
     if old is None or new is None:

@@ -3,6 +3,10 @@
 The stream is a pure function of (order, step): examples are numbered, batched, and
 only then cut per process, so any number of processes and workers gets the same global
 batches, and a start in the middle costs nothing.
+
+With `instances` a batch has object ids too, i32 [b, h, w], 0 where no object is,
+numbered 1..n within the image or window. Where the data set has masks alone, connected
+components of them stand in.
 """
 
 import dataclasses
@@ -11,10 +15,18 @@ from collections.abc import Callable, Iterator
 
 import grain
 import numpy as np
+from absl import logging
 
-from jaxseg.data import crops, intensity, resize, sparse_labels, worker_processes
+from jaxseg.data import (
+    crops,
+    intensity,
+    objects,
+    resize,
+    sparse_labels,
+    worker_processes,
+)
 from jaxseg.data.prepared import Split
-from jaxseg.errors import DataError
+from jaxseg.errors import ConfigError, DataError
 from jaxseg.types import IGNORE, Batch
 
 Order = Callable[..., np.ndarray]
@@ -38,7 +50,10 @@ class View:
     pixel_size: float = 0.0  # of all images, micrometres; 0 = as stored
     bits: int = 8  # of the image: u8 or u16
 
-    def __call__(self, split: Split, index: int) -> dict[str, np.ndarray]:
+    def __call__(
+        self, split: Split, index: int, *, instances: bool = False
+    ) -> dict[str, np.ndarray]:
+        """The example; with `instances` also its object ids, of whatever type."""
         example = split[index]
         image = intensity.to_levels(
             example["image"],
@@ -54,7 +69,11 @@ class View:
             size, fit = self.scaled(mask.shape, own), "stretch"
         image, mask = resize.fit(image, mask, size, fit)
         label = np.int32(example["label"])
-        return _record(image, mask, label, np.float32(1), index)
+        record = _record(image, mask, label, np.float32(1), index)
+        if instances:
+            ids = objects.of_example(example)
+            record["instances"] = resize.fit_ids(ids, size, fit)
+        return record
 
     def sizes(self, split: Split) -> np.ndarray:
         """Height and width of each image of the split as seen, i64 [n, 2]."""
@@ -114,24 +133,41 @@ class _Train:
     epoch_size: int
     labels: sparse_labels.Labels | None
     windows: crops.Windows | None
+    instances: bool
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         epoch, position = divmod(int(number), self.epoch_size)
         index = int(_order(self.order, epoch)[position])
-        record = self.view(self.split, index)
+        record = _viewed(self, index)
         if self.labels is not None:
             record["mask"] = self.labels.mask(index)
         if self.windows is not None:
             at = self.windows(number, index, record["mask"])
             record = _window(record, (at.top, at.left), self.view.size)
-        return record
+        return _relabelled(record)
+
+
+def _viewed(of: "_Train | _Eval", index: int) -> dict[str, np.ndarray]:
+    """The example as the view shows it; a view need not know of objects."""
+    if of.instances:
+        return of.view(of.split, index, instances=True)
+    return of.view(of.split, index)
 
 
 def _window(whole, start, size) -> dict[str, np.ndarray]:
     image = crops.cut(whole["image"], start, size, fill=0)
     mask = crops.cut(whole["mask"], start, size, fill=IGNORE)
     label = np.int32(crops.image_label(int(whole["label"]), mask))
-    return _record(image, mask, label, whole["weight"], whole["index"])
+    record = _record(image, mask, label, whole["weight"], whole["index"])
+    if "instances" in whole:
+        record["instances"] = crops.cut(whole["instances"], start, size, fill=0)
+    return record
+
+
+def _relabelled(record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if "instances" in record:
+        record["instances"] = objects.relabelled(record["instances"])
+    return record
 
 
 @functools.lru_cache(maxsize=4)
@@ -143,14 +179,18 @@ def _order(order: Order, epoch: int) -> np.ndarray:
 class _Eval:
     split: Split
     view: View
+    instances: bool
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         if number < len(self.split):
-            return self.view(self.split, int(number))
+            return _relabelled(_viewed(self, int(number)))
         shape = (*self.view.size, self.split.card["channels"])
         image = np.zeros(shape, f"uint{self.view.bits}")
         mask = np.full(self.view.size, IGNORE, np.uint8)
-        return _record(image, mask, np.int32(-1), np.float32(0), -1)
+        record = _record(image, mask, np.int32(-1), np.float32(0), -1)
+        if self.instances:
+            record["instances"] = np.zeros(self.view.size, np.int32)
+        return record
 
 
 def train_batches(
@@ -167,15 +207,24 @@ def train_batches(
     workers: int = 0,
     labels: sparse_labels.Labels | None = None,
     windows: crops.Windows | None = None,
+    instances: bool = False,
 ) -> Iterator[Batch]:
     """This process's part of the global batches start, start + 1, ..., steps - 1.
 
     Together the processes hold examples step * batch_size to (step + 1) * batch_size of
     the stream, whatever their number and the number of workers. With `labels` the masks
     hold these labelled pixels only. With `windows` an example is a window of its image.
+    With `instances` it has object ids. Raises ConfigError for these with `labels`: ids
+    would tell what the labelled pixels leave open.
     """
-    source = grain.MapDataset.range(steps * batch_size)
-    source = source.map(_Train(split, view, order, epoch_size, labels, windows))
+    if instances and labels is not None:
+        raise ConfigError(
+            "objects are learned from full masks, but training has the labelled pixels "
+            "of a sparse supervision only; set config.supervision.name to 'full'."
+        )
+    of_example = _Train(split, view, order, epoch_size, labels, windows, instances)
+    source = grain.MapDataset.range(steps * batch_size).map(of_example)
+    _say_what_stands_in(split, instances)
     return _iterate(source, batch_size, start, process, processes, workers)
 
 
@@ -187,10 +236,12 @@ def eval_batches(
     process: int = 0,
     processes: int = 1,
     workers: int = 0,
+    instances: bool = False,
 ) -> Iterator[Batch]:
     """Every example once, in order; padding has weight 0 and index -1."""
     padded = -(-len(split) // batch_size) * batch_size
-    source = grain.MapDataset.range(padded).map(_Eval(split, view))
+    source = grain.MapDataset.range(padded).map(_Eval(split, view, instances))
+    _say_what_stands_in(split, instances)
     return _iterate(source, batch_size, 0, process, processes, workers)
 
 
@@ -199,3 +250,17 @@ def _iterate(source, batch_size, start, process, processes, workers):
     mine = local[process::processes][start:]
     threads = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
     return worker_processes.batches(mine.to_iter_dataset(threads), workers)
+
+
+def _say_what_stands_in(split: Split, instances: bool) -> None:
+    if instances and not split.has_instances:
+        _say_once(split.directory)
+
+
+@functools.cache
+def _say_once(directory: str) -> None:
+    logging.warning(
+        "%s has masks without object ids; objects are the %s.",
+        directory,
+        objects.STAND_IN,
+    )

@@ -68,6 +68,11 @@ class Split:
         return self.card["classes"]
 
     @property
+    def has_instances(self) -> bool:
+        """Whether its examples have object ids."""
+        return "objects" in self.card["splits"][self.name]
+
+    @property
     def hash(self) -> str:
         """The SHA-256 of everything the data card counts of this split."""
         return self.card["split_hash"][self.name]

@@ -67,6 +67,22 @@ def fit(
     return wide_image, wide_mask
 
 
+def fit_ids(
+    ids: np.ndarray, size: tuple[int, int], mode: str = "stretch"
+) -> np.ndarray:
+    """Object ids [h, w] at `size`, scaled as `fit` does the mask; padding is 0.
+
+    Every pixel so keeps the id that belongs to its class in the mask.
+    """
+    top, left, height, width = box(ids.shape, size, mode)
+    ids = _nearest(ids, (height, width))
+    if (height, width) == tuple(size):
+        return ids
+    wide = np.zeros(tuple(size), ids.dtype)
+    wide[top : top + height, left : left + width] = ids
+    return wide
+
+
 def unfit(
     probability: np.ndarray, native: tuple[int, int], mode: str = "stretch"
 ) -> np.ndarray:

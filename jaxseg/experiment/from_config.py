@@ -64,6 +64,7 @@ def _dataset(config: ConfigDict) -> pathlib.Path:
         raw=data.raw,
         demo=data.demo.to_dict(),
         options=data.options.to_dict(),
+        stratify=data.stratify,
         cache=processes.cache_dir(),
         progress=jax.process_index() == 0,
     )

@@ -18,6 +18,7 @@ NEW: dict[str, Any] = {
     "data.foreground_share": 0.33,
     "data.overlap": 0.5,
     "data.pixel_size": 0.0,
+    "data.stratify": "foreground",
     "steps": 0,
     "steps_per_epoch": 0,
     "optim.warmup_steps": -1,

@@ -22,6 +22,7 @@ class CardSplit(TypedDict):
     pixels: list[int]  # by class
     ignored_pixels: int
     unlabelled_images: int
+    objects: NotRequired[int]  # of a set with object ids
 
 
 class Card(TypedDict):
@@ -39,6 +40,7 @@ class Card(TypedDict):
     split_rule: str
     split_hash: dict[str, str]
     content: NotRequired[dict[str, str]]  # digest of the pixels of each split
+    content_without_objects: NotRequired[dict[str, str]]  # the same, but for object ids
     refused: list[Any]
     extra: dict[str, Any]
 

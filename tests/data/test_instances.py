@@ -1,11 +1,11 @@
-"""Object ids are stored losslessly beside the mask, and count in the split hash."""
+"""Object ids are stored losslessly beside the mask, and count in the digests."""
 
 import numpy as np
 import pytest
 from support import in_process, toy
 from test_prepared import _example, _finish
 
-from jaxseg.data import pipeline, prepared, records
+from jaxseg.data import content, pipeline, prepared, records
 from jaxseg.data.preparation import convert
 
 IDS = np.zeros((4, 5), np.uint16)
@@ -24,21 +24,31 @@ def test_ids_come_back_as_they_were(tmp_path, ids):
     assert summary["objects"] == len(np.unique(ids[ids > 0]))
 
 
-def test_the_split_hash_covers_the_ids_and_not_their_type(tmp_path):
+def test_the_digests_cover_the_ids_and_not_their_type(tmp_path):
     swapped = np.where(IDS == 1, 65535, np.where(IDS == 65535, 1, 0))
     kinds = {"one": IDS, "wide": IDS.astype(np.uint32)}
     kinds |= {"swapped": swapped.astype(np.uint16)}
-    hashes = {
-        name: prepared.open_split(
-            _finish(tmp_path / name, [_example("a") | {"instances": ids}]), "train"
-        ).hash
+    cards = {
+        name: prepared.read_card(
+            _finish(tmp_path / name, [_example("a") | {"instances": ids}])
+        )
         for name, ids in kinds.items()
     }
-    hashes["without"] = prepared.open_split(
-        _finish(tmp_path / "without", [_example("a")]), "train"
-    ).hash
-    assert hashes["one"] == hashes["wide"]
-    assert len({hashes["one"], hashes["swapped"], hashes["without"]}) == 3
+    cards["without"] = prepared.read_card(
+        _finish(tmp_path / "without", [_example("a")])
+    )
+    digests = {name: card["content"]["train"] for name, card in cards.items()}
+    assert digests["one"] == digests["wide"]
+    assert len({digests["one"], digests["swapped"], digests["without"]}) == 3
+    one, swapped, without = (cards[n] for n in ("one", "swapped", "without"))
+    assert content.changed(one, swapped) == ["train"]
+    # runs of versions that kept no ids go on: with the same images and masks
+    assert one["split_hash"] == without["split_hash"]
+    assert content.changed(without, one) == []
+    assert content.changed(one, without) == ["train"]
+    turned = _example("a", image=np.full((4, 5, 1), 8, np.uint8)) | {"instances": IDS}
+    other = prepared.read_card(_finish(tmp_path / "other", [turned]))
+    assert content.changed(without, other) == ["train"]
 
 
 def test_a_data_set_without_ids_is_as_it_always_was(tmp_path):

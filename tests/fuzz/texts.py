@@ -100,22 +100,31 @@ def overrides(rng: random.Random) -> bytes:
     """Words of a command line, a line each, after --config=clicks:smoke."""
     words = []
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        key = rng.choice(_keys())
+        key = rng.choice([*_keys()])
+        default = _keys()[key]
         if rng.random() < 0.15:
             key = scarred(rng, key.encode(), odd=1.0).decode("utf-8", "replace")
         written = rng.choice(("--config.{}={}",) * 9 + ("-config.{}={}", "--config.{}"))
-        words.append(written.format(key, _literal(rng)))
+        literal = default if rng.random() < 0.1 else _literal(rng)
+        words.append(written.format(key, literal))
     lines = "\n".join(word.replace("\n", " ") for word in words)
     return lines.encode("utf-8", "replace")
 
 
 @functools.cache
-def _keys() -> tuple[str, ...]:
+def _keys() -> dict[str, str]:
+    """{key: its default as it is written}; "" for blocks and keys that are none."""
     from jaxseg.config import base
 
-    keys = base.keys(base.base())
+    config = base.base()
     own = ("loss.mine.weight", "loss.mine.module", "model.fields.x", "nothing")
-    return (*keys, *own, "seed.x")
+    keys = dict.fromkeys((*base.keys(config), *own, "seed.x"), "")
+    for key in keys:
+        value = config
+        for part in key.split("."):
+            value = value.get(part, "") if hasattr(value, "keys") else ""
+        keys[key] = "" if hasattr(value, "keys") else str(value)
+    return keys
 
 
 _PLAIN = ("True", "false", "None", "()", "(1,)", "(1, 2)", "((0.0, 1.0),)", "unet")

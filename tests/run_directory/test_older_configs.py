@@ -21,6 +21,7 @@ OTHERWISE = {
     "operating_point.rule": "threshold",
     "data.fit": "stretch",
     "data.intensity.bits": 8,
+    "data.stratify": "foreground",
     "augment.clip": True,
 }
 FOLDER = {"loss.cross_entropy.class_weights": "auto"}

@@ -17,7 +17,8 @@ UNLABELLED = "unlabelled"  # a split name in splits.csv: trained on, without a m
 _PROBLEMS = 20  # shown in one error
 _SUGGESTED = 20  # names that get a suggestion: each is compared with every allowed one
 _LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
-_TOP = ("images", "masks", *SPLITS, "splits.csv", "classes.txt")
+_TOP = ("images", "masks", "instances", *SPLITS, "splits.csv", "classes.txt")
+_TOP += ("empty.txt",)
 _ALIASES = {
     "validation": ("val", "valid", "dev", "eval", "valid_set"),
     "train": ("training", "tr"),

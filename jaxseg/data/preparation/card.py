@@ -20,6 +20,8 @@ from jaxseg.data.preparation import workers
 from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
 
+_WITHOUT = "pixels_sha256 without ids"  # of a row, until the card has it
+
 
 def finish(
     builder: tfds.core.DatasetBuilder,
@@ -49,6 +51,7 @@ def finish(
     known = {name: size for name, size in (pixel_sizes or {}).items() if size}
     for row in rows if known else ():
         row["pixel_size"] = known.get(row["id"], "")
+    content_of_masks = _content_of_masks(rows)
     splits = {
         split: _split_summary([r for r in rows if r["split"] == split], len(classes))
         for split in builder.info.splits
@@ -82,6 +85,7 @@ def finish(
             s: _split_hash([r for r in rows if r["split"] == s]) for s in splits
         },
         "content": {s: _content([r for r in rows if r["split"] == s]) for s in splits},
+        **content_of_masks,
         "refused": list(refused),
         "extra": {"options": options or {}, "splits_sha256": digest, **(extra or {})},
     }
@@ -127,7 +131,7 @@ def _index_row(
     row |= {f"c{k}": int(count[k]) for k in range(num_classes)}
     if "instances" in record:
         ids = records.instances_from_png(record["instances"], len(mask), name)
-        row |= _objects(ids)
+        row |= _objects(ids) | {_WITHOUT: content.of_record(example)}
         example["instances"] = ids
     return row | {"pixels_sha256": content.of_record(example)}
 
@@ -177,9 +181,36 @@ def _content(rows: list[dict]) -> str:
     return content.of_split(*columns)
 
 
+def _content_of_masks(rows: list[dict]) -> dict[str, dict[str, str]]:
+    """{key of the card: {split: digest of its images and masks without object ids}}.
+
+    Empty for a set without ids. Takes the digests out of the rows.
+    """
+    if not any(_WITHOUT in row for row in rows):
+        return {}
+    digests = [row.pop(_WITHOUT) for row in rows]
+    names = dict.fromkeys(row["split"] for row in rows)
+    of = {
+        name: [
+            (row["id"], digest)
+            for row, digest in zip(rows, digests, strict=True)
+            if row["split"] == name
+        ]
+        for name in names
+    }
+    digest_of = {
+        n: content.of_split(*zip(*pairs, strict=True)) for n, pairs in of.items()
+    }
+    return {content.WITHOUT_OBJECTS: digest_of}
+
+
 def _split_hash(rows: list[dict]) -> str:
-    """The SHA-256 of what is counted: the same as in every version before."""
-    later = ("pixel_size", "pixels_sha256")
+    """The SHA-256 of what is counted: the same as in every version before.
+
+    Earlier versions kept no object ids, so these have no part in it; the digests under
+    "content" cover them.
+    """
+    later = ("pixel_size", "pixels_sha256", "objects", "instances_sha256")
     counted = [{k: v for k, v in r.items() if k not in later} for r in rows]
     lines = sorted(json.dumps({**r, "position": 0}, sort_keys=True) for r in counted)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

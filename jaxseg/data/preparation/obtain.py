@@ -26,18 +26,25 @@ def dataset(
     options: dict,
     cache: pathlib.Path,
     progress: bool,
+    stratify: str = "auto",
 ) -> pathlib.Path:
     """The directory of the prepared data set `name`.
 
     With `demo["images"]` above 0 the data set's own `write_demo(folder, **demo)` draws
     raw files in `cache`, once for each `demo`, and they are prepared there; so are the
     raw files in `directory` when `raw`. Else `directory` must hold a prepared one.
-    `options` are for the data set's `prepare`. Raises ConfigError for options it does
+    `options` are for the data set's `prepare`, and so is `stratify` where it takes one
+    and the options do not say it. Raises ConfigError for options it does
     not take, for no directory, and for a data set that draws nothing; DataError when
     nothing is prepared in `directory`.
     """
     module = lookup.find(_KIND, name)
     _check_options(module, name, options)
+    if (
+        stratify != "auto"
+        and "stratify" in inspect.signature(module.prepare).parameters
+    ):
+        options = {"stratify": stratify} | options
     if demo["images"]:
         folder = cache / "demo" / f"{name}-{_digest(demo)}"
         _draw(module, name, folder / "raw", demo)

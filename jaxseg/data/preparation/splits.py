@@ -3,9 +3,12 @@
 Groups (patients) are dealt out whole, the largest first and otherwise in an order
 hashed from the seed, each to the split that lacks its images most. What a split lacks
 is counted over all images, over each class of label, and over bins of mask area among
-the positives, so the splits agree in size, in prevalence and in areas.
+the positives, so the splits agree in size, in prevalence and in areas. Other strata
+(`strata.py`) can take the place of the areas; a split that lacks one of these then gets
+it before a split that has it, while enough groups are left.
 """
 
+import collections
 import csv
 import hashlib
 import io
@@ -42,12 +45,14 @@ def assign(
     *,
     shares: Mapping[str, float],
     seed: int,
+    strata: Sequence[int] | None = None,
 ) -> list[str]:
     """The split of every image, one group in one split; a pure function.
 
     The order of the images does not matter. `areas` are positive shares of the image
-    (or pixels) where the label is above 0. Raises DataError when there are fewer
-    groups than splits.
+    (or pixels) where the label is above 0. With `strata`, a number for each image,
+    these are used instead, and every split gets an image of each stratum that has
+    groups enough. Raises DataError when there are fewer groups than splits.
     """
     names = list(shares)
     members: dict[str, list[int]] = {}
@@ -58,24 +63,40 @@ def assign(
             f"{len(members)} groups (patients) cannot be dealt out to "
             f"{len(names)} splits ({', '.join(names)}) without splitting a group."
         )
-    features = _features(np.asarray(labels), np.asarray(areas, float))  # [n, f]
+    features = _features(np.asarray(labels), np.asarray(areas, float), strata)  # [n, f]
+    rarest = {} if strata is None else _rarest(members, strata)
+    waiting = collections.Counter(rarest.values())  # groups of each stratum, not dealt
+    has: dict[str, set[int]] = {name: set() for name in names}  # strata of each split
     wanted = np.outer(list(shares.values()), features.sum(0))  # [splits, f]
     dealt = np.zeros_like(wanted)
     chosen = {}
-    for group in sorted(members, key=lambda g: (-len(members[g]), _hash(seed, g))):
+
+    def turn(group: str) -> tuple:
+        rare = waiting[rarest[group]] if rarest else 0
+        return -len(members[group]), rare, _hash(seed, group)
+
+    for group in sorted(members, key=turn):
         holds = features[members[group]].sum(0)
         # Chi-square distance to what is wanted, after against before, for each split:
         # relative to the split, so that few positives do not all go to the largest.
         change = (holds * (holds + 2 * (dealt - wanted)) / wanted).sum(1)
         empty = [s for s in range(len(names)) if not dealt[s].any()]
         left = len(members) - len(chosen)
-        best = min(empty if left <= len(empty) else range(len(names)), key=change.item)
+        able = empty if left <= len(empty) else range(len(names))
+        if rarest:
+            stratum = rarest[group]
+            lacking = [s for s in able if stratum not in has[names[s]]]
+            able = lacking if waiting[stratum] <= len(lacking) else able
+            waiting[stratum] -= 1
+        best = min(able, key=change.item)
         dealt[best] += holds
         chosen[group] = names[best]
+        if strata is not None:
+            has[names[best]].update(strata[i] for i in members[group])
     return [chosen[group] for group in groups]
 
 
-def strata(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+def area_bins(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
     """int [n]: 0 for negatives, 1, 2, ... for positives from small to large areas."""
     out = np.zeros(len(labels), int)
     positive = np.flatnonzero(labels > 0)
@@ -116,9 +137,22 @@ def join(groups: Sequence[str], keys: Sequence[str]) -> list[str]:
     return [root(group) for group in groups]
 
 
-def _features(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+def _rarest(
+    members: Mapping[str, Sequence[int]], strata: Sequence[int]
+) -> dict[str, int]:
+    """The stratum of each group that has the fewest images; the lower of two."""
+    images = collections.Counter(strata)
+    return {
+        group: min((images[strata[i]], strata[i]) for i in inside)[1]
+        for group, inside in members.items()
+    }
+
+
+def _features(
+    labels: np.ndarray, areas: np.ndarray, strata: Sequence[int] | None
+) -> np.ndarray:
     """f64 [n, f]: 1 where image n counts for feature f: any image, label, stratum."""
-    stratum = strata(labels, areas)
+    stratum = area_bins(labels, areas) if strata is None else np.asarray(strata)
     columns = [np.ones(len(labels), bool)]
     columns += [labels == value for value in np.unique(labels)]
     columns += [stratum == value for value in np.unique(stratum)]

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 from support import real_images
 
 from jaxseg import lookup
-from jaxseg.data.phantoms import phc_tree, siim_tree
+from jaxseg.data.phantoms import beads_tree, phc_tree, siim_tree
 from jaxseg.data.prepared import open_split
 
 
@@ -17,6 +17,8 @@ def _raw(name, folder):
         siim_tree.write(folder, images=40, size=64, seed=0)
     elif name == "phc":
         phc_tree.write(folder, images=24, size=48, seed=0)
+    elif name == "microbeads":
+        beads_tree.write(folder, images=12, size=64, seed=0)
     elif name == "image_folder":
         real_images.bbbc007(folder)
     else:

@@ -76,6 +76,7 @@ def test_bbbc007(bbbc007):
     assert [card["splits"][s]["images"] for s in SPLITS] == [8, 3, 3]
     assert card["extra"]["mask_format"]["decided"] == "instances"
     assert sum(card["extra"]["instances"].values()) == 1249
+    assert sum(card["splits"][s]["objects"] for s in SPLITS) == 1249
     assert card["classes"] == ["background", "foreground"] and card["channels"] == 1
     assert card["sizes"] == {"min": [400, 400], "max": [450, 450], "distinct": 2}
     assert intensity.resolve("auto", card) == "none"
@@ -89,6 +90,7 @@ def test_bbbc007(bbbc007):
         mask = tifffile.imread(source / "masks" / f"{stem}.tif")
         np.testing.assert_array_equal(example["image"][..., 0], image)
         np.testing.assert_array_equal(example["mask"], mask > 0)
+        np.testing.assert_array_equal(example["instances"], mask)
         assert example["label"] == 1 and example["group"] == stem
 
 

@@ -30,7 +30,7 @@ def _dataset(name, cache, *, images=0, size=0, directory="", raw=False, **option
 
 
 def test_each_kind_of_phantoms_is_drawn():
-    assert {"siim_acr", "phc", "image_folder"} <= set(DRAWN)
+    assert {"siim_acr", "phc", "image_folder", "microbeads"} <= set(DRAWN)
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -45,7 +45,7 @@ def test_positives_of_every_area_are_in_every_split(seed):
     _, labels, areas = _images(seed, 400, groups=1, prevalence=0.5)
     groups = [str(i) for i in range(400)]
     found = splits.assign(groups, labels, areas, shares=SHARES, seed=seed)
-    strata = splits.strata(labels, areas)
+    strata = splits.area_bins(labels, areas)
     assert sorted(set(strata)) == [0, 1, 2, 3, 4]
     for stratum in range(5):
         for name, share in SHARES.items():

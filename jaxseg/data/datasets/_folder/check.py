@@ -31,6 +31,12 @@ class Plan(NamedTuple):
     reading: Reading  # of the masks
 
     @property
+    def has_instances(self) -> bool:
+        """Whether its masks, or files beside them, number the objects."""
+        beside = any(item.instances is not None for item in self.items)
+        return beside or self.mask_format == "instances"
+
+    @property
     def floats(self) -> bool:
         """Whether the files of the images hold floating-point numbers."""
         return self.facts[0].numbers in intensity.FLOATS
@@ -43,13 +49,17 @@ def examine(
     allow_unlabelled: bool,
     max_pixels: int,
     progress: bool,
+    instances: bool = False,
 ) -> Plan:
-    """The Plan of a folder, after opening every file.
+    """The Plan of a folder, after opening every image and mask.
 
+    `instances`: see `pairing.find`.
     Raises DataError with all problems at once, each naming its file: the first 20, and
     how many there are.
     """
-    items, classes, problems = pairing.find(source, allow_unlabelled=allow_unlabelled)
+    items, classes, problems = pairing.find(
+        source, allow_unlabelled=allow_unlabelled, instances=instances
+    )
     reading = Reading(threshold=mask_format == "binary", max_pixels=max_pixels)
     results = workers.in_order(
         functools.partial(looked.packed, reading=reading),

@@ -2,7 +2,7 @@
 
 import functools
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +10,13 @@ from absl import logging
 
 from jaxseg.data import intensity, records
 from jaxseg.data.datasets._folder.check import Plan
-from jaxseg.data.datasets._folder.facts import Reading, read_mask
+from jaxseg.data.datasets._folder.count_objects import Objects
+from jaxseg.data.datasets._folder.facts import Reading, read_ids, read_mask
 from jaxseg.data.datasets._folder.label_format import foreground, to_classes
 from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
-from jaxseg.data.preparation import convert, splits, workers
+from jaxseg.data.preparation import convert, splits, strata, workers
 from jaxseg.data.preparation.convert import Shards
 from jaxseg.labels import IGNORE, Example
 
@@ -29,6 +30,7 @@ class Form(NamedTuple):
     channels: int
     mask_format: str
     classes: int
+    instances: bool  # every example has object ids
 
 
 class Division(NamedTuple):
@@ -40,12 +42,21 @@ class Division(NamedTuple):
     refused: list[dict]
 
 
-def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
+def divide(
+    plan: Plan,
+    *,
+    shares: Mapping[str, float],
+    seed: int,
+    stratify: str = "auto",
+    object_bins: Sequence[int] = strata.OBJECT_BINS,
+    objects: Sequence[Objects] | None = None,
+) -> Division:
     """The Division of a folder's images into splits.
 
     Given splits are kept, and equal images in two of them counted. Made ones keep
-    groups and equal images together. Unlabelled images train, or are left out where
-    their group does not.
+    groups and equal images together, and are stratified as `stratify` says; "objects"
+    needs those of every item. Unlabelled images train, or are left out where their
+    group does not.
     """
     items, digests = plan.items, [fact.digest for fact in plan.facts]
     labelled = [k for k, item in enumerate(items) if item.mask]
@@ -64,12 +75,21 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
         return Division(items, "as given by the user", repeated, [])
     groups = splits.join([item.group for item in items], digests)
     area = [foreground(plan.facts[k], plan.mask_format) for k in labelled]
+    if stratify == "auto":
+        stratify = "classes" if len(plan.classes) > 2 else "foreground"
+    counts = [objects[k].count for k in labelled] if objects is not None else []
+    bins = _strata(plan, labelled, stratify, len(shares), counts, object_bins)
+    what = f"objects an image ({', '.join(strata.bin_names(object_bins))})"
+    what = {"classes": "the rarest class shown", "objects": what}.get(
+        stratify, stratify
+    )
     chosen = splits.assign(
         [groups[k] for k in labelled],
         [int(a > 0) for a in area],
         area,
         shares=shares,
         seed=seed,
+        strata=bins,
     )
     by_group = {groups[k]: name for k, name in zip(labelled, chosen, strict=True)}
     out, refused = [], []
@@ -80,8 +100,37 @@ def divide(plan: Plan, *, shares: Mapping[str, float], seed: int) -> Division:
             refused.append({"file": str(item.image), "reason": why})
             name = ""
         out.append(item._replace(split=name, group=group))
-    rule = f"{splits.describe(shares)}, by group, stratified by foreground, seed {seed}"
+    rule = f"{splits.describe(shares)}, by group, stratified by {what}, seed {seed}"
     return Division(out, rule, 0, refused)
+
+
+def _strata(
+    plan: Plan,
+    labelled: Sequence[int],
+    stratify: str,
+    parts: int,
+    counts: Sequence[int],
+    object_bins: Sequence[int],
+) -> list[int] | None:
+    """The stratum of each labelled item, None for the bins of foreground areas."""
+    if stratify == "foreground":
+        return None
+    if stratify == "objects":
+        stratum = strata.by_objects(counts, object_bins)
+        names, what = strata.bin_names(object_bins), "objects an image"
+    else:
+        shown = np.zeros((len(labelled), len(plan.classes)), bool)
+        for row, k in zip(shown, labelled, strict=True):
+            values = plan.facts[k].values
+            if plan.mask_format == "class_ids":
+                row[[int(v) for v in values if v < len(row)]] = True
+            else:
+                row[1] = bool((values > 0).any())
+        stratum = strata.by_rarest_class(shown)
+        names = ["no class", *plan.classes[1:]]
+        what = "the rarest class that an image shows"
+    strata.warn_of_short(stratum, dict(enumerate(names)), what, parts)
+    return stratum.tolist()
 
 
 def shards(plan: Plan, items: list[Item], counts: np.ndarray) -> Shards:
@@ -89,7 +138,13 @@ def shards(plan: Plan, items: list[Item], counts: np.ndarray) -> Shards:
 
     While those of training run, they add the intensities of its images to `counts`.
     """
-    form = Form(plan.reading, plan.channels, plan.mask_format, len(plan.classes))
+    form = Form(
+        plan.reading,
+        plan.channels,
+        plan.mask_format,
+        len(plan.classes),
+        plan.has_instances,
+    )
 
     def shard(part: list[Item]):
         made = workers.in_order(
@@ -141,17 +196,24 @@ def _example(item: Item, form: Form) -> Example:
     if image.shape[-1] < form.channels:  # grey among colour
         image = np.repeat(image, form.channels, axis=-1)
     if item.mask is None:
+        values = np.zeros(image.shape[:2], np.uint8)
         mask, label = np.full(image.shape[:2], IGNORE, np.uint8), -1
     else:
-        mask = to_classes(read_mask(item, form.reading), form.mask_format)
+        values = read_mask(item, form.reading)
+        mask = to_classes(values, form.mask_format)
         label = _label(mask, form.classes)
-    return {
+    example: Example = {
         "image": image,
         "mask": mask,
         "label": label,
         "id": item.id,
         "group": item.group,
     }
+    if form.instances:
+        ids = read_ids(item, form.reading) if item.instances else values
+        wide = bool(ids.size) and int(ids.max()) > 0xFFFF
+        example["instances"] = ids.astype(np.uint32 if wide else np.uint16)
+    return example
 
 
 def _label(mask: np.ndarray, classes: int) -> int:

@@ -35,6 +35,7 @@ class Facts(NamedTuple):
     colours: palettes.Colours = {}  # of the indices of a mask with a palette
     scattered: float = 0.0  # share of the label values that lie in several pieces
     pages: bool = False  # the channels are pages that no tag names
+    flat: bool = False  # every pixel of the image is the same
 
 
 def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
@@ -70,6 +71,7 @@ def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
         colours=mask.colours if mask else {},
         scattered=_scattered(labels, values),
         pages=image.pages,
+        flat=bool(pixels.size and pixels.min() == pixels.max()),
     )
     return facts, problems
 
@@ -104,6 +106,11 @@ def read_mask(item: Item, reading: Reading) -> np.ndarray:
     if reading.white is None or not labels.colours:
         return labels.values
     return palettes.by_colour(labels.values, labels.colours, reading.white)
+
+
+def read_ids(item: Item, reading: Reading) -> np.ndarray:
+    """The object ids [h, w] of an item that has them beside its mask."""
+    return images.read_labels(item.instances, max_pixels=reading.max_pixels).values
 
 
 def by_colour(fact: Facts, white: int) -> Facts:

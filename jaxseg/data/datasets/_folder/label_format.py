@@ -11,6 +11,7 @@ from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
 
 FORMATS = ("class_ids", "binary", "instances")
+LARGEST_ID = 2**32 - 1  # of an object
 _WHITE = (1, 255, 65535)  # foreground in a mask of two values
 _APART = 0.25  # a share of labels in several pieces that objects do not reach
 _SHOWN = 10  # label values an error lists
@@ -118,7 +119,17 @@ def problems(
                 f"{item.mask} holds {_show(values - allowed)}; allowed in a mask of "
                 f"{mask_format} are {words}."
             )
+        if mask_format == "instances" and values and max(values) > LARGEST_ID:
+            out.append(too_large(item.mask, max(values)))
     return out
+
+
+def too_large(path: pathlib.Path, value: int) -> str:
+    """The line for a mask with an id that no record can hold."""
+    return (
+        f"{path} holds {value}; ids of objects go to {LARGEST_ID}: renumber the "
+        "objects of each image from 1 on."
+    )
 
 
 def _black_and_white(facts: Sequence[Facts]) -> bool:

@@ -32,6 +32,7 @@ class Item(NamedTuple):
     mask: pathlib.Path | None
     split: str
     group: str
+    instances: pathlib.Path | None = None  # object ids beside a mask without them
 
 
 class Layout(NamedTuple):
@@ -42,8 +43,14 @@ class Layout(NamedTuple):
     problems: list[str]
 
 
-def find(source: pathlib.Path, *, allow_unlabelled: bool) -> Layout:
-    """The Layout of a folder; DataError when the folders themselves are not there."""
+def find(
+    source: pathlib.Path, *, allow_unlabelled: bool, instances: bool = False
+) -> Layout:
+    """The Layout of a folder; DataError when the folders themselves are not there.
+
+    With `instances` a folder of that name beside masks/ holds the object ids of every
+    image, or stands in place of masks/.
+    """
     if not source.is_dir():
         raise DataError(f"{source} is no folder.")
     there = sorted(p.name for p in source.iterdir() if p.is_dir() and visible(p.name))
@@ -54,8 +61,8 @@ def find(source: pathlib.Path, *, allow_unlabelled: bool) -> Layout:
             "either images/ and masks/, or train/, validation/ and test/."
         )
     if "images" in there or not any(s in there for s in SPLITS):
-        _need(source, ("images", "masks"), there)
-        items = _pairs(source, "", problems)
+        _need(source, ("images", _masks(there, instances)), there)
+        items = _pairs(source, "", problems, instances)
         items = _split_by_table(source, items, allow_unlabelled, problems)
     else:
         _need(source, SPLITS, there)
@@ -64,8 +71,8 @@ def find(source: pathlib.Path, *, allow_unlabelled: bool) -> Layout:
         items = []
         for split in SPLITS:
             inner = sorted(p.name for p in (source / split).iterdir() if p.is_dir())
-            _need(source / split, ("images", "masks"), inner)
-            pairs = _pairs(source / split, f"{split}/", problems)
+            _need(source / split, ("images", _masks(inner, instances)), inner)
+            pairs = _pairs(source / split, f"{split}/", problems, instances)
             if not pairs:
                 problems.append(f"{source / split / 'images'} holds no image.")
             items += [item._replace(split=split) for item in pairs]
@@ -92,15 +99,42 @@ def _need(folder: pathlib.Path, names: tuple[str, ...], there: list[str]) -> Non
     )
 
 
-def _pairs(folder: pathlib.Path, prefix: str, problems: list[str]) -> list[Item]:
+def _masks(there: list[str], instances: bool) -> str:
+    """The folder of the masks: instances/ where that stands alone, and may."""
+    alone = "instances" in there and "masks" not in there
+    return "instances" if instances and alone else "masks"
+
+
+def _pairs(
+    folder: pathlib.Path, prefix: str, problems: list[str], instances: bool
+) -> list[Item]:
     """Images with the masks of the same relative path without suffix."""
+    there = [path.name for path in folder.iterdir() if path.is_dir()]
+    masks = _masks(there, instances)
     image_paths = _stems(folder / "images", problems)
-    mask_paths = _stems(folder / "masks", problems)
-    alone = sorted(set(mask_paths) - set(image_paths))
-    for stem, hint in zip(alone, suggestions(alone, list(image_paths)), strict=True):
-        problems.append(f"{mask_paths[stem]} is a mask without an image{hint}")
+    mask_paths = _stems(folder / masks, problems)
+    id_paths: dict[str, pathlib.Path] = {}
+    if instances and {"masks", "instances"} <= set(there):
+        id_paths = _stems(folder / "instances", problems)
+        for stem in [s for s in mask_paths if s in image_paths and s not in id_paths]:
+            problems.append(
+                f"{image_paths[stem]} has a mask, but no file in instances/; number "
+                "its objects there, or remove the folder instances/."
+            )
+    for paths in (mask_paths, id_paths):
+        alone = sorted(set(paths) - set(image_paths))
+        hints = suggestions(alone, list(image_paths))
+        for stem, hint in zip(alone, hints, strict=True):
+            problems.append(f"{paths[stem]} is a mask without an image{hint}")
     return [
-        Item(prefix + stem, path, mask_paths.get(stem), "", prefix + stem)
+        Item(
+            prefix + stem,
+            path,
+            mask_paths.get(stem),
+            "",
+            prefix + stem,
+            id_paths.get(stem),
+        )
         for stem, path in image_paths.items()
     ]
 
