@@ -34,6 +34,9 @@ def test_a_network_is_that_of_the_study_but_for_its_head(name):
     terms = {k: block.weight for k, block in config.loss.items() if block.weight}
     assert terms == {"dice_batch": 0.7, "focal": 0.3}
     assert (config.optim.learning_rate, config.batch_size) == (1e-4, 32)
+    assert config.optim.schedule == "plateau" and config.optim.clip_each
+    plateau = config.optim.plateau
+    assert (plateau.factor, plateau.patience, plateau.min_rate) == (0.5, 10, 1e-6)
     assert config.data.fit == "crop" and config.data.image_size == (256, 256)
     assert config.epochs * config.steps_per_epoch >= 1000
     assert config.eval.patience == 20 and config.eval.metric == "iou_pooled"
