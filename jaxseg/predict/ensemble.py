@@ -114,7 +114,7 @@ def _way(run: finished_run.FinishedRun) -> str:
 
 
 def digest(run: finished_run.FinishedRun) -> str:
-    """The SHA-256 of the weights of a run and of all else that its answers depend on."""
+    """The SHA-256 of the weights of a run and all else that its answers depend on."""
     out = hashlib.sha256()
     flat, _ = jax.tree_util.tree_flatten_with_path(run.variables)
     for path, array in flat:

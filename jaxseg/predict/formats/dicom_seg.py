@@ -9,7 +9,6 @@ same prediction gives the same bytes.
 import importlib.util
 import io
 
-import numpy as np
 import pydicom
 from pydicom import uid
 
@@ -19,12 +18,8 @@ from jaxseg.predict.masks import Labelled
 
 FOLDER, SUFFIX = "segmentations", ".dcm"
 _NEEDED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-_DATES = {"ContentDate": "StudyDate", "InstanceCreationDate": "StudyDate"}
-_DATES |= {"ContentTime": "StudyTime", "InstanceCreationTime": "StudyTime"}
-_DATES |= {"SeriesDate": "StudyDate", "SeriesTime": "StudyTime"}
 _MAY_BE_EMPTY = ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber")
 _MAY_BE_EMPTY += ("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName")
-_NONE = {"Date": "19000101", "Time": "000000"}  # where the source has none
 
 
 def check() -> None:
@@ -102,15 +97,15 @@ def _uid(image: Labelled, what: str) -> uid.UID:
 
 
 def _settle(written: pydicom.Dataset, source: pydicom.Dataset, image: Labelled) -> None:
-    """Replaces what differs from one writing to the next: new ids, times of now."""
-    own = {str(e.value) for e in source.iterall() if e.VR == "UI"}
-    drawn: dict[str, uid.UID] = {}
+    """Replaces what differs from one writing to the next: a new id, times of now."""
+    day = str(source.get("StudyDate") or "19000101")
+    hour = str(source.get("StudyTime") or "000000")
     for element in written.iterall():
-        text = str(element.value)
-        if element.VR != "UI" or text in own or not text.startswith("2.25."):
-            continue
-        element.value = drawn.setdefault(text, _uid(image, f"inner {len(drawn)}"))
-    for name, of in _DATES.items():
-        if name in written:
-            value = str(source.get(of, "") or "")
-            setattr(written, name, value or _NONE[name[-4:]])
+        if element.keyword == "DimensionOrganizationUID":
+            element.value = _uid(image, "dimensions")
+        elif element.keyword == "ContributionDateTime":
+            element.value = f"{day}{hour}"
+    for name in ("Content", "InstanceCreation", "Series"):
+        for kind, value in (("Date", day), ("Time", hour)):
+            if name + kind in written:
+                setattr(written, name + kind, value)
