@@ -7,7 +7,7 @@ height of the image. Only TIFF files can be read so, and the mask is a TIFF in t
 """
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from jaxseg.postprocess import decision
 from jaxseg.predict import answer, huge_files, inputs, regions, tables
 from jaxseg.predict.ensemble import Ensemble, Group
 from jaxseg.predict.formats import tif
-from jaxseg.predict.outputs import Journal
+from jaxseg.predict.job import Job, Result
 
 _ROWS = 512  # of the image, that are counted at once
 
@@ -40,42 +40,48 @@ def is_huge(path: pathlib.Path, max_pixels: int) -> bool:
         return False
 
 
-def names(name: str, *, probabilities: bool) -> list[str]:
-    """The files of an image with this id, in the output folder."""
+def names(job: Job, name: str) -> list[str]:
+    """The files of the image with this id, in the output folder."""
     mask = f"{tif.FOLDER}/{name}{tif.SUFFIX}"
-    return [mask, *[f"probabilities/{name}.tif"] * probabilities]
+    return [mask, *[f"probabilities/{name}.tif"] * job.probabilities]
 
 
 def predict(
-    item: inputs.Input,
-    model: Ensemble,
-    journal: Journal,
-    wanted: inputs.Wanted,
-    probabilities: bool,
-) -> None:
-    """Predicts one image, and writes its mask and its line in the journal.
+    found: Sequence[inputs.Input], numbers: Sequence[int], job: Job
+) -> Iterator[Result]:
+    """Predicts these inputs, and yields what became of each.
 
-    Raises DataError for an image that cannot be read by rows or is none of those the
-    run was trained on, and for a run whose images are not predicted at native scale.
+    An image that cannot be read by rows, or is none of those the run was trained on,
+    and a run whose images are not predicted at native scale, are a sentence.
     """
+    for item in (found[number] for number in numbers):
+        try:
+            _predict(item, job)
+            yield item, ""
+        except DataError as error:
+            yield item, str(error)
+
+
+def _predict(item: inputs.Input, job: Job) -> None:
+    """Predicts one image, and writes its mask and its line in the journal."""
     digest = inputs.sha256(item.path)
-    with regions.Rows(item.path, wanted.page) as rows:
-        _check(item.path, rows, model, wanted)
-        size = pixel_size.read(item.path) or wanted.pixel_size
-        mask, *others = names(item.id, probabilities=probabilities)
-        journal.begin(item.id, [mask, *others])
-        with huge_files.Mask(journal.folder / mask, rows.size) as written:
-            sums = _with_planes(rows, model, written, journal, others)
+    with regions.Rows(item.path, job.wanted.page) as rows:
+        _check(item.path, rows, job)
+        size = pixel_size.read(item.path) or job.wanted.pixel_size
+        mask, *others = names(job, item.id)
+        job.journal.begin(item.id, [mask, *others])
+        with huge_files.Mask(job.journal.folder / mask, rows.size) as written:
+            sums = _with_planes(rows, job, written, others)
             written.finish(sums.shown, tif.tagged(1, size))
-    row = tables.row(sums.of, size=written.size, classes=model.classes, pixel_size=size)
+        row = tables.row(
+            sums.of, size=rows.size, classes=job.model.classes, pixel_size=size
+        )
     line = {"id": item.id, "input_sha256": digest, "row": row}
-    journal.finish(line, [mask, *others])
+    job.journal.finish(line, [mask, *others])
 
 
-def _check(
-    path: pathlib.Path, rows: regions.Rows, model: Ensemble, wanted: inputs.Wanted
-) -> None:
-    why = ""
+def _check(path: pathlib.Path, rows: regions.Rows, job: Job) -> None:
+    model, why = job.model, ""
     if len(model.groups) > 1:
         why = "the runs of this ensemble see images in different ways"
     elif model.groups[0].view.fit != "crop":
@@ -84,6 +90,8 @@ def _check(
         why = "the run brings images to one pixel size (config.data.pixel_size) first"
     elif "settings" in (model.operating_point or {}):
         why = f"the rule {model.operating_point['rule']} needs the whole image"
+    elif job.rule is not None:
+        why = f"the objects of the rule {job.rule.name} need the whole image"
     if why:
         raise DataError(
             f"{path} has more pixels than --max_pixels, so it is predicted by rows of "
@@ -91,22 +99,18 @@ def _check(
             "where it fits into memory."
         )
     nothing = np.zeros((1, 1, rows.channels), rows.dtype)
-    inputs.fitting(images.Picture(nothing, str(rows.dtype), 1), wanted, path)
+    inputs.fitting(images.Picture(nothing, str(rows.dtype), 1), job.wanted, path)
 
 
 def _with_planes(
-    rows: regions.Rows,
-    model: Ensemble,
-    written: huge_files.Mask,
-    journal: Journal,
-    others: list[str],
+    rows: regions.Rows, job: Job, written: huge_files.Mask, others: Sequence[str]
 ) -> "_Sums":
     """`_sums`, with the probabilities beside it where they are asked for."""
     if not others:
-        return _sums(rows, model, written, None)
-    shape = (len(model.classes), *rows.size)
-    with huge_files.Planes(journal.folder / others[0], shape) as planes:
-        sums = _sums(rows, model, written, planes)
+        return _sums(rows, job.model, written, None)
+    shape = (len(job.model.classes), *rows.size)
+    with huge_files.Planes(job.journal.folder / others[0], shape) as planes:
+        sums = _sums(rows, job.model, written, planes)
         planes.finish()
     return sums
 

@@ -4,13 +4,16 @@ A run that looks for objects (config.objects.rule) gives a `Rule`; other runs gi
 and nothing here is called.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from jaxseg import lookup
 from jaxseg.experiment import finished_run
+from jaxseg.predict.formats import tif
 from jaxseg.predict.masks import Labelled
 
 COUNTS, OBJECTS, FOLDER = "counts.csv", "objects.csv", "instances"
@@ -26,7 +29,19 @@ class Rule(NamedTuple):
 
 def rule_of(run: finished_run.FinishedRun) -> Rule | None:
     """The rule of a run that looks for objects; None for one that does not."""
-    return None
+    block = run.config.get("objects")
+    if block is None or not block.rule:
+        return None
+    frozen = run.operating_point.get("objects") or {}
+    module = lookup.find("postprocess/objects", block.rule)
+    find = functools.partial(module.find, **frozen.get("settings", {}))
+    return Rule(block.rule, find)
+
+
+def label_tiff(image: Labelled, labels: Int[np.ndarray, "h w"]) -> bytes:
+    """The bytes of a TIFF of the label map, u16 or, above 65535 objects, u32."""
+    kind = np.uint16 if labels.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
+    return tif.of_array(labels.astype(kind), image)
 
 
 def rows(labels: Int[np.ndarray, "h w"], image: Labelled) -> list[dict[str, Any]]:
@@ -70,8 +85,10 @@ def rows(labels: Int[np.ndarray, "h w"], image: Labelled) -> list[dict[str, Any]
     return out
 
 
-def counts(objects: Sequence[dict[str, Any]], classes: Sequence[str]) -> dict[str, int]:
-    """The row of an image in counts.csv: objects of each class, and at its border."""
+def counted(
+    objects: Sequence[dict[str, Any]], classes: Sequence[str]
+) -> dict[str, int]:
+    """The row of an image in counts.csv: its objects, those at its border, by class."""
     out = {"objects": len(objects)}
     out["touching_border"] = sum(row["touches_border"] for row in objects)
     for name in classes[1:]:

@@ -83,7 +83,7 @@ class Journal:
 
     def _append(self, line: dict[str, Any]) -> None:
         path = self.folder / JOURNAL
-        text = json.dumps(line, sort_keys=True) + "\n"
+        text = json.dumps(line) + "\n"
         try:
             with open(path, "ab") as file:
                 file.write(text.encode())
@@ -93,7 +93,7 @@ class Journal:
     def close(self) -> None:
         """Writes the lines of finished images alone, sorted: whatever came between."""
         lines = [self.finished[name] for name in sorted(self.finished)]
-        text = "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines)
+        text = "".join(json.dumps(line) + "\n" for line in lines)
         atomic.replace(self.folder / JOURNAL, text.encode())
 
 

@@ -64,6 +64,18 @@ def errors(problems: Mapping[str, str], files: Mapping[str, str]) -> bytes:
     )
 
 
+def counts(lines: Mapping[str, dict[str, Any]]) -> bytes:
+    """The content of counts.csv: the objects of every image."""
+    return _csv({"id": name, **lines[name]["counts"]} for name in sorted(lines))
+
+
+def objects(lines: Mapping[str, dict[str, Any]]) -> bytes:
+    """The content of objects.csv: every object of every image."""
+    return _csv(
+        {"id": name, **row} for name in sorted(lines) for row in lines[name]["objects"]
+    )
+
+
 def _csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
     rows, text = [*rows], io.StringIO()
     writer = csv.DictWriter(text, rows[0] if rows else [], lineterminator="\n")

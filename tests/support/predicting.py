@@ -19,7 +19,7 @@ KINDS = ("png", "jpg", "tif", "dcm")
 SPLITS = ("train", "train", "validation", "test", "test")
 COUNT = 30
 QUICK = {
-    **runs.SMALL,
+    "model.name": "support.tiny",
     "epochs": 2,
     "batch_size": 8,
     "data.image_size": (32, 32),

@@ -3,7 +3,9 @@
 import io
 from typing import Any
 
+import numpy as np
 import tifffile
+from jaxtyping import UInt
 
 from jaxseg.data.files import orientation
 from jaxseg.predict.masks import Labelled
@@ -17,10 +19,12 @@ def check() -> None:
 
 def encode(image: Labelled) -> bytes:
     """The bytes of the file: u8, turned and tagged as the image is stored."""
-    stored, out = (
-        orientation.turned_back(image.classes, image.orientation),
-        io.BytesIO(),
-    )
+    return of_array(image.classes, image)
+
+
+def of_array(upright: UInt[np.ndarray, "h w"], image: Labelled) -> bytes:
+    """The same of any whole numbers at the pixels of the image."""
+    stored, out = orientation.turned_back(upright, image.orientation), io.BytesIO()
     tags = tagged(image.orientation, image.pixel_size)
     tifffile.imwrite(out, stored, compression="zlib", **tags)
     return out.getvalue()
