@@ -221,5 +221,5 @@ def still_finished(journal: Journal, item: inputs.Input) -> bool:
     except (DataError, OSError):  # reading it says why
         same = False
     if not same:
-        logging.info("%s has changed since: it is predicted again.", item.path)
+        logging.warning("%s has changed since: it is predicted again.", item.path)
     return same

@@ -1,9 +1,11 @@
 """Small folders of images in every kind of file, and runs that learned from them."""
 
 import csv
+import fcntl
 import io
+import os
 import pathlib
-import sys
+import shutil
 
 import cv2
 import numpy as np
@@ -20,15 +22,16 @@ SPLITS = ("train", "train", "validation", "test", "test")
 COUNT = 30
 QUICK = {
     "model.name": "support.tiny",
-    "epochs": 2,
-    "batch_size": 8,
+    "epochs": 15,
+    "batch_size": 4,
     "data.image_size": (32, 32),
     "data.options.mask_format": "class_ids",
-    "eval.every_epochs": 2,
+    "eval.every_epochs": 15,
     "eval.bootstrap": 20,
     "eval.surface": False,
     "eval.per_device_batch": 3,
-    "optim.learning_rate": 1e-2,
+    "optim.learning_rate": 3e-2,
+    "optim.warmup_epochs": 0.0,
 }
 
 
@@ -95,11 +98,44 @@ def train(root, name="run", **changes):
     return root / name
 
 
+def shared(tmp_path_factory, *, three_classes=False):
+    """A folder with data/, run/ and the test images in images/; of one session, once.
+
+    Whoever comes first makes it, also where several processes test: nobody writes there
+    afterwards.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    root = base / f"predicting-{3 if three_classes else 2}"
+    with open(f"{root}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "images").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            data(root / "data", classes=2 + three_classes, sixteen=three_classes)
+            train(root)
+            for name, path in test_files(root / "data").items():
+                copy = root / "images.part" / f"{name}{path.suffix}"
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy)
+            (root / "images.part").rename(root / "images")
+    return root
+
+
 def test_files(root):
     """{id: path} of the test images of `data(root)`."""
     with open(root / "splits.csv", newline="") as file:
         names = [r["stem"] for r in csv.DictReader(file) if r["split"] == "test"]
     return {n: next((root / "images").glob(f"{n}.*")) for n in names}
+
+
+def one_of_each_kind(root, folder):
+    """A new folder with the first test image of each kind of file."""
+    folder.mkdir()
+    for kind in KINDS:
+        paths = test_files(root / "data").values()
+        shutil.copy(next(p for p in paths if p.suffix == f".{kind}"), folder)
+    return folder
 
 
 def predict(run, source, output, **options):
@@ -120,9 +156,3 @@ def table(path):
     """The rows of a CSV file."""
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
-
-
-if __name__ == "__main__":  # for a look by hand
-    home = pathlib.Path(sys.argv[1])
-    data(home / "data")
-    train(home)

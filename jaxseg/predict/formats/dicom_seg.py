@@ -18,6 +18,7 @@ from jaxseg.predict.masks import Labelled
 
 FOLDER, SUFFIX = "segmentations", ".dcm"
 _NEEDED = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_NEEDED += ("SOPClassUID", "Modality")
 _MAY_BE_EMPTY = ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber")
 _MAY_BE_EMPTY += ("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName")
 
@@ -71,21 +72,27 @@ def encode(image: Labelled) -> bytes:
         )
         for c, name in enumerate(image.names[1:], 1)
     ]
-    written = Segmentation(
-        source_images=[source],
-        pixel_array=image.classes[None],
-        segmentation_type="BINARY",
-        segment_descriptions=segments,
-        series_instance_uid=_uid(image, "series"),
-        series_number=1000,
-        sop_instance_uid=_uid(image, "instance"),
-        instance_number=1,
-        manufacturer="jaxseg",
-        manufacturer_model_name="jaxseg.predict",
-        software_versions=jaxseg.__version__,
-        device_serial_number="0",
-        omit_empty_frames=False,
-    )
+    try:
+        written = Segmentation(
+            source_images=[source],
+            pixel_array=image.classes[None],
+            segmentation_type="BINARY",
+            segment_descriptions=segments,
+            series_instance_uid=_uid(image, "series"),
+            series_number=1000,
+            sop_instance_uid=_uid(image, "instance"),
+            instance_number=1,
+            manufacturer="jaxseg",
+            manufacturer_model_name="jaxseg.predict",
+            software_versions=jaxseg.__version__,
+            device_serial_number="0",
+            omit_empty_frames=False,
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{image.source}: a DICOM segmentation of it cannot be written ({error}); "
+            "choose another --format for it."
+        ) from error
     _settle(written, source, image)
     out = io.BytesIO()
     written.save_as(out, enforce_file_format=True)
