@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import tifffile
@@ -32,9 +33,7 @@ def test_an_ensemble_is_the_mean_of_its_members(home, few, tmp_path):
     learned = finished_run.load(run)
     want = learned.predict(image).probability
     shifted = learned._replace(
-        variables=ensemble.jax.tree.map(
-            lambda a: a * np.float32(1.1), learned.variables
-        )
+        variables=jax.tree.map(lambda a: a * np.float32(1.1), learned.variables)
     )
     both = (want + shifted.predict(image).probability) / 2
     assert abs(both - want).max() > 1e-3

@@ -113,7 +113,7 @@ def shared(tmp_path_factory, *, three_classes=False):
         if not (root / "images").exists():
             shutil.rmtree(root, ignore_errors=True)
             data(root / "data", classes=2 + three_classes, sixteen=three_classes)
-            train(root)
+            train(root, **{"epochs": 6} if three_classes else {})
             for name, path in test_files(root / "data").items():
                 copy = root / "images.part" / f"{name}{path.suffix}"
                 copy.parent.mkdir(parents=True, exist_ok=True)
