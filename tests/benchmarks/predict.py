@@ -8,11 +8,12 @@ Prints a Markdown table: pixels a second, processor seconds a megapixel and peak
 A U-Net is trained for two steps (what it says does not matter), and predicts an image
 of that height and width by tiles of 256 that overlap by half, with Gaussian weights:
 "command" from a TIFF file to files, as `python -m jaxseg.predict` does, "array" from
-an array to an array. "monai" is `sliding_window_inference` with the same tiles, overlap,
-weights and block on a BasicUNet of as many levels and channels, in f32; it is left out
-where MONAI is not installed. Every side is a process of its own, which predicts a small
-image first; sides take turns, and the table has the median of `--turns`. Memory is the
-largest the process ever was, less what it had before the measured image.
+an array to an array. "monai" is `sliding_window_inference` with the same tiles, their
+overlap, weights and block on a BasicUNet of the same five levels and channels, in f32;
+it is left out where MONAI is not installed. Every side is a process of its own, which
+predicts a small image first; sides take turns, and the table has the median of
+`--turns`. Memory is the largest the process ever was, less what it had before the
+measured image.
 """
 
 import argparse
@@ -231,7 +232,7 @@ def _numbers(text: str, apart_by: str) -> tuple[int, ...]:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="3840x2160", help="height x width")
-    parser.add_argument("--widths", default="16,32,64,128,256")
+    parser.add_argument("--widths", default="16,32,64,128,256", help="five")
     parser.add_argument("--sides", default=",".join(SIDES))
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--only", choices=SIDES, help=argparse.SUPPRESS)
