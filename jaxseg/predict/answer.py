@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxseg.errors import NotFinite
 from jaxseg.inference import image
 from jaxseg.postprocess import decision
 from jaxseg.predict.ensemble import Group
@@ -37,14 +38,27 @@ def of_groups(
             more = image.at_native(probability, group.view, native)
             total += more * np.float32(group.members)
         total /= np.float32(sum(group.members for group in groups))
+    check(total)
     classes = decision.decide(total, operating_point)
     return Answer(classes, total, of_chosen(total, classes))
+
+
+def check(probability: Float[np.ndarray, "h w k"]) -> None:
+    """Raises NotFinite for probabilities that are no numbers, as scoring does."""
+    if not np.isfinite(probability).all():
+        raise NotFinite(
+            "the run predicts numbers that are not finite: its training has diverged, "
+            "or an image is far from those it was trained on. Nothing was written of "
+            "this image."
+        )
 
 
 def of_chosen(
     probability: Float[np.ndarray, "h w k"], classes: UInt8[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "h w"]:
     """The probability of the class that each pixel got."""
+    if probability.shape[-1] == 2:
+        return np.where(classes, probability[..., 1], probability[..., 0])
     return np.take_along_axis(probability, classes[..., None].astype(np.intp), -1)[
         ..., 0
     ]

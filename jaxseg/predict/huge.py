@@ -135,6 +135,7 @@ def _sums(
     k, above = len(model.classes), 0
     total = answer.Sums([0] * k, 0.0, 0.0)
     for probability in probabilities_of(rows, model):
+        answer.check(probability)
         if threshold is None:  # offsets, or the most probable class
             classes = decision.decide(probability, model.operating_point)
         else:
@@ -167,8 +168,9 @@ def probabilities_of(
     (group,) = model.groups
     grid = tiles.grid(rows.size, group.view.size, group.view.overlap)
     timeout = max(run.config.data.timeout_s for run in model.runs)
+    channels = model.runs[0].record["dataset"]["channels"]
     stream = prefetch.ahead(
-        _steps(rows, grid, group, model.mesh.size),
+        _steps(rows, grid, group, model.mesh.size, channels),
         model.mesh,
         timeout=timeout,
         name=lambda k: f"step {k} of the tiles",
@@ -184,10 +186,10 @@ def probabilities_of(
 
 
 def _steps(
-    rows: regions.Rows, grid: tiles.Grid, group: Group, devices: int
+    rows: regions.Rows, grid: tiles.Grid, group: Group, devices: int, channels: int
 ) -> Iterator[dict[str, np.ndarray]]:
     step: list[np.ndarray] = []
-    for tile in _tiles(rows, grid, group.view):
+    for tile in _tiles(rows, grid, group.view, channels):
         step.append(tile)
         if len(step) == devices * group.block:
             yield {"image": np.stack(step)}
@@ -198,7 +200,7 @@ def _steps(
 
 
 def _tiles(
-    rows: regions.Rows, grid: tiles.Grid, view: pipeline.View
+    rows: regions.Rows, grid: tiles.Grid, view: pipeline.View, channels: int
 ) -> Iterator[UInt[np.ndarray, "tile_height tile_width c"]]:
     """The tiles in order, in levels of the whole image."""
     height, window = rows.size[0], {"low": view.low, "high": view.high}
@@ -213,6 +215,8 @@ def _tiles(
     for top in grid.tops:
         first, last = max(top, 0), min(top + grid.tile[0], height)
         band = intensity.by_tables(rows.read(first, last), tables_)
+        if band.shape[-1] < channels:  # grey for a run of colours
+            band = np.repeat(band, channels, axis=-1)
         for left in grid.lefts:
             yield crops.cut(band, (top - first, left), grid.tile, fill=0)
 

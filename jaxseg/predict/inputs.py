@@ -107,8 +107,11 @@ def read(item: Input, wanted: Wanted) -> list:
         pixels = fitting(picture, wanted, item.path)
         size = pixel_size.read(item.path) or wanted.pixel_size
         return [pixels, picture.orientation, size, digest, ""]
-    except (DataError, OSError) as error:
+    except DataError as error:
         return [nothing, 1, None, "", str(error)]
+    except Exception as error:  # of whatever kind: it is this image's alone
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        return [nothing, 1, None, "", f"{item.path} cannot be read ({why})."]
 
 
 def unreadable(item: Input, error: DataError) -> list:

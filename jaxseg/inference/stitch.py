@@ -1,0 +1,138 @@
+"""Predicts an image by tiles so that every pixel is as in one piece.
+
+A network of convolutions sees a bounded part of the image around each pixel. Tiles that
+begin at multiples of its stride, of which only what lies that far from a cut is used,
+give what the whole image would (the valid region: Ronneberger et al., 2015,
+https://arxiv.org/abs/1505.04597, "overlap-tile"). How far it sees is measured.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt
+
+from jaxseg.data import crops
+from jaxseg.errors import ConfigError
+
+_STRIDES = (1, 2, 4, 8, 16, 32, 64)
+_ACROSS = 64  # pixels of the probes along the other axis
+
+
+class Field(NamedTuple):
+    """What a network sees around a pixel."""
+
+    margin: int  # pixels to each side, at most
+    stride: int  # of its coarsest map: what shifts by this much is predicted alike
+
+
+def field(
+    apply: Callable[[Float[np.ndarray, "b h w c"]], Any], *, channels: int, longest: int
+) -> Field | None:
+    """The Field of `apply`, images f32 -> maps [b, h, w, k]; None where it has no end.
+
+    One pixel at a time becomes NaN, and what becomes NaN in the answer saw it: whatever
+    the weights, as 0 x NaN is NaN. Networks that mix all pixels, by attention or by
+    norms of the image at hand, have no end, and those that see further than a third of
+    `longest` pixels count as such.
+    """
+    middle, most = longest // 2, _STRIDES[-1]
+    reach = np.zeros((2, 2 * most, 2), np.int64)  # axis, place: before and after
+    probe = jax.jit(lambda image: jnp.isnan(apply(image)).any(-1))
+    for axis in range(2):
+        size = (longest, _ACROSS) if axis == 0 else (_ACROSS, longest)
+        for k in range(2 * most):
+            image = np.zeros((1, *size, channels), np.float32)
+            at = [_ACROSS // 2, _ACROSS // 2]
+            at[axis] = middle - most + k
+            image[0, at[0], at[1]] = np.nan
+            seen = np.flatnonzero(np.asarray(probe(image))[0].any(1 - axis))
+            if not len(seen) or seen[0] == 0 or seen[-1] == longest - 1:
+                return None
+            reach[axis, k] = at[axis] - seen[0], seen[-1] - at[axis]
+    margin = int(reach.max())
+    if margin > longest // 3:
+        return None
+    for stride in _STRIDES:
+        if (reach[:, stride:] == reach[:, :-stride]).all():
+            return Field(margin, stride)
+    return None
+
+
+class Cut(NamedTuple):
+    """A tile along one axis."""
+
+    start: int
+    first: int  # of the pixels that are used; they end before `last`
+    last: int
+
+
+def cuts(length: int, tile: int, of: Field) -> list[Cut]:
+    """The tiles of an axis whose length is a multiple of the stride.
+
+    One of the whole length where it is not longer than a tile. Raises ConfigError for a
+    tile that is no multiple of the stride, or has nothing to use between its margins.
+    """
+    if length <= tile:
+        return [Cut(0, 0, length)]
+    step = (tile - 2 * of.margin) // of.stride * of.stride
+    if tile % of.stride or step < of.stride:
+        least = 2 * of.margin + 2 * of.stride
+        least = math.ceil(least / of.stride) * of.stride
+        raise ConfigError(
+            f"tiles of {tile} pixels cannot be joined exactly: the network sees "
+            f"{of.margin} pixels to each side and has a stride of {of.stride}; give a "
+            f"multiple of {of.stride} from {least} on."
+        )
+    starts = [*range(0, length - tile, step), length - tile]
+    firsts = [start + of.margin * (start > 0) for start in starts]
+    lasts = [*firsts[1:], length]
+    return [Cut(*each) for each in zip(starts, firsts, lasts, strict=True)]
+
+
+def predict(
+    image: UInt[np.ndarray, "h w c"],
+    probabilities: Callable[[np.ndarray], Any],
+    *,
+    tile: tuple[int, int],
+    of: Field,
+    block: int = 1,
+) -> Float[np.ndarray, "h w k"]:
+    """The probabilities f32 of an image, as those of one piece but for rounding.
+
+    `probabilities` maps [block, height, width, c] to [block, height, width, k]. The
+    image grows to multiples of the stride by repeated edges, as the networks do it.
+    Raises what `cuts` does.
+    """
+    height, width = image.shape[:2]
+    grow = [(0, -n % of.stride) for n in (height, width)]
+    wide = np.pad(image, (*grow, (0, 0)), mode="edge")
+    size = tuple(min(t, n) for t, n in zip(tile, wide.shape[:2], strict=True))
+    rows, columns = (cuts(n, t, of) for n, t in zip(wide.shape[:2], tile, strict=True))
+    places = [(y, x) for y in rows for x in columns]
+    out: np.ndarray | None = None
+    for (y, x), part in _parts(wide, places, size, probabilities, block):
+        if out is None:
+            out = np.zeros((*wide.shape[:2], part.shape[-1]), np.float32)
+        inside = np.s_[y.first - y.start : y.last - y.start]
+        across = np.s_[x.first - x.start : x.last - x.start]
+        out[y.first : y.last, x.first : x.last] = part[inside, across]
+    return np.ascontiguousarray(out[:height, :width])
+
+
+def _parts(
+    image: np.ndarray,
+    places: list[tuple[Cut, Cut]],
+    size: tuple[int, int],
+    probabilities: Callable[[np.ndarray], Any],
+    block: int,
+) -> Iterator[tuple[tuple[Cut, Cut], np.ndarray]]:
+    for first in range(0, len(places), block):
+        some = places[first : first + block]
+        shown = [crops.cut(image, (y.start, x.start), size, fill=0) for y, x in some]
+        shown += [np.zeros_like(shown[0])] * (block - len(shown))
+        answers = np.asarray(probabilities(np.stack(shown)), np.float32)
+        yield from zip(some, answers, strict=False)
