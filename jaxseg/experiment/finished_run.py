@@ -20,7 +20,7 @@ from jaxseg.data import content, pipeline
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, from_config
-from jaxseg.inference import forward, image
+from jaxseg.inference import forward, image, stitch
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import (
     checkpoint,
@@ -58,6 +58,7 @@ class FinishedRun(NamedTuple):
         *,
         pixel_size: float | None = None,
         tile: str | tuple[int, int] = "auto",
+        exact: bool = False,
     ) -> image.Prediction:
         """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
 
@@ -66,9 +67,12 @@ class FinishedRun(NamedTuple):
         `pixel_size` is the side of a pixel in micrometres, for a run that was trained
         at a common one (config.data.pixel_size); DataError when such a run lacks it.
         `tile` is the (height, width) of the tiles of a run at native scale; "auto" is
-        that of its evaluation, and every bit is then as it was scored.
+        that of its evaluation, and every bit is then as it was scored. With `exact`
+        the tiles of a convolutional network are not blended, but joined to what the
+        whole image in one piece would give.
         Raises DataError for channels or a type of numbers the run was not trained on,
-        ConfigError for tiles of a run that sees whole images.
+        ConfigError for tiles of a run that sees whole images, and where they cannot be
+        joined exactly.
         """
         card = self.record["dataset"]
         stored = image.as_stored(
@@ -84,7 +88,23 @@ class FinishedRun(NamedTuple):
             operating_point=self.operating_point["operating_point"],
             pixel_size=pixel_size,
             block=self.config.eval.per_device_batch,
+            exact=_field(self) if exact else None,
         )
+
+
+def _field(run: FinishedRun) -> stitch.Field:
+    """What the network of a run sees around a pixel; ConfigError where that is all."""
+    field = None
+    if run.parts.view.fit == "crop":
+        channels = run.record["dataset"]["channels"]
+        field = stitch.field(run.parts.model, channels=channels)
+    if field is None:
+        raise ConfigError(
+            f"{run.workdir}: tiles can be joined exactly where a pixel depends on "
+            "those around it alone, at native scale; this run sees whole images, or "
+            f"its network, {run.config.model.name}, sees too far: leave exact at False."
+        )
+    return field
 
 
 def tiled(view: pipeline.View, tile: str | tuple[int, int]) -> pipeline.View:

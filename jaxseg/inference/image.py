@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt, UInt8
 
 from jaxseg.data import crops, intensity, pipeline, resize
 from jaxseg.errors import DataError
-from jaxseg.inference import tiles
+from jaxseg.inference import stitch, tiles
 from jaxseg.postprocess import decision
 
 
@@ -127,6 +127,7 @@ def predict(
     operating_point: dict[str, Any] | None,
     pixel_size: float | None = None,
     block: int = 1,
+    exact: stitch.Field | None = None,
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
@@ -137,10 +138,17 @@ def predict(
     the view needs it and it was not given.
     `probabilities` maps u8 or u16 [block, height, width, c] to f32 [block, height,
     width, k]. With the block of an evaluation every bit is as it was scored: programs
-    for blocks of other sizes round otherwise.
+    for blocks of other sizes round otherwise. With `exact`, what the network sees
+    around a pixel, tiles are not blended: see `stitch.predict`.
     """
-    shown = seen(image, view, pixel_size)
-    canvas = tiles.Canvas(tiles.grid(shown.shape[:2], view.size, view.overlap))
+    shown, tile = seen(image, view, pixel_size), view.size
+    if exact is not None:
+        probability = stitch.predict(
+            shown, probabilities, tile=tile, of=exact, block=block
+        )
+        probability = at_native(probability, view, image.shape[:2])
+        return Prediction(decision.decide(probability, operating_point), probability)
+    canvas = tiles.Canvas(tiles.grid(shown.shape[:2], tile, view.overlap))
     for batch in blocks(shown, canvas.grid, block):
         rows = np.asarray(probabilities(batch), np.float32)
         for row in rows[: canvas.grid.count - canvas.added]:

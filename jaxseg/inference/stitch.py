@@ -6,6 +6,7 @@ give what the whole image would (the valid region: Ronneberger et al., 2015,
 https://arxiv.org/abs/1505.04597, "overlap-tile"). How far it sees is measured.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -18,8 +19,8 @@ from jaxtyping import Float, UInt
 from jaxseg.data import crops
 from jaxseg.errors import ConfigError
 
-_STRIDES = (1, 2, 4, 8, 16, 32, 64)
-_ACROSS = 64  # pixels of the probes along the other axis
+_STRIDES = (1, 2, 4, 8, 16, 32)
+_ACROSS = 32  # pixels of the probes along the other axis
 
 
 class Field(NamedTuple):
@@ -29,10 +30,9 @@ class Field(NamedTuple):
     stride: int  # of its coarsest map: what shifts by this much is predicted alike
 
 
-def field(
-    apply: Callable[[Float[np.ndarray, "b h w c"]], Any], *, channels: int, longest: int
-) -> Field | None:
-    """The Field of `apply`, images f32 -> maps [b, h, w, k]; None where it has no end.
+@functools.lru_cache(maxsize=16)
+def field(model: Any, *, channels: int, longest: int = 1024) -> Field | None:
+    """The Field of a Linen module of `jaxseg/models/`; None where it has no end.
 
     One pixel at a time becomes NaN, and what becomes NaN in the answer saw it: whatever
     the weights, as 0 x NaN is NaN. Networks that mix all pixels, by attention or by
@@ -41,7 +41,16 @@ def field(
     """
     middle, most = longest // 2, _STRIDES[-1]
     reach = np.zeros((2, 2 * most, 2), np.int64)  # axis, place: before and after
-    probe = jax.jit(lambda image: jnp.isnan(apply(image)).any(-1))
+    init = functools.partial(model.init, train=False)
+    small = jax.ShapeDtypeStruct((1, _ACROSS, _ACROSS, channels), np.float32)
+    shapes = jax.eval_shape(init, jax.random.key(0), small)
+    weights = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    @jax.jit
+    def probe(image):
+        answer = model.apply(weights, image, train=False)["logits"]
+        return jnp.isnan(answer).any(-1)
+
     for axis in range(2):
         size = (longest, _ACROSS) if axis == 0 else (_ACROSS, longest)
         for k in range(2 * most):
@@ -80,8 +89,7 @@ def cuts(length: int, tile: int, of: Field) -> list[Cut]:
         return [Cut(0, 0, length)]
     step = (tile - 2 * of.margin) // of.stride * of.stride
     if tile % of.stride or step < of.stride:
-        least = 2 * of.margin + 2 * of.stride
-        least = math.ceil(least / of.stride) * of.stride
+        least = math.ceil(2 * of.margin / of.stride + 1) * of.stride
         raise ConfigError(
             f"tiles of {tile} pixels cannot be joined exactly: the network sees "
             f"{of.margin} pixels to each side and has a stride of {of.stride}; give a "

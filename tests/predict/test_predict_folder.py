@@ -78,6 +78,10 @@ def test_one_array_is_predicted_as_its_file_is(home, predicted):
     image = images.read_image(path)
     other = run.predict(image, tile=(16, 24))
     assert 0 < abs(other.probability - answer.probability).max() < 0.2
+    exact = run.predict(image, exact=True)
+    whole = run.predict(image, tile=image.shape[:2])
+    np.testing.assert_array_equal(exact.classes, whole.classes)
+    np.testing.assert_allclose(exact.probability, whole.probability, atol=2e-6)
     with pytest.raises(errors.ConfigError, match="a tile is at least 1x1"):
         run.predict(image, tile=(0, 16))
 

@@ -66,5 +66,7 @@ def test_tiles_and_large_images_need_a_run_at_native_scale(home, tmp_path):
         predicting.predict(home / "run", path, tmp_path / "a", tile=(16, 16))
     with pytest.raises(errors.ConfigError, match="sees whole images, brought to 32x32"):
         jaxseg.load(home / "run").predict(np.zeros((9, 9), np.uint16), tile=(16, 16))
+    with pytest.raises(errors.ConfigError, match="this run sees whole images, or"):
+        jaxseg.load(home / "run").predict(np.zeros((9, 9), np.uint16), exact=True)
     outcome = predicting.predict(home / "run", path, tmp_path / "b", max_pixels=100)
     assert "the run sees whole images, not tiles" in outcome.problems[path.stem]
