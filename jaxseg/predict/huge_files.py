@@ -6,7 +6,7 @@ last and moved to its place: whoever looks finds a whole file or none.
 
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from jaxtyping import Float, UInt8
 
 from jaxseg import atomic
 
-_TILE = 512  # of the written mask
+_TILE = 512
+_BIG = 2**32 - 2**25  # bytes that offsets of 32 bits reach, less those of tags
 
 
 class _Raw:
@@ -49,18 +50,42 @@ class _Raw:
         except OSError as error:
             raise self._not_written(error) from error
 
-    def _finish(self, write: Callable[[Any, np.ndarray], None]) -> None:
-        array = np.memmap(self._raw, self.dtype, "r", shape=self.shape)
+    def _tiles(self) -> Iterator[np.ndarray]:
+        """The numbers in tiles, plane by plane; few of them are in memory."""
+        *planes, height, width = self.shape
+        for plane in range(int(np.prod(planes))):
+            for top in range(0, height, _TILE):
+                band = self._band(plane, top, min(_TILE, height - top))
+                for left in range(0, width, _TILE):
+                    part = band[:, left : left + _TILE]
+                    out = np.zeros((_TILE, _TILE), self.dtype)
+                    out[: part.shape[0], : part.shape[1]] = part
+                    yield out
+
+    def _band(self, plane: int, top: int, rows: int) -> np.ndarray:
+        height, width = self.shape[-2:]
+        size = rows * width * self.dtype.itemsize
+        at = (plane * height + top) * width * self.dtype.itemsize
+        data = bytearray()
+        while len(data) < size:  # one call reads 2 GiB at most
+            more = os.pread(self._file, size - len(data), at + len(data))
+            if not more:
+                raise RuntimeError(f"{self._raw} lacks rows from {top} on.")
+            data += more
+        return np.frombuffer(data, self.dtype).reshape(rows, width)
+
+    def _write(self, parts: Iterator[np.ndarray], **options: Any) -> None:
+        """Writes the TIFF of these tiles, and moves it to its place."""
+        form = {"shape": self.shape, "dtype": self.dtype, "tile": (_TILE, _TILE)}
+        big = int(np.prod(self.shape)) * self.dtype.itemsize > _BIG
         try:
             with open(self._out, "wb") as file:
-                write(file, array)
+                tifffile.imwrite(file, parts, bigtiff=big, **form, **options)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(self._out, self.path)
         except OSError as error:
             raise self._not_written(error) from error
-        finally:
-            del array
 
     def _not_written(self, error: OSError) -> Exception:
         size = int(np.prod(self.shape)) * self.dtype.itemsize
@@ -80,23 +105,8 @@ class Mask(_Raw):
 
     def finish(self, shown: bool, tags: dict[str, Any]) -> None:
         """Writes the TIFF with these arguments of tifffile; 0 if not `shown`."""
-        form = {"shape": self.shape, "dtype": np.uint8, "tile": (_TILE, _TILE)}
-
-        def write(file: Any, mask: np.ndarray) -> None:
-            parts = _tiles(mask, shown)
-            tifffile.imwrite(file, parts, compression="zlib", **form, **tags)
-
-        self._finish(write)
-
-
-def _tiles(mask: UInt8[np.ndarray, "h w"], shown: bool) -> Iterator[np.ndarray]:
-    height, width = mask.shape
-    for top in range(0, height, _TILE):
-        for left in range(0, width, _TILE):
-            part = mask[top : top + _TILE, left : left + _TILE]
-            out = np.zeros((_TILE, _TILE), np.uint8)
-            out[: part.shape[0], : part.shape[1]] = part * np.uint8(shown)
-            yield out
+        parts = (part * np.uint8(shown) for part in self._tiles())
+        self._write(parts, compression="zlib", **tags)
 
 
 class Planes(_Raw):
@@ -113,9 +123,5 @@ class Planes(_Raw):
 
     def finish(self) -> None:
         """Writes the TIFF, which is not compressed."""
-
-        def write(file: Any, array: np.ndarray) -> None:
-            axes = {"axes": "CYX"}
-            tifffile.imwrite(file, array, photometric="minisblack", metadata=axes)
-
-        self._finish(write)
+        axes = {"axes": "CYX"}
+        self._write(self._tiles(), photometric="minisblack", metadata=axes)

@@ -1,5 +1,7 @@
 """TIFF images of more pixels than memory shall hold, read and written by rows."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import tifffile
@@ -143,3 +145,19 @@ def test_an_empty_image_by_the_rule_is_empty_by_rows_too(
             found.append((tifffile.imread(out / "masks/a.tif"), row["area_px/class_1"]))
         np.testing.assert_array_equal(found[0][0], found[1][0])
         assert found[0][1] == found[1][1] and found[0][0].any() == (k == 0)
+
+
+def test_memory_does_not_grow_with_the_height(tmp_path, tmp_path_factory):
+    """An image in memory would add 3.3 MB of probabilities alone."""
+    run, peaks = predicting.shared(tmp_path_factory) / "run", []
+    for height in (200, 200, 1600):  # the first time a program is compiled
+        large, _ = predicting.example(0, size=(height, 300))
+        path = tmp_path / f"{height}.tif"
+        tifffile.imwrite(path, large, tile=(64, 64), compression="zlib")
+        tracemalloc.start()
+        predicting.predict(
+            run, path, tmp_path / f"{len(peaks)}", max_pixels=100, tile=(64, 64)
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] < peaks[1] + 500_000
