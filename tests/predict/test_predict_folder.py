@@ -9,6 +9,7 @@ import sys
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 from support import predicting, runs
@@ -234,6 +235,20 @@ def _png(folder):
 
 def _suffix(folder, name):
     return next(p.suffix for p in folder.iterdir() if p.stem == name)
+
+
+def test_dicom_gives_dicom_and_other_files_a_sentence(home, few, tmp_path):
+    ask = {"formats": ("dicom_seg", "png"), "overlays": False}
+    outcome = predicting.predict(home / "run", few, tmp_path / "out", **ask)
+    (film,) = few.glob("*.dcm")
+    assert outcome.rows.keys() == {film.stem} and len(outcome.problems) == 3
+    assert all("is not DICOM, so a DICOM" in text for text in outcome.problems.values())
+    read = pydicom.dcmread(tmp_path / f"out/segmentations/{film.stem}.dcm")
+    mask = images.read_mask(tmp_path / f"out/masks/{film.stem}.png")
+    np.testing.assert_array_equal(read.pixel_array, mask)
+    assert [path.stem for path in (tmp_path / "out/masks").iterdir()] == [film.stem]
+    outcome = predicting.predict(home / "run", _png(few), tmp_path / "page", page=1)
+    assert "is no TIFF and has page 0 alone" in outcome.problems[_png(few).stem]
 
 
 def test_a_folder_that_cannot_be_used_is_refused_before_anything(home, few, tmp_path):

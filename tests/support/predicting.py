@@ -57,7 +57,8 @@ def write(path, image):
     if kind == "tif":
         tifffile.imwrite(path, image)
     elif kind == "dcm":
-        tags = {"SeriesInstanceUID": "1.2.9", "PixelSpacing": [0.5, 0.5]}
+        tags = {"SeriesInstanceUID": "1.2.9", "Modality": "DX"}
+        tags["PixelSpacing"] = [0.5, 0.5]
         dicom_files.write(path, image, bits=8 * image.dtype.itemsize, **tags)
     else:
         cv2.imwrite(str(path), image)

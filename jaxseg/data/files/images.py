@@ -182,6 +182,8 @@ def _read(path: pathlib.Path, max_pixels: int, page: int | None = None) -> Raw:
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: {suffix} cannot be read; use one of {SUFFIXES}.")
     check_file(path, max_pixels)
+    if page and suffix not in (".tif", ".tiff"):
+        raise DataError(f"{path} is no TIFF and has page 0 alone, no {page}.")
     if suffix == ".dcm":  # has limits and messages of its own
         image = dicom.read(path)[0]
         return Raw(image, 8 * image.dtype.itemsize)
