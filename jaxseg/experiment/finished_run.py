@@ -88,11 +88,11 @@ class FinishedRun(NamedTuple):
             operating_point=self.operating_point["operating_point"],
             pixel_size=pixel_size,
             block=self.config.eval.per_device_batch,
-            exact=_field(self) if exact else None,
+            exact=field_of(self) if exact else None,
         )
 
 
-def _field(run: FinishedRun) -> stitch.Field:
+def field_of(run: FinishedRun) -> stitch.Field:
     """What the network of a run sees around a pixel; ConfigError where that is all."""
     field = None
     if run.parts.view.fit == "crop":

@@ -93,7 +93,9 @@ def seen(
 
 
 def blocks(
-    image: UInt[np.ndarray, "height width c"], grid: tiles.Grid, block: int
+    image: UInt[np.ndarray, "height width c"],
+    grid: tiles.Grid | stitch.Plan,
+    block: int,
 ) -> Iterator[UInt[np.ndarray, "block tile_height tile_width c"]]:
     """The tiles of an image in order, so many at a time; the last ones are padding."""
     for first in range(0, grid.count, block):
@@ -139,19 +141,28 @@ def predict(
     `probabilities` maps u8 or u16 [block, height, width, c] to f32 [block, height,
     width, k]. With the block of an evaluation every bit is as it was scored: programs
     for blocks of other sizes round otherwise. With `exact`, what the network sees
-    around a pixel, tiles are not blended: see `stitch.predict`.
+    around a pixel, tiles are not blended: see `stitch`.
     """
-    shown, tile = seen(image, view, pixel_size), view.size
-    if exact is not None:
-        probability = stitch.predict(
-            shown, probabilities, tile=tile, of=exact, block=block
-        )
-        probability = at_native(probability, view, image.shape[:2])
-        return Prediction(decision.decide(probability, operating_point), probability)
-    canvas = tiles.Canvas(tiles.grid(shown.shape[:2], tile, view.overlap))
-    for batch in blocks(shown, canvas.grid, block):
+    shown, canvas = canvas_of(seen(image, view, pixel_size), view, exact)
+    for batch in blocks(shown, canvas.plan, block):
         rows = np.asarray(probabilities(batch), np.float32)
-        for row in rows[: canvas.grid.count - canvas.added]:
+        for row in rows[: canvas.plan.count - canvas.added]:
             canvas.add(row)
     probability = at_native(canvas.probability(), view, image.shape[:2])
     return Prediction(decision.decide(probability, operating_point), probability)
+
+
+def canvas_of(
+    image: UInt[np.ndarray, "height width c"],
+    view: pipeline.View,
+    exact: stitch.Field | None,
+) -> tuple[UInt[np.ndarray, "height width c"], tiles.Canvas | stitch.Canvas]:
+    """(what the tiles are cut from, what their predictions are added to).
+
+    They are blended, or with `exact` joined; raises what `stitch.cuts` does.
+    """
+    size = image.shape[:2]
+    if exact is None:
+        return image, tiles.Canvas(tiles.grid(size, view.size, view.overlap))
+    joined = stitch.Canvas(stitch.plan(size, view.size, exact))
+    return stitch.grown(image, exact), joined

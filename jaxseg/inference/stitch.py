@@ -8,7 +8,6 @@ https://arxiv.org/abs/1505.04597, "overlap-tile"). How far it sees is measured.
 
 import functools
 import math
-from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt
 
-from jaxseg.data import crops
 from jaxseg.errors import ConfigError
 
 _STRIDES = (1, 2, 4, 8, 16, 32)
@@ -101,46 +99,67 @@ def cuts(length: int, tile: int, of: Field) -> list[Cut]:
     return [Cut(*each) for each in zip(starts, firsts, lasts, strict=True)]
 
 
-def predict(
-    image: UInt[np.ndarray, "h w c"],
-    probabilities: Callable[[np.ndarray], Any],
-    *,
-    tile: tuple[int, int],
-    of: Field,
-    block: int = 1,
-) -> Float[np.ndarray, "h w k"]:
-    """The probabilities f32 of an image, as those of one piece but for rounding.
+class Plan(NamedTuple):
+    """The tiles of one image, numbered row by row; used as `tiles.Grid` is."""
 
-    `probabilities` maps [block, height, width, c] to [block, height, width, k]. The
-    image grows to multiples of the stride by repeated edges, as the networks do it.
-    Raises what `cuts` does.
-    """
-    height, width = image.shape[:2]
-    grow = [(0, -n % of.stride) for n in (height, width)]
-    wide = np.pad(image, (*grow, (0, 0)), mode="edge")
-    size = tuple(min(t, n) for t, n in zip(tile, wide.shape[:2], strict=True))
-    rows, columns = (cuts(n, t, of) for n, t in zip(wide.shape[:2], tile, strict=True))
-    places = [(y, x) for y in rows for x in columns]
-    out: np.ndarray | None = None
-    for (y, x), part in _parts(wide, places, size, probabilities, block):
-        if out is None:
-            out = np.zeros((*wide.shape[:2], part.shape[-1]), np.float32)
-        inside = np.s_[y.first - y.start : y.last - y.start]
-        across = np.s_[x.first - x.start : x.last - x.start]
-        out[y.first : y.last, x.first : x.last] = part[inside, across]
-    return np.ascontiguousarray(out[:height, :width])
+    size: tuple[int, int]  # of the image
+    wide: tuple[int, int]  # of the image, grown to multiples of the stride
+    tile: tuple[int, int]  # cut off where the image is smaller
+    rows: tuple[Cut, ...]
+    columns: tuple[Cut, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+    def start(self, number: int) -> tuple[int, int]:
+        """Top and left of a tile."""
+        row, column = divmod(number, len(self.columns))
+        return self.rows[row].start, self.columns[column].start
 
 
-def _parts(
-    image: np.ndarray,
-    places: list[tuple[Cut, Cut]],
-    size: tuple[int, int],
-    probabilities: Callable[[np.ndarray], Any],
-    block: int,
-) -> Iterator[tuple[tuple[Cut, Cut], np.ndarray]]:
-    for first in range(0, len(places), block):
-        some = places[first : first + block]
-        shown = [crops.cut(image, (y.start, x.start), size, fill=0) for y, x in some]
-        shown += [np.zeros_like(shown[0])] * (block - len(shown))
-        answers = np.asarray(probabilities(np.stack(shown)), np.float32)
-        yield from zip(some, answers, strict=False)
+def plan(size: tuple[int, int], tile: tuple[int, int], of: Field) -> Plan:
+    """The Plan of an image of `size` (h, w); raises what `cuts` does."""
+    height, width = (n + -n % of.stride for n in size)
+    rows, columns = cuts(height, tile[0], of), cuts(width, tile[1], of)
+    small = min(tile[0], height), min(tile[1], width)
+    return Plan(size, (height, width), small, tuple(rows), tuple(columns))
+
+
+def grown(
+    image: UInt[np.ndarray, "h w c"], of: Field
+) -> UInt[np.ndarray, "height width c"]:
+    """The image at multiples of the stride: its edges repeated, as the networks do."""
+    grow = [(0, -n % of.stride) for n in image.shape[:2]]
+    return np.pad(image, (*grow, (0, 0)), mode="edge")
+
+
+class Canvas:
+    """Joins the predictions of the tiles of one image, always in their order."""
+
+    def __init__(self, plan: Plan):
+        self.plan, self.added = plan, 0
+        self._joined: np.ndarray | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every tile was added."""
+        return self.added == self.plan.count
+
+    def add(self, probability: Float[np.ndarray, "height width k"]) -> None:
+        """Adds the prediction of the next tile."""
+        if self._joined is None:
+            shape = (*self.plan.wide, probability.shape[-1])
+            self._joined = np.zeros(shape, np.float32)
+        row, column = divmod(self.added, len(self.plan.columns))
+        y, x = self.plan.rows[row], self.plan.columns[column]
+        self._joined[y.first : y.last, x.first : x.last] = probability[
+            y.first - y.start : y.last - y.start, x.first - x.start : x.last - x.start
+        ]
+        self.added += 1
+
+    def probability(self) -> Float[np.ndarray, "h w k"]:
+        """The probabilities f32 of the image; call it when it is `whole`."""
+        height, width = self.plan.size
+        return np.ascontiguousarray(self._joined[:height, :width])

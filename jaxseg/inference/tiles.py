@@ -104,7 +104,8 @@ class Canvas:
     """Sums the predictions of the tiles of one image, always in their order."""
 
     def __init__(self, grid: Grid):
-        self.grid, self.added = grid, 0
+        self.plan = self.grid = grid
+        self.added = 0
         self._sum: np.ndarray | None = None
 
     @property

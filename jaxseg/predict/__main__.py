@@ -13,8 +13,10 @@ replaced with `--overwrite` alone.
 
 `--ensemble=runs/a,runs/b` gives the mean of their probabilities, decided by the frozen
 rule of the first. `--tta=flips` or `--tta=rot90` gives that over mirror images or
-quarter turns. TIFF images of more than `--max_pixels` are read and written by rows of
-tiles, in memory that does not grow with their height.
+quarter turns. With `--exact` the tiles of a convolutional network, which must be large
+enough (`--tile`), are joined to what the whole image in one piece would give, where
+otherwise they are blended. TIFF images of more than `--max_pixels` are read and written
+by rows of tiles, in memory that does not grow with their height.
 """
 
 import pathlib
@@ -40,6 +42,9 @@ TTA = flags.DEFINE_enum(
 )
 TILE = flags.DEFINE_string(
     "tile", "auto", "HEIGHTxWIDTH of the tiles of a run at native scale."
+)
+EXACT = flags.DEFINE_bool(
+    "exact", False, "Tiles of a convolutional network joined as in one piece."
 )
 PAGE = flags.DEFINE_integer("page", None, "Page of TIFF files, counted from 0.")
 PIXEL_SIZE = flags.DEFINE_float(
@@ -77,6 +82,7 @@ def main(argv) -> int:
             output=pathlib.Path(OUTPUT.value),
             augmentation=TTA.value,
             tile=tile,
+            exact=EXACT.value,
             formats=tuple(FORMAT.value),
             overlays=OVERLAYS.value,
             probabilities=PROBABILITIES.value,

@@ -23,7 +23,7 @@ from jaxseg.data import pipeline
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finished_run, from_config
-from jaxseg.inference import forward
+from jaxseg.inference import forward, stitch
 from jaxseg.types import Batch
 
 AUGMENTATIONS = ("", "flips", "rot90")  # of --tta
@@ -37,6 +37,7 @@ class Group(NamedTuple):
     block: int  # tiles that a device gets at a time
     predict: Callable  # {"image": [devices * block, ...] on the mesh} -> mean f32
     members: int
+    exact: stitch.Field | None = None  # tiles are joined by it, not blended
 
 
 class Ensemble(NamedTuple):
@@ -63,13 +64,15 @@ def load(
     *,
     augmentation: str = "",
     tile: str | tuple[int, int] = "auto",
+    exact: bool = False,
 ) -> Ensemble:
     """The ensemble of the finished runs in `workdirs`, on all devices.
 
     `augmentation` "" is that of each run's evaluation (config.eval.mirror), "flips" the
     mean over both mirror images and their composition, "rot90" that over the four
-    quarter turns. Raises what `finished_run.load` and `finished_run.tiled` do, and
-    ConfigError for runs whose classes, channels or types of numbers differ.
+    quarter turns. With `exact` tiles are joined, not blended. Raises what `load`,
+    `tiled` and `field_of` of `finished_run` do, and ConfigError for runs whose classes,
+    channels or types of numbers differ, and for tiles that cannot be joined.
     """
     runs = [finished_run.load(workdir) for workdir in workdirs]
     _check_alike(runs)
@@ -78,6 +81,13 @@ def load(
     for run in runs:
         parts.setdefault(_way(run), []).append(run)
     groups = [_group(part, mesh, augmentation, tile) for part in parts.values()]
+    if exact:
+        fields = [finished_run.field_of(part[0]) for part in parts.values()]
+        pairs = zip(groups, fields, strict=True)
+        groups = [group._replace(exact=field) for group, field in pairs]
+        for group in groups:  # refused before anything is predicted
+            longest = 2 * max(group.view.size)
+            stitch.plan((longest, longest), group.view.size, group.exact)
     return Ensemble(runs, groups, mesh, [digest(run) for run in runs])
 
 

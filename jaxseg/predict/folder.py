@@ -30,6 +30,7 @@ class Request(NamedTuple):
     output: pathlib.Path
     augmentation: str = ""  # one of ensemble.AUGMENTATIONS
     tile: str | tuple[int, int] = "auto"
+    exact: bool = False  # tiles are joined, not blended
     formats: tuple[str, ...] = ("png",)
     overlays: bool = True
     probabilities: bool = False
@@ -61,7 +62,10 @@ def predict(request: Request) -> Outcome:
         lookup.find(FORMATS, name).check()
     found = inputs.find(request.source)
     model = ensemble.load(
-        request.runs, augmentation=request.augmentation, tile=request.tile
+        request.runs,
+        augmentation=request.augmentation,
+        tile=request.tile,
+        exact=request.exact,
     )
     with outputs.opened(
         request.output,
@@ -93,6 +97,7 @@ def _marker(request: Request, model: ensemble.Ensemble) -> dict[str, Any]:
         "operating_point": model.operating_point,
         "tta": request.augmentation,
         "tile": request.tile if request.tile == "auto" else [*request.tile],
+        "exact": request.exact,
         "format": [*request.formats],
         "overlays": request.overlays,
         "probabilities": request.probabilities,

@@ -88,6 +88,8 @@ def _check(path: pathlib.Path, rows: regions.Rows, job: Job) -> None:
         why = "the run sees whole images, not tiles at native scale"
     elif model.groups[0].view.pixel_size:
         why = "the run brings images to one pixel size (config.data.pixel_size) first"
+    elif model.groups[0].exact is not None:
+        why = "tiles are blended there, not joined exactly"
     elif "settings" in (model.operating_point or {}):
         why = f"the rule {model.operating_point['rule']} needs the whole image"
     elif job.rule is not None:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from jaxseg.data import crops
 from jaxseg.devices import prefetch, sharding
-from jaxseg.inference import tiles
+from jaxseg.inference import image
 from jaxseg.predict.ensemble import Group
 
 _PADDING = -1
@@ -39,7 +39,7 @@ class _Block(NamedTuple):
     tiles: list[np.ndarray]
 
 
-_Canvases = dict[int, tuple[Any, list[tiles.Canvas]]]  # of images that are not whole
+_Canvases = dict[int, tuple[Any, list[Any]]]  # of images that are not whole
 
 
 def needed(unfinished: Iterable[int], blocks: Iterable[int], count: int) -> list[int]:
@@ -65,7 +65,7 @@ def probabilities(
     queue: collections.deque[list[_Block]] = collections.deque()
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
-        for step in _steps(_blocks(images, groups, waiting), mesh.size, len(groups)):
+        for step in _steps(_blocks(images, groups, waiting), mesh.size):
             queue.append(step)
             yield {"image": np.stack([tile for block in step for tile in block.tiles])}
 
@@ -99,18 +99,16 @@ def _read(
             yield item, [canvas.probability() for canvas in canvases]
 
 
-def _steps(
-    blocks: Iterable[_Block], devices: int, groups: int
-) -> Iterator[list[_Block]]:
-    """Blocks of one group, one for a device; the last steps have empty ones."""
-    collected: list[list[_Block]] = [[] for _ in range(groups)]
+def _steps(blocks: Iterable[_Block], devices: int) -> Iterator[list[_Block]]:
+    """Blocks of one group and shape, one a device; the last steps have empty ones."""
+    collected: dict[tuple, list[_Block]] = {}
     for block in blocks:
-        step = collected[block.group]
+        kind = block.group, block.tiles[0].shape
+        step = collected.setdefault(kind, [])
         step.append(block)
         if len(step) == devices:
-            yield step
-            collected[block.group] = []
-    for step in filter(None, collected):
+            yield collected.pop(kind)
+    for step in collected.values():
         group, rows, shown = step[0]
         empty = _Block(
             group, [(_PADDING, 0)] * len(rows), [np.zeros_like(t) for t in shown]
@@ -132,9 +130,7 @@ def _blocks(
                 packs[g] = []
         if not shown.seen:
             continue
-        canvases = [
-            tiles.Canvas(_grid(shown, g, group)) for g, group in enumerate(groups)
-        ]
+        canvases = [_canvas(shown, g, group)[1] for g, group in enumerate(groups)]
         waiting[shown.number] = shown.item, canvases
         for pack in packs:
             pack.append(shown)
@@ -142,25 +138,31 @@ def _blocks(
         yield from _of_pack(packs[g], g, group)
 
 
-def _grid(shown: Shown, g: int, group: Group) -> tiles.Grid:
-    view, size = group.view, shown.seen[g].shape[:2]
-    return tiles.grid(size, view.size, view.overlap)
+def _canvas(shown: Shown, g: int, group: Group) -> tuple[np.ndarray, Any]:
+    return image.canvas_of(shown.seen[g], group.view, group.exact)
 
 
 def _of_pack(pack: Sequence[Shown], g: int, group: Group) -> Iterator[_Block]:
     block = _Block(g, [], [])
     for shown in pack:
-        grid = _grid(shown, g, group)
-        for k in range(grid.count):
+        pixels, canvas = _canvas(shown, g, group)
+        plan = canvas.plan
+        if block.tiles and block.tiles[0].shape[:2] != plan.tile:
+            yield _full(block, group.block)  # joined exactly, small images have others
+            block = _Block(g, [], [])
+        for k in range(plan.count):
             block.rows.append((shown.number, k))
-            block.tiles.append(
-                crops.cut(shown.seen[g], grid.start(k), grid.tile, fill=0)
-            )
+            block.tiles.append(crops.cut(pixels, plan.start(k), plan.tile, fill=0))
             if len(block.rows) == group.block:
                 yield block
                 block = _Block(g, [], [])
     if block.rows:
-        more = group.block - len(block.rows)
-        block.rows.extend([(_PADDING, 0)] * more)
-        block.tiles.extend([np.zeros_like(block.tiles[0])] * more)
-        yield block
+        yield _full(block, group.block)
+
+
+def _full(block: _Block, size: int) -> _Block:
+    """The block with padding up to this many tiles."""
+    more = size - len(block.rows)
+    rows = block.rows + [(_PADDING, 0)] * more
+    padding = [np.zeros_like(block.tiles[0])] * more
+    return _Block(block.group, rows, block.tiles + padding)

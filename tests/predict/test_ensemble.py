@@ -93,6 +93,25 @@ def test_augmentation_is_the_mean_over_the_turned_images(home, few, tmp_path, na
     np.testing.assert_allclose(np.moveaxis(got, 0, -1), np.mean(each, 0), atol=1e-6)
 
 
+def test_tiles_are_joined_exactly_where_it_is_asked_for(home, few, tmp_path):
+    run = jaxseg.load(home / "run")
+    outcome = predicting.predict(
+        home / "run", few, tmp_path / "out", exact=True, probabilities=True
+    )
+    assert not outcome.problems
+    for path in few.iterdir():
+        image = images.read_image(path)
+        got = tifffile.imread(tmp_path / f"out/probabilities/{path.stem}.tif")
+        want = run.predict(image, exact=True).probability
+        np.testing.assert_array_equal(np.moveaxis(got, 0, -1), want)
+        whole = run.predict(image, tile=image.shape[:2]).probability
+        np.testing.assert_allclose(want, whole, atol=2e-6)
+    with pytest.raises(errors.ConfigError, match="cannot be joined exactly"):
+        predicting.predict(
+            home / "run", few, tmp_path / "small", exact=True, tile=(2, 2)
+        )
+
+
 def test_a_label_map_becomes_two_tables_and_a_file(home, few, tmp_path, monkeypatch):
     def find(maps):
         return ndimage.label(maps["probability"][..., 1] > 0.5)[0].astype(np.int32)
