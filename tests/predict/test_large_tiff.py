@@ -152,9 +152,9 @@ def test_an_empty_image_by_the_rule_is_empty_by_rows_too(
 
 
 def test_memory_does_not_grow_with_the_height(tmp_path, tmp_path_factory):
-    """An image in memory would add 3.3 MB of probabilities alone."""
+    """An image in memory would add 2.4 MB of probabilities alone."""
     run, peaks = predicting.shared(tmp_path_factory) / "run", []
-    for height in (200, 200, 1600):  # the first time a program is compiled
+    for height in (200, 200, 1200):  # the first time a program is compiled
         large, _ = predicting.example(0, size=(height, 300))
         path = tmp_path / f"{height}.tif"
         tifffile.imwrite(path, large, tile=(64, 64), compression="zlib")

@@ -19,7 +19,7 @@ def benchmark(monkeypatch):
 
 def test_both_ways_predict_one_image(benchmark, tmp_path, tmp_path_factory):
     (tmp_path / "run").symlink_to(predicting.shared(tmp_path_factory) / "run")
-    benchmark.draw(tmp_path / "large.tif", (90, 70))
+    benchmark.draw(tmp_path / "large.tif", (50, 40))
     benchmark.draw(tmp_path / "small.tif", (40, 40))
     for side in ("command", "array"):
         row = benchmark.measured(side, tmp_path, 0)
