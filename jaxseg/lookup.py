@@ -48,6 +48,11 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
         ("apply", "GRID"),
         "apply(probability, **settings), and GRID, the settings to choose from",
     ),
+    "predict/formats": (
+        ("FOLDER", "SUFFIX", "check", "encode"),
+        "FOLDER and SUFFIX of its files, check(), which raises where a package is "
+        "missing, and encode(image), the bytes of a predict.masks.Labelled",
+    ),
 }
 
 

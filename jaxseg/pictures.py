@@ -129,6 +129,18 @@ def logged(
     return np.concatenate([picture, _legend(entries, picture.shape[1])])
 
 
+def classes_on(
+    image: np.ndarray, ids: Integer[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The image u8 or u16 [h, w, c] with the colours of its foreground classes."""
+    shown = grey_or_rgb(image)
+    if shown.ndim == 2:
+        shown = shown[..., None].repeat(3, axis=-1)
+    present = [int(c) for c in np.unique(ids) if c > 0]
+    colours = class_colours(max(present, default=0))
+    return _blend(shown, [(colours[c - 1], ids == c) for c in present])
+
+
 def _legend(
     entries: Sequence[tuple[Colour, str]], width: int
 ) -> UInt8[np.ndarray, "rows width 3"]:

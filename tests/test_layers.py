@@ -19,7 +19,7 @@ LAYERS = (
     {"config", "train_step", "inference", "weights", "report"},
     {"evaluation"},
     {"experiment"},
-    {"doctor", "click", "export"},
+    {"doctor", "click", "export", "predict"},
     {"train"},
     {"sweep"},
     {"main", "prepare", "evaluate", "model_table", "recipes"},

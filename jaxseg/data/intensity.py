@@ -101,17 +101,54 @@ def to_levels(
     low, high = check(mode, image.dtype, low, high)
     if mode in ("none", "imagenet"):
         return image
-    kind = np.uint16 if min(bits, np.iinfo(image.dtype).bits) == 16 else np.uint8
+    counts = None if mode == "range" else histogram(image)
+    tables = level_tables(
+        counts, dtype=image.dtype, mode=mode, low=low, high=high, bits=bits
+    )
+    return by_tables(image, tables)
+
+
+def level_tables(
+    counts: np.ndarray | None,
+    *,
+    dtype: DTypeLike,
+    mode: str,
+    low: float | None,
+    high: float | None,
+    bits: int,
+) -> list[np.ndarray]:
+    """Of each channel, the level of every intensity of `dtype`, u8 or u16.
+
+    `counts` is the `histogram` of the whole image, which may have been summed over its
+    parts; "range" needs none, and has one table for all channels. [] where levels are
+    intensities.
+    """
+    low, high = check(mode, dtype, low, high)
+    kind = np.uint16 if min(bits, np.iinfo(dtype).bits) == 16 else np.uint8
+    if mode in ("none", "imagenet"):
+        return []
     if mode == "range":
-        return _table(low, high, image.dtype, kind)[image]
-    out = np.empty(image.shape, kind)
-    for k, count in enumerate(histogram(image)):
+        return [_table(low, high, dtype, kind)]
+    out = []
+    for count in counts:
         if mode == "percentile":
             window = _percentiles(count, (low, high))
         else:
             mean, sd = _core_moments(count)
             window = mean + low * sd, mean + high * sd
-        out[..., k] = _table(*window, image.dtype, kind)[image[..., k]]
+        out.append(_table(*window, dtype, kind))
+    return out
+
+
+def by_tables(image: np.ndarray, tables: list[np.ndarray]) -> np.ndarray:
+    """The levels [h, w, c] of an image, or of a part of it, by `level_tables`."""
+    if not tables:
+        return image
+    if len(tables) == 1:
+        return tables[0][image]
+    out = np.empty(image.shape, tables[0].dtype)
+    for k, table in enumerate(tables):
+        out[..., k] = table[image[..., k]]
     return out
 
 

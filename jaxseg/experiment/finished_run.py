@@ -4,6 +4,7 @@ This is the one place that opens a finished run. `load` needs no data; `with_dat
 the data of the run as well, to score it again or to see where it is wrong.
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -15,11 +16,11 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxseg.data import content
+from jaxseg.data import content, pipeline
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build, chosen, from_config, training_plan
-from jaxseg.inference import forward, image
+from jaxseg.inference import forward, image, stitch
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import (
     checkpoint,
@@ -52,7 +53,12 @@ class FinishedRun(NamedTuple):
         return list(self.record["dataset"]["classes"])
 
     def predict(
-        self, pixels: np.ndarray, *, pixel_size: float | None = None
+        self,
+        pixels: np.ndarray,
+        *,
+        pixel_size: float | None = None,
+        tile: str | tuple[int, int] = "auto",
+        exact: bool = False,
     ) -> image.Prediction:
         """Class ids u8 [h, w] and probabilities f32 [h, w, k] of one image.
 
@@ -60,7 +66,13 @@ class FinishedRun(NamedTuple):
         stores it.
         `pixel_size` is the side of a pixel in micrometres, for a run that was trained
         at a common one (config.data.pixel_size); DataError when such a run lacks it.
-        Raises DataError for channels or a type of numbers the run was not trained on.
+        `tile` is the (height, width) of the tiles of a run at native scale; "auto" is
+        that of its evaluation, and every bit is then as it was scored. With `exact`
+        the tiles of a convolutional network are not blended, but joined to what the
+        whole image in one piece would give.
+        Raises DataError for channels or a type of numbers the run was not trained on,
+        ConfigError for tiles of a run that sees whole images, and where they cannot be
+        joined exactly.
         """
         card = self.record["dataset"]
         stored = image.as_stored(
@@ -71,11 +83,46 @@ class FinishedRun(NamedTuple):
         )
         return image.predict(
             stored,
-            view=self.parts.view,
+            view=tiled(self.parts.view, tile),
             probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
             operating_point=self.operating_point["operating_point"],
             pixel_size=pixel_size,
+            block=self.config.eval.per_device_batch,
+            exact=field_of(self) if exact else None,
         )
+
+
+def field_of(run: FinishedRun) -> stitch.Field:
+    """What the network of a run sees around a pixel; ConfigError where that is all."""
+    field = None
+    if run.parts.view.fit == "crop":
+        channels = run.record["dataset"]["channels"]
+        field = stitch.field(run.parts.model, channels=channels)
+    if field is None:
+        raise ConfigError(
+            f"{run.workdir}: tiles can be joined exactly where a pixel depends on "
+            "those around it alone, at native scale; this run sees whole images, or "
+            f"its network, {run.config.model.name}, sees too far: leave exact at False."
+        )
+    return field
+
+
+def tiled(view: pipeline.View, tile: str | tuple[int, int]) -> pipeline.View:
+    """The view with tiles of this (height, width); "auto" leaves it as it is.
+
+    Raises ConfigError for a view of whole images, and for a side below 1.
+    """
+    if tile == "auto":
+        return view
+    if view.fit != "crop":
+        raise ConfigError(
+            f"tiles of {tile[0]}x{tile[1]} need a run at native scale "
+            f"(config.data.fit=crop); this one sees whole images, brought to "
+            f"{view.size[0]}x{view.size[1]} by {view.fit!r}: leave the tile at auto."
+        )
+    if min(tile) < 1:
+        raise ConfigError(f"a tile is at least 1x1, not {tile[0]}x{tile[1]}.")
+    return dataclasses.replace(view, size=tuple(tile))
 
 
 def _open(

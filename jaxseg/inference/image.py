@@ -1,15 +1,15 @@
 """Predicts one image of any size, as its file stores it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt, UInt8
 
 from jaxseg.data import crops, intensity, pipeline, resize
 from jaxseg.errors import DataError
-from jaxseg.inference import tiles
+from jaxseg.inference import stitch, tiles
 from jaxseg.postprocess import decision
 
 
@@ -71,6 +71,56 @@ def as_stored(
     return shaped
 
 
+def seen(
+    image: UInt[np.ndarray, "h w c"],
+    view: pipeline.View,
+    pixel_size: float | None = None,
+) -> UInt[np.ndarray, "height width c"]:
+    """The image as the model sees it: its levels, at the size of the view.
+
+    With fit "crop" that is its own size, or the one at the pixel size of the view;
+    `pixel_size` (micrometres) is that of the image. Raises DataError where the view
+    needs it and it was not given.
+    """
+    native = image.shape[:2]
+    levels = intensity.to_levels(
+        image, mode=view.intensity, low=view.low, high=view.high, bits=view.bits
+    )
+    crop = view.fit == "crop"
+    size = view.scaled(native, pixel_size) if crop else view.size
+    fit = "stretch" if crop else view.fit
+    return resize.fit(levels, np.zeros(native, np.uint8), size, fit)[0]
+
+
+def blocks(
+    image: UInt[np.ndarray, "height width c"],
+    grid: tiles.Grid | stitch.Plan,
+    block: int,
+) -> Iterator[UInt[np.ndarray, "block tile_height tile_width c"]]:
+    """The tiles of an image in order, so many at a time; the last ones are padding."""
+    for first in range(0, grid.count, block):
+        shown = [
+            crops.cut(image, grid.start(k), grid.tile, fill=0)
+            for k in range(first, min(first + block, grid.count))
+        ]
+        nothing = np.zeros_like(shown[0])
+        yield np.stack(shown + [nothing] * (block - len(shown)))
+
+
+def at_native(
+    probability: Float[np.ndarray, "height width k"],
+    view: pipeline.View,
+    native: tuple[int, int],
+) -> Float[np.ndarray, "h w k"]:
+    """The probabilities f32 at the `native` size of an image, as scoring has them."""
+    k = probability.shape[-1]
+    if view.fit == "crop" or k > 2:
+        return np.reshape(view.to_native(probability, native), (*native, k))
+    foreground = view.to_native(np.ascontiguousarray(probability[..., 1:]), native)
+    foreground = np.reshape(foreground, (*native, 1))
+    return np.concatenate([1 - foreground, foreground], axis=-1)
+
+
 def predict(
     image: np.ndarray,
     *,
@@ -78,48 +128,41 @@ def predict(
     probabilities: Callable[[np.ndarray], Any],
     operating_point: dict[str, Any] | None,
     pixel_size: float | None = None,
+    block: int = 1,
+    exact: stitch.Field | None = None,
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
     The image goes the way of the images of validation: its intensities become levels,
     it is brought to the size of the model, and its probabilities come back to its own.
-    With fit "crop" the model sees tiles of it, one after another, at the pixel size of
+    With fit "crop" the model sees tiles of it, `block` at a time, at the pixel size of
     the view; `pixel_size` (micrometres) is that of the image. Raises DataError where
     the view needs it and it was not given.
-    `probabilities` maps u8 or u16 [1, height, width, c] to f32 [1, height, width, k].
+    `probabilities` maps u8 or u16 [block, height, width, c] to f32 [block, height,
+    width, k]. With the block of an evaluation every bit is as it was scored: programs
+    for blocks of other sizes round otherwise. With `exact`, what the network sees
+    around a pixel, tiles are not blended: see `stitch`.
     """
-    native = image.shape[:2]
-    grey = intensity.to_levels(
-        image, mode=view.intensity, low=view.low, high=view.high, bits=view.bits
-    )
-    if view.fit == "crop":
-        no_mask, size = np.zeros(native, np.uint8), view.scaled(native, pixel_size)
-        scaled, _ = resize.fit(grey, no_mask, size)
-        probability = _by_tiles(scaled, view, probabilities)
-        probability = view.to_native(probability, native).reshape(*native, -1)
-        return Prediction(decision.decide(probability, operating_point), probability)
-    no_mask = np.zeros(native, np.uint8)
-    fitted, _ = resize.fit(grey, no_mask, view.size, view.fit)
-    at_size = np.asarray(probabilities(fitted[None])[0], np.float32)
-    k = at_size.shape[-1]
-    if k == 2:  # as in scoring, only the foreground is resized
-        foreground = resize.unfit(at_size[..., 1:], native, view.fit).reshape(
-            *native, 1
-        )
-        probability = np.concatenate([1 - foreground, foreground], axis=-1)
-    else:
-        probability = resize.unfit(at_size, native, view.fit).reshape(*native, k)
-    classes = decision.decide(probability, operating_point)
-    return Prediction(classes, probability)
+    shown, canvas = canvas_of(seen(image, view, pixel_size), view, exact)
+    for batch in blocks(shown, canvas.plan, block):
+        rows = np.asarray(probabilities(batch), np.float32)
+        for row in rows[: canvas.plan.count - canvas.added]:
+            canvas.add(row)
+    probability = at_native(canvas.probability(), view, image.shape[:2])
+    return Prediction(decision.decide(probability, operating_point), probability)
 
 
-def _by_tiles(
-    grey: UInt8[np.ndarray, "h w c"],
+def canvas_of(
+    image: UInt[np.ndarray, "height width c"],
     view: pipeline.View,
-    probabilities: Callable[[np.ndarray], Any],
-) -> Float[np.ndarray, "h w k"]:
-    canvas = tiles.Canvas(tiles.grid(grey.shape[:2], view.size, view.overlap))
-    for number in range(canvas.grid.count):
-        tile = crops.cut(grey, canvas.grid.start(number), view.size, fill=0)
-        canvas.add(np.asarray(probabilities(tile[None])[0], np.float32))
-    return canvas.probability()
+    exact: stitch.Field | None,
+) -> tuple[UInt[np.ndarray, "height width c"], tiles.Canvas | stitch.Canvas]:
+    """(what the tiles are cut from, what their predictions are added to).
+
+    They are blended, or with `exact` joined; raises what `stitch.cuts` does.
+    """
+    size = image.shape[:2]
+    if exact is None:
+        return image, tiles.Canvas(tiles.grid(size, view.size, view.overlap))
+    joined = stitch.Canvas(stitch.plan(size, view.size, exact))
+    return stitch.grown(image, exact), joined

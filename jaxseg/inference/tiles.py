@@ -76,11 +76,36 @@ def weights(length: int, tile: int, overlap: float) -> Float[np.ndarray, "tiles 
     return out.astype(np.float32)
 
 
+def placed(
+    grid: Grid, number: int, probability: Float[np.ndarray, "height width k"]
+) -> tuple[tuple[slice, slice], Float[np.ndarray, "rows columns k"]]:
+    """(where in the image, what is to be added there) of the prediction of a tile.
+
+    It is weighted, and cut where the tile exceeds the image. A single tile is as it is:
+    no rounding.
+    """
+    inside = tuple(
+        slice(max(-s, 0), min(t, n - s))
+        for s, t, n in zip(grid.start(number), grid.tile, grid.size, strict=True)
+    )
+    where = tuple(
+        slice(max(s, 0), max(s, 0) + part.stop - part.start)
+        for s, part in zip(grid.start(number), inside, strict=True)
+    )
+    if grid.count == 1:
+        return where, np.array(probability[inside], np.float32)
+    row, column = divmod(number, len(grid.lefts))
+    y = weights(grid.size[0], grid.tile[0], grid.overlap)[row][inside[0]]
+    x = weights(grid.size[1], grid.tile[1], grid.overlap)[column][inside[1]]
+    return where, probability[inside] * (y[:, None] * x)[..., None]
+
+
 class Canvas:
     """Sums the predictions of the tiles of one image, always in their order."""
 
     def __init__(self, grid: Grid):
-        self.grid, self.added = grid, 0
+        self.plan = self.grid = grid
+        self.added = 0
         self._sum: np.ndarray | None = None
 
     @property
@@ -90,25 +115,14 @@ class Canvas:
 
     def add(self, probability: Float[np.ndarray, "height width k"]) -> None:
         """Adds the prediction of the next tile."""
-        g, k = self.grid, self.added
-        inside = tuple(
-            slice(max(-s, 0), min(t, n - s))
-            for s, t, n in zip(g.start(k), g.tile, g.size, strict=True)
-        )
+        where, part = placed(self.grid, self.added, probability)
         self.added += 1
-        if g.count == 1:  # as it is: no rounding
-            self._sum = np.array(probability[inside], np.float32)
+        if self.grid.count == 1:
+            self._sum = part
             return
         if self._sum is None:
-            self._sum = np.zeros((*g.size, probability.shape[-1]), np.float32)
-        row, column = divmod(k, len(g.lefts))
-        y = weights(g.size[0], g.tile[0], g.overlap)[row][inside[0]]
-        x = weights(g.size[1], g.tile[1], g.overlap)[column][inside[1]]
-        out = tuple(
-            slice(max(s, 0), max(s, 0) + part.stop - part.start)
-            for s, part in zip(g.start(k), inside, strict=True)
-        )
-        self._sum[out] += probability[inside] * (y[:, None] * x)[..., None]
+            self._sum = np.zeros((*self.grid.size, probability.shape[-1]), np.float32)
+        self._sum[where] += part
 
     def probability(self) -> Float[np.ndarray, "h w k"]:
         """The probabilities f32 of the image; call it when it is `whole`."""

@@ -58,6 +58,30 @@ def _picture(suffix: str) -> Callable[[], tuple[Read, ...]]:
     return readers
 
 
+def _tiff() -> tuple[Read, ...]:
+    """The readers of pictures, and the one by rows, which must agree with them."""
+    import numpy as np
+
+    from jaxseg.data.files import images
+    from jaxseg.errors import DataError
+    from jaxseg.predict import regions
+
+    def rows(path: pathlib.Path) -> object:
+        with regions.Rows(path) as file:
+            height, width = file.size
+            if height * width > PIXELS:
+                return None
+            parts = [file.read(k, min(k + 7, height)) for k in range(0, height, 7)]
+        try:
+            whole = images.read_image(path, max_pixels=PIXELS)
+        except DataError:
+            return parts
+        assert np.array_equal(np.concatenate(parts), whole)
+        return parts
+
+    return (*_picture(".tif")(), *_file(".tif", rows))
+
+
 def _weights(suffix: str) -> Callable[[], tuple[Read, ...]]:
     def readers() -> tuple[Read, ...]:
         from jaxseg.weights import weight_files
@@ -209,7 +233,7 @@ TARGETS = {
     "csv": Target(texts.table, _tables, 64 * MIB, 2, 10**6, text=True),
     "overrides": Target(texts.overrides, _command_line, 64 * MIB, 5, 10**6, text=True),
     "png": Target(rasters.png, _picture(".png"), 256 * MIB, 5, 10**5),
-    "tiff": Target(tiffs.tiff, _picture(".tif"), 256 * MIB, 5, 10**5),
+    "tiff": Target(tiffs.tiff, _tiff, 256 * MIB, 5, 10**5),
     "jpeg": Target(rasters.jpeg, _picture(".jpg"), 256 * MIB, 5, 10**5),
     "bmp": Target(rasters.bmp, _picture(".bmp"), 256 * MIB, 5, 10**5),
     "dicom": Target(dicoms.dicom, _picture(".dcm"), 1024 * MIB, 10, 10**5),

@@ -3,6 +3,7 @@
 Nothing is guessed in silence: what could be read in two ways is refused, with advice.
 """
 
+import functools
 import pathlib
 from typing import NamedTuple
 
@@ -46,10 +47,16 @@ def read_image(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> np.
     return read_picture(path, max_pixels=max_pixels).pixels
 
 
-def read_picture(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The Picture in a file: `read_image`, and what it was made from."""
+def read_picture(
+    path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS, page: int | None = None
+) -> Picture:
+    """The Picture in a file: `read_image`, and what it was made from.
+
+    `page`, counted from 0, chooses one of a TIFF file that holds several; other files
+    have page 0 alone.
+    """
     path = pathlib.Path(path)
-    raw = _read(path, max_pixels)
+    raw = _read(path, max_pixels, page)
     array, most, alpha = raw.array, 2**raw.bits - 1, raw.alpha
     if raw.palette is not None:
         if alpha is not None:
@@ -170,15 +177,19 @@ def different(
     )
 
 
-def _read(path: pathlib.Path, max_pixels: int) -> Raw:
+def _read(path: pathlib.Path, max_pixels: int, page: int | None = None) -> Raw:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: {suffix} cannot be read; use one of {SUFFIXES}.")
     check_file(path, max_pixels)
+    if page and suffix not in (".tif", ".tiff"):
+        raise DataError(f"{path} is no TIFF and has page 0 alone, no {page}.")
     if suffix == ".dcm":  # has limits and messages of its own
         image = dicom.read(path)[0]
         return Raw(image, 8 * image.dtype.itemsize)
-    read = tiff.read if suffix in (".tif", ".tiff") else raster.read
+    read = raster.read
+    if suffix in (".tif", ".tiff"):
+        read = functools.partial(tiff.read, page=page)
     try:
         return read(path, max_pixels)
     except DataError as error:

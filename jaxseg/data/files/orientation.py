@@ -63,6 +63,11 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     return array
 
 
+def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
+    """The array [h, w, ...] whose `upright` with this orientation is the given one."""
+    return upright(array, {6: 8, 8: 6}.get(orientation, orientation))
+
+
 def different(
     image_path: pathlib.Path,
     image_orientation: int,

@@ -20,31 +20,18 @@ _LUMA = (299, 1000, 587, 1000, 114, 1000)  # of red, green, blue, where no tag s
 _BLACK_WHITE = (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1)
 
 
-def read(path: pathlib.Path, max_pixels: int) -> Raw:
+def read(path: pathlib.Path, max_pixels: int, page: int | None = None) -> Raw:
     """The upright pixels of a TIFF file, channels last; any exception when damaged.
 
     Channels may come first or last, as samples or as pages. A stack over depth or time
     is a DataError, and so is everything of which the tags do not say what it means.
+    With a `page`, counted from 0, that one is read, whatever the others are.
     """
     with open(path, "rb") as file:
         tags = tiff_pages.directories(file, path.stat().st_size)
     with tifffile.TiffFile(path, _multifile=False) as file:
-        pages = {page.offset: page for page in file.pages}
-        if len(pages) != len(tags):
-            raise DataError(f"of its {len(tags)} pages {len(pages)} can be read.")
-        for page in pages.values():
-            check_pixels((page.imagelength, page.imagewidth), max_pixels)
-        series, used = _one_series(file, pages)
-        order = _axes(series)
-        height, width = (series.shape[series.axes.index(a)] for a in "YX")
-        if order == "last":  # unnamed: tifffile called the real axes Q, Y, X
-            height, width = series.shape[:2]
-        channels = int(np.prod(series.shape)) // max(height * width, 1)
-        check_pixels((height, width), max_pixels, channels)
-        for page in used:
-            tiff_pages.check(page, tags[[*pages].index(page.offset)], max_pixels)
-        turned = _orientation(used)
-        _check_colours(used[0])
+        series, used, order = checked(file, tags, max_pixels, page)
+        turned = orientation_of(used)
         array, lossy = _decode(series, used)
         array = _channels_last(array, series.axes, order)
         return _described(
@@ -54,6 +41,32 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
             lossy=lossy,
             pages=order == "first",
         )
+
+
+def checked(
+    file: tifffile.TiffFile, tags: list[set[int]], max_pixels: int, page: int | None
+) -> tuple[tifffile.TiffPageSeries, list[tifffile.TiffPage], str]:
+    """(the series of an image, its pages, where its channels are: see `_axes`).
+
+    `tags` are those of `tiff_pages.directories`. Raises DataError, or anything at all
+    for damaged tags, where the image cannot be decoded right or is too large.
+    """
+    pages = {page.offset: page for page in file.pages}
+    if len(pages) != len(tags):
+        raise DataError(f"of its {len(tags)} pages {len(pages)} can be read.")
+    for each in pages.values():
+        check_pixels((each.imagelength, each.imagewidth), max_pixels)
+    series, used = _one_series(file, pages) if page is None else _one(pages, page)
+    order = _axes(series)
+    height, width = (series.shape[series.axes.index(a)] for a in "YX")
+    if order == "last":  # unnamed: tifffile called the real axes Q, Y, X
+        height, width = series.shape[:2]
+    channels = int(np.prod(series.shape)) // max(height * width, 1)
+    check_pixels((height, width), max_pixels, channels)
+    for each in used:
+        tiff_pages.check(each, tags[[*pages].index(each.offset)], max_pixels)
+    _check_colours(used[0])
+    return series, used, order
 
 
 def _one_series(
@@ -83,6 +96,18 @@ def _one_series(
             "of its own."
         )
     return series, used
+
+
+def _one(
+    pages: dict[int, tifffile.TiffPage], number: int
+) -> tuple[tifffile.TiffPage, list[tifffile.TiffPage]]:
+    """(a page in the place of a series, that page alone)."""
+    if not 0 <= number < len(pages):
+        raise DataError(
+            f"it has {len(pages)} page(s), counted from 0; there is no page {number}."
+        )
+    page = [*pages.values()][number].aspage()
+    return page, [page]
 
 
 def _axes(series: tifffile.TiffPageSeries) -> str:
@@ -124,7 +149,7 @@ def _channels_last(array: np.ndarray, axes: str, order: str) -> np.ndarray:
     return array.transpose(keep + rest).reshape(*(array.shape[i] for i in keep[:2]), -1)
 
 
-def _orientation(pages: list[tifffile.TiffPage]) -> int:
+def orientation_of(pages: list[tifffile.TiffPage]) -> int:
     """The orientation 1 to 8 of all pages, from the TIFF tag and from XMP (tag 700)."""
     turned = set()
     for page in pages:

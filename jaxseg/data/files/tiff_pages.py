@@ -178,22 +178,31 @@ def decode(page: tifffile.TiffPage) -> tuple[np.ndarray, bool]:
     """
     if page.is_contiguous:
         return _declared(page.asarray(maxworkers=1), page, page.shape), False
-    header = _PICTURES.get(int(page.compression))
     out = np.zeros(page.shaped, page.dtype)
-    tables = {"jpegtables": page.jpegtables} if page.compression == JPEG else {}
-    lossy, file = False, page.parent.filehandle
-    parts = zip(page.dataoffsets, page.databytecounts, strict=True)
-    for index, (offset, length) in enumerate(parts):
-        file.seek(offset)
-        data = file.read(length)
-        if header is not None:
-            lossy |= _checked(header(data), page).lossy
-        part, (s, d, y, x, _), _ = page.decode(data, index, **tables)
-        part = _declared(part, page, None)
+    lossy = False
+    for index in range(len(page.dataoffsets)):
+        part, (s, d, y, x, _), changed = segment(page, index)
+        lossy |= changed
         inside = part[: out.shape[1] - d, : out.shape[2] - y, : out.shape[3] - x]
         depth, height, width = inside.shape[:3]
         out[s, d : d + depth, y : y + height, x : x + width] = inside
     return out.reshape(page.shape), lossy
+
+
+def segment(
+    page: tifffile.TiffPage, index: int
+) -> tuple[np.ndarray, tuple[int, ...], bool]:
+    """(one strip or tile [d, h, w, c], where it begins, whether values may be changed).
+
+    Raises what `decode` does.
+    """
+    header, file = _PICTURES.get(int(page.compression)), page.parent.filehandle
+    tables = {"jpegtables": page.jpegtables} if page.compression == JPEG else {}
+    file.seek(page.dataoffsets[index])
+    data = file.read(page.databytecounts[index])
+    lossy = header is not None and _checked(header(data), page).lossy
+    part, place, _ = page.decode(data, index, **tables)
+    return _declared(part, page, None), place, lossy
 
 
 def _checked(

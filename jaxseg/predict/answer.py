@@ -1,0 +1,97 @@
+"""What the ensemble says of one image, at the size of that image, and how surely."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxseg.errors import NotFinite
+from jaxseg.inference import image
+from jaxseg.postprocess import decision
+from jaxseg.predict.ensemble import Group
+
+
+class Answer(NamedTuple):
+    """Classes, probabilities and confidence of one image."""
+
+    classes: UInt8[np.ndarray, "h w"]  # by the frozen operating point
+    probability: Float[np.ndarray, "h w k"]
+    confidence: Float[np.ndarray, "h w"]  # the probability of the chosen class
+
+
+def of_groups(
+    probabilities: Sequence[Float[np.ndarray, "height width k"]],
+    groups: Sequence[Group],
+    operating_point: dict[str, Any] | None,
+    native: tuple[int, int],
+) -> Answer:
+    """The Answer for an image of `native` size (h, w), from what each group said.
+
+    Probabilities are means over all members, each brought to the native size first.
+    """
+    total = image.at_native(probabilities[0], groups[0].view, native)
+    if len(groups) > 1:
+        pairs = zip(probabilities[1:], groups[1:], strict=True)
+        total = total * np.float32(groups[0].members)
+        for probability, group in pairs:
+            more = image.at_native(probability, group.view, native)
+            total += more * np.float32(group.members)
+        total /= np.float32(sum(group.members for group in groups))
+    check(total)
+    classes = decision.decide(total, operating_point)
+    return Answer(classes, total, of_chosen(total, classes))
+
+
+def check(probability: Float[np.ndarray, "h w k"]) -> None:
+    """Raises NotFinite for probabilities that are no numbers, as scoring does."""
+    if not np.isfinite(probability).all():
+        raise NotFinite(
+            "the run predicts numbers that are not finite: its training has diverged, "
+            "or an image is far from those it was trained on. Nothing was written of "
+            "this image."
+        )
+
+
+def of_chosen(
+    probability: Float[np.ndarray, "h w k"], classes: UInt8[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w"]:
+    """The probability of the class that each pixel got."""
+    if probability.shape[-1] == 2:
+        return np.where(classes, probability[..., 1], probability[..., 0])
+    return np.take_along_axis(probability, classes[..., None].astype(np.intp), -1)[
+        ..., 0
+    ]
+
+
+class Sums(NamedTuple):
+    """Sums over pixels, from which the row of an image in the table follows."""
+
+    pixels: list[int]  # of each class
+    confidence: float  # sum over the predicted foreground
+    score: float  # the highest probability of foreground
+
+
+def sums(answer: Answer) -> Sums:
+    """The Sums of a whole image, or of some of its rows."""
+    count = np.bincount(answer.classes.ravel(), minlength=answer.probability.shape[-1])
+    inside = answer.confidence[answer.classes > 0]
+    k = answer.probability.shape[-1]  # as scoring has it: max_probability
+    foreground = (
+        answer.probability[..., 1] if k == 2 else 1 - answer.probability[..., 0]
+    )
+    return Sums(
+        count.tolist(),
+        float(inside.sum(dtype=np.float64)),
+        float(foreground.max(initial=0)),
+    )
+
+
+def image_confidence(of: Sums) -> float:
+    """How sure the answer is, from 0 to 1: the lowest are to be looked at first.
+
+    The mean confidence of the predicted foreground; where nothing is predicted, one
+    minus the highest probability of foreground.
+    """
+    foreground = sum(of.pixels[1:])
+    return of.confidence / foreground if foreground else 1 - of.score

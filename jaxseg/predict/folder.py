@@ -1,0 +1,174 @@
+"""Predicts a folder of images into another: the order of things."""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+from absl import logging
+
+import jaxseg
+from jaxseg import atomic, lookup
+from jaxseg.data.files import images, paths
+from jaxseg.errors import ConfigError
+from jaxseg.predict import (
+    ensemble,
+    huge,
+    in_memory,
+    inputs,
+    objects,
+    outputs,
+    tables,
+)
+from jaxseg.predict.job import FORMATS, Job
+
+
+class Request(NamedTuple):
+    """What the command was asked for."""
+
+    runs: tuple[pathlib.Path, ...]
+    source: pathlib.Path
+    output: pathlib.Path
+    augmentation: str = ""  # one of ensemble.AUGMENTATIONS
+    tile: str | tuple[int, int] = "auto"
+    exact: bool = False  # tiles are joined, not blended
+    formats: tuple[str, ...] = ("png",)
+    overlays: bool = True
+    probabilities: bool = False
+    page: int | None = None
+    pixel_size: float | None = None
+    max_pixels: int = images.MAX_PIXELS
+    overwrite: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of the images."""
+
+    rows: dict[str, dict[str, Any]]  # of predictions.csv, by id
+    problems: dict[str, str]  # why an image has no prediction, by id
+    skipped: int  # images that were finished before
+
+
+def predict(request: Request) -> Outcome:
+    """Predicts what is not finished yet, and writes the tables of all images.
+
+    Raises ConfigError and DataError, before anything is predicted, for settings, runs,
+    inputs and an output folder that cannot be used, and NotWritten where there is no
+    room. An image that cannot be used is a row of errors.csv.
+    """
+    if jax.process_count() > 1:
+        raise ConfigError("predict writes one folder: start it in one process.")
+    for name in request.formats:
+        lookup.check(FORMATS, name)
+        lookup.find(FORMATS, name).check()
+    found = inputs.find(request.source)
+    model = ensemble.load(
+        request.runs,
+        augmentation=request.augmentation,
+        tile=request.tile,
+        exact=request.exact,
+    )
+    with outputs.opened(
+        request.output,
+        source=request.source,
+        marker=_marker(request, model),
+        overwrite=request.overwrite,
+    ) as journal:
+        job = Job(
+            model=model,
+            journal=journal,
+            wanted=_wanted(request, model),
+            formats=request.formats,
+            overlays=request.overlays,
+            probabilities=request.probabilities,
+            rule=objects.rule_of(model.runs[0]),
+        )
+        outcome = _predict(found, job)
+        _write_tables(request, found, job, outcome)
+    return outcome
+
+
+def _marker(request: Request, model: ensemble.Ensemble) -> dict[str, Any]:
+    """What the files of the output folder depend on, as JSON."""
+    members = [str(run.workdir.resolve()) for run in model.runs]
+    return {
+        "made_by": f"jaxseg {jaxseg.__version__}",
+        "runs": members,
+        "run_sha256": model.digests,
+        "operating_point": model.operating_point,
+        "tta": request.augmentation,
+        "tile": request.tile if request.tile == "auto" else [*request.tile],
+        "exact": request.exact,
+        "format": [*request.formats],
+        "overlays": request.overlays,
+        "probabilities": request.probabilities,
+        "page": request.page,
+        "pixel_size": request.pixel_size,
+        "max_pixels": request.max_pixels,
+    }
+
+
+def _wanted(request: Request, model: ensemble.Ensemble) -> inputs.Wanted:
+    card = model.runs[0].record["dataset"]
+    return inputs.Wanted(
+        channels=card["channels"],
+        dtype=card["dtype"],
+        floats="float_percentiles" in card["extra"],
+        max_pixels=request.max_pixels,
+        page=request.page,
+        pixel_size=request.pixel_size,
+    )
+
+
+def _predict(found: list[inputs.Input], job: Job) -> Outcome:
+    """Predicts the images that are not finished, those in memory first."""
+    problems = {item.id: item.problem for item in found if item.problem}
+    unfinished = [
+        number
+        for number, item in enumerate(found)
+        if not item.problem and not outputs.still_finished(job.journal, item)
+    ]
+    large = [
+        n for n in unfinished if huge.is_huge(found[n].path, job.wanted.max_pixels)
+    ]
+    usual = [n for n in unfinished if n not in set(large)]
+    for number in usual:
+        job.journal.check_free(in_memory.names(job, found[number].id))
+    for number in large:
+        job.journal.check_free(huge.names(job, found[number].id))
+    skipped = len(found) - len(unfinished) - len(problems)
+    if skipped:
+        logging.info("%d of %d images are finished already.", skipped, len(found))
+    done = 0
+    for results in (
+        in_memory.predict(found, usual, job),
+        huge.predict(found, large, job),
+    ):
+        for item, problem in results:
+            done += 1
+            if problem:
+                problems[item.id] = problem
+                logging.warning("%s", problem)
+            if done % 100 == 0:
+                logging.info("%d of %d images", done, len(unfinished))
+    finished = job.journal.finished
+    rows = {i.id: finished[i.id]["row"] for i in found if i.id not in problems}
+    return Outcome(rows, problems, skipped)
+
+
+def _write_tables(
+    request: Request, found: list[inputs.Input], job: Job, outcome: Outcome
+) -> None:
+    source, output = request.source, request.output
+    above = source if source.is_dir() else source.parent
+    files = {item.id: paths.shown(item.path.relative_to(above)) for item in found}
+    table = tables.predictions(outcome.rows, files)
+    atomic.replace(output / outputs.PREDICTIONS, table)
+    errors = output / outputs.ERRORS
+    if outcome.problems:
+        atomic.replace(errors, tables.errors(outcome.problems, files))
+    else:
+        errors.unlink(missing_ok=True)
+    if job.rule is not None:
+        lines = {name: job.journal.finished[name] for name in outcome.rows}
+        atomic.replace(output / objects.COUNTS, tables.counts(lines))
+        atomic.replace(output / objects.OBJECTS, tables.objects(lines))

@@ -1,0 +1,254 @@
+"""Predicts images that are larger than memory, by rows of tiles.
+
+Tiles are predicted row by row and summed in a band as high as one of them; what no
+further tile touches is decided and written. Every pixel gets the sums, in the order, of
+an image in memory, so the masks are equal bit for bit; memory does not grow with the
+height of the image. Only TIFF files can be read so, and the mask is a TIFF in tiles.
+"""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tifffile
+from jaxtyping import Float, UInt
+
+from jaxseg.data import crops, intensity, pipeline
+from jaxseg.data.files import images, pixel_size
+from jaxseg.devices import prefetch, sharding
+from jaxseg.errors import DataError
+from jaxseg.inference import tiles
+from jaxseg.postprocess import decision
+from jaxseg.predict import answer, huge_files, inputs, regions, tables
+from jaxseg.predict.ensemble import Ensemble, Group
+from jaxseg.predict.formats import tif
+from jaxseg.predict.job import Job, Result
+
+_ROWS = 512  # of the image, that are counted at once
+
+
+def is_huge(path: pathlib.Path, max_pixels: int) -> bool:
+    """Whether a file is a TIFF with a page of more than `max_pixels`."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        with tifffile.TiffFile(path, _multifile=False) as file:
+            page = file.pages.first
+            return page.imagelength * page.imagewidth > max_pixels
+    except Exception:  # damaged tags can raise anything; who reads it says so
+        return False
+
+
+def names(job: Job, name: str) -> list[str]:
+    """The files of the image with this id, in the output folder."""
+    mask = f"{tif.FOLDER}/{name}{tif.SUFFIX}"
+    return [mask, *[f"probabilities/{name}.tif"] * job.probabilities]
+
+
+def predict(
+    found: Sequence[inputs.Input], numbers: Sequence[int], job: Job
+) -> Iterator[Result]:
+    """Predicts these inputs, and yields what became of each.
+
+    An image that cannot be read by rows, or is none of those the run was trained on,
+    and a run whose images are not predicted at native scale, are a sentence.
+    """
+    for item in (found[number] for number in numbers):
+        try:
+            _predict(item, job)
+            yield item, ""
+        except DataError as error:
+            yield item, str(error)
+
+
+def _predict(item: inputs.Input, job: Job) -> None:
+    """Predicts one image, and writes its mask and its line in the journal."""
+    digest = inputs.sha256(item.path)
+    with regions.Rows(item.path, job.wanted.page) as rows:
+        _check(item.path, rows, job)
+        size = pixel_size.read(item.path) or job.wanted.pixel_size
+        mask, *others = names(job, item.id)
+        job.journal.begin(item.id, [mask, *others])
+        with huge_files.Mask(job.journal.folder / mask, rows.size) as written:
+            sums = _with_planes(rows, job, written, others)
+            written.finish(sums.shown, tif.tagged(1, size))
+        row = tables.row(
+            sums.of, size=rows.size, classes=job.model.classes, pixel_size=size
+        )
+    line = {"id": item.id, "input_sha256": digest, "row": row}
+    job.journal.finish(line, [mask, *others])
+
+
+def _check(path: pathlib.Path, rows: regions.Rows, job: Job) -> None:
+    model, why = job.model, ""
+    if len(model.groups) > 1:
+        why = "the runs of this ensemble see images in different ways"
+    elif model.groups[0].view.fit != "crop":
+        why = "the run sees whole images, not tiles at native scale"
+    elif model.groups[0].view.pixel_size:
+        why = "the run brings images to one pixel size (config.data.pixel_size) first"
+    elif model.groups[0].exact is not None:
+        why = "tiles are blended there, not joined exactly"
+    elif "settings" in (model.operating_point or {}):
+        why = f"the rule {model.operating_point['rule']} needs the whole image"
+    elif job.rule is not None:
+        why = f"the objects of the rule {job.rule.name} need the whole image"
+    if why:
+        raise DataError(
+            f"{path} has more pixels than --max_pixels, so it is predicted by rows of "
+            f"tiles, but {why}: cut it into smaller images, or raise --max_pixels "
+            "where it fits into memory."
+        )
+    nothing = np.zeros((1, 1, rows.channels), rows.dtype)
+    inputs.fitting(images.Picture(nothing, str(rows.dtype), 1), job.wanted, path)
+
+
+def _with_planes(
+    rows: regions.Rows, job: Job, written: huge_files.Mask, others: Sequence[str]
+) -> "_Sums":
+    """`_sums`, with the probabilities beside it where they are asked for."""
+    if not others:
+        return _sums(rows, job.model, written, None)
+    shape = (len(job.model.classes), *rows.size)
+    with huge_files.Planes(job.journal.folder / others[0], shape) as planes:
+        sums = _sums(rows, job.model, written, planes)
+        planes.finish()
+    return sums
+
+
+class _Sums(NamedTuple):
+    of: answer.Sums
+    shown: bool  # else the rule leaves the whole image empty
+
+
+def _sums(
+    rows: regions.Rows,
+    model: Ensemble,
+    written: huge_files.Mask,
+    planes: huge_files.Planes | None,
+) -> _Sums:
+    """Predicts and writes all rows; what the table says of them."""
+    point = model.operating_point or {}
+    settings = decision.settings(point)
+    threshold = settings.get("threshold")
+    top = settings.get("top_threshold")
+    top = threshold if top is None else top
+    k, above = len(model.classes), 0
+    total = answer.Sums([0] * k, 0.0, 0.0)
+    for probability in probabilities_of(rows, model):
+        answer.check(probability)
+        if threshold is None:  # offsets, or the most probable class
+            classes = decision.decide(probability, model.operating_point)
+        else:
+            classes = decision.apply(probability, threshold=threshold)
+            above += np.count_nonzero(probability[..., -1] > np.float32(top))
+        sure = answer.of_chosen(probability, classes)
+        part = answer.sums(answer.Answer(classes, probability, sure))
+        total = answer.Sums(
+            [a + b for a, b in zip(total.pixels, part.pixels, strict=True)],
+            total.confidence + part.confidence,
+            max(total.score, part.score),
+        )
+        written.add(classes)
+        if planes is not None:
+            planes.add(probability)
+    shown = True
+    if threshold is not None:
+        pixels, gate = sum(total.pixels), settings.get("gate")
+        shown = above >= settings.get("min_area", 0.0) * pixels
+        shown &= gate is None or total.score > gate
+    if not shown:
+        total = answer.Sums([sum(total.pixels), *[0] * (k - 1)], 0.0, total.score)
+    return _Sums(total, bool(shown))
+
+
+def probabilities_of(
+    rows: regions.Rows, model: Ensemble
+) -> Iterator[Float[np.ndarray, "rows w k"]]:
+    """The probabilities of the image from top to bottom, some rows at a time."""
+    (group,) = model.groups
+    grid = tiles.grid(rows.size, group.view.size, group.view.overlap)
+    timeout = max(run.config.data.timeout_s for run in model.runs)
+    channels = model.runs[0].record["dataset"]["channels"]
+    stream = prefetch.ahead(
+        _steps(rows, grid, group, model.mesh.size, channels),
+        model.mesh,
+        timeout=timeout,
+        name=lambda k: f"step {k} of the tiles",
+    )
+    band, before = _Band(grid, len(model.classes)), None
+    for batch, _ in stream:
+        started = group.predict(batch)
+        if before is not None:
+            yield from band.add(before)
+        before = started
+    if before is not None:
+        yield from band.add(before)
+
+
+def _steps(
+    rows: regions.Rows, grid: tiles.Grid, group: Group, devices: int, channels: int
+) -> Iterator[dict[str, np.ndarray]]:
+    step: list[np.ndarray] = []
+    for tile in _tiles(rows, grid, group.view, channels):
+        step.append(tile)
+        if len(step) == devices * group.block:
+            yield {"image": np.stack(step)}
+            step = []
+    if step:
+        more = [np.zeros_like(step[0])] * (devices * group.block - len(step))
+        yield {"image": np.stack(step + more)}
+
+
+def _tiles(
+    rows: regions.Rows, grid: tiles.Grid, view: pipeline.View, channels: int
+) -> Iterator[UInt[np.ndarray, "tile_height tile_width c"]]:
+    """The tiles in order, in levels of the whole image."""
+    height, window = rows.size[0], {"low": view.low, "high": view.high}
+    counts = None
+    if view.intensity in ("percentile", "zscore"):
+        counts = intensity.no_counts(rows.channels, rows.dtype)
+        for top in range(0, height, _ROWS):
+            counts += intensity.histogram(rows.read(top, min(top + _ROWS, height)))
+    tables_ = intensity.level_tables(
+        counts, dtype=rows.dtype, mode=view.intensity, bits=view.bits, **window
+    )
+    for top in grid.tops:
+        first, last = max(top, 0), min(top + grid.tile[0], height)
+        band = intensity.by_tables(rows.read(first, last), tables_)
+        if band.shape[-1] < channels:  # grey for a run of colours
+            band = np.repeat(band, channels, axis=-1)
+        for left in grid.lefts:
+            yield crops.cut(band, (top - first, left), grid.tile, fill=0)
+
+
+class _Band:
+    """Sums tiles as `tiles.Canvas` does, of as many rows as a tile has."""
+
+    def __init__(self, grid: tiles.Grid, classes: int):
+        self._grid, self._added = grid, 0
+        self._sum = np.zeros((grid.tile[0], grid.size[1], classes), np.float32)
+
+    def add(self, answer_: Any) -> Iterator[Float[np.ndarray, "rows w k"]]:
+        """Adds the answers of a step, and yields rows that are whole now."""
+        for block in sharding.local_rows(answer_):
+            for probability in block:
+                if self._added < self._grid.count:
+                    yield from self._add(probability)
+
+    def _add(self, probability: np.ndarray) -> Iterator[np.ndarray]:
+        g, k = self._grid, self._added
+        self._added += 1
+        row, column = divmod(k, len(g.lefts))
+        where, part = tiles.placed(g, k, probability)
+        shift = max(g.tops[row], 0)
+        rows = slice(where[0].start - shift, where[0].stop - shift)
+        self._sum[rows, where[1]] += part
+        if column < len(g.lefts) - 1:
+            return
+        last = row == len(g.tops) - 1
+        whole = (g.size[0] if last else g.tops[row + 1]) - shift
+        yield np.minimum(self._sum[:whole], 1)
+        left = self._sum[whole:].copy()
+        self._sum[: len(left)], self._sum[len(left) :] = left, 0

@@ -1,0 +1,139 @@
+"""Predicts images that fit into memory: read, packed into blocks, decided, written.
+
+The next images are read in worker processes, where a file that breaks its decoder ends
+nothing else; the devices work meanwhile, and threads decide, encode and write.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxseg import lookup, pictures
+from jaxseg.data.preparation import workers
+from jaxseg.errors import DataError
+from jaxseg.evaluation import count
+from jaxseg.inference import image
+from jaxseg.predict import answer, huge, inputs, masks, objects, packs, tables
+from jaxseg.predict.ensemble import Ensemble
+from jaxseg.predict.job import FORMATS, Job, Result
+
+_WRITERS = 2  # threads
+
+
+class _Work(NamedTuple):
+    """One image that was read."""
+
+    item: inputs.Input
+    stored: inputs.Stored
+    unfinished: bool  # else it only lies beside one that is
+
+
+def names(job: Job, name: str) -> list[str]:
+    """The files of the image with this id, in the output folder."""
+    modules = [lookup.find(FORMATS, each) for each in job.formats]
+    out = [f"{module.FOLDER}/{name}{module.SUFFIX}" for module in modules]
+    out += [f"overlays/{name}.png"] * job.overlays
+    out += [f"probabilities/{name}.tif"] * job.probabilities
+    return out + [f"{objects.FOLDER}/{name}.tif"] * (job.rule is not None)
+
+
+def predict(
+    found: Sequence[inputs.Input], unfinished: Sequence[int], job: Job
+) -> Iterator[Result]:
+    """Predicts the unfinished ones of the inputs, and yields what became of each."""
+    blocks = [group.block for group in job.model.groups]
+    numbers = [
+        n
+        for n in packs.needed(unfinished, blocks, len(found))
+        if not found[n].problem
+        and not huge.is_huge(found[n].path, job.wanted.max_pixels)
+    ]
+    failed: list[Result] = []
+    stream = packs.probabilities(
+        _shown(found, numbers, set(unfinished), job, failed),
+        job.model.groups,
+        job.model.mesh,
+        timeout=max(run.config.data.timeout_s for run in job.model.runs),
+    )
+    ours = (pair for pair in stream if pair[0].unfinished)
+    yield from count.in_threads(functools.partial(_finish, job=job), ours, _WRITERS)
+    yield from failed
+
+
+def _shown(
+    found: Sequence[inputs.Input],
+    numbers: Sequence[int],
+    unfinished: set[int],
+    job: Job,
+    failed: list[Result],
+) -> Iterator[packs.Shown]:
+    """The images as each group sees them; what cannot be used goes to `failed`."""
+    read = workers.in_order(
+        functools.partial(inputs.read, wanted=job.wanted),
+        [found[n] for n in numbers],
+        name=lambda item: str(item.path),
+        sizes=[workers.file_size(found[n].path) for n in numbers],
+        broken=inputs.unreadable,
+        limits=workers.for_pixels(job.wanted.max_pixels),
+    )
+    for number, row in zip(numbers, read, strict=True):
+        work = _Work(found[number], inputs.Stored(*row), number in unfinished)
+        problem, seen = work.stored.problem, []
+        if not problem:
+            try:
+                seen = _seen(work.stored, job.model)
+            except DataError as error:
+                problem = f"{work.item.path}: {error}"
+        if problem and work.unfinished:
+            failed.append((work.item, problem))
+        yield packs.Shown(number, work, seen)
+
+
+def _seen(stored: inputs.Stored, model: Ensemble) -> list[np.ndarray]:
+    return [image.seen(stored.pixels, g.view, stored.pixel_size) for g in model.groups]
+
+
+def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
+    """Decides, encodes and writes one image."""
+    work, probabilities = pair
+    item, stored, model = work.item, work.stored, job.model
+    size = stored.pixels.shape[:2]
+    found = answer.of_groups(probabilities, model.groups, model.operating_point, size)
+    labelled = masks.Labelled(
+        classes=found.classes,
+        confidence=found.confidence,
+        pixels=stored.pixels,
+        names=model.classes,
+        source=item.path,
+        orientation=stored.orientation,
+        pixel_size=stored.pixel_size,
+        origin=f"{stored.sha256} {' '.join(model.digests)}",
+    )
+    line: dict[str, Any] = {"id": item.id, "input_sha256": stored.sha256}
+    line["row"] = tables.row(
+        answer.sums(found),
+        size=size,
+        classes=model.classes,
+        pixel_size=stored.pixel_size,
+    )
+    encoded: list[bytes] = []
+    try:
+        for name in job.formats:
+            encoded.append(lookup.find(FORMATS, name).encode(labelled))
+    except DataError as error:
+        return item, str(error)
+    if job.overlays:
+        picture = pictures.classes_on(labelled.pixels, found.classes)
+        encoded.append(pictures.png(picture))
+    if job.probabilities:
+        encoded.append(masks.probability_tiff(labelled, found.probability))
+    if job.rule is not None:
+        labels = job.rule.find({"probability": found.probability})
+        rows = objects.rows(labels, labelled)
+        line |= {"counts": objects.counted(rows, model.classes), "objects": rows}
+        encoded.append(objects.label_tiff(labelled, labels))
+    contents = dict(zip(names(job, item.id), encoded, strict=True))
+    job.journal.write(line, contents)
+    return item, ""
