@@ -48,6 +48,11 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
         ("apply", "GRID"),
         "apply(probability, **settings), and GRID, the settings to choose from",
     ),
+    "postprocess/objects": (
+        ("find", "GRID"),
+        "find(maps, **settings), the label map of the objects, integers [h, w], and "
+        "GRID, the settings to choose from",
+    ),
 }
 
 
