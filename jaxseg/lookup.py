@@ -27,6 +27,12 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "losses": _LOSS,
     "regularisers": _LOSS,
+    "targets": (
+        ("channels", "split", "truth", "maps", "MAPS"),
+        "channels(num_classes, ...), split(logits, num_classes, ...), truth(mask, "
+        "instances, num_classes, ...), maps(logits, num_classes, ...) and "
+        "MAPS(settings), as border does",
+    ),
     "data/datasets": (
         ("prepare",),
         "prepare(source, data_dir, *, progress, ...), which returns the directory of "
