@@ -8,6 +8,8 @@ and Huttenlocher, 2012, https://doi.org/10.4086/toc.2012.v008a019). Two passes o
 shifted comparisons within `reach` are 20 times as fast as one over a disc, on a CPU.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -21,32 +23,40 @@ def to_other(instances: Instances, reach: int) -> Float[Array, "b h w"]:
     It is at most `reach`, and 0 for pixels of no object.
     """
     far = jnp.int32(reach * reach)  # of squares
-    along_row = jnp.full(instances.shape, far)
-    for step in range(1, reach + 1):
-        for shift in (-step, step):
-            other, inside = _moved(instances, shift, 2)
-            hit = inside & (other != instances)
-            along_row = jnp.minimum(along_row, jnp.where(hit, step * step, far))
-    square = along_row
-    for step in range(1, reach + 1):
-        for shift in (-step, step):
-            other, inside = _moved(instances, shift, 1)
-            way, _ = _moved(along_row, shift, 1)
-            way = step * step + jnp.where(other == instances, way, 0)
-            square = jnp.minimum(square, jnp.where(inside, way, far))
+    moved = _moving(instances, reach, 2)
+
+    def row(step, square):
+        other, inside = moved(step)
+        hit = inside & (other != instances)
+        return jnp.minimum(square, jnp.where(hit, (step - reach) ** 2, far))
+
+    start = jnp.full(instances.shape, far)
+    along_row = jax.lax.fori_loop(0, 2 * reach + 1, row, start)
+    moved, rows = (_moving(x, reach, 1) for x in (instances, along_row))
+
+    def column(step, square):
+        (other, inside), (way, _) = moved(step), rows(step)
+        way = (step - reach) ** 2 + jnp.where(other == instances, way, 0)
+        return jnp.minimum(square, jnp.where(inside, way, far))
+
+    square = jax.lax.fori_loop(0, 2 * reach + 1, column, along_row)
     distance = jnp.sqrt(square.astype(jnp.float32))
     return jnp.where(instances != 0, distance, 0.0)
 
 
-def _moved(values: Array, shift: int, axis: int) -> tuple[Array, Array]:
-    """(the value `shift` pixels further along the axis, whether there is a pixel)."""
+def _moving(values: Array, reach: int, axis: int) -> Callable:
+    """step -> (the value step - reach pixels further along the axis, whether there is
+    such a pixel)."""
     size = values.shape[axis]
-    place = jax.lax.broadcasted_iota(jnp.int32, values.shape, axis) + shift
-    pads = [(0, 0)] * values.ndim
-    pads[axis] = (max(-shift, 0), max(shift, 0))
-    start = max(shift, 0)
-    padded = jax.lax.slice_in_dim(jnp.pad(values, pads), start, start + size, axis=axis)
-    return padded, (place >= 0) & (place < size)
+    pads = [(reach, reach) if i == axis else (0, 0) for i in range(values.ndim)]
+    padded = jnp.pad(values, pads)
+    place = jax.lax.broadcasted_iota(jnp.int32, values.shape, axis) - reach
+
+    def moved(step):
+        other = jax.lax.dynamic_slice_in_dim(padded, step, size, axis)
+        return other, (place + step >= 0) & (place + step < size)
+
+    return moved
 
 
 def share_of_largest(

@@ -15,7 +15,8 @@ from jaxseg.train_step import deep_supervision
 from jaxseg.types import IGNORE, Batch, Normalise, TrainState
 
 Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
-INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher")
+INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
+INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
 
 
 class Settings(NamedTuple):

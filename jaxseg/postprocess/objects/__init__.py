@@ -20,6 +20,10 @@ from jaxseg.postprocess.objects import _clean
 
 FOLDER = "postprocess/objects"
 CLEANING = _clean.OFF  # {setting of the cleaning: its value when it is off}
+# what the choice of a rule's settings makes large: a score of objects at an IoU, or the
+# aggregated Jaccard index (jaxseg/metrics/instances.py)
+OBJECTIVES = ("f1_50", "f1_75", "accuracy_50", "accuracy_75", "panoptic_quality_50")
+OBJECTIVES += ("mean_true_score_50", "aji")
 
 
 def find(
