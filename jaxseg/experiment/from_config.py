@@ -3,7 +3,6 @@
 import functools
 import inspect
 import pathlib
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -27,12 +26,12 @@ from jaxseg.data import (
     sparse_labels,
 )
 from jaxseg.data.preparation import obtain
-from jaxseg.errors import ConfigError, DataError
-from jaxseg.experiment import finetune, length, processes, training_labels
+from jaxseg.errors import ConfigError
+from jaxseg.experiment import finetune, length, processes, targets, training_labels
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
 from jaxseg.train_step import step
-from jaxseg.types import Normalise, TrainState
+from jaxseg.types import Normalise, Target, TrainState
 
 
 def dataset(config: ConfigDict) -> pathlib.Path:
@@ -72,6 +71,7 @@ class Parts(NamedTuple):
     std: tuple[float, ...]
     image_shape: tuple[int, int, int]
     intensity: str  # the mode that "auto" became
+    target: Target | None = None  # what the channels of the model mean
 
 
 def parts(config: ConfigDict, card: dict) -> Parts:
@@ -83,6 +83,7 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     size = tuple(config.data.image_size)
     data, whole = config.data, config.supervision.name == "image_level"
     fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
+    target = targets.of(config, len(card["classes"]))
     return Parts(
         view=pipeline.View(
             size,
@@ -94,12 +95,13 @@ def parts(config: ConfigDict, card: dict) -> Parts:
             pixel_size=data.pixel_size,
             bits=intensity.bits(window["bits"], card["dtype"]),
         ),
-        model=model(config, len(card["classes"])),
+        model=model(config, target.channels),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,
         std=std,
         image_shape=(*size, card["channels"]),
         intensity=mode,
+        target=target,
     )
 
 
@@ -295,10 +297,12 @@ def step_settings(
     """What a step of training is made of; `pixels` as for `losses`."""
     sparse = training_labels.is_sparse(config)
     augment_settings.check_border(config.augment.border, sparse=sparse)
+    terms = losses(config, pixels)
+    targets.check_losses(parts.target, terms)
     return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
-        losses=losses(config, pixels),
+        losses=terms,
         aux_weight=config.aux_weight,
         tx=tx,
         augment=augment.augment,
@@ -309,6 +313,7 @@ def step_settings(
         ema=config.optim.ema,
         classes=pixels.shape[1],
         deep_weights=tuple(config.deep_weights),
+        target=targets.beside_classes(parts.target),
     )
 
 
@@ -316,7 +321,7 @@ def check_outputs(
     settings: step.Settings,
     state: TrainState,
     image_shape: tuple[int, int, int],
-    num_classes: int,
+    channels: int,
 ) -> None:
     """Raises ConfigError for logits of another shape, or an output a loss lacks.
 
@@ -335,7 +340,7 @@ def check_outputs(
     apply = functools.partial(settings.model.apply, train=False)
     outputs = jax.eval_shape(apply, variables, image)
     logits = outputs.get("logits") if isinstance(outputs, dict) else outputs
-    wanted = (1, *image_shape[:2], num_classes)
+    wanted = (1, *image_shape[:2], channels)
     if not isinstance(outputs, dict) or getattr(logits, "shape", None) != wanted:
         raise ConfigError(
             f"the model must return {{'logits': {wanted}}} for an image "
@@ -373,25 +378,3 @@ def batch_size(config: ConfigDict, fixed: int = 0) -> int:
             f"set config.batch_size to a multiple of {unit}."
         )
     return size
-
-
-def check_pixel_sizes(splits: Iterable[prepared.Split], view: pipeline.View) -> None:
-    """DataError when images shall get a pixel size and some do not say theirs."""
-    for split in splits if view.pixel_size else ():
-        missing = np.flatnonzero(np.isnan(split.pixel_sizes))
-        if len(missing):
-            raise DataError(
-                f"config.data.pixel_size is {view.pixel_size:g} micrometres, but "
-                f"{len(missing)} of {len(split)} images of {split.name} do not say how "
-                f"large their pixels are, such as {split.ids[missing[0]]!r}: use files "
-                "that do (DICOM, OME-TIFF, ImageJ) and prepare them again, or set "
-                "config.data.pixel_size=0."
-            )
-
-
-def check_labels(split: prepared.Split) -> None:
-    """ConfigError when a split that must be scored holds no labelled pixel."""
-    if not np.any(split.pixels):
-        raise ConfigError(
-            f"the {split.name} split has no labelled pixel; it cannot be scored."
-        )

@@ -7,8 +7,8 @@
 over the n labelled pixels i of one image, y the class of pixel i, d1 and d2 the
 distances from the two nearest objects (Ronneberger et al., U-Net, 2015,
 https://arxiv.org/abs/1505.04597). There the masks have gaps between touching cells;
-here `gap` makes them: a pixel of an object within so many pixels of another object is
-background to this loss.
+here `gap` makes them: a pixel of an object less than gap + 1 from another object is
+background to this loss. With 1 these are the neighbours, those that share a corner too.
 """
 
 import math
@@ -60,10 +60,10 @@ def weigh(
     gap: int,
 ) -> tuple[Float[Array, "b h w"], Integer[Array, "b h w"]]:
     """(the weight of the gaps, 0 in objects; the mask with gaps between them)."""
-    reach = max(math.ceil(3 * sigma), gap)
+    reach = max(math.ceil(3 * sigma), gap + 1)
     first, second = _two_nearest.distances(instances, reach)
     inside = instances != 0
-    touching = inside & (second <= gap)
+    touching = inside & (second < gap + 1)
     weight = w0 * jnp.exp(-((first + second) ** 2) / (2 * sigma**2))
     weight = jnp.where(touching | ~inside, weight, 0.0)
     apart = jnp.where(touching & (mask != IGNORE), jnp.asarray(0, mask.dtype), mask)

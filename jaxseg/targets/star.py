@@ -6,7 +6,8 @@ in `n_rays` directions, and how deep in the object it lies itself: the deepest p
 give the best polygons, so this depth is the object probability.
 
 Ray k points at the angle 2 pi k / n: ray 0 to the right, and on towards the bottom. A
-predicted ray is between 0 and `reach` pixels, by a sigmoid.
+predicted ray is between 0 and `reach` pixels, by a sigmoid. In the maps of evaluation
+it is a share of `reach`: from 0 to 1 as all maps are, however an image is scaled.
 """
 
 import math
@@ -122,13 +123,13 @@ def maps(
     n_rays: int = 32,
     reach: int = 64,
 ) -> Float[Array, "b h w m"]:
-    """Probabilities of the k classes, the object probability, and rays in pixels."""
+    """Probabilities of the k classes, the object probability, and rays / `reach`."""
     parts = split(logits, num_classes, n_rays=n_rays, reach=reach)
     return jnp.concatenate(
         [
             jax.nn.softmax(parts["logits"], axis=-1),
             jax.nn.sigmoid(parts["object_logits"])[..., None],
-            parts["rays"],
+            parts["rays"] / reach,
         ],
         axis=-1,
     )
@@ -139,10 +140,15 @@ def MAPS(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return ("distance", *(f"ray_{k}" for k in range(settings.get("n_rays", 32))))
 
 
+def ray_length(*, n_rays: int = 32, reach: int = 64) -> float:
+    """The length of a ray that is 1 in the maps, in pixels that the network sees."""
+    return float(reach)
+
+
 def mirror(
     maps: Float[Array, "b h w m"],
-    num_classes: int,
     axis: int,
+    num_classes: int,
     *,
     n_rays: int = 32,
     reach: int = 64,

@@ -116,7 +116,7 @@ def _weights(ids, w0, sigma, gap):
     """By a distance transform of every object."""
     far = [ndimage.distance_transform_edt(ids != i) for i in range(1, ids.max() + 1)]
     first, second = np.sort(far, 0)[:2]
-    apart = (ids > 0) & (second <= gap)
+    apart = (ids > 0) & (second < gap + 1)
     weight = w0 * np.exp(-((first + second) ** 2) / (2 * sigma**2))
     return np.where((ids == 0) | apart, weight, 0), apart
 

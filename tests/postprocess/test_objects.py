@@ -160,9 +160,10 @@ def test_a_rule_says_which_target_it_needs(rule, lacks):
 
 def test_maps_of_a_network_get_their_names():
     array = np.arange(7, dtype=np.float32).reshape(1, 1, 7)
-    named = objects.named(array, ("distance", "ray_0", "ray_1", "ray_2", "border"))
+    names = ("distance", "ray_0", "ray_1", "ray_2", "border")
+    named = objects.named(array, names, ray_length=10.0)
     shown = {key: np.ravel(value).tolist() for key, value in named.items()}
-    rays = {"rays": [3, 4, 5]}
+    rays = {"rays": [30, 40, 50]}
     assert shown == {"probability": [0, 1], "distance": [2], **rays, "border": [6]}
     with pytest.raises(errors.ConfigError, match="7 maps are not two classes and"):
         objects.named(array, tuple("abcdef"))

@@ -174,7 +174,7 @@ def test_a_mirrored_image_has_mirrored_rays(axis):
     rays = RAYS(ids, 8, 9)
     rest = jnp.zeros((*ids.shape, 3))
     maps = jnp.concatenate([rest, rays], -1)
-    mirrored = star.mirror(maps, 2, axis, n_rays=8, reach=9)
+    mirrored = star.mirror(maps, axis, 2, n_rays=8, reach=9)
     expected = RAYS(jnp.flip(jnp.asarray(ids), axis), 8, 9)
     np.testing.assert_allclose(mirrored[..., 3:], expected, atol=1e-6)
 

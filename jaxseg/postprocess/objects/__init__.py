@@ -55,12 +55,16 @@ def find(
 
 
 def named(
-    maps: Float[np.ndarray, "h w n"], names: tuple[str, ...]
+    maps: Float[np.ndarray, "h w n"],
+    names: tuple[str, ...],
+    ray_length: float = 1.0,
 ) -> dict[str, np.ndarray]:
     """The maps by name, of an array that has the classes first and then `names`.
 
-    "ray_0", "ray_1" ... together are "rays". Raises ConfigError where the array has no
-    two classes beside them.
+    "ray_0", "ray_1" ... together are "rays", here in pixels of the array: `ray_length`
+    is the length of a ray that is 1. It is that of the target, times the pixels of the
+    array that one pixel of the network has become. Raises ConfigError where the array
+    has no two classes beside them.
     """
     k = maps.shape[-1] - len(names)
     if k < 2:
@@ -71,7 +75,8 @@ def named(
     out = {"probability": maps[..., :k]}
     rays = [k + i for i, name in enumerate(names) if name.startswith("ray_")]
     if rays:
-        out["rays"] = maps[..., rays[0] : rays[-1] + 1]
+        of_rays = maps[..., rays[0] : rays[-1] + 1]
+        out["rays"] = of_rays * np.float32(ray_length)
     out |= {n: maps[..., k + i] for i, n in enumerate(names) if k + i not in rays}
     return out
 
