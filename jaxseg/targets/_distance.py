@@ -5,7 +5,7 @@ outside of the frame is not known and ends no object. The squared distance is ex
 separable: along the column of a pixel, another object is as far as its row, and a row
 where the object goes on is as far as that and the way along it together (Felzenszwalb
 and Huttenlocher, 2012, https://doi.org/10.4086/toc.2012.v008a019). Two passes of
-shifted comparisons within `reach` are 20 times as fast as one over a disc, on a CPU.
+shifted comparisons within `reach` are ten times as fast as one over a disc, on a CPU.
 """
 
 from collections.abc import Callable
