@@ -51,7 +51,20 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+_asked: list[float] = []  # when this process was first asked to end
+
+
 def _end(number: int, frame: FrameType | None) -> None:
+    """Unwinds once, so that what must be cleaned is; asked again, it ends at once.
+
+    The same request often comes twice within a moment, from a launcher and to the whole
+    group of processes: that is one.
+    """
+    if _asked:
+        if time.monotonic() - _asked[0] > _EVERY:
+            os._exit(_CODES[signal.Signals(number)])
+        return
+    _asked.append(time.monotonic())
     name = signal.Signals(number).name
     text = f"jaxseg: stopped by {name}; start the same command again to go on.\n"
     try:

@@ -28,6 +28,7 @@ MODELS = flags.DEFINE_list("models", [], "Names of models; default: all.")
 VARIANTS = {
     "swin_upernet": [{"size": s} for s in ("tiny", "small", "base", "large")],
     "resnet_unet": [{"depth": d} for d in (18, 34, 50, 101)],
+    "deeplabv3_plus": [{"depth": d} for d in (18, 34, 50, 101)],
 }
 _PUBLISHED = re.compile(
     r"([A-Z]\w+(?: and [A-Z]\w+| et al\.)?),\s+(\d{4}),\s+https?://(?:arxiv\.org/abs/)?"

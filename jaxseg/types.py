@@ -53,7 +53,8 @@ class Outputs(TypedDict):
 
     logits: Float[Array, "b h w k"]
     aux: NotRequired[Float[Array, "b h w k"]]  # only models with an auxiliary head
-    # deep supervision: logits of coarser levels, item i of ceil(h / 2^(i+1)) pixels
+    # deep supervision: logits of coarser levels, of ceil(h / 2^i) pixels, or of earlier
+    # nodes at the size of the image
     deep: NotRequired[list]
     image_logits: NotRequired[Float[Array, "b k_image"]]  # only with an image head
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from support import runs
@@ -47,6 +48,40 @@ def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code, h
     name = signal.Signals(number).name
     want = f"jaxseg: stopped by {name}; start the same command again to go on."
     assert err.splitlines() == [want] and process.returncode == code
+
+
+LINGERS = """
+import sys, time
+def get_config(arg=""):
+    print("ready", flush=True)
+    try:
+        time.sleep(600)
+    finally:
+        print("cleaning", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_asked_again_a_door_that_is_still_cleaning_ends_at_once(tmp_path):
+    (tmp_path / "waits.py").write_text(LINGERS)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxseg.main", "--config=waits.py"],
+        cwd=tmp_path,
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.terminate()
+        assert process.stdout.readline() == "cleaning\n"
+        while process.poll() is None:  # those within a second are the same request
+            process.terminate()
+            time.sleep(0.1)
+        err = process.stderr.read()
+    want = "jaxseg: stopped by SIGTERM; start the same command again to go on."
+    assert err.splitlines() == [want] and process.returncode == 75
 
 
 STARTS = """

@@ -35,7 +35,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from jaxseg import lookup
-from jaxseg.config import base_objects
+from jaxseg.config import base_augment, base_objects
 from jaxseg.errors import ConfigError
 
 # blocks whose keys are not ours: the command line may add to them
@@ -65,7 +65,8 @@ def base() -> ConfigDict:
     c.data = _data()
     c.supervision = _supervision()
     c.sampler = _sampler()
-    c.augment = _augment()
+    c.augment = base_augment.augment()
+    c.mix = base_augment.mix()
     c.model = _model()
     c.target = base_objects.target()
     c.objects = base_objects.objects()
@@ -217,36 +218,6 @@ def _sampler() -> dict[str, Any]:
     }
 
 
-def _augment() -> dict[str, Any]:
-    """Of image and mask together; magnitudes are "up to", 0 is off."""
-    return {
-        "flip_horizontal": 0.0,  # probability; 0 where left and right differ
-        "flip_vertical": 0.0,  # 0.5 for microscopy and anything seen from above,
-        "rotate_degrees": 0.0,  # with 180 here
-        "rotate_probability": 1.0,
-        "scale": (1.0, 1.0),  # smallest and largest
-        "scale_probability": 1.0,
-        "shift": 0.0,  # of the side
-        "shift_probability": 1.0,
-        "shear_degrees": 0.0,
-        "shear_probability": 1.0,
-        "affine_probability": 1.0,  # of the four above together
-        "border": "constant",  # 0 and unlabelled outside; or reflect: both mirrored
-        "elastic_pixels": 0.0,
-        "elastic_cells": 4,  # of the grid that bends, each way
-        "elastic_probability": 1.0,
-        "brightness": 0.0,  # of the range
-        "brightness_probability": 1.0,
-        "contrast": 0.0,
-        "contrast_probability": 1.0,
-        "gamma": 0.0,
-        "gamma_probability": 1.0,
-        "noise": 0.0,  # standard deviation, of the range
-        "noise_probability": 1.0,
-        "clip": False,  # tones to the range: it erases dim objects, labels stay
-    }
-
-
 def _model() -> dict[str, Any]:
     """The fields of every model; each file of jaxseg/models/ explains its own."""
     unet = {
@@ -276,6 +247,17 @@ def _model() -> dict[str, Any]:
         "unet": unet,
         "attention_unet": {**unet, "gate_conv": False},  # of the gating signal
         "attention_resunet": {**unet, "gate_conv": False},
+        "unet_plus_plus": {k: v for k, v in unet.items() if k != "head_norm"},
+        "deeplabv3_plus": {
+            "depth": 50,  # 18, 34, 50, 101
+            "width": 64,
+            "output_stride": 16,  # or 8
+            "rates": (12, 24, 36),  # dilations of the pyramid pooling
+            "decoder_width": 256,
+            "low_width": 48,  # of the map at 1/4
+            "dropout": 0.5,  # behind the pooling
+            "dtype": "float32",
+        },
         "resnet_unet": {"depth": 50, "width": 64, **decoder},  # depth 18, 34, 50, 101
         "efficientnet_unet": {"width": 1.0, "depth": 1.0, **decoder},  # multipliers
         "swin_upernet": {
@@ -354,10 +336,18 @@ def _optim() -> dict[str, Any]:
         "momentum": 0.99,  # of sgd
         "warmup_epochs": 1.0,
         "warmup_steps": -1,  # in place of warmup_epochs; -1 = as many as those have
-        "schedule": "cosine",  # or "poly": (1 - t / T) ** power
+        # or "poly": (1 - t / T) ** power; "plateau": lower when validation stalls
+        "schedule": "cosine",
         "power": 0.9,  # of poly
         "final_scale": 0.0,  # of the learning rate, at the end of the schedule
+        "plateau": {  # of the metric of validation, config.eval.metric
+            "factor": 0.5,  # times the rate ...
+            "patience": 10,  # ... after so many epochs without a better one
+            "threshold": 1e-4,  # a better one is more than this above the best
+            "min_rate": 1e-6,
+        },
         "clip_norm": 1.0,  # 0 = do not clip
+        "clip_each": False,  # True: each tensor at that norm, not all together
         "accumulate": 1,  # micro-batches a step
         "ema": 0.0,  # decay, after a warm-up, of the evaluated average; 0 = none
         "bad_steps": 10,  # non-finite steps in a row before training stops

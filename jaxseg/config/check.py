@@ -13,7 +13,7 @@ from jaxseg.metrics import overlap
 from jaxseg.postprocess import decision
 
 # as jaxseg/train_step/optimizer.py has them, which needs JAX; a test compares
-OPTIMIZERS, RATES = ("adamw", "sgd"), ("cosine", "poly")
+OPTIMIZERS, RATES = ("adamw", "sgd"), ("cosine", "poly", "plateau")
 
 
 def check(config: ConfigDict) -> None:

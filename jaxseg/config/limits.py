@@ -25,6 +25,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("supervision.annotators", "model.*.convs", "model.*.width")
         + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")
         + ("model.swin_upernet.aux_channels", "loss.gated_crf.radius")
+        + ("model.*.decoder_width", "model.*.low_width")
         + ("loss.gated_crf.downsample", "loss.neighbourhood.radius")
         + ("target.border.width", "target.distance.reach", "target.star.reach"),
         _POSITIVE,
@@ -45,7 +46,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _NOT_NEGATIVE,
     ),
     **dict.fromkeys(
-        ("optim.final_scale", "transfer.layer_decay")
+        ("optim.final_scale", "transfer.layer_decay", "mix.erase", "mix.cutmix")
+        + ("mix.mixup",)
         + ("sampler.balanced.negative_keep", "loss.neighbourhood.confidence"),
         _SHARE,
     ),
@@ -55,6 +57,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _BELOW_ONE,
     ),
     "checkpoint.keep": (2, math.inf, False),
+    "mix.cutmix_alpha": (1e-3, math.inf, False),
+    "mix.mixup_alpha": (1e-3, math.inf, False),
     "optim.warmup_steps": (-1, math.inf, False),
     "sampler.seed": (-1, math.inf, False),
     "supervision.seed": (-1, math.inf, False),
@@ -70,6 +74,8 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "model.*.down": ("max_pool", "strided"),
     "model.*.activation": ("relu", "leaky_relu"),
     "model.resnet_unet.depth": (18, 34, 50, 101),
+    "model.deeplabv3_plus.depth": (18, 34, 50, 101),
+    "model.deeplabv3_plus.output_stride": (16, 8),
     "model.swin_upernet.size": ("tiny", "small", "base", "large"),
     "loss.partial_cross_entropy.balance": ("class", "pixels"),
     "supervision.strategy": ("random", "centre", "boundary", "grid"),
@@ -79,11 +85,13 @@ ROWS: dict[str, tuple[float, bool]] = {
     "data.image_size": (1, True),
     "model.*.widths": (1, True),
     "model.*.decoder_widths": (1, True),
+    "model.deeplabv3_plus.rates": (1, True),
     "model.swin_upernet.depths": (1, True),
     "model.swin_upernet.num_heads": (1, True),
     "model.swin_upernet.pool_scales": (1, True),
     "loss.*.classes": (0, True),
     "deep_weights": (0, False),
+    "mix.erase_area": (0, False),
     "operating_point.min_areas": (0, False),
 }
 TEXTS = ("auto.keep", "pretrained.allow_missing", "transfer.freeze")

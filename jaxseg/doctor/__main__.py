@@ -35,7 +35,7 @@ def main(argv) -> int:
     import jax
 
     from jaxseg.doctor import audit, page, pictures
-    from jaxseg.experiment import build, from_config, processes, self_configuration
+    from jaxseg.experiment import build, processes, self_configuration, training_plan
 
     folder = pathlib.Path(OUTPUT.value)
     if OUTPUT.value:
@@ -46,7 +46,7 @@ def main(argv) -> int:
     config = self_configuration.resolve(config)
     check.check(config)
     experiment = build.load(
-        config, batch_size=from_config.batch_size(config), verify=VERIFY.value
+        config, batch_size=training_plan.batch_size(config), verify=VERIFY.value
     )
     case = audit.full_case(config, experiment)
     findings = audit.run(

@@ -20,6 +20,7 @@ from jaxseg.experiment import (
     from_config,
     targets,
     training_labels,
+    training_plan,
 )
 from jaxseg.inference import forward, whole_split
 from jaxseg.postprocess import decision
@@ -35,7 +36,7 @@ class Experiment(NamedTuple):
     splits: dict[str, prepared.Split]
     mesh: Mesh
     parts: from_config.Parts
-    plan: from_config.Plan
+    plan: training_plan.Plan
     rate: Callable  # step -> learning rate
     init: dict[str, Any]  # arguments of `state.init`
     abstract: TrainState  # shapes with shardings
@@ -65,7 +66,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     parts = from_config.parts(config, card)
     check_splits.pixel_sizes(splits.values(), parts.view)
     check_splits.rays(parts.target, splits.values(), parts.view)
-    plan = from_config.plan(config, splits["train"], batch_size)
+    plan = training_plan.make(config, splits["train"], batch_size)
     tx, rate = from_config.optimizer(config, plan)
     init = {
         "model": parts.model,

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from jaxseg.data import content
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.experiment import build, from_config
+from jaxseg.experiment import build, chosen, from_config, training_plan
 from jaxseg.inference import forward, image
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import (
@@ -172,7 +172,7 @@ def expected(
     config = _resolved(config, record)
     parts = from_config.parts(config, record["dataset"])
     length = record["steps_per_epoch"], record["total_steps"]
-    plan = from_config.Plan(
+    plan = training_plan.Plan(
         record["batch_size"], 0, *length, order=None, shares=(), epochs=0
     )
     tx, _ = from_config.optimizer(config, plan)
@@ -199,7 +199,7 @@ def weights(run: FinishedRun) -> save.Weights:
     name, card = run.config.model.name, run.record["dataset"]
     facts = {
         "model": name,
-        "fields": from_config.chosen_fields(run.config.model),
+        "fields": chosen.fields(run.config.model),
         "classes": card["classes"],
         "channels": card["channels"],
         "image_size": list(run.config.data.image_size),

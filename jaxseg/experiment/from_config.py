@@ -3,6 +3,7 @@
 import functools
 import inspect
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -27,10 +28,18 @@ from jaxseg.data import (
 )
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import finetune, length, processes, targets, training_labels
+from jaxseg.experiment import (
+    chosen,
+    finetune,
+    length,
+    processes,
+    targets,
+    training_labels,
+    training_plan,
+)
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
-from jaxseg.train_step import step
+from jaxseg.train_step import plateau, step
 from jaxseg.types import Normalise, Target, TrainState
 
 
@@ -119,20 +128,16 @@ def windows(
         pixels = sparse_labels.class_pixels(drawn, len(split.classes))
     return crops.Windows(
         size=view.size,
-        seed=_sampler_seed(config),
+        seed=training_plan.sampler_seed(config),
         foreground_share=config.data.foreground_share,
         chances=crops.class_chances(pixels),
         sparse=drawn is not None,
     )
 
 
-def _sampler_seed(config: ConfigDict) -> int:
-    return config.sampler.seed if config.sampler.seed >= 0 else config.seed
-
-
 def model(config: ConfigDict, num_classes: int) -> Any:
     """The model the config names, with the fields of its block."""
-    name, fields = config.model.name, chosen_fields(config.model)
+    name, fields = config.model.name, chosen.fields(config.model)
     if fields.get("aux") and not config.aux_weight:
         raise ConfigError(
             f"config.aux_weight is 0, so the auxiliary head would never learn; set "
@@ -194,15 +199,6 @@ def losses(
     return terms
 
 
-def chosen_fields(block: ConfigDict) -> dict[str, Any]:
-    """The fields of the model, or sampler, that its block names.
-
-    They are a block of that name, or `fields` for a module of the user's own.
-    """
-    key = "fields" if "." in block.name else block.name
-    return block[key].to_dict() if key in block else {}
-
-
 def _check_arguments(fn: step.Loss, name: str, block: dict[str, Any]) -> None:
     signature = inspect.signature(fn)
     try:
@@ -218,55 +214,14 @@ def _check_arguments(fn: step.Loss, name: str, block: dict[str, Any]) -> None:
             )
 
 
-class Plan(NamedTuple):
-    """How long training is, in every unit."""
-
-    batch_size: int
-    epoch_size: int  # examples, a multiple of the batch size
-    steps_per_epoch: int
-    total_steps: int
-    order: pipeline.Order  # (epoch=) -> indices
-    shares: tuple[float, ...]  # target share of positives of each epoch
-    epochs: int  # the last of them may be shorter
-
-    def ends_epoch(self, done: int) -> bool:
-        """Whether an epoch ends with the step that makes it `done` steps."""
-        return done % self.steps_per_epoch == 0 or done == self.total_steps
-
-
-def plan(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
-    """The order of examples and the number of steps."""
-    name = config.sampler.name
-    sampler, options = lookup.find("data/samplers", name), chosen_fields(config.sampler)
-    present = split.present
-    wanted = sampler.epoch_size(present, **options)
-    steps, total, epochs = length.of(config, epoch_size=wanted, batch_size=batch_size)
-    sampler_args = {"epochs": epochs, **options}
-    return Plan(
-        batch_size=batch_size,
-        epoch_size=steps * batch_size,
-        steps_per_epoch=steps,
-        total_steps=total,
-        order=functools.partial(
-            sampler.order,
-            present,
-            seed=_sampler_seed(config),
-            size=steps * batch_size,
-            **sampler_args,
-        ),
-        shares=tuple(
-            sampler.share(present, epoch=e, **sampler_args) for e in range(epochs)
-        ),
-        epochs=epochs,
-    )
-
-
-def optimizer(config: ConfigDict, plan: Plan, *, traced: Any = None):
+def optimizer(config: ConfigDict, plan: training_plan.Plan, *, traced: Any = None):
     """(optimizer, step -> learning rate).
 
     `traced` is a learning rate inside jit, in place of that of the config.
     """
     o = config.optim
+    if has_plateau(config):
+        plateau.check(rate=o.learning_rate, **o.plateau.to_dict())
     rate = optimizers.learning_rate_schedule(
         learning_rate=o.learning_rate if traced is None else 1.0,
         warmup_steps=length.warmup_steps(config, plan.steps_per_epoch),
@@ -281,10 +236,17 @@ def optimizer(config: ConfigDict, plan: Plan, *, traced: Any = None):
         momentum=o.momentum,
         weight_decay=o.weight_decay,
         clip_norm=o.clip_norm,
+        clip_each=o.clip_each,
+        slowed=has_plateau(config),
         groups=finetune.groups(config),
         frozen_until=config.transfer.frozen_until,
     )
     return tx, rate
+
+
+def has_plateau(config: ConfigDict) -> bool:
+    """Whether the learning rate falls when validation stops improving."""
+    return config.optim.schedule == "plateau"
 
 
 def step_settings(
@@ -314,7 +276,31 @@ def step_settings(
         classes=pixels.shape[1],
         deep_weights=tuple(config.deep_weights),
         target=targets.beside_classes(parts.target),
+        mix=mix(config, terms, parts.target),
     )
+
+
+def mix(
+    config: ConfigDict, terms: Mapping[str, Any], target: Target | None = None
+) -> dict[str, Any]:
+    """Settings of `mixing.mix`; ConfigError where a loss needs labels of images, or
+    objects, which two images do not share."""
+    settings = config.mix.to_dict()
+    blends = settings["cutmix"] or settings["mixup"]
+    if blends and targets.needs_instances(target, terms):
+        raise ConfigError(
+            "config.mix.cutmix and config.mix.mixup blend two images, but this run "
+            "learns whole objects (config.target, or a loss of instances): set them to "
+            "0."
+        )
+    for name, (fn, _) in terms.items():
+        of_image = {"label", "image_logits"} & {*step.asks_for(fn)}
+        if of_image and (settings["cutmix"] or settings["mixup"]):
+            raise ConfigError(
+                f"loss.{name} learns from {min(of_image)} of whole images, which "
+                "config.mix.cutmix and config.mix.mixup would blend: set them to 0."
+            )
+    return settings
 
 
 def check_outputs(
@@ -361,20 +347,3 @@ def scoring_options(config: ConfigDict) -> dict[str, Any]:
         "resamples": config.eval.bootstrap,
         "tolerance": config.eval.tolerance if config.eval.surface else None,
     }
-
-
-def batch_size(config: ConfigDict, fixed: int = 0) -> int:
-    """Examples a step over all devices; ConfigError when it cannot be shared out.
-
-    `fixed` is that of a run that goes on: it stays, whatever the devices now.
-    """
-    devices = jax.device_count()
-    size = fixed or config.batch_size or config.per_device_batch * devices
-    unit = devices * config.optim.accumulate
-    if size % unit:
-        raise ConfigError(
-            f"the batch has {size} images, which {devices} device(s) x "
-            f"{config.optim.accumulate} micro-batch(es) cannot share equally; "
-            f"set config.batch_size to a multiple of {unit}."
-        )
-    return size

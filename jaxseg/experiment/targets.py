@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxseg import lookup
 from jaxseg.errors import ConfigError
+from jaxseg.experiment import chosen
 from jaxseg.train_step import step
 from jaxseg.types import Target
 
@@ -23,8 +24,7 @@ def of(config: ConfigDict, num_classes: int) -> Target:
     Raises ConfigError for one that there is not, and for settings it does not take.
     """
     name = config.target.name
-    block = "fields" if "." in name else name
-    fields = config.target[block].to_dict() if block in config.target else {}
+    block, fields = "fields" if "." in name else name, chosen.fields(config.target)
     module = lookup.find("targets", name)
 
     def part(function: str) -> Callable:

@@ -149,18 +149,21 @@ class DepthwiseConv(nn.Module):
     kernel: int
     stride: int = 1
     dtype: jnp.dtype = jnp.float32
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x c"]:
-        (h, w, c), k, s = x.shape[1:], self.kernel, self.stride
+        (h, w, c), k, s, d = x.shape[1:], self.kernel, self.stride, self.dilation
         kernel = self.param("kernel", _PER_CHANNEL, (k, k, 1, c))
         ends = [(n - 1) // s * s + 1 for n in (h, w)]  # behind the last window's start
-        spare = [max(e - 1 + k - n, 0) for e, n in zip(ends, (h, w), strict=True)]
+        reach = d * (k - 1) + 1  # pixels from the first to the last of a window
+        spare = [max(e - 1 + reach - n, 0) for e, n in zip(ends, (h, w), strict=True)]
         pads = [(n // 2, n - n // 2) for n in spare]
         # float32 within: a sum of k * k terms rounded one by one would lose digits.
         x = jnp.pad(x.astype(jnp.float32), ((0, 0), *pads, (0, 0)))
         products = (
-            x[:, i : i + ends[0] : s, j : j + ends[1] : s] * kernel[i, j][None, None]
+            x[:, d * i : d * i + ends[0] : s, d * j : d * j + ends[1] : s]
+            * kernel[i, j][None, None]
             for i in range(k)
             for j in range(k)
         )
@@ -176,6 +179,7 @@ def conv(
     dtype: jnp.dtype,
     stride: int = 1,
     padding: str | tuple = "SAME",
+    dilation: int = 1,
     use_bias: bool = False,
     start: nn.initializers.Initializer = _layers.he_normal,
 ) -> Float[Array, "b y x f"]:
@@ -189,6 +193,7 @@ def conv(
         x = x[:, ::stride, ::stride] if stride > 1 else x
         return nn.Dense(features, name=name, **options)(x)
     window, strides = (kernel, kernel), (stride, stride)
+    options["kernel_dilation"] = (dilation, dilation)
     return nn.Conv(features, window, strides, padding, name=name, **options)(x)
 
 

@@ -18,12 +18,15 @@ class ResNet(nn.Module):
 
     `blocks` is the number of blocks of each stage, `width` the channels of the first
     map; stages have `width` times 1, 2, 4, 8 channels, four times that if `bottleneck`.
-    The image's height and width must be multiples of 32.
+    The last `dilated` stages keep the size of the map: their convolutions are dilated
+    by 2, and 4 in the last of two (Yu et al., 2017, https://arxiv.org/abs/1705.09914).
+    The image's height and width must be multiples of the largest of these factors.
     """
 
     blocks: tuple[int, ...]
     bottleneck: bool
     width: int = 64
+    dilated: int = 0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -35,10 +38,13 @@ class ResNet(nn.Module):
         features = [x]
         x = _blocks.max_pool_3x3(x)
         for i, count in enumerate(self.blocks):
+            dilation = 2 ** max(0, i + 1 + self.dilated - len(self.blocks))
             for j in range(count):
-                stride = 2 if i > 0 and j == 0 else 1
+                stride = 2 if i > 0 and j == 0 and dilation == 1 else 1
                 name, width = f"layer{i + 1}_{j}", self.width * 2**i
-                block = Block(width, stride, self.bottleneck, self.dtype, name=name)
+                block = Block(
+                    width, stride, self.bottleneck, self.dtype, dilation, name=name
+                )
                 x = block(x, train=train)
             features.append(x)
         return features
@@ -51,12 +57,15 @@ class Block(nn.Module):
     stride: int
     bottleneck: bool
     dtype: jnp.dtype
+    dilation: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool):
         def conv_norm(x, features, kernel, stride, conv, norm):
-            pads = ((kernel // 2,) * 2,) * 2  # PyTorch's; "SAME" differs at stride 2
+            # PyTorch's; "SAME" differs at stride 2
+            pads = ((kernel // 2 * self.dilation,) * 2,) * 2
             options = dict(stride=stride, padding=pads, dtype=self.dtype)
+            options["dilation"] = self.dilation
             x = _blocks.conv(x, features, kernel, name=conv, **options)
             return _layers.BatchNorm(name=norm)(x, train=train)
 

@@ -40,7 +40,8 @@ def key(config: ConfigDict) -> tuple:
     Class weights that are counted on the labels of a member are built into its step,
     and windows of training (fit "crop") lie around its labels.
     """
-    if config.eval.patience or config.num_seeds > 1:
+    alone = config.eval.patience or from_config.has_plateau(config)
+    if alone or config.num_seeds > 1:
         return ()
     counted = training_labels.names_class_weights(config)
     windows = config.data.fit not in resize.MODES
@@ -62,8 +63,9 @@ def hyper(configs: Sequence[ConfigDict]) -> Hyper:
         raise ConfigError(
             "these configs cannot train together: only "
             f"{', '.join(FREE)} and plain weights of the loss may differ, the order of "
-            "images must be one (config.sampler.seed=0), config.eval.patience must be "
-            'off, and class weights by name and data.fit="crop" need full masks.'
+            "images must be one (config.sampler.seed=0), config.eval.patience and the "
+            'schedule "plateau" must be off, and class weights by name and '
+            'data.fit="crop" need full masks.'
         )
     first = configs[0]
     names = [n for n, b in first.loss.items() if _plain(b)]

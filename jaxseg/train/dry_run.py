@@ -7,14 +7,14 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxseg.devices import sharding
-from jaxseg.experiment import build, from_config, length
+from jaxseg.experiment import build, length, training_plan
 from jaxseg.train import progress
 from jaxseg.train_step import state
 
 
 def describe(config: ConfigDict) -> str:
     """A page of text; the data is prepared if it must be, nothing else is written."""
-    experiment = build.load(config, batch_size=from_config.batch_size(config))
+    experiment = build.load(config, batch_size=training_plan.batch_size(config))
     plan = experiment.plan
     lines = [json.dumps(config.to_dict(), indent=1, default=str), ""]
     lines += _parameters(experiment.abstract.params)

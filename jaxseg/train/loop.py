@@ -1,6 +1,7 @@
 """Trains from a config to a finished run directory; the same call resumes."""
 
 import contextlib
+import functools
 import os
 import pathlib
 import time
@@ -18,7 +19,7 @@ from jaxseg.run_directory import checkpoint, files, history, schemas
 from jaxseg.train import open_run, progress, run_record, stop, validation
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
-from jaxseg.train_step import parameter_groups, state
+from jaxseg.train_step import optimizer, parameter_groups, plateau, state
 from jaxseg.types import TrainState
 
 
@@ -62,7 +63,7 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             waited = time.monotonic() - began
             now, numbers = experiment.train_step(now, batch)
             sums.add(numbers, host["index"], waited, step=done)
-            _write_step(run)
+            _write_step(run, metadata)
             if done == parameter_groups.WATCH and not int(now.bad_total):
                 finetune.check_gradients(config, now)
             sums.check(config.optim.bad_steps, experiment.splits["train"].ids)
@@ -72,13 +73,14 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             ended = plan.ends_epoch(done)
             if ended:
                 metadata = end_epoch(run, now, metadata, done)
+                now = _slowed(now, metadata)
             if metadata.get("stopped"):
                 break
             stopping = stop_request.by(run.checkpoints, done)
             every = config.checkpoint.every_steps
             if not ended and (stopping or (every and done % every == 0)):
                 metadata = {**metadata, "meter": sums.flush()}
-                _write_step(run)
+                _write_step(run, metadata)
                 _save(run, now, metadata, done)
             if stopping and done < plan.total_steps:
                 raise Preempted(
@@ -91,11 +93,25 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
         writer.close()
 
 
-def _write_step(run: Run) -> None:
+def _slowed(now: TrainState, metadata: dict[str, Any]) -> TrainState:
+    """The state with the factor of the learning rate that validation left."""
+    if "plateau" not in metadata:
+        return now
+    scale = metadata["plateau"]["scale"]
+    return now.replace(opt_state=optimizer.with_factor(now.opt_state, scale))
+
+
+def _rate(run: Run, metadata: dict[str, Any], step: int) -> float:
+    """The learning rate of a step, counted from 0, since the last validation."""
+    scale = metadata.get("plateau", plateau.START)["scale"]
+    return float(run.experiment.rate(step)) * scale
+
+
+def _write_step(run: Run, metadata: dict[str, Any]) -> None:
     """Writes the numbers of the step that was read last, where they are due."""
     step = run.sums.due(run.config.log_every)
     if step and jax.process_index() == 0:
-        rate = run.experiment.rate(step - 1)
+        rate = _rate(run, metadata, step - 1)
         run.writer.write_scalars(step, run.sums.latest(rate))
 
 
@@ -125,8 +141,9 @@ def end_epoch(
     number = (done - 1) // plan.steps_per_epoch
     classes = run.experiment.card["classes"]
     run.sums.flush()
-    _write_step(run)
-    row = run.sums.row(number, done, plan, run.experiment.rate, classes)
+    _write_step(run, metadata)
+    rate = functools.partial(_rate, run, metadata)
+    row = run.sums.row(number, done, plan, rate, classes)
     metrics, silent = None, metadata.get("silent", [])
     last = done == plan.total_steps
     if (number + 1) % config.eval.every_epochs == 0 or last:
@@ -140,7 +157,7 @@ def end_epoch(
         history.History(run.workdir).append(row)
         scalars = {name: value for name, value in row.items() if value is not None}
         run.writer.write_scalars(done, scalars)
-    _save(run, now, metadata, done, metrics)
+    _save(run, _slowed(now, metadata), metadata, done, metrics)
     return metadata
 
 

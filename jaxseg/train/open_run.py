@@ -12,7 +12,7 @@ from jaxseg import atomic
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
-from jaxseg.experiment import build, finished_run, from_config
+from jaxseg.experiment import build, finished_run, training_plan
 from jaxseg.run_directory import checkpoint, files, history, manifest, seal
 from jaxseg.train import run_record
 from jaxseg.train.epoch_sums import EpochSums
@@ -94,7 +94,7 @@ def open_run(
     those of another run. Raises ConfigError and DataError for what a user can mend.
     """
     if sibling_of is None:
-        size = from_config.batch_size(config, record.get("batch_size", 0))
+        size = training_plan.batch_size(config, record.get("batch_size", 0))
         experiment = build.load(config, batch_size=size)
     else:
         experiment = build.sibling(sibling_of, config)

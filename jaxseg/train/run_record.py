@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxseg import lookup
 from jaxseg.data import sparse_labels
-from jaxseg.experiment import build, from_config
+from jaxseg.experiment import build, chosen
 from jaxseg.run_directory import environment, history, seal
 from jaxseg.train import label_pictures
 
@@ -84,7 +84,7 @@ def _class_parts(config: ConfigDict, experiment: build.Experiment) -> list[list[
     sampler = lookup.find("data/samplers", config.sampler.name)
     if not hasattr(sampler, "parts"):
         return []
-    options = from_config.chosen_fields(config.sampler)
+    options = chosen.fields(config.sampler)
     options["epochs"] = experiment.plan.epochs
     present = experiment.splits["train"].present
     return [

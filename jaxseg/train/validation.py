@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 from jaxseg import atomic, pictures
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import class_table, result, score_split, tally
-from jaxseg.experiment import finetune, length
+from jaxseg.experiment import finetune, from_config, length
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
 from jaxseg.train import never_predicted, progress, tensorboard
 from jaxseg.train.open_run import Run
+from jaxseg.train_step import plateau
 
 _SHOWN = 6  # validation images in TensorBoard, the same ones all along
 
@@ -123,6 +124,34 @@ def _picture(example, probability, to_native, classes) -> np.ndarray:
     return pictures.logged(image, example["mask"], prediction, classes)
 
 
+def _plateau(
+    config: ConfigDict,
+    before: dict[str, Any] | None,
+    metrics: dict[str, float | None] | None,
+) -> dict[str, Any]:
+    """The notes of `plateau.update` after an epoch; they say when the rate falls."""
+    before = before or plateau.START
+    if metrics is None:
+        return dict(before)
+    settings = config.optim.plateau.to_dict()
+    smallest = settings.pop("min_rate") / config.optim.learning_rate
+    after = plateau.update(
+        before,
+        metrics[f"validation/{config.eval.metric}"],
+        epochs=config.eval.every_epochs,
+        min_scale=smallest,
+        **settings,
+    )
+    if after["scale"] != before["scale"]:
+        logging.info(
+            "no better validation/%s for %d epochs: the learning rate is now %.4g",
+            config.eval.metric,
+            settings["patience"],
+            config.optim.learning_rate * after["scale"],
+        )
+    return after
+
+
 def metadata(
     config: ConfigDict,
     before: dict[str, Any],
@@ -148,6 +177,8 @@ def metadata(
     patience = config.eval.patience
     stopped = bool(patience) and since >= patience
     out = {"best": best, "since_best": since, "stopped": stopped, "meter": None}
+    if from_config.has_plateau(config):
+        out["plateau"] = _plateau(config, before.get("plateau"), metrics)
     if silent:
         out["silent"] = [*silent]
     return out

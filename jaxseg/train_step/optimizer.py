@@ -15,7 +15,7 @@ import optax
 from jaxseg.errors import ConfigError
 
 NAMES = ("adamw", "sgd")
-SHAPES = ("cosine", "poly")
+SHAPES = ("cosine", "poly", "plateau")
 _NO_DECAY = ("bias", "scale", "bias_table")
 
 
@@ -34,6 +34,7 @@ def learning_rate_schedule(
     https://arxiv.org/abs/1608.03983); "poly" is (1 - t / T)^power over the T steps
     after the warm-up, nnU-Net's with `power` 0.9 (Isensee et al., 2021,
     https://doi.org/10.1038/s41592-020-01008-z), which steps down once an epoch.
+    "plateau" stays after the warm-up: what lowers it is the state (plateau.py).
     Raises ConfigError for another shape, and for a rate or power that is not above 0.
     """
     for name, value in {"learning_rate": learning_rate, "power": power}.items():
@@ -44,6 +45,10 @@ def learning_rate_schedule(
             f"config.optim.schedule is {shape!r}; choose one of {[*SHAPES]}."
         )
     end, last = learning_rate * final_scale, max(total_steps, warmup_steps + 1)
+    if shape == "plateau":
+        rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
+        stay = optax.constant_schedule(learning_rate)
+        return optax.join_schedules([rise, stay], [warmup_steps])
     if shape == "poly":
         fall = optax.polynomial_schedule(learning_rate, end, power, last - warmup_steps)
         rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
@@ -62,10 +67,12 @@ def make(
     *,
     weight_decay: float,
     clip_norm: float,
+    clip_each: bool = False,
     name: str = "adamw",
     momentum: float = 0.99,
     groups: Callable[[Any], Any] | None = None,
     frozen_until: int = 0,
+    slowed: bool = False,
 ) -> optax.GradientTransformation:
     """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), or SGD.
 
@@ -73,21 +80,28 @@ def make(
     `weight_decay` times the weight (L2, so the decay goes through the momentum and is
     not that of AdamW), v <- momentum v + g and w <- w - rate (g + momentum v).
 
+    Gradients are clipped at the norm `clip_norm` of all of them together; with
+    `clip_each` each tensor at that norm of its own, as `clipnorm` of Keras does.
+
     `groups` gives, for parameters, the trees `scales` (times the learning rate, and
     with it the decay) and `frozen`, as `parameter_groups.groups` does. What is frozen
     counts in no norm and has no moments; it learns after `frozen_until` steps, 0 =
-    never. Raises ConfigError for another `name`, or a momentum that is not in [0, 1).
+    never. With `slowed` the state holds a factor of the rate, which `with_factor` sets.
+    Raises ConfigError for another `name`, or a momentum that is not in [0, 1).
     """
     if name not in NAMES:
         raise ConfigError(f"config.optim.name is {name!r}; choose one of {[*NAMES]}.")
     if not 0 <= momentum < 1:
         raise ConfigError(f"config.optim.momentum is {momentum}; it must be in [0, 1).")
+    last = [_factor()] if slowed else []
     one = functools.partial(optax.adamw, weight_decay=weight_decay, mask=decayed)
     if name == "sgd":
         one = functools.partial(_sgd, weight_decay=weight_decay, momentum=momentum)
-    clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    clips = _clip_each if clip_each else optax.clip_by_global_norm
+    clip = [clips(clip_norm)] if clip_norm else []
     if groups is None:
-        return optax.chain(*clip, one(schedule)) if clip else one(schedule)
+        every = [*clip, one(schedule), *last]
+        return optax.chain(*every) if len(every) > 1 else one(schedule)
     # its own optimizer from the start, because the correction of Adam's bias counts
     # steps
     frozen = optax.set_to_zero()
@@ -105,7 +119,48 @@ def make(
         return jax.tree.map(lambda x, by: x * by, updates, groups(params).scales)
 
     split = optax.partition({"learns": one(schedule), "frozen": frozen}, labels)
-    return optax.chain(blind, *clip, split, optax.stateless(scaled))
+    return optax.chain(blind, *clip, split, optax.stateless(scaled), *last)
+
+
+class _Factor(NamedTuple):
+    """What the updates are multiplied by: a factor of the learning rate."""
+
+    value: Any  # f32 []
+
+
+def _factor() -> optax.GradientTransformation:
+    def update(updates, state, params=None):
+        del params
+        return jax.tree.map(lambda x: x * state.value, updates), state
+
+    start = _Factor(jnp.ones(()))
+    return optax.GradientTransformation(lambda params: start, update)
+
+
+def with_factor(opt_state: Any, value: float) -> Any:
+    """The same state of an optimizer that is `slowed`, with this factor of the rate."""
+
+    def replaced(node):
+        if not isinstance(node, _Factor):
+            return node
+        return _Factor(jax.device_put(jnp.float32(value), node.value.sharding))
+
+    def is_factor(node):
+        return isinstance(node, _Factor)
+
+    return jax.tree.map(replaced, opt_state, is_leaf=is_factor)
+
+
+def _clip_each(norm: float) -> optax.GradientTransformation:
+    def clip(grads, params=None):
+        del params
+
+        def one(g):
+            return g * jnp.minimum(1.0, norm / jnp.maximum(jnp.linalg.norm(g), 1e-38))
+
+        return jax.tree.map(one, grads)
+
+    return optax.stateless(clip)
 
 
 class _Seen(NamedTuple):

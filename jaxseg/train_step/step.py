@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import optax
 
 from jaxseg import schedule, types
+from jaxseg.data import mixing
 from jaxseg.errors import ConfigError
 from jaxseg.train_step import deep_supervision
 from jaxseg.types import IGNORE, Batch, Normalise, Target, TrainState
 
 Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
+_MIX = 2**20  # of the random numbers of mixing, beside those of the examples
 INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
 INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
 
@@ -38,6 +40,7 @@ class Settings(NamedTuple):
     classes: int = 2  # background included
     deep_weights: tuple[float, ...] = ()  # of deep supervision: see there
     target: Target | None = None  # None: the logits of the classes, from the mask
+    mix: Mapping[str, Any] = {}  # settings of `mixing.mix`
 
 
 def train_step(
@@ -188,6 +191,9 @@ def _objective(
     image, mask, *ids = settings.augment(
         image, batch["mask"], augment_key, **ids, **settings.augment_options
     )
+    image, mask, partner, share = mixing.mix(
+        image, mask, jax.random.fold_in(augment_key, _MIX), **settings.mix
+    )
     model, normalise = settings.model, settings.normalise
     outputs, model_state = model.apply(
         {"params": params, **model_state},
@@ -222,7 +228,7 @@ def _objective(
         inputs["teacher"] = jax.lax.stop_gradient(jax.nn.softmax(logits))
 
     loss = jnp.zeros(())
-    for head in _heads(outputs, mask, settings):
+    for head in _heads(outputs, mask, partner, settings):
         inputs |= {"logits": head.logits, "mask": head.mask}
         for name, (fn, names) in terms.items():
             scale = head.scale(names)
@@ -230,6 +236,9 @@ def _objective(
                 continue
             arguments = {argument: inputs[argument] for argument in names}
             value = mean(name, fn(**arguments))
+            if head.partner is not None and "mask" in names:
+                other = mean(name, fn(**arguments | {"mask": head.partner}))
+                value = share * value + (1 - share) * other
             numbers[f"loss/{head.prefix}{name}"] = value
             loss = loss + scale * weights[name] * value
     return loss, (model_state, {"loss": loss, **numbers})
@@ -272,10 +281,11 @@ class _Head(NamedTuple):
     prefix: str  # in the names of the losses
     logits: jax.Array
     mask: jax.Array
+    partner: jax.Array | None  # the other mask of a blended image, of the same size
     scale: Callable  # what a term asks for -> times its weight, None = not computed
 
 
-def _heads(outputs, mask, settings: Settings) -> list[_Head]:
+def _heads(outputs, mask, partner, settings: Settings) -> list[_Head]:
     """The logits, then those of the auxiliary head and of deep supervision.
 
     A term of the whole image has one head. A term that needs more than logits, mask and
@@ -294,13 +304,16 @@ def _heads(outputs, mask, settings: Settings) -> list[_Head]:
     def level(weight, names):
         return weight if deep_supervision.applies(names) else None
 
-    heads = [_Head("", outputs["logits"], mask, main)]
+    heads = [_Head("", outputs["logits"], mask, partner, main)]
     if "aux" in outputs:
-        heads.append(_Head("aux_", outputs["aux"], mask, aux))
+        heads.append(_Head("aux_", outputs["aux"], mask, partner, aux))
     for i, logits in enumerate(deep):
-        truth = deep_supervision.coarser(mask, logits.shape[1:3])
+        masks = [
+            None if m is None else deep_supervision.coarser(m, logits.shape[1:3])
+            for m in (mask, partner)
+        ]
         scale = functools.partial(level, coarse[i])
-        heads.append(_Head(f"deep{i + 1}_", logits, truth, scale))
+        heads.append(_Head(f"deep{i + 1}_", logits, *masks, scale))
     return heads
 
 

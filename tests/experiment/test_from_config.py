@@ -6,7 +6,7 @@ from support import runs
 
 from jaxseg import errors
 from jaxseg.data.phantoms import siim_tree
-from jaxseg.experiment import from_config
+from jaxseg.experiment import from_config, training_plan
 
 
 def test_two_first_starts_share_one_set_of_phantoms(tmp_path, monkeypatch):
@@ -25,10 +25,10 @@ def test_two_first_starts_share_one_set_of_phantoms(tmp_path, monkeypatch):
 def test_a_batch_that_devices_cannot_share_says_what_does():
     config = runs.config("pneumothorax", batch_size=6)
     with pytest.raises(errors.ConfigError, match="4 device.* multiple of 4"):
-        from_config.batch_size(config)
-    assert from_config.batch_size(config, 8) == 8  # of the run so far
+        training_plan.batch_size(config)
+    assert training_plan.batch_size(config, 8) == 8  # of the run so far
     config.batch_size = 0
-    assert from_config.batch_size(config) == 4 * config.per_device_batch
+    assert training_plan.batch_size(config) == 4 * config.per_device_batch
 
 
 def test_an_auxiliary_head_that_would_never_learn_is_refused():

@@ -63,6 +63,16 @@ def test_a_loss_and_a_target_that_do_not_fit_are_named(name, weights, words):
         targets.check_losses(*made(name, weights))
 
 
+@pytest.mark.parametrize("kind", ["cutmix", "mixup"])
+def test_images_of_whole_objects_are_not_blended(kind):
+    config = runs.config("folder", **{f"mix.{kind}": 0.5})
+    from_config.mix(config, *made("classes", ["dice_batch"])[::-1])
+    for name, weights in (("border", []), ("classes", ["border_cross_entropy"])):
+        target, losses = made(name, ["dice_batch", *weights])
+        with pytest.raises(errors.ConfigError, match="blend two images, but this run"):
+            from_config.mix(config, losses, target)
+
+
 OWN = """
 from jaxseg.targets.distance import *
 

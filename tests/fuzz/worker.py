@@ -217,12 +217,18 @@ def _block(target: Target, examples: int, seed: int, take: Callable) -> None:
     block()
 
 
+# inputs of one process: it keeps what reached new code, under the cap of the readers
+_ATHERIS = 20_000
+
+
 def _atheris(target: Target, board: Board, stop: int, take: Callable) -> None:
     """Inputs that Atheris changes wherever that reaches new lines of code."""
     import atheris
 
+    upto = min(stop, board["inputs"] + _ATHERIS)
+
     def test_one(data: bytes) -> None:
-        if board["inputs"] >= stop:
+        if board["inputs"] >= upto:
             os._exit(0)
         raw = data[:1] == b"\x01"
         take(data[1:] if raw else target.draw(Fed(data[1:])))
@@ -233,7 +239,8 @@ def _atheris(target: Target, board: Board, stop: int, take: Callable) -> None:
             pathlib.Path(corpus, str(i)).write_bytes(b"\x01" + content)
         words = ["fuzz", f"-runs={stop - board['inputs'] + 10**6}", "-timeout=3600"]
         words += ["-rss_limit_mb=0", f"-seed={board['inputs'] + 1}", "-max_len=16384"]
-        atheris.Setup([*words, "-verbosity=0", corpus], test_one)
+        words += [f"-artifact_prefix={corpus}/", "-verbosity=0"]
+        atheris.Setup([*words, corpus], test_one)
         atheris.Fuzz()
 
 

@@ -17,7 +17,12 @@ from jaxseg import lookup
 from jaxseg.losses import cross_entropy, dice_batch
 from jaxseg.train_step import optimizer, state
 
-STEPS = {"resnet_unet": 240, "efficientnet_unet": 240, "swin_upernet": 160}
+STEPS = {
+    "deeplabv3_plus": 240,
+    "resnet_unet": 240,
+    "efficientnet_unet": 240,
+    "swin_upernet": 160,
+}
 BATCH, SIZE = 8, 32  # and 120 steps for the others
 SIDES = ((12, 14), (8, 11), (6, 8), (5, 7))  # of the squares of classes 1 to 4
 COLOURS = np.array(
@@ -27,6 +32,10 @@ FIELDS = {
     "unet": dict(widths=(8, 16)),
     "attention_unet": dict(widths=(8, 16)),
     "attention_resunet": dict(widths=(8, 16)),
+    "unet_plus_plus": dict(widths=(8, 16)),
+    "deeplabv3_plus": dict(
+        depth=18, width=8, rates=(1, 2, 3), decoder_width=16, low_width=16, dropout=0.0
+    ),
     "resnet_unet": dict(
         depth=18, width=8, decoder_widths=(16, 16, 16, 16, 16), image_skip=True
     ),

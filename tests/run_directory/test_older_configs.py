@@ -72,7 +72,8 @@ def test_an_older_config_gets_every_key_that_is_read(name):
     check.check(full)
     # of base.py it lacks only models, samplers and terms that it does not use
     lacking = {*base.keys(base.base())} - {*base.keys(full)}
-    unused = {f"model.{m}" for m in older_configs.MODELS if m != full.model.name}
+    models = lookup.names("models")
+    unused = {f"model.{m}" for m in models if m != full.model.name}
     unused |= {f"loss.{t}" for t in older_configs.TERMS if t not in full.loss}
     samplers = lookup.names("data/samplers")
     unused |= {f"sampler.{s}" for s in samplers if s not in full.sampler}

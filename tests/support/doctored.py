@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxseg.doctor import audit
 from jaxseg.doctor.case import Case
-from jaxseg.experiment import build, from_config
+from jaxseg.experiment import build, training_plan
 from jaxseg.train_step import state, step
 from support import runs, tiny
 
@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def case(config) -> Case:
-    experiment = build.load(config, batch_size=from_config.batch_size(config))
+    experiment = build.load(config, batch_size=training_plan.batch_size(config))
     return audit.full_case(config, experiment, show=False)
 
 

@@ -8,7 +8,7 @@ import pytest
 from support import runs
 
 from jaxseg import errors
-from jaxseg.experiment import from_config
+from jaxseg.experiment import training_plan
 from jaxseg.sweep import run_members, vmap_loop
 from jaxseg.train import loop, open_run
 
@@ -165,7 +165,7 @@ def test_a_foreign_run_in_the_place_of_a_member_is_a_failure_of_that_member(
     ],
 )
 def test_runs_that_lie_apart_keep_what_they_have(monkeypatch, steps, why):
-    plan = from_config.Plan(
+    plan = training_plan.Plan(
         batch_size=1,
         epoch_size=2,
         steps_per_epoch=2,
