@@ -124,7 +124,7 @@ def test_the_border_is_foreground_for_evaluation():
     np.testing.assert_allclose(maps[:3].sum(), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("reach", [2, 9, 20])
+@pytest.mark.parametrize("reach", [3, 20])
 def test_distances_are_those_of_brute_force(reach):
     mask, ids = drawn()
     truth = part("distance", "truth", reach=reach)(mask, ids)["true_distance"]
@@ -137,7 +137,7 @@ def test_distances_are_those_of_brute_force(reach):
         assert not own[one == 0].any()
 
 
-@pytest.mark.parametrize("n_rays, reach", [(8, 9), (16, 12), (4, 3)])
+@pytest.mark.parametrize("n_rays, reach", [(8, 9), (4, 3)])
 def test_rays_are_those_of_brute_force(n_rays, reach):
     _, ids = drawn()
     own = np.asarray(RAYS(ids, n_rays, reach))

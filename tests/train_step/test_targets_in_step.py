@@ -19,14 +19,14 @@ DISCS = [(6, 6, 4.5), (6, 15, 4.5), (14, 10, 4.5), (19, 19, 3)]
 MODEL = {"widths": (16, 16), "convs": 1, "norm": "group"}
 # {target: (rule, its settings, weights of losses, steps)}
 CASES = {
-    "classes": ("components", {}, {"border_cross_entropy": 1.0}, 40),
-    "border": ("border", {}, {"cross_entropy": 1.0}, 40),
-    "distance": ("watershed", {}, {"cross_entropy": 1.0, "distance": 1.0}, 40),
+    "classes": ("components", {}, {"border_cross_entropy": 1.0}, 30),
+    "border": ("border", {}, {"cross_entropy": 1.0}, 30),
+    "distance": ("watershed", {}, {"cross_entropy": 1.0, "distance": 1.0}, 30),
     "star": (
         "star",
         {"threshold": 0.2},  # the network is not sure of the deepest pixels yet
         {"cross_entropy": 1.0, "object_probability": 1.0, "star_rays": 0.2},
-        120,
+        100,
     ),
 }
 
