@@ -153,7 +153,8 @@ def test_the_weighted_mean_of_cross_entropy():
     np.testing.assert_allclose(
         loss(logits, mask, ids), [np.mean(each * (1 + weight))], rtol=1e-5
     )
-    weighted = jax.jit(functools.partial(loss, class_weights=(0.5, 2.0)))
+    shape |= {"class_weights": (0.5, 2.0)}
+    weighted = jax.jit(functools.partial(border_cross_entropy.loss, **shape))
     alone = weighted(logits, mask, 0 * ids)
     plain = cross_entropy.loss(logits, mask, class_weights=(0.5, 2.0))
     np.testing.assert_allclose(alone, plain, rtol=1e-6)
