@@ -264,3 +264,49 @@ def test_the_more_probable_of_two_stars_stays():
     assert few.max() == 2 and many.max() == 3
     assert few[10, 14] == 0 and many[10, 11] == 1  # both cover it
     assert objects.find(maps, "star", {"threshold": 0.75}).max() == 2
+
+
+def test_a_small_star_half_within_a_large_one_is_no_object():
+    """Its shared pixels are many of its own, though few of the large one's."""
+    score = np.zeros((30, 40), np.float32)
+    score[15, 14], score[15, 25] = 0.9, 0.8
+    rays = np.full((30, 40, 32), 10.0, np.float32)
+    rays[15, 25] = 6.0
+    maps = {"probability": np.stack([1 - score, score], -1)}
+    maps |= {"rays": rays, "distance": score}
+    assert objects.find(maps, "star", {"overlap": 0.25}).max() == 1
+    assert objects.find(maps, "star", {"overlap": 0.6}).max() == 2
+
+
+def test_stars_of_different_classes_share_no_pixel():
+    score = np.zeros((20, 30), np.float32)
+    score[10, 8], score[10, 14] = 0.7, 0.9
+    classes = np.where(np.arange(30) < 11, 1, 2) * np.ones((20, 1), int)
+    maps = {"probability": np.eye(3, dtype=np.float32)[classes], "distance": score}
+    maps["rays"] = np.full((20, 30, 16), 5.0, np.float32)
+    labels = objects.find(maps, "star")
+    assert labels.max() == 2 and labels[10, 14] == 2
+    assert (
+        labels[10, 10:13] == 1
+    ).all()  # both cover it: that of the first class has it
+
+
+def test_pixels_that_share_a_corner_are_one_object():
+    maps = {"probability": label_maps.foreground(np.eye(4, dtype=np.int32))}
+    assert objects.find(maps, "components").max() == 1
+
+
+def test_equal_maxima_within_the_minimum_distance_are_one_seed():
+    depth = np.full((21, 21), 0.5, np.float32)
+    depth[10, 8] = depth[10, 12] = 1.0
+    maps = {"probability": label_maps.foreground(np.ones((21, 21), np.int32))}
+    maps["distance"] = depth
+
+    def count(min_distance):
+        settings = {"sigma": 0.0, "min_distance": min_distance}
+        return objects.find(maps, "watershed", settings).max()
+
+    # beyond the minimum distance a flat map has maxima of its own: these are two peaks
+    assert count(8) == 1 and count(4) == 1
+    depth[10, 8] = 0.9
+    assert count(8) == 1

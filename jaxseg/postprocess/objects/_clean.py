@@ -63,7 +63,6 @@ def clean(
                 out[box][mask] = 0
     areas = np.bincount(out.ravel(), minlength=1)
     keep = areas >= max(min_area, 1)
-    keep[0] = False
     if largest:
         order = np.argsort(-areas[1:], kind="stable") + 1
         keep[order[int(largest) :]] = False
