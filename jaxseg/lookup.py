@@ -30,8 +30,9 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
     "targets": (
         ("channels", "split", "truth", "maps", "MAPS"),
         "channels(num_classes, ...), split(logits, num_classes, ...), truth(mask, "
-        "instances, num_classes, ...), maps(logits, num_classes, ...) and "
-        "MAPS(settings), as border does",
+        "instances, num_classes, ...), maps(logits, num_classes, ...) in [0, 1] and "
+        "MAPS(settings), as border does; and mirror and ray_length where it has rays, "
+        "as star does",
     ),
     "data/datasets": (
         ("prepare",),
