@@ -14,7 +14,6 @@ CASES = {
     "off": {},
     "flips": FLIPS,
     "warp": GEOMETRY | TONE,
-    "reflect": {"rotate_degrees": 180.0, "border": "reflect"},
 }
 
 

@@ -13,22 +13,19 @@ from jaxseg import errors, lookup
 from jaxseg.train_step import step
 from jaxseg.types import IGNORE
 
-# those that learn more than classes: test_object_losses.py
+# those that learn from objects: test_object_losses.py
 NAMES = [
     name
     for name in lookup.names("losses")
-    if "logits" in step.asks_for(lookup.find("losses", name).loss)
+    if {*step.asks_for(lookup.find("losses", name).loss)} == {"logits", "mask"}
 ]
 each = pytest.mark.parametrize("name", NAMES)
 
 
 @functools.cache
 def typed(name):
-    """The loss with its shapes and types checked, not compiled; without objects."""
-    loss = jaxtyped(typechecker=beartype.beartype)(lookup.find("losses", name).loss)
-    if "instances" not in step.asks_for(loss):
-        return loss
-    return lambda logits, mask: loss(logits, mask, jnp.zeros(mask.shape, jnp.int32))
+    """The loss with its shapes and types checked, not compiled."""
+    return jaxtyped(typechecker=beartype.beartype)(lookup.find("losses", name).loss)
 
 
 @functools.cache
@@ -179,8 +176,6 @@ def test_a_batch_cut_over_devices_costs_the_same(name):
 @each
 def test_shapes_that_do_not_fit_are_named(name):
     loss = lookup.find("losses", name).loss
-    if name == "border_cross_entropy":
-        loss = functools.partial(loss, instances=jnp.zeros((1, 4, 4), jnp.int32))
     with pytest.raises(errors.ConfigError, match="at least 2 classes"):
         loss(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 4, 4), jnp.int32))
     with pytest.raises(errors.ConfigError, match=r"\(1, 4, 5\)"):

@@ -155,9 +155,13 @@ def test_the_weighted_mean_of_cross_entropy():
     )
     shape |= {"class_weights": (0.5, 2.0)}
     weighted = jax.jit(functools.partial(border_cross_entropy.loss, **shape))
+    mask[:, :9] = IGNORE
+    logits[:, :9] = np.nan  # of pixels that are not labelled
     alone = weighted(logits, mask, 0 * ids)
     plain = cross_entropy.loss(logits, mask, class_weights=(0.5, 2.0))
     np.testing.assert_allclose(alone, plain, rtol=1e-6)
+    assert np.isfinite(alone).all() and weighted(logits, mask, ids) > alone
+    assert weighted(logits, np.full_like(mask, IGNORE), ids) == 0
 
 
 @pytest.mark.parametrize("wrong", [{"w0": -1}, {"sigma": 0}, {"gap": -1}])
