@@ -108,7 +108,7 @@ def test_touching_discs_are_learned_and_come_apart(name):
     maps = np.asarray(predict(variables, sharding.put(dict(batch), mesh)))
     assert maps.shape[-1] == 2 + len(target.names)
     named = objects.named(maps[0], target.names, target.ray_length)
-    labels = objects.find(named, rule, chosen)
+    labels = objects.find(named, rule, chosen, {"min_area": 8})
     assert labels.max() == ids.max() == 4
     assert label_maps.matched(ids, labels).min() > 0.6
     if mirror:  # of two mirror images the mean maps are mirror images too
