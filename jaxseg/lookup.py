@@ -27,6 +27,13 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "losses": _LOSS,
     "regularisers": _LOSS,
+    "targets": (
+        ("channels", "split", "truth", "maps", "MAPS"),
+        "channels(num_classes, ...), split(logits, num_classes, ...), truth(mask, "
+        "instances, num_classes, ...), maps(logits, num_classes, ...) in [0, 1] and "
+        "MAPS(settings), as border does; and mirror and ray_length where it has rays, "
+        "as star does",
+    ),
     "data/datasets": (
         ("prepare",),
         "prepare(source, data_dir, *, progress, ...), which returns the directory of "
@@ -52,6 +59,11 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
         ("FOLDER", "SUFFIX", "check", "encode"),
         "FOLDER and SUFFIX of its files, check(), which raises where a package is "
         "missing, and encode(image), the bytes of a predict.masks.Labelled",
+    ),
+    "postprocess/objects": (
+        ("find", "GRID"),
+        "find(maps, **settings), the label map of the objects, integers [h, w], and "
+        "GRID, the settings to choose from",
     ),
 }
 

@@ -6,7 +6,7 @@ one record, so any model works with any loss and any supervision.
 """
 
 from collections.abc import Callable
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import flax.struct
 import jax
@@ -34,6 +34,20 @@ class Batch(TypedDict):
 def unit_interval(image: UInt[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The image as f32 in [0, 1]: its integers divided by the largest of their type."""
     return image.astype(jnp.float32) / jnp.iinfo(image.dtype).max
+
+
+class Target(NamedTuple):
+    """What the channels of a network mean: a file of targets/ with its settings."""
+
+    name: str
+    channels: int
+    instances: bool  # whether its truth needs object ids
+    split: Callable  # logits f32 [b h w n] -> {"logits": [b h w k'], ...}
+    truth: Callable  # (mask, ids or None) -> what losses ask for beside the mask
+    maps: Callable  # logits f32 -> [b h w k + m] in [0, 1], the classes first
+    mirror: Callable  # (maps, axis) -> the maps of the mirrored image
+    names: tuple[str, ...]  # of the m maps
+    ray_length: float  # of a ray that is 1, in pixels; 0 without rays
 
 
 class Outputs(TypedDict):

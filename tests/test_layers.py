@@ -14,7 +14,7 @@ PACKAGE = ROOT / "jaxseg"
 LAYERS = (
     {"labels", "errors", "types", "lookup", "schedule", "bounded_zip", "atomic"}
     | {"interrupts"},
-    {"models", "losses", "regularisers", "data", "metrics", "postprocess"}
+    {"models", "losses", "regularisers", "targets", "data", "metrics", "postprocess"}
     | {"devices", "run_directory", "pictures"},
     {"config", "train_step", "inference", "weights", "report"},
     {"evaluation"},

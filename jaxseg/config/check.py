@@ -6,7 +6,7 @@ import os
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.config import base, doctor_checks, limits
+from jaxseg.config import base, check_objects, doctor_checks, limits
 from jaxseg.data import augment_settings, class_weights, intensity, resize
 from jaxseg.data.preparation import strata
 from jaxseg.errors import ConfigError
@@ -53,6 +53,7 @@ def check(config: ConfigDict) -> None:
     if not config.batch_size:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
+    check_objects.check(config)
     _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size

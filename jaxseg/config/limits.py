@@ -26,7 +26,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")
         + ("model.swin_upernet.aux_channels", "loss.gated_crf.radius")
         + ("model.*.decoder_width", "model.*.low_width")
-        + ("loss.gated_crf.downsample", "loss.neighbourhood.radius"),
+        + ("loss.gated_crf.downsample", "loss.neighbourhood.radius")
+        + ("target.border.width", "target.distance.reach", "target.star.reach"),
         _POSITIVE,
     ),
     **dict.fromkeys(
@@ -38,7 +39,10 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("transfer.encoder_scale", "transfer.decoder_scale", "supervision.positive")
         + ("supervision.negative", "sampler.balanced.positive_weight")
         + ("loss.*.smooth", "loss.*.absent_weight", "loss.focal.gamma")
-        + ("loss.tversky.alpha", "loss.tversky.beta", "loss.*.class_weight_cap"),
+        + ("loss.tversky.alpha", "loss.tversky.beta", "loss.*.class_weight_cap")
+        + ("loss.border_cross_entropy.w0", "loss.border_cross_entropy.sigma")
+        + ("loss.border_cross_entropy.gap", "loss.distance.beta", "objects.opening")
+        + ("objects.min_area", "objects.min_circularity", "objects.largest"),
         _NOT_NEGATIVE,
     ),
     **dict.fromkeys(
@@ -59,6 +63,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "sampler.seed": (-1, math.inf, False),
     "supervision.seed": (-1, math.inf, False),
     "model.efficientnet_unet.width": _NOT_NEGATIVE,
+    "target.star.n_rays": (4, math.inf, False),
 }
 # as the modules have them, which need JAX; a test compares
 WORDS: dict[str, tuple[Any, ...]] = {
@@ -164,12 +169,15 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
     for key in typed:
         kind, *below = key.split(".")
         inner = below[0] if len(below) > 1 else None  # the block of a choice
-        chosen = config[kind].name if kind in ("model", "sampler") else None
+        named = kind in ("model", "sampler", "target")
+        chosen = config[kind].name if named else None
         why = ""
         if chosen and inner not in (None, "fields", chosen):
             why = f"{kind}.name is {chosen!r}"
         elif kind == "loss" and inner and config.loss[inner].weight == 0:
             why = f"loss.{inner}.weight is 0"
+        elif kind == "objects" and below != ["rule"] and not config.objects.rule:
+            why = "objects.rule is ''"
         elif kind == "supervision" and config.supervision.name == "full":
             why = "supervision.name is 'full'" if below != ["name"] else ""
         if why:

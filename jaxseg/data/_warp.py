@@ -82,7 +82,7 @@ def _mirror(place, size: int):
     return jnp.where(place > size - 1, period - place, place)
 
 
-def _sample_one(image, mask, place, *, reflect):
+def _sample_one(image, mask, ids, place, *, reflect):
     height, width, channels = image.shape
     y = place[0] + (height - 1) / 2
     x = place[1] + (width - 1) / 2
@@ -111,9 +111,12 @@ def _sample_one(image, mask, place, *, reflect):
     row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
     nearest = pick(mask.reshape(-1), row, column)
     outside = jnp.asarray(IGNORE, mask.dtype)
+    if ids is not None:
+        ids = jnp.where(inside, pick(ids.reshape(-1), row, column), 0)
     return (
         jnp.where(inside[:, :, None], blend, 0.0),
         jnp.where(inside, nearest, outside),
+        ids,
     )
 
 
@@ -124,19 +127,22 @@ def sample(
     *,
     sparse: bool = False,
     reflect: bool = False,
-) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
+    instances: Integer[Array, "b h w"] | None = None,
+) -> tuple[Array, ...]:
     """Image (bilinear) and mask (nearest) fetched from the same places.
 
-    Outside is 0 in the image and IGNORE in the mask, in the same pixels of both; with
-    `reflect` both are mirrored there. With `sparse` the labelled pixels of the mask are
+    With `instances`, object ids, these come third, fetched as the mask is. Outside is 0
+    in the image and in the ids and IGNORE in the mask, in the same pixels; with
+    `reflect` all are mirrored there. With `sparse` the labelled pixels of the mask are
     carried one by one (`_carry`).
     """
     # Without the barrier XLA computes image and places anew for each of the five
     # fetches: 85 ms instead of 15 for eight images of 512 x 512 on two cores.
     image, mask, place = jax.lax.optimization_barrier((image, mask, place))
     one = functools.partial(_sample_one, reflect=reflect)
-    sampled, nearest = jax.vmap(one)(image, mask, place)
-    return sampled, jax.vmap(_carry)(mask, place) if sparse else nearest
+    sampled, nearest, ids = jax.vmap(one)(image, mask, instances, place)
+    nearest = jax.vmap(_carry)(mask, place) if sparse else nearest
+    return (sampled, nearest) if ids is None else (sampled, nearest, ids)
 
 
 def _carry(mask, place):

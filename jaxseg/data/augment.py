@@ -25,6 +25,7 @@ probabilities.
 Flip, affine and elastic are one sampling grid, used for image (bilinear) and mask
 (nearest), so the two cannot part. What comes from outside is IGNORE in the mask and 0
 in the image ("constant"), or both are mirrored about the outermost pixels ("reflect").
+Object ids go with the mask, 0 outside; the mirror image of an object is part of it.
 Never the repeated edge: streaks drawn from an edge look like structure, black looks
 like the border of a detector and like padding.
 
@@ -58,6 +59,7 @@ def augment(
     key: PRNGKeyArray,
     *,
     sparse: bool = False,
+    instances: Integer[Array, "b h w"] | None = None,
     flip_horizontal: float = 0.0,
     flip_vertical: float = 0.0,
     rotate_degrees: float = 0.0,
@@ -83,14 +85,15 @@ def augment(
     noise_probability: float = 1.0,
     clip: bool = False,
     **unknown: Any,
-) -> tuple[Float[Array, "b h w c"], Integer[Array, "b h w"]]:
+) -> tuple[Array, ...]:
     """A changed image and the mask that belongs to it; `image` is in [0, 1].
 
-    The settings are explained above; without `clip` tones may leave [0, 1].
-    `b` is the whole batch of all processes. In a `sparse` mask (clicks) every labelled
-    pixel stays one labelled pixel. Raises ConfigError while tracing for a setting that
-    is unknown or out of its range, for a bend so strong that it would fold the image
-    over itself, and for a reflected border of sparse labels.
+    With `instances`, object ids with 0 for none, theirs come third. The settings are
+    explained above; without `clip` tones may leave [0, 1]. `b` is the whole batch of
+    all processes. In a `sparse` mask (clicks) every labelled pixel stays one labelled
+    pixel. Raises ConfigError while tracing for a setting that is unknown or out of its
+    range, for a bend so strong that it would fold the image over itself, and for a
+    reflected border of sparse labels.
     """
     settings = dict(locals())  # first, while there is nothing but the arguments
     augment_settings.check_names(unknown)
@@ -101,14 +104,15 @@ def augment(
 
     # Tone before the warp: outside stays 0. Noise after: it stays white.
     image = _tones(image, keys, settings)
-    image, mask = _geometry(image, mask, keys, settings)
+    labels = (mask,) if instances is None else (mask, instances)
+    image, *labels = _geometry(image, labels, keys, settings)
     if noise:
         on, u = _draw(keys, _NOISE, noise_probability)
         white = jax.vmap(lambda k: jax.random.normal(k, image.shape[1:]))
         drawn = jax.lax.optimization_barrier(white(_operation(keys, _WHITE)))
         spread = _wide(noise * jnp.abs(u)) * drawn
         image = _where(on, _within(image + spread, clip), image)
-    return image, mask
+    return image, *labels
 
 
 def _tones(image, keys, settings):
@@ -152,7 +156,7 @@ def _within(image, clip):
     return jnp.clip(image, 0, 1) if clip else image
 
 
-def _geometry(image, mask, keys, settings):
+def _geometry(image, labels, keys, settings):
     """Flip, affine and elastic as one warp; only what is switched on is traced."""
     batch, height, width, _ = image.shape
     flips = (settings["flip_vertical"], settings["flip_horizontal"])
@@ -161,12 +165,12 @@ def _geometry(image, mask, keys, settings):
     slant = math.tan(math.radians(settings["shear_degrees"]))
     affine = bool(turn or slant or settings["shift"] or (low, high) != (1, 1))
     if not (any(flips) or affine or settings["elastic_pixels"]):
-        return image, mask
+        return image, *labels
 
     chance = jax.vmap(lambda k: jax.random.uniform(k, (2,)))(_operation(keys, _FLIP))
     flipped = chance < jnp.asarray(flips)[None]
     if not (affine or settings["elastic_pixels"]):
-        return _flip(image, mask, flipped)
+        return _flip(image, labels, flipped)
 
     on, u = _draw(keys, _AFFINE, settings["affine_probability"], 5)
     turned, scaled, slanted, shifted = (on & part for part in _parts(keys, settings))
@@ -191,7 +195,11 @@ def _geometry(image, mask, keys, settings):
         place = place + _warp.elastic_field(control, height, width)
     place = _warp.source(place, matrix, shift)
     sparse, reflect = settings["sparse"], settings["border"] == "reflect"
-    return _warp.sample(image, mask, place, sparse=sparse, reflect=reflect)
+    mask, *ids = labels
+    instances = ids[0] if ids else None
+    return _warp.sample(
+        image, mask, place, sparse=sparse, reflect=reflect, instances=instances
+    )
 
 
 def _parts(keys, settings):
@@ -202,12 +210,13 @@ def _parts(keys, settings):
     return draw(_operation(keys, _AFFINE_PARTS)).T < chance
 
 
-def _flip(image, mask, flipped):
+def _flip(image, labels, flipped):
     """Flips without fetching single pixels: far cheaper than the warp."""
     for axis, chosen in ((1, flipped[:, 0]), (2, flipped[:, 1])):
         image = _where(chosen, jnp.flip(image, axis), image)
-        mask = jnp.where(chosen[:, None, None], jnp.flip(mask, axis), mask)
-    return image, mask
+        on = chosen[:, None, None]
+        labels = [jnp.where(on, jnp.flip(x, axis), x) for x in labels]
+    return image, *labels
 
 
 def _operation(keys, operation):

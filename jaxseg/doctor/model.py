@@ -91,18 +91,21 @@ def loss_terms(case: Case) -> Finding:
 
 
 def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
-    """The mean of each loss for random logits, and for right ones."""
-    classes = len(experiment.splits["train"].classes)
+    """The mean of each loss for a random prediction, and for a right one."""
+    target = experiment.parts.target
 
-    def run(image, mask, label):
-        shape = (*mask.shape, classes)
-        chance = jax.random.normal(jax.random.key(0), shape)
-        right = _CLEAR * jax.nn.one_hot(mask, classes)
-        inputs = {"image": image, "teacher": jax.nn.softmax(chance, -1)}
-        inputs |= {"label": label, "mask": mask}
+    def run(image, mask, label, instances):
+        truth = target.truth(mask, instances)
+        mask = truth.get("mask", mask)
+        shape = (*mask.shape, target.channels)
+        chance = target.split(jax.random.normal(jax.random.key(0), shape))
+        classes = chance["logits"].shape[-1]
+        right = {"logits": _CLEAR * jax.nn.one_hot(mask, classes), **_right(truth)}
+        inputs = {"image": image, "teacher": jax.nn.softmax(chance["logits"], -1)}
+        inputs |= {"label": label, "instances": instances, **truth, "mask": mask}
         costs = []
-        for logits in (chance, right):
-            inputs |= {"logits": logits, "image_logits": _whole_image(logits)}
+        for parts in (chance, right):
+            inputs |= parts | {"image_logits": _whole_image(parts["logits"])}
             cost = {}
             for name, fn in losses.items():
                 arguments = {a: inputs[a] for a in step.asks_for(fn)}
@@ -111,8 +114,17 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
         return costs
 
     image = types.unit_interval(batch["image"])
-    costs = jax.jit(run)(image, batch["mask"], batch["label"])
+    ids = batch.get("instances")
+    costs = jax.jit(run)(image, batch["mask"], batch["label"], ids)
     return tuple({k: float(v) for k, v in part.items()} for part in costs)
+
+
+def _right(truth: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """What a network that is right predicts beside the classes."""
+    depth = truth.get("true_distance", jnp.zeros(()))
+    sure = jnp.clip(depth, 1e-3, 1 - 1e-3)
+    out = {"distance": depth, "object_logits": jnp.log(sure) - jnp.log1p(-sure)}
+    return out | {"rays": truth.get("true_rays")}
 
 
 def _whole_image(logits: jax.Array) -> jax.Array:
@@ -251,14 +263,18 @@ def by_heart(config, experiment: build.Experiment, batch, steps: int) -> ByHeart
 def _never_predicted(experiment, settings, now: TrainState, batch) -> list[str]:
     """Classes that the batch shows and the model predicts in none of its pixels."""
     predict = functools.partial(
-        forward.predict, model=settings.model, normalise=settings.normalise
+        forward.predict,
+        model=settings.model,
+        normalise=settings.normalise,
+        target=settings.target,
     )
+    names = experiment.splits["train"].classes
     variables = {"params": now.params, **now.model_state}
-    probability = np.asarray(jax.jit(predict)(variables, {"image": batch["image"]}))
+    maps = np.asarray(jax.jit(predict)(variables, {"image": batch["image"]}))
+    probability = maps[..., : len(names)]
     labelled = batch["mask"] != IGNORE
     answer, truth = probability.argmax(-1)[labelled], batch["mask"][labelled]
     support = np.bincount(truth, minlength=probability.shape[-1])
-    names = experiment.splits["train"].classes
     return [
         f"{name} (support {support[c]:,} pixels)"
         for c, name in enumerate(names)
@@ -266,6 +282,6 @@ def _never_predicted(experiment, settings, now: TrainState, batch) -> list[str]:
     ]
 
 
-def _unchanged(image, mask, key):
+def _unchanged(image, mask, key, instances=None):
     del key
-    return image, mask
+    return (image, mask) if instances is None else (image, mask, instances)

@@ -91,6 +91,7 @@ def catcher(experiment: build.Experiment, *, tones: bool = True) -> Callable:
             losses={"caught": (loss, 1.0)},
             tx=optax.identity(),
             accumulate=1,
+            target=None,
             augment_options=options,
         )
         step.train_step(_state(number), batch, catching)

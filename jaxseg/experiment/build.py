@@ -16,7 +16,9 @@ from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
 from jaxseg.experiment import (
     abstract_state,
+    check_splits,
     from_config,
+    targets,
     training_labels,
     training_plan,
 )
@@ -58,11 +60,12 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         for name in ("train", "validation", "test")
     }
     content.check(splits.values(), which=verify)
-    from_config.check_labels(splits["validation"])
-    from_config.check_labels(splits["test"])
+    check_splits.labels(splits["validation"])
+    check_splits.labels(splits["test"])
     _check_rule(config.operating_point.rule, len(card["classes"]))
     parts = from_config.parts(config, card)
-    from_config.check_pixel_sizes(splits.values(), parts.view)
+    check_splits.pixel_sizes(splits.values(), parts.view)
+    check_splits.rays(parts.target, splits.values(), parts.view)
     plan = training_plan.make(config, splits["train"], batch_size)
     tx, rate = from_config.optimizer(config, plan)
     init = {
@@ -76,13 +79,14 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     pixels = training_labels.class_pixels(config, splits["train"], labels)
     settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)
     from_config.check_outputs(
-        settings, abstract, parts.image_shape, len(card["classes"])
+        settings, abstract, parts.image_shape, parts.target.channels
     )
     predict = forward.make_predict(
         mesh,
         model=parts.model,
         normalise=parts.normalise,
         mirror=from_config.mirrored_axes(config),
+        target=parts.target,
     )
     return Experiment(
         directory=directory,
@@ -103,6 +107,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
             per_device_batch=config.eval.per_device_batch,
             workers=config.data.workers,
             timeout=config.data.timeout_s,
+            classes=len(card["classes"]),
         ),
         labels=labels,
         windows=_windows(config, splits["train"], parts.view, labels),
@@ -142,6 +147,8 @@ def train_batches(
     experiment: Experiment, *, steps: int, start: int = 0, workers: int = 0
 ) -> Iterator[Batch]:
     """This process's part of the batches start to steps - 1 of the run."""
+    settings = experiment.settings
+    needed = targets.needs_instances(settings.target, settings.losses)
     return pipeline.train_batches(
         experiment.splits["train"],
         experiment.parts.view,
@@ -155,6 +162,7 @@ def train_batches(
         workers=workers,
         labels=experiment.labels(),
         windows=experiment.windows(),
+        **({"instances": True} if needed else {}),
     )
 
 

@@ -46,6 +46,7 @@ class FinishedRun(NamedTuple):
     parts: from_config.Parts
     variables: dict[str, Any]  # arrays of the host, those that were scored
     forward: Callable  # compiled: (variables, batch) -> probability f32 [b, h, w, k]
+    maps: Callable  # the same, and the m further maps of parts.target: [b, h, w, k + m]
 
     @property
     def classes(self) -> list[str]:
@@ -155,7 +156,9 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
         model=parts.model,
         normalise=parts.normalise,
         mirror=from_config.mirrored_axes(config),
+        target=parts.target,
     )
+    classes = len(record["dataset"]["classes"])
     return FinishedRun(
         workdir=workdir,
         config=config,
@@ -164,7 +167,8 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
         step=step,
         parts=parts,
         variables=variables,
-        forward=jax.jit(predict),
+        forward=jax.jit(lambda *batch: predict(*batch)[..., :classes]),
+        maps=jax.jit(predict),
     )
 
 

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -27,19 +27,20 @@ from jaxseg.data import (
     sparse_labels,
 )
 from jaxseg.data.preparation import obtain
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError
 from jaxseg.experiment import (
     chosen,
     finetune,
     length,
     processes,
+    targets,
     training_labels,
     training_plan,
 )
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer as optimizers
 from jaxseg.train_step import plateau, step
-from jaxseg.types import Normalise, TrainState
+from jaxseg.types import Normalise, Target, TrainState
 
 
 def dataset(config: ConfigDict) -> pathlib.Path:
@@ -80,6 +81,7 @@ class Parts(NamedTuple):
     std: tuple[float, ...]
     image_shape: tuple[int, int, int]
     intensity: str  # the mode that "auto" became
+    target: Target | None = None  # what the channels of the model mean
 
 
 def parts(config: ConfigDict, card: dict) -> Parts:
@@ -91,6 +93,7 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     size = tuple(config.data.image_size)
     data, whole = config.data, config.supervision.name == "image_level"
     fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
+    target = targets.of(config, len(card["classes"]))
     return Parts(
         view=pipeline.View(
             size,
@@ -102,12 +105,13 @@ def parts(config: ConfigDict, card: dict) -> Parts:
             pixel_size=data.pixel_size,
             bits=intensity.bits(window["bits"], card["dtype"]),
         ),
-        model=model(config, len(card["classes"])),
+        model=model(config, target.channels),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,
         std=std,
         image_shape=(*size, card["channels"]),
         intensity=mode,
+        target=target,
     )
 
 
@@ -257,6 +261,7 @@ def step_settings(
     sparse = training_labels.is_sparse(config)
     augment_settings.check_border(config.augment.border, sparse=sparse)
     terms = losses(config, pixels)
+    targets.check_losses(parts.target, terms)
     return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
@@ -271,13 +276,24 @@ def step_settings(
         ema=config.optim.ema,
         classes=pixels.shape[1],
         deep_weights=tuple(config.deep_weights),
-        mix=mix(config, terms),
+        target=targets.beside_classes(parts.target),
+        mix=mix(config, terms, parts.target),
     )
 
 
-def mix(config: ConfigDict, terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of `mixing.mix`; ConfigError where a loss needs labels of images."""
+def mix(
+    config: ConfigDict, terms: Mapping[str, Any], target: Target | None = None
+) -> dict[str, Any]:
+    """Settings of `mixing.mix`; ConfigError where a loss needs labels of images, or
+    objects, which two images do not share."""
     settings = config.mix.to_dict()
+    blends = settings["cutmix"] or settings["mixup"]
+    if blends and targets.needs_instances(target, terms):
+        raise ConfigError(
+            "config.mix.cutmix and config.mix.mixup blend two images, but this run "
+            "learns whole objects (config.target, or a loss of instances): set them to "
+            "0."
+        )
     for name, (fn, _) in terms.items():
         of_image = {"label", "image_logits"} & {*step.asks_for(fn)}
         if of_image and (settings["cutmix"] or settings["mixup"]):
@@ -292,7 +308,7 @@ def check_outputs(
     settings: step.Settings,
     state: TrainState,
     image_shape: tuple[int, int, int],
-    num_classes: int,
+    channels: int,
 ) -> None:
     """Raises ConfigError for logits of another shape, or an output a loss lacks.
 
@@ -311,7 +327,7 @@ def check_outputs(
     apply = functools.partial(settings.model.apply, train=False)
     outputs = jax.eval_shape(apply, variables, image)
     logits = outputs.get("logits") if isinstance(outputs, dict) else outputs
-    wanted = (1, *image_shape[:2], num_classes)
+    wanted = (1, *image_shape[:2], channels)
     if not isinstance(outputs, dict) or getattr(logits, "shape", None) != wanted:
         raise ConfigError(
             f"the model must return {{'logits': {wanted}}} for an image "
@@ -332,25 +348,3 @@ def scoring_options(config: ConfigDict) -> dict[str, Any]:
         "resamples": config.eval.bootstrap,
         "tolerance": config.eval.tolerance if config.eval.surface else None,
     }
-
-
-def check_pixel_sizes(splits: Iterable[prepared.Split], view: pipeline.View) -> None:
-    """DataError when images shall get a pixel size and some do not say theirs."""
-    for split in splits if view.pixel_size else ():
-        missing = np.flatnonzero(np.isnan(split.pixel_sizes))
-        if len(missing):
-            raise DataError(
-                f"config.data.pixel_size is {view.pixel_size:g} micrometres, but "
-                f"{len(missing)} of {len(split)} images of {split.name} do not say how "
-                f"large their pixels are, such as {split.ids[missing[0]]!r}: use files "
-                "that do (DICOM, OME-TIFF, ImageJ) and prepare them again, or set "
-                "config.data.pixel_size=0."
-            )
-
-
-def check_labels(split: prepared.Split) -> None:
-    """ConfigError when a split that must be scored holds no labelled pixel."""
-    if not np.any(split.pixels):
-        raise ConfigError(
-            f"the {split.name} split has no labelled pixel; it cannot be scored."
-        )

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from jaxseg import types
-from jaxseg.types import Batch, Normalise
+from jaxseg.types import Batch, Normalise, Target
 
 
 def scale(
@@ -30,8 +30,9 @@ def predict(
     model: Any,
     normalise: Normalise,
     mirror: Sequence[int] = (),
-) -> Float[Array, "b h w k"]:
-    """Probabilities of the classes, float32.
+    target: Target | None = None,
+) -> Float[Array, "b h w n"]:
+    """Probabilities of the classes, float32, and after them the maps of `target`.
 
     With axes in `mirror` (1 = height, 2 = width) they are means over the image and its
     mirror images along each of these axes and along all: 2 passes for one axis, 4 for
@@ -42,7 +43,13 @@ def predict(
 
     def probability(image):
         outputs = model.apply(variables, image, train=False)
-        return jax.nn.softmax(outputs["logits"].astype(jnp.float32), axis=-1)
+        logits = outputs["logits"].astype(jnp.float32)
+        return target.maps(logits) if target else jax.nn.softmax(logits, axis=-1)
+
+    def back(maps, axes):
+        if target is None:
+            return jnp.flip(maps, axes)
+        return functools.reduce(target.mirror, axes, maps)
 
     mean = probability(image)
     if not mirror:
@@ -50,12 +57,17 @@ def predict(
     sizes = range(1, len(mirror) + 1)
     every = [axes for n in sizes for axes in itertools.combinations(mirror, n)]
     for axes in every:
-        mean = mean + jnp.flip(probability(jnp.flip(image, axes)), axes)
+        mean = mean + back(probability(jnp.flip(image, axes)), axes)
     return mean / (1 + len(every))
 
 
 def make_predict(
-    mesh: Mesh, *, model: Any, normalise: Normalise, mirror: Sequence[int] = ()
+    mesh: Mesh,
+    *,
+    model: Any,
+    normalise: Normalise,
+    mirror: Sequence[int] = (),
+    target: Target | None = None,
 ) -> Callable:
     """Compiles `predict(variables, batch)` for the mesh.
 
@@ -63,7 +75,8 @@ def make_predict(
     the number of devices: that is what makes the counts equal bit for bit.
     """
     rows = P(("data", "fsdp"))
-    fn = functools.partial(predict, model=model, normalise=normalise, mirror=mirror)
+    settings = {"model": model, "normalise": normalise, "mirror": mirror}
+    fn = functools.partial(predict, target=target, **settings)
     return jax.jit(
         jax.shard_map(
             fn, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False

@@ -16,12 +16,13 @@ from jaxseg.inference import tiled_split
 class Scorer(NamedTuple):
     """What scoring needs besides the parameters and the split."""
 
-    predict: Callable  # (variables, batch) -> probability f32 [b, h, w, k]
+    predict: Callable  # (variables, batch) -> probabilities and maps [b, h, w, k + m]
     mesh: Mesh
     view: pipeline.View
     per_device_batch: int
     workers: int
     timeout: float
+    classes: int | None = None  # k; None = all that is predicted
 
     def to_native(self) -> Callable:
         """(probability, native size) -> probability at that size."""
@@ -34,12 +35,24 @@ def predictions(
     split: prepared.Split,
     only: set[int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, probability f32 [H, W, k]) of this process's images, without padding.
+    """(index, probability f32 [H, W, k]) of the classes: the first of `maps`."""
+    for index, row in maps(scorer, variables, split, only):
+        yield index, row[..., : scorer.classes]
 
-    [H, W] is the size of the view; with fit "crop" that of the image (`tiled_split`).
-    Every device gets the same number of images at a time whatever the number of
-    devices, and the same ones side by side: so the results are equal bit for bit.
-    `only` names the indices wanted; batches without one of them are not computed.
+
+def maps(
+    scorer: Scorer,
+    variables: Any,
+    split: prepared.Split,
+    only: set[int] | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, f32 [H, W, k + m]) of this process's images, without padding.
+
+    After the probabilities of k classes come the m maps of the target. [H, W] is the
+    size of the view; with fit "crop" that of the image (`tiled_split`). Every device
+    gets the same number of images at a time whatever the number of devices, and the
+    same ones side by side: so the results are equal bit for bit. `only` names the
+    indices wanted; batches without one of them are not computed.
     """
     if scorer.view.fit == "crop":
         yield from tiled_split.predictions(

@@ -38,6 +38,11 @@ def prepare(logits: Logits, mask: Mask) -> tuple[Array, Array, Array]:
     return logits, truth, counts
 
 
+def labelled(mask: Mask) -> Array:
+    """bool [b h w]: whether a pixel counts, in a loss of no logits of classes."""
+    return mask.astype(jnp.int32) != IGNORE
+
+
 def is_class(truth: Array, classes: Sequence[int]) -> Array:
     """bool [b h w len(classes)]: whether a pixel is of each class."""
     return truth[..., None] == jnp.asarray(classes).reshape((1,) * truth.ndim + (-1,))

@@ -71,6 +71,22 @@ NEW: dict[str, Any] = {
     "eval.tolerance": 2.0,
     "eval.mirror": False,
     "deep_weights": (),
+    "target": {
+        "name": "classes",
+        "border": {"width": 1},
+        "distance": {"reach": 32},
+        "star": {"n_rays": 32, "reach": 64},
+        "fields": {},
+    },
+    "objects": {
+        "rule": "",
+        "objective": "f1_50",
+        "fill_holes": False,
+        "opening": 0,
+        "min_area": 0,
+        "min_circularity": 0.0,
+        "largest": 0,
+    },
     "doctor": {"ignore": (), "prevalence": -1.0, "steps": 100},
 }
 _UNET = {
@@ -125,6 +141,16 @@ TERMS: dict[str, dict[str, Any]] = {
     "gated_crf": _CRF | {"skip_black": False},
     "neighbourhood": {"radius": 8, "colour": 0.1, "confidence": 0.8},
     "image_label": {"sharpness": 5.0},
+    "border_cross_entropy": {
+        "w0": 10.0,
+        "sigma": 5.0,
+        "gap": 1,
+        "class_weights": None,
+        "class_weight_cap": 0.0,
+    },
+    "distance": {"beta": 0.1},
+    "object_probability": {},
+    "star_rays": {},
 }
 _TONES = ("brightness", "contrast", "gamma", "noise")
 AUGMENT: dict[str, Any] = {
@@ -186,7 +212,7 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     Two configs that give the same run are equal here, however many keys they have.
     """
     out = complete(ConfigDict(config)).to_dict()
-    for kind in ("model", "sampler"):
+    for kind in ("model", "sampler", "target"):
         block = out.get(kind) or {}
         if "name" not in block:
             continue

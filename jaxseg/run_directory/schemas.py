@@ -73,6 +73,8 @@ class ConfigBlocks(TypedDict, total=False):
     sampler: Chosen
     augment: dict[str, Any]
     supervision: Chosen
+    target: Chosen
+    objects: dict[str, Any]
     pretrained: dict[str, Any]
     transfer: dict[str, Any]
     optim: Chosen

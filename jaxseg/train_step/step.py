@@ -13,11 +13,12 @@ from jaxseg import schedule, types
 from jaxseg.data import mixing
 from jaxseg.errors import ConfigError
 from jaxseg.train_step import deep_supervision
-from jaxseg.types import IGNORE, Batch, Normalise, TrainState
+from jaxseg.types import IGNORE, Batch, Normalise, Target, TrainState
 
 Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
 _MIX = 2**20  # of the random numbers of mixing, beside those of the examples
-INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher")
+INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
+INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
 
 
 class Settings(NamedTuple):
@@ -28,7 +29,9 @@ class Settings(NamedTuple):
     losses: Mapping[str, tuple[Loss, schedule.Schedule]]  # name: (term, weight)
     aux_weight: float  # of the auxiliary head in the loss
     tx: optax.GradientTransformation
-    augment: Callable  # (image, mask, key, **augment_options) -> (image, mask)
+    # (image, mask, key, **augment_options) -> (image, mask), and with instances=
+    # object ids, these third
+    augment: Callable
     augment_options: Mapping[str, Any]
     normalise: Normalise
     total_steps: int
@@ -36,6 +39,7 @@ class Settings(NamedTuple):
     ema: float  # decay of the average of parameters; 0 = none
     classes: int = 2  # background included
     deep_weights: tuple[float, ...] = ()  # of deep supervision: see there
+    target: Target | None = None  # None: the logits of the classes, from the mask
     mix: Mapping[str, Any] = {}  # settings of `mixing.mix`
 
 
@@ -183,8 +187,9 @@ def _objective(
     # slot[0] differs between micro-batches, so their random numbers do too
     augment_key = jax.random.fold_in(augment_key, slot[0])
     dropout_key = jax.random.fold_in(dropout_key, slot[0])
-    image, mask = settings.augment(
-        image, batch["mask"], augment_key, **settings.augment_options
+    ids = {"instances": batch["instances"]} if "instances" in batch else {}
+    image, mask, *ids = settings.augment(
+        image, batch["mask"], augment_key, **ids, **settings.augment_options
     )
     image, mask, partner, share = mixing.mix(
         image, mask, jax.random.fold_in(augment_key, _MIX), **settings.mix
@@ -209,15 +214,19 @@ def _objective(
     # tones may leave [0, 1], which the losses are promised
     shown = jnp.clip(image, 0, 1)
     inputs = {"image": shown, "label": batch["label"], "mask": mask}
+    inputs |= {"instances": ids[0]} if ids else {}
     if "image_logits" in outputs:
         inputs["image_logits"] = outputs["image_logits"]
+    numbers = _agreement(_classes(outputs["logits"], settings), mask)
+    outputs, truth = _split(outputs, mask, inputs.get("instances"), settings)
+    inputs, mask = inputs | truth, truth.get("mask", mask)
     terms = {name: (fn, asks_for(fn)) for name, (fn, _) in settings.losses.items()}
     if any("teacher" in names for _, names in terms.values()):
         variables = {"params": teacher, **model_state}
         logits = model.apply(variables, normalise(image), train=False)["logits"]
+        logits = _parts(logits, settings)["logits"]
         inputs["teacher"] = jax.lax.stop_gradient(jax.nn.softmax(logits))
 
-    numbers = _agreement(outputs["logits"], mask)
     loss = jnp.zeros(())
     for head in _heads(outputs, mask, partner, settings):
         inputs |= {"logits": head.logits, "mask": head.mask}
@@ -233,6 +242,37 @@ def _objective(
             numbers[f"loss/{head.prefix}{name}"] = value
             loss = loss + scale * weights[name] * value
     return loss, (model_state, {"loss": loss, **numbers})
+
+
+def _parts(logits, settings: Settings) -> dict[str, jax.Array]:
+    """What losses see of the channels of a head, the logits of classes among it."""
+    return settings.target.split(logits) if settings.target else {"logits": logits}
+
+
+def _classes(logits, settings: Settings) -> jax.Array:
+    """What is largest at the class of the data that a head predicts."""
+    if settings.target is None:
+        return logits
+    return settings.target.maps(logits)[..., : settings.classes]
+
+
+def _split(outputs, mask, instances, settings: Settings):
+    """(outputs whose heads hold what losses see, what is true of them).
+
+    Of coarser heads only the logits of classes are learnt.
+    """
+    if settings.target is None:
+        return outputs, {}
+    parts = _parts(outputs["logits"], settings)
+    heads = {
+        k: _parts(outputs[k], settings)["logits"] for k in ("aux",) if k in outputs
+    }
+    if "deep" in outputs:
+        levels = outputs["deep"]
+        heads["deep"] = [_parts(level, settings)["logits"] for level in levels]
+    truth = settings.target.truth(mask, instances)
+    learnt = {name: value for name, value in parts.items() if name != "logits"}
+    return outputs | heads | {"logits": parts["logits"]}, truth | learnt
 
 
 class _Head(NamedTuple):
@@ -284,7 +324,10 @@ def asks_for(loss: Loss) -> tuple[str, ...]:
     the image is; "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "label" is
     what the whole image shows, i32 [b], -1 = unknown; "image_logits" f32 [b, k_image]
     come from the image head of the model; "teacher" are the probabilities, f32
-    [b, h, w, k], of the average of the parameters (mean teacher).
+    [b, h, w, k], of the average of the parameters (mean teacher); "instances" i32
+    [b, h, w] are the ids of objects, 0 = none, augmented as the mask is. The rest is
+    what a target (jaxseg/targets/) learns beside the classes, and what is true of it:
+    "distance" and "true_distance", "object_logits", "rays" and "true_rays".
     """
     arguments = inspect.signature(loss).parameters
     return tuple(name for name in INPUTS if name in arguments)

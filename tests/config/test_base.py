@@ -9,11 +9,13 @@ from support import command_lines, runs
 from jaxseg import errors, lookup
 from jaxseg.config import base
 from jaxseg.data import augment, sparse_labels
+from jaxseg.postprocess import objects
 from jaxseg.train_step import step
 
 RECIPES = ("pneumothorax:smoke", "folder", "clicks")
 TERMS = lookup.names("losses") + lookup.names("regularisers")
-FED = ("logits", "mask", "label", "image", "image_logits", "teacher")  # by the step
+FED = step.INPUTS  # by the step
+ARRAYS = ("image", "mask", "instances", "key")
 
 
 def keywords(function, *but: str) -> dict:
@@ -33,6 +35,22 @@ def test_a_block_of_a_model_has_its_fields_and_defaults(name):
 
 def _model(name: str):
     return lookup.find("models", name).Model
+
+
+@pytest.mark.parametrize("name", lookup.names("targets"))
+def test_a_block_of_a_target_has_its_settings(name):
+    of = lookup.find("targets", name)
+    block = base.base().target.to_dict().get(name, {})
+    assert block == keywords(of.channels, "num_classes")
+    for function in (of.split, of.truth, of.maps):
+        own = keywords(function, "num_classes", "mask", "instances", "logits")
+        assert block == own
+
+
+def test_the_block_of_objects_has_every_step_of_the_cleaning():
+    block = base.base().objects.to_dict()
+    assert block.pop("rule") == "" and block.pop("objective") in objects.OBJECTIVES
+    assert block == objects.CLEANING
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -68,7 +86,7 @@ def test_the_block_of_supervision_has_the_arguments_of_every_kind():
 
 
 def test_augmentation_has_its_arguments_and_starts_switched_off():
-    expected = keywords(augment.augment, "image", "mask", "key", "sparse", "unknown")
+    expected = keywords(augment.augment, *ARRAYS, "sparse", "unknown")
     assert base.base().augment.to_dict() == expected
 
 
@@ -76,6 +94,8 @@ def test_there_is_no_block_of_something_that_is_not_there():
     config = base.base()
     assert {*config.loss} == {*TERMS}
     assert {*config.model} == {"name", "fields", *lookup.names("models")}
+    targets = lookup.names("targets")
+    assert {*config.target} == {"name", "fields", *targets} - {"classes"}
     samplers = lookup.names("data/samplers")
     assert {*config.sampler} == {"name", "seed", "fields", *samplers}
 

@@ -305,6 +305,7 @@ def test_every_setting_has_a_limit_and_the_defaults_change_nothing():
         if p.kind is p.KEYWORD_ONLY
     }
     assert names.pop("sparse") is False  # of the labels, not a setting
+    assert names.pop("instances") is None
     limits = augment_settings.LIMITS
     assert set(names) == {*limits, "scale", "elastic_cells", "border", "clip"}
     assert all(

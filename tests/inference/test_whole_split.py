@@ -45,6 +45,21 @@ def test_every_image_comes_once_and_padding_never(split, scorer):
     assert len(scorer[1]) == 4  # 13 images on 4 devices
 
 
+def test_the_classes_come_first_and_the_maps_of_a_target_after_them(split, scorer):
+    """Evaluation counts the classes alone."""
+
+    def predict(variables, batch):
+        image = jnp.asarray(batch["image"], jnp.float32)
+        return jnp.concatenate([image, image + 1, image + 2], -1)
+
+    scorer = scorer[0]._replace(predict=predict, classes=2)
+    whole = dict(whole_split.maps(scorer, None, split))
+    for index, probability in whole_split.predictions(scorer, None, split):
+        assert probability.shape == (20, 16, 2) and whole[index].shape == (20, 16, 3)
+        np.testing.assert_array_equal(probability, whole[index][..., :2])
+        assert (whole[index][..., 2] == probability[..., 0] + 2).all()
+
+
 def test_batches_without_a_wanted_image_are_not_computed(split, scorer):
     rows = list(whole_split.predictions(scorer[0], 0.0, split, {1, 2, 12}))
     assert [index for index, _ in rows] == [1, 2, 12]

@@ -10,9 +10,15 @@ import pytest
 from jaxtyping import jaxtyped
 
 from jaxseg import errors, lookup
+from jaxseg.train_step import step
 from jaxseg.types import IGNORE
 
-NAMES = lookup.names("losses")
+# those that learn from objects: test_object_losses.py
+NAMES = [
+    name
+    for name in lookup.names("losses")
+    if {*step.asks_for(lookup.find("losses", name).loss)} == {"logits", "mask"}
+]
 each = pytest.mark.parametrize("name", NAMES)
 
 

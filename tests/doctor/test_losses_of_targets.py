@@ -1,0 +1,38 @@
+"""The doctor knows what is right for the losses of every target."""
+
+import types
+
+import numpy as np
+import pytest
+from support import label_maps, runs
+
+from jaxseg.doctor import model
+from jaxseg.experiment import from_config, targets
+
+LOSSES = {
+    "classes": ["cross_entropy", "border_cross_entropy"],
+    "border": ["cross_entropy", "dice_batch"],
+    "distance": ["cross_entropy", "distance"],
+    "star": ["cross_entropy", "object_probability", "star_rays"],
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_right_prediction_costs_less_than_a_random_one(name):
+    changes = {f"loss.{term}.weight": 1.0 for term in LOSSES[name]}
+    changes |= {"loss.cross_entropy.class_weights": None, "target.name": name}
+    changes |= {"target.star.n_rays": 4, "target.star.reach": 4}
+    changes |= {"loss.border_cross_entropy.gap": 0}
+    config = runs.config("folder", **changes)
+    losses = from_config.losses(config, np.ones((1, 2), int))
+    experiment = types.SimpleNamespace(
+        parts=types.SimpleNamespace(target=targets.of(config, 2))
+    )
+    ids = label_maps.discs((16, 16), [(5, 5, 3), (10, 9, 3)])[None]
+    mask = (ids > 0).astype(np.uint8)
+    batch = {"image": np.zeros((1, 16, 16, 1), np.uint8), "mask": mask}
+    batch |= {"label": np.ones(1, np.int32), "instances": ids}
+    terms = {term: fn for term, (fn, _) in losses.items()}
+    chance, right = model._costs(experiment, terms, batch)
+    for term in LOSSES[name]:
+        assert right[term] < 0.3 * chance[term]
