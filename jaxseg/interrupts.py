@@ -40,7 +40,8 @@ def end_with_parent() -> None:
     A member of a sweep, or a process of a distributed run, is started with it: it then
     saves and stops instead of going on alone.
     """
-    parent = os.environ.get(PARENT, "")
+    # of this process alone: those that it starts have it for their own parent
+    parent = os.environ.pop(PARENT, "")
     if parent.isdigit():
         threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
 

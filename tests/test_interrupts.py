@@ -53,8 +53,8 @@ def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code, h
 LINGERS = """
 import sys, time
 def get_config(arg=""):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(600)
     finally:
         print("cleaning", flush=True)
@@ -107,6 +107,28 @@ def test_a_door_ends_with_the_process_that_started_it(tmp_path):
         assert parent.stdout.read() == ""  # the door has ended too: nobody holds it
     want = "jaxseg: stopped by SIGTERM; start the same command again to go on.\n"
     assert (tmp_path / "err").read_text() == want
+
+
+ASKS = """
+import os
+def get_config(arg=""):
+    print("parent", os.environ.get("JAXSEG_PARENT"))
+    raise SystemExit(0)
+"""
+
+
+def test_processes_that_a_door_starts_have_it_for_their_parent(tmp_path):
+    """A worker that watched the launcher, which is not its parent, would end at once."""
+    (tmp_path / "asks.py").write_text(ASKS)
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxseg.main", "--config=asks.py"],
+        cwd=tmp_path,
+        env=runs.OUTSIDE
+        | {"PYTHONPATH": str(runs.ROOT), "JAXSEG_PARENT": str(os.getpid())},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "parent None\n", done.stderr
 
 
 def test_only_a_door_changes_what_signals_do(monkeypatch):

@@ -227,7 +227,7 @@ def close(manager: Manager) -> None:
 
 def _wait(manager):
     faults = []
-    for _ in range(4):  # orbax may tell several faults of one save, one at a time
+    for _ in range(16):  # orbax may tell several faults of one save, one at a time
         try:
             manager.orbax.wait_until_finished()
             manager.orbax.check_for_errors()
