@@ -8,10 +8,10 @@
 study with its recipe: Adam 1e-4 that halves on a plateau, batch 32, dropout 0.3, 0.7
 Dice + 0.3 focal, windows of 256x256; not run here. Their data are images/ and masks/
 in `config.data.dir`, as jaxseg/data/datasets/microbeads.py says. `:demo` draws its own
-beads, 20 to 300 an image, for two CPU cores: 240 steps of a small U-Net, Dice 0.969
-[0.963, 0.974] on 13 test images, where a global threshold gets 0.422. `:smoke` is two
-steps. Without a word it is `unet` where $JAXSEG_DATA holds such a folder, else `demo`.
-The sweep runs the three networks with three seeds each.
+beads, 20 to 300 an image, for two CPU cores: 240 steps of a small U-Net,
+Dice 0.969 [0.963, 0.974] on 13 test images, where a global threshold gets 0.422.
+`:smoke` is two steps. Without a word it is `unet` where $JAXSEG_DATA holds such a
+folder, else `demo`. The sweep runs the three networks with three seeds each.
 """
 
 import os
