@@ -118,7 +118,7 @@ def get_config(arg=""):
 
 
 def test_processes_that_a_door_starts_have_it_for_their_parent(tmp_path):
-    """A worker that watched the launcher, which is not its parent, would end at once."""
+    """A worker that watched the launcher, not its own parent, would end at once."""
     (tmp_path / "asks.py").write_text(ASKS)
     done = subprocess.run(
         [sys.executable, "-m", "jaxseg.main", "--config=asks.py"],
