@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxseg import lookup
+from jaxseg.errors import ConfigError
 from jaxseg.experiment import finished_run
 from jaxseg.predict.formats import tif
 from jaxseg.predict.masks import Labelled
@@ -28,11 +29,20 @@ class Rule(NamedTuple):
 
 
 def rule_of(run: finished_run.FinishedRun) -> Rule | None:
-    """The rule of a run that looks for objects; None for one that does not."""
+    """The rule of a run that looks for objects; None for one that does not.
+
+    Raises ConfigError where its settings were not chosen on validation.
+    """
     block = run.config.get("objects")
     if block is None or not block.rule:
         return None
-    frozen = run.operating_point.get("objects") or {}
+    frozen = run.operating_point.get("objects")
+    if not frozen:
+        raise ConfigError(
+            f"{run.workdir} names config.objects.rule={block.rule!r}, but no settings "
+            "of it were chosen on validation: this version does not choose them yet. "
+            "Train with config.objects.rule='' to predict classes alone."
+        )
     module = lookup.find("postprocess/objects", block.rule)
     find = functools.partial(module.find, **frozen.get("settings", {}))
     return Rule(block.rule, find)

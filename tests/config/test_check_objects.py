@@ -60,6 +60,12 @@ def test_what_has_no_effect_is_said():
     ]
 
 
+def test_a_rule_that_nothing_reads_yet_is_said():
+    config = runs.config("folder", **{"objects.rule": "watershed"})
+    (line,) = limits.without_effect(config, [])
+    assert line.startswith("config.objects.rule has no effect on training and scores")
+
+
 def test_settings_of_another_target_do_not_make_another_run():
     config = runs.config("folder")
     same = older_configs.effective(config.to_dict())

@@ -1,11 +1,13 @@
 """Several runs, several turns of an image, and what joins in after them."""
 
 import json
+import types
 
 import jax
 import numpy as np
 import pytest
 import tifffile
+from ml_collections import ConfigDict
 from scipy import ndimage
 from support import predicting
 
@@ -139,3 +141,12 @@ def test_a_label_map_becomes_two_tables_and_a_file(home, few, tmp_path, monkeypa
                 inside.any(1)[[0, -1]].any() or inside.any(0)[[0, -1]].any()
             )
             assert (row["area_um2"] == "") == (path.suffix != ".dcm")
+
+
+def test_a_rule_without_settings_of_validation_is_refused():
+    config = ConfigDict({"objects": {"rule": "watershed"}})
+    run = types.SimpleNamespace(config=config, operating_point={}, workdir="runs/x")
+    with pytest.raises(
+        errors.ConfigError, match="'watershed', but no settings"
+    ):
+        objects.rule_of(run)
