@@ -146,7 +146,5 @@ def test_a_label_map_becomes_two_tables_and_a_file(home, few, tmp_path, monkeypa
 def test_a_rule_without_settings_of_validation_is_refused():
     config = ConfigDict({"objects": {"rule": "watershed"}})
     run = types.SimpleNamespace(config=config, operating_point={}, workdir="runs/x")
-    with pytest.raises(
-        errors.ConfigError, match="'watershed', but no settings"
-    ):
+    with pytest.raises(errors.ConfigError, match="'watershed', but no settings"):
         objects.rule_of(run)
