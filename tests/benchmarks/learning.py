@@ -45,7 +45,8 @@ SETS = ("bbbc007", "mni152", "tissue")
 SIDES = ("jaxseg", "monai")
 DEFAULT = "default"
 POINT = "operating_point"  # the decision that a run of jaxseg chose on validation
-# one line each: what a run of jaxseg does otherwise; "head" is no key of a config
+# one line each: what a run of jaxseg does otherwise; "head" and "convolutions" say how
+# their weights start, and are no keys of a config
 LEVERS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     "head_small": {"head": "small"},
@@ -70,6 +71,10 @@ LEVERS: dict[str, dict[str, Any]] = {
     "batch_norm": {"model.unet.norm": "batch"},
     "group_norm": {"model.unet.norm": "group"},
     "instance_norm": {"model.unet.norm": "instance"},
+    "rate_2.5e-3": {"optim.learning_rate": 2.5e-3},
+    "no_clipping": {"optim.clip_norm": 0.0},
+    "decay_0.01": {"optim.weight_decay": 0.01},  # the default of PyTorch's AdamW
+    "convolutions_torch": {"convolutions": "torch"},
     "leaky_relu": {"model.unet.activation": "leaky_relu"},
     "deep_supervision": {"model.unet.deep_supervision": True},
     "sgd_poly": {
@@ -133,12 +138,13 @@ def jobs(
     ]
 
 
-def changes(levers: str) -> tuple[dict[str, Any], str]:
-    """(changes of the config, head start) of levers joined by +."""
+def changes(levers: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """(changes of the config, starts of weights by part) of levers joined by +."""
     merged: dict[str, Any] = {}
     for lever in levers.split("+"):
         merged |= LEVERS[lever]
-    return merged, merged.pop("head", "")
+    parts = {name: merged.pop(name, "") for name in ("head", "convolutions")}
+    return merged, parts
 
 
 def one(job: dict[str, Any], out: pathlib.Path) -> dict[str, Any]:
@@ -149,14 +155,14 @@ def one(job: dict[str, Any], out: pathlib.Path) -> dict[str, Any]:
     config = recipe(
         job["set"], folder, seed=job["seed"], steps=job["steps"], quick=job["quick"]
     )
-    keys, head = changes(job["levers"])
+    keys, starts = changes(job["levers"])
     config.update_from_flattened_dict(keys)
     config = older_configs.complete(config)
     check.check(config)
     workdir = out / "runs" / label(job)
     shutil.rmtree(workdir, ignore_errors=True)
     if job["side"] == "jaxseg":
-        trained = sides.jaxseg(config, workdir, head=head)
+        trained = sides.jaxseg(config, workdir, **starts)
     else:
         trained = sides.monai(config)
     test = sides.split(config, "test")

@@ -6,6 +6,7 @@ its native size, and how many parameters it took. `judged` is the one judge of a
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import sys
 import time
@@ -23,11 +24,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from jaxseg.data import prepared
 from jaxseg.experiment import build, finished_run, from_config, processes
-from jaxseg.models import _blocks
+from jaxseg.models import _blocks, _unet
 from jaxseg.train import loop
 
-# how the weights of the last layer start
-HEADS = {
+# how weights start
+STARTS = {
     "small": nn.initializers.normal(0.01),
     "lecun": nn.initializers.lecun_normal(),
     "torch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
@@ -47,24 +48,34 @@ class Trained(NamedTuple):
 
 
 @contextlib.contextmanager
-def head_start(start: str) -> Iterator[None]:
-    """Models built within start their last layer as `HEADS[start]`; "" = as they do."""
+def started(head: str = "", convolutions: str = "") -> Iterator[None]:
+    """U-Nets built within start those parts as `STARTS` says; "" = as they do."""
 
     def classifier(x, num_classes, *, name="head", **_):
-        init = HEADS[start]
+        init = STARTS[head]
         return nn.Dense(num_classes, dtype=jnp.float32, kernel_init=init, name=name)(x)
 
-    if not start:
-        yield
-        return
-    with mock.patch.object(_blocks, "classifier", classifier):
+    with contextlib.ExitStack() as stack:
+        if head:
+            stack.enter_context(mock.patch.object(_blocks, "classifier", classifier))
+        if convolutions:
+            init = STARTS[convolutions]
+            conv = functools.partial(_blocks.conv, start=init)
+            stack.enter_context(mock.patch.object(_unet, "_conv", conv))
+            stack.enter_context(mock.patch.object(_blocks, "he_fan_in", init))
         yield
 
 
-def jaxseg(config: ConfigDict, workdir: pathlib.Path, *, head: str = "") -> Trained:
+def jaxseg(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    *,
+    head: str = "",
+    convolutions: str = "",
+) -> Trained:
     """A run of jaxseg as `python -m jaxseg.main` makes it, with its last weights."""
     processes.start()
-    with head_start(head):
+    with started(head, convolutions):
         began = time.monotonic()
         record = loop.train_and_evaluate(config, workdir)
         seconds = time.monotonic() - began

@@ -108,10 +108,10 @@ def test_a_set_is_written_once_and_whole(sets, tmp_path, monkeypatch):
 def test_every_lever_is_a_config_that_can_start(learning, sides, tmp_path):
     for levers in (*learning.LEVERS, learning.NNUNET, "head_small+weights_none"):
         config = learning.recipe("tissue", tmp_path, seed=1, steps=40)
-        keys, head = learning.changes(levers)
+        keys, starts = learning.changes(levers)
         config.update_from_flattened_dict(keys)
         check.check(older_configs.complete(config))
-        assert head in ("", *sides.HEADS)
+        assert set(starts.values()) <= {"", *sides.STARTS}
 
 
 def test_the_other_side_has_no_levers(learning):
@@ -188,17 +188,36 @@ def test_the_start_of_the_head_is_a_lever(sides, monkeypatch):
         drawn.append(shape)
         return jnp.zeros(shape, dtype)
 
-    monkeypatch.setitem(sides.HEADS, "zeros", start)
+    monkeypatch.setitem(sides.STARTS, "zeros", start)
     model, image = unet.Model(5, widths=(16, 8)), np.zeros((1, 8, 8, 3), np.float32)
     for name, times in (("", 0), ("zeros", 1), ("", 1)):
-        with sides.head_start(name):
+        with sides.started(name):
             jax.eval_shape(
                 functools.partial(model.init, train=False), jax.random.key(0), image
             )
         assert drawn == [(16, 5)] * times
     for name, spread in {"small": 0.01, "lecun": 0.25, "torch": 0.25 / 3**0.5}.items():
-        kernel = sides.HEADS[name](jax.random.key(0), (16, 50), jnp.float32)
+        kernel = sides.STARTS[name](jax.random.key(0), (16, 50), jnp.float32)
         assert float(kernel.std()) == pytest.approx(spread, rel=0.1)
+
+
+def test_the_start_of_all_convolutions_is_a_lever(sides):
+    model, image = unet.Model(5, widths=(64, 8)), np.zeros((1, 8, 8, 3), np.float32)
+
+    def spreads(**starts):
+        with sides.started(**starts):
+            params = model.init(jax.random.key(0), image, train=False)["params"]
+        kernels = jax.tree_util.tree_leaves_with_path(params)
+        kernels = [(str(path), x) for path, x in kernels if x.ndim == 4]
+        assert len(kernels) > 4
+        return {p: float(x.std()) * (x.size / x.shape[-1]) ** 0.5 for p, x in kernels}
+
+    he, torch = spreads(), spreads(convolutions="torch")
+    for path, spread in he.items():
+        if "transposed" in path or "up" in path:
+            continue  # of another fan-in, and of another start
+        assert spread == pytest.approx(2**0.5, rel=0.2), path
+        assert torch[path] == pytest.approx(3**-0.5, rel=0.2), path
 
 
 def test_intervals_are_those_of_scipy(learning):
