@@ -7,6 +7,7 @@ its native size, and how many parameters it took. `judged` is the one judge of a
 import contextlib
 import dataclasses
 import functools
+import os
 import pathlib
 import sys
 import time
@@ -103,7 +104,7 @@ def monai(config: ConfigDict) -> Trained:
     from monai.losses import DiceCELoss
     from monai.networks.nets import BasicUNet
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.manual_seed(config.seed)
     began = time.monotonic()
     experiment = build.load(config, batch_size=config.batch_size)
