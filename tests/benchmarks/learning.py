@@ -18,6 +18,7 @@ U-Net of four levels, which BasicUNet cannot be.
 """
 
 import argparse
+import ast
 import datetime
 import importlib.metadata
 import json
@@ -139,10 +140,14 @@ def jobs(
 
 
 def changes(levers: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """(changes of the config, starts of weights by part) of levers joined by +."""
+    """(changes of the config, starts of weights by part) of levers joined by +.
+
+    A lever may also be a setting, such as optim.learning_rate=0.005.
+    """
     merged: dict[str, Any] = {}
     for lever in levers.split("+"):
-        merged |= LEVERS[lever]
+        key, equals, value = lever.partition("=")
+        merged |= {key: ast.literal_eval(value)} if equals else LEVERS[lever]
     parts = {name: merged.pop(name, "") for name in ("head", "convolutions")}
     return merged, parts
 

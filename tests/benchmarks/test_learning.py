@@ -114,6 +114,11 @@ def test_every_lever_is_a_config_that_can_start(learning, sides, tmp_path):
         assert set(starts.values()) <= {"", *sides.STARTS}
 
 
+def test_a_setting_is_a_lever(learning):
+    keys, starts = learning.changes("optim.learning_rate=0.005+head_torch")
+    assert keys == {"optim.learning_rate": 0.005} and starts["head"] == "torch"
+
+
 def test_the_other_side_has_no_levers(learning):
     todo = learning.jobs(
         ["a", "b"],
