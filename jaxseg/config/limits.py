@@ -182,11 +182,6 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
             why = "supervision.name is 'full'" if below != ["name"] else ""
         if why:
             lines.append(f"config.{key} has no effect: config.{why}.")
-    if rule := config.objects.rule:
-        lines.append(
-            f"config.objects.rule has no effect on training and scores yet: {rule} is "
-            "there as a function, but its settings are not chosen on validation."
-        )
     model = config.model.get(config.model.name, config.model.fields)
     if config.deep_weights and not model.get("deep_supervision"):
         lines.append(

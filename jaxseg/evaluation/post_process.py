@@ -6,7 +6,7 @@ its settings on validation, with the frozen ones after that. For two classes.
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,24 @@ from jaxseg.postprocess import decision
 Predictions = Iterable[tuple[int, np.ndarray]]
 
 
-def combinations(rule: str) -> list[dict[str, Any]]:
-    """Every combination of the settings in the GRID of a rule, in its order."""
-    grid = lookup.find("postprocess", rule).GRID
-    if not all(len(values) for values in grid.values()):
+def combinations(rule: str, folder: str = "postprocess") -> list[dict[str, Any]]:
+    """Every combination of the settings in the GRID of a rule, in its order.
+
+    Raises ConfigError for a setting without a value.
+    """
+    settings = lookup.find(folder, rule).GRID
+    if not all(len(values) for values in settings.values()):
         raise ConfigError(
-            f"GRID of {rule} is {grid}: give each setting one value or more."
+            f"GRID of {rule} is {settings}: give each setting one value or more."
         )
+    return grid(settings)
+
+
+def grid(settings: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values of these settings, the last one fastest."""
     return [
-        dict(zip(grid, values, strict=True))
-        for values in itertools.product(*grid.values())
+        dict(zip(settings, values, strict=True))
+        for values in itertools.product(*settings.values())
     ]
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from absl import logging
 
+from jaxseg import atomic
 from jaxseg.data import prepared
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
@@ -25,6 +26,8 @@ from jaxseg.evaluation import (
     surfaces,
     temperature,
 )
+from jaxseg.evaluation.objects import score as objects
+from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.evaluation.tally import Decided, Tally, merge
 from jaxseg.inference import whole_split
 from jaxseg.postprocess import decision
@@ -43,6 +46,7 @@ class Scoring(NamedTuple):
     tolerance: float | None  # pixels, of the surface metrics; None: measure none
     # training images, for the baseline that copies the nearest; None: leave it out
     training: nearest_image.Training | None = None
+    finding: Finding | None = None  # how objects are looked for; None: they are not
 
 
 Predictions = Iterable[tuple[int, np.ndarray]]
@@ -117,11 +121,13 @@ def choose_point(
     rule: str = decision.AUTO,
     scorer: whole_split.Scorer | None = None,
     variables: Any = None,
+    finding: Finding | None = None,
 ) -> dict[str, Any]:
     """Chooses what is frozen on validation: operating point, baseline, temperature.
 
-    Above two classes, and for a rule that is none of decision.RULES, it runs on
-    probabilities, so it needs scorer and variables to predict the split once more.
+    With `finding` also how objects are looked for. For that, above two classes, and for
+    a rule that is none of decision.RULES it runs on probabilities, so it needs scorer
+    and variables to predict the split once more.
     """
     rule = decision.rule_for(rule, len(split.classes))
     if len(split.classes) > 2:
@@ -151,12 +157,15 @@ def choose_point(
                 objective=objective,
                 to_native=scorer.to_native(),
             )
-    return {
+    frozen = {
         "step": step,
         "operating_point": point,
         "baseline": baselines.choose(validation, split),
         "temperature": scaling,
     }
+    if finding is not None:
+        frozen["objects"] = objects.choose(scorer, variables, split, finding)
+    return frozen
 
 
 def score_tally(
@@ -293,10 +302,24 @@ def score_split(
             resamples=scoring.resamples,
         )
         columns = surfaces.columns(measured)
+    drawn = {}
+    if scoring.finding is not None and frozen.get("objects"):
+        scores["objects"], more, drawn = objects.score(
+            scoring.scorer,
+            scoring.variables,
+            split,
+            scoring.finding,
+            frozen["objects"],
+            seed=scoring.seed,
+            resamples=scoring.resamples,
+        )
+        columns |= more
     if jax.process_index() == 0:
         folder, to_native = scoring.workdir / "eval", scoring.scorer.to_native()
         files.write(folder / f"{split.name}.json", scores, schemas.Result)
         result.write_tables(folder, decided, split, columns=columns)
         result.write_examples(folder, decided, split, shown, to_native=to_native)
+        for name, content in drawn.items():
+            atomic.replace(folder / f"{split.name}_objects" / name, content)
     logging.info("scored %d images of %s", scores["images"], split.name)
     return scores

@@ -14,6 +14,7 @@ from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import DataError
 from jaxseg.evaluation import nearest_image
+from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.experiment import (
     abstract_state,
     check_splits,
@@ -45,6 +46,7 @@ class Experiment(NamedTuple):
     scorer: whole_split.Scorer
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
     windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
+    finding: Finding | None = None  # how objects are looked for
 
 
 def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Experiment:
@@ -111,6 +113,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         ),
         labels=labels,
         windows=_windows(config, splits["train"], parts.view, labels),
+        finding=from_config.finding(config, card, parts.target),
     )
 
 

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from jaxseg.data import content, pipeline
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
+from jaxseg.evaluation.objects.finding import Finding, label_map
 from jaxseg.experiment import build, chosen, from_config, training_plan
 from jaxseg.inference import forward, image, stitch
 from jaxseg.postprocess import decision
@@ -53,6 +54,12 @@ class FinishedRun(NamedTuple):
         """The names of the classes, in the order of their ids."""
         return list(self.record["dataset"]["classes"])
 
+    @property
+    def finding(self) -> Finding | None:
+        """How the run looks for objects; None where it does not."""
+        card = self.record["dataset"]
+        return from_config.finding(self.config, card, self.parts.target)
+
     def predict(
         self,
         pixels: np.ndarray,
@@ -71,6 +78,7 @@ class FinishedRun(NamedTuple):
         that of its evaluation, and every bit is then as it was scored. With `exact`
         the tiles of a convolutional network are not blended, but joined to what the
         whole image in one piece would give.
+        A run that looks for objects (config.objects.rule) gives their label map too.
         Raises DataError for channels or a type of numbers the run was not trained on,
         ConfigError for tiles of a run that sees whole images, and where they cannot be
         joined exactly.
@@ -85,11 +93,22 @@ class FinishedRun(NamedTuple):
         return image.predict(
             stored,
             view=tiled(self.parts.view, tile),
-            probabilities=lambda batch: self.forward(self.variables, {"image": batch}),
+            maps=lambda batch: self.maps(self.variables, {"image": batch}),
+            num_classes=len(self.classes),
+            find=self._find(),
             operating_point=self.operating_point["operating_point"],
             pixel_size=pixel_size,
             block=self.config.eval.per_device_batch,
             exact=field_of(self) if exact else None,
+        )
+
+    def _find(self) -> Callable | None:
+        """How `image.predict` finds objects: as validation froze it."""
+        finding, frozen = self.finding, self.operating_point.get("objects")
+        if finding is None or not frozen:
+            return None
+        return functools.partial(
+            label_map, finding=finding, settings=frozen["settings"]
         )
 
 

@@ -28,6 +28,7 @@ from jaxseg.data import (
 )
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError
+from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.experiment import (
     chosen,
     finetune,
@@ -38,6 +39,7 @@ from jaxseg.experiment import (
     training_plan,
 )
 from jaxseg.inference import forward
+from jaxseg.postprocess import objects
 from jaxseg.train_step import optimizer as optimizers
 from jaxseg.train_step import plateau, step
 from jaxseg.types import Normalise, Target, TrainState
@@ -348,3 +350,18 @@ def scoring_options(config: ConfigDict) -> dict[str, Any]:
         "resamples": config.eval.bootstrap,
         "tolerance": config.eval.tolerance if config.eval.surface else None,
     }
+
+
+def finding(config: ConfigDict, card: dict, target: Target) -> Finding | None:
+    """How the run looks for objects; None where config.objects.rule is ""."""
+    block = config.objects
+    if not block.rule:
+        return None
+    return Finding(
+        rule=block.rule,
+        objective=block.objective,
+        cleaning={name: block[name] for name in objects.CLEANING},
+        num_classes=len(card["classes"]),
+        names=target.names,
+        ray_length=target.ray_length or 1.0,
+    )

@@ -78,6 +78,7 @@ def score_again(
             variables=run.variables,
             step=run.step,
             training=build.training_images(run.experiment),
+            finding=run.experiment.finding,
             **from_config.scoring_options(run.config),
         )
         result = score_split.score_split(

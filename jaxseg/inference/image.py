@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt, UInt8
+from jaxtyping import Float, Int32, UInt, UInt8
 
 from jaxseg.data import crops, intensity, pipeline, resize
 from jaxseg.errors import DataError
@@ -18,6 +18,8 @@ class Prediction(NamedTuple):
 
     classes: UInt8[np.ndarray, "h w"]  # class ids by the decision rule
     probability: Float[np.ndarray, "h w k"]
+    # label map of a run that looks for objects, 0 = background; else None
+    objects: Int32[np.ndarray, "h w"] | None = None
 
 
 def as_stored(
@@ -121,15 +123,31 @@ def at_native(
     return np.concatenate([1 - foreground, foreground], axis=-1)
 
 
+def maps_at_native(
+    maps: Float[np.ndarray, "height width n"],
+    view: pipeline.View,
+    native: tuple[int, int],
+    num_classes: int,
+) -> Float[np.ndarray, "h w n"]:
+    """Probabilities of k classes, as `at_native` has them, and the maps behind them."""
+    probability = at_native(maps[..., :num_classes], view, native)
+    if maps.shape[-1] == num_classes:
+        return probability
+    more = view.to_native(np.ascontiguousarray(maps[..., num_classes:]), native)
+    return np.concatenate([probability, np.reshape(more, (*native, -1))], axis=-1)
+
+
 def predict(
     image: np.ndarray,
     *,
     view: pipeline.View,
-    probabilities: Callable[[np.ndarray], Any],
+    maps: Callable[[np.ndarray], Any],
+    num_classes: int,
     operating_point: dict[str, Any] | None,
     pixel_size: float | None = None,
     block: int = 1,
     exact: stitch.Field | None = None,
+    find: Callable[..., np.ndarray] | None = None,
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
@@ -138,18 +156,25 @@ def predict(
     With fit "crop" the model sees tiles of it, `block` at a time, at the pixel size of
     the view; `pixel_size` (micrometres) is that of the image. Raises DataError where
     the view needs it and it was not given.
-    `probabilities` maps u8 or u16 [block, height, width, c] to f32 [block, height,
-    width, k]. With the block of an evaluation every bit is as it was scored: programs
-    for blocks of other sizes round otherwise. With `exact`, what the network sees
+    `maps` turns u8 or u16 [block, height, width, c] into f32 [block, height, width, n]:
+    the probabilities of `num_classes` classes, and behind them what else `find` takes,
+    which makes the label map of (maps at native size, scale=). With the block of an
+    evaluation every bit is as it was scored: programs for blocks of other sizes round
+    otherwise. With `exact`, what the network sees
     around a pixel, tiles are not blended: see `stitch`.
     """
-    shown, canvas = canvas_of(seen(image, view, pixel_size), view, exact)
+    levels = seen(image, view, pixel_size)
+    shown, canvas = canvas_of(levels, view, exact)
     for batch in blocks(shown, canvas.plan, block):
-        rows = np.asarray(probabilities(batch), np.float32)
+        rows = np.asarray(maps(batch), np.float32)
         for row in rows[: canvas.plan.count - canvas.added]:
             canvas.add(row)
-    probability = at_native(canvas.probability(), view, image.shape[:2])
-    return Prediction(decision.decide(probability, operating_point), probability)
+    native = image.shape[:2]
+    whole = maps_at_native(canvas.probability(), view, native, num_classes)
+    probability = whole[..., :num_classes]
+    objects = None if find is None else find(whole, scale=native[0] / len(levels))
+    classes = decision.decide(probability, operating_point)
+    return Prediction(classes, probability, objects)
 
 
 def canvas_of(

@@ -18,29 +18,33 @@ class Answer(NamedTuple):
     classes: UInt8[np.ndarray, "h w"]  # by the frozen operating point
     probability: Float[np.ndarray, "h w k"]
     confidence: Float[np.ndarray, "h w"]  # the probability of the chosen class
+    maps: Float[np.ndarray, "h w n"]  # the probabilities, and the maps behind them
+    scale: float  # pixels of the image that one pixel has become that a network sees
 
 
 def of_groups(
-    probabilities: Sequence[Float[np.ndarray, "height width k"]],
+    maps: Sequence[Float[np.ndarray, "height width n"]],
     groups: Sequence[Group],
     operating_point: dict[str, Any] | None,
     native: tuple[int, int],
 ) -> Answer:
     """The Answer for an image of `native` size (h, w), from what each group said.
 
-    Probabilities are means over all members, each brought to the native size first.
+    Maps are means over all members, each brought to the native size first.
     """
-    total = image.at_native(probabilities[0], groups[0].view, native)
+    k = groups[0].classes
+    total = image.maps_at_native(maps[0], groups[0].view, native, k)
     if len(groups) > 1:
-        pairs = zip(probabilities[1:], groups[1:], strict=True)
         total = total * np.float32(groups[0].members)
-        for probability, group in pairs:
-            more = image.at_native(probability, group.view, native)
+        for one, group in zip(maps[1:], groups[1:], strict=True):
+            more = image.maps_at_native(one, group.view, native, k)
             total += more * np.float32(group.members)
         total /= np.float32(sum(group.members for group in groups))
+    probability = total[..., :k]
     check(total)
-    classes = decision.decide(total, operating_point)
-    return Answer(classes, total, of_chosen(total, classes))
+    classes = decision.decide(probability, operating_point)
+    sure = of_chosen(probability, classes)
+    return Answer(classes, probability, sure, total, native[0] / maps[0].shape[0])
 
 
 def check(probability: Float[np.ndarray, "h w k"]) -> None:
@@ -72,14 +76,17 @@ class Sums(NamedTuple):
     score: float  # the highest probability of foreground
 
 
-def sums(answer: Answer) -> Sums:
+def sums(
+    classes: UInt8[np.ndarray, "h w"],
+    probability: Float[np.ndarray, "h w k"],
+    confidence: Float[np.ndarray, "h w"],
+) -> Sums:
     """The Sums of a whole image, or of some of its rows."""
-    count = np.bincount(answer.classes.ravel(), minlength=answer.probability.shape[-1])
-    inside = answer.confidence[answer.classes > 0]
-    k = answer.probability.shape[-1]  # as scoring has it: max_probability
-    foreground = (
-        answer.probability[..., 1] if k == 2 else 1 - answer.probability[..., 0]
-    )
+    k = probability.shape[-1]
+    count = np.bincount(classes.ravel(), minlength=k)
+    inside = confidence[classes > 0]
+    # as scoring has it: max_probability
+    foreground = probability[..., 1] if k == 2 else 1 - probability[..., 0]
     return Sums(
         count.tolist(),
         float(inside.sum(dtype=np.float64)),

@@ -37,6 +37,7 @@ class Group(NamedTuple):
     block: int  # tiles that a device gets at a time
     predict: Callable  # {"image": [devices * block, ...] on the mesh} -> mean f32
     members: int
+    classes: int  # k
     exact: stitch.Field | None = None  # tiles are joined by it, not blended
 
 
@@ -80,7 +81,8 @@ def load(
     parts: dict[str, list[finished_run.FinishedRun]] = {}
     for run in runs:
         parts.setdefault(_way(run), []).append(run)
-    groups = [_group(part, mesh, augmentation, tile) for part in parts.values()]
+    more = _maps_beside(runs, augmentation)
+    groups = [_group(part, mesh, augmentation, tile, more) for part in parts.values()]
     if exact:
         fields = [finished_run.field_of(part[0]) for part in parts.values()]
         pairs = zip(groups, fields, strict=True)
@@ -110,6 +112,33 @@ def _check_alike(runs: Sequence[finished_run.FinishedRun]) -> None:
             )
 
 
+def _maps_beside(runs: Sequence[finished_run.FinishedRun], augmentation: str) -> int:
+    """How many maps beside the classes the rule for objects of the first run needs."""
+    first = runs[0]
+    if first.finding is None or not first.finding.names:
+        return 0
+    target = first.config.target.name
+    for run in runs[1:]:
+        if run.finding is None or run.finding[3:] != first.finding[3:]:
+            raise ConfigError(
+                f"{first.workdir} looks for objects in the maps of its target, "
+                f"{target!r}, which {run.workdir} does not predict alike: leave one of "
+                "them out of the ensemble."
+            )
+    rays = first.parts.target.ray_length > 0
+    if rays and augmentation == "rot90":
+        raise ConfigError(
+            f"--tta=rot90 turns the image, but not the rays that the target {target!r} "
+            "learns: use --tta=flips."
+        )
+    if rays and len({run.parts.view for run in runs}) > 1:
+        raise ConfigError(
+            "the runs of this ensemble see images at different scales, so their rays "
+            "have no common mean: leave all but those of one scale out."
+        )
+    return len(first.finding.names)
+
+
 def _floats(card: dict[str, Any]) -> bool:
     return "float_percentiles" in card["extra"]
 
@@ -119,6 +148,7 @@ def _way(run: finished_run.FinishedRun) -> str:
     parts = run.parts
     return repr(
         (parts.model, parts.view, parts.mean, parts.std)
+        + ((run.finding,) if run.finding else ())
         + (from_config.mirrored_axes(run.config), run.config.eval.per_device_batch)
     )
 
@@ -140,7 +170,9 @@ def _group(
     mesh: Mesh,
     augmentation: str,
     tile: str | tuple[int, int],
+    more: int,
 ) -> Group:
+    """The group of these runs, which answers the classes and `more` maps."""
     first = runs[0]
     mirror = {
         "": from_config.mirrored_axes(first.config),
@@ -148,10 +180,12 @@ def _group(
         "rot90": (),
     }[augmentation]
     one = functools.partial(
-        forward.predict,
+        _maps,
+        channels=len(first.classes) + more,
         model=first.parts.model,
         normalise=first.parts.normalise,
         mirror=mirror,
+        target=first.parts.target,
     )
     if augmentation == "rot90":
         one = functools.partial(turned, predict=one)
@@ -172,7 +206,14 @@ def _group(
             program, jax.device_put(variables, sharding.replicated(mesh))
         ),
         len(runs),
+        len(first.classes),
     )
+
+
+def _maps(
+    variables: Any, batch: Batch, *, channels: int, **settings: Any
+) -> Float[Array, "b h w n"]:
+    return forward.predict(variables, batch, **settings)[..., :channels]
 
 
 def mean_of(

@@ -144,7 +144,7 @@ def _sums(
             classes = decision.apply(probability, threshold=threshold)
             above += np.count_nonzero(probability[..., -1] > np.float32(top))
         sure = answer.of_chosen(probability, classes)
-        part = answer.sums(answer.Answer(classes, probability, sure))
+        part = answer.sums(classes, probability, sure)
         total = answer.Sums(
             [a + b for a, b in zip(total.pixels, part.pixels, strict=True)],
             total.confidence + part.confidence,

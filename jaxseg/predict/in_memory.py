@@ -110,10 +110,11 @@ def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
         orientation=stored.orientation,
         pixel_size=stored.pixel_size,
         origin=f"{stored.sha256} {' '.join(model.digests)}",
+        objects=job.rule and job.rule.find(found.maps, found.scale),
     )
     line: dict[str, Any] = {"id": item.id, "input_sha256": stored.sha256}
     line["row"] = tables.row(
-        answer.sums(found),
+        answer.sums(found.classes, found.probability, found.confidence),
         size=size,
         classes=model.classes,
         pixel_size=stored.pixel_size,
@@ -130,9 +131,16 @@ def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
     if job.probabilities:
         encoded.append(masks.probability_tiff(labelled, found.probability))
     if job.rule is not None:
-        labels = job.rule.find({"probability": found.probability})
+        labels = labelled.objects
         rows = objects.rows(labels, labelled)
-        line |= {"counts": objects.counted(rows, model.classes), "objects": rows}
+        line |= {"objects": rows}
+        line["counts"] = objects.counted(
+            labels,
+            rows,
+            model.classes,
+            margin=job.rule.margin,
+            pixel_size=stored.pixel_size,
+        )
         encoded.append(objects.label_tiff(labelled, labels))
     contents = dict(zip(names(job, item.id), encoded, strict=True))
     job.journal.write(line, contents)

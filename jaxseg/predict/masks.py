@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tifffile
-from jaxtyping import Float, UInt, UInt8
+from jaxtyping import Float, Int, UInt, UInt8
 
 from jaxseg.data.files import orientation
 
@@ -22,6 +22,8 @@ class Labelled(NamedTuple):
     orientation: int  # the tag 1 to 8 by which the stored image was turned upright
     pixel_size: float | None  # micrometres
     origin: str  # names the input and the run by digests: same text, same file
+    # label map of a run that looks for objects, 0 = background
+    objects: Int[np.ndarray, "h w"] | None = None
 
 
 def probability_tiff(image: Labelled, probability: Float[np.ndarray, "h w k"]) -> bytes:

@@ -4,16 +4,17 @@ A run that looks for objects (config.objects.rule) gives a `Rule`; other runs gi
 and nothing here is called.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from jaxseg import lookup
 from jaxseg.errors import ConfigError
+from jaxseg.evaluation.objects.finding import label_map
 from jaxseg.experiment import finished_run
+from jaxseg.metrics import counting_frame, object_shapes
+from jaxseg.predict import outlines
 from jaxseg.predict.formats import tif
 from jaxseg.predict.masks import Labelled
 
@@ -21,11 +22,12 @@ COUNTS, OBJECTS, FOLDER = "counts.csv", "objects.csv", "instances"
 
 
 class Rule(NamedTuple):
-    """How the objects of an image are found, with its frozen settings."""
+    """How the objects of an image are looked for, with its frozen settings."""
 
     name: str
-    # maps {"probability": f32 [h, w, k], ...} -> label map i32 [h, w], 0 = background
-    find: Callable[[dict[str, np.ndarray]], Int[np.ndarray, "h w"]]
+    # (maps f32 [h, w, k + m] at native size, their scale) -> label map i32 [h, w]
+    find: Callable[[np.ndarray, float], np.ndarray]
+    margin: int  # of the counting frame, pixels
 
 
 def rule_of(run: finished_run.FinishedRun) -> Rule | None:
@@ -33,19 +35,20 @@ def rule_of(run: finished_run.FinishedRun) -> Rule | None:
 
     Raises ConfigError where its settings were not chosen on validation.
     """
-    block = run.config.get("objects")
-    if block is None or not block.rule:
+    finding, frozen = run.finding, run.operating_point.get("objects")
+    if finding is None:
         return None
-    frozen = run.operating_point.get("objects")
     if not frozen:
         raise ConfigError(
-            f"{run.workdir} names config.objects.rule={block.rule!r}, but no settings "
-            "of it were chosen on validation: this version does not choose them yet. "
-            "Train with config.objects.rule='' to predict classes alone."
+            f"{run.workdir} names config.objects.rule={finding.rule!r}, but no "
+            "settings of it were chosen on validation: the version that trained it did "
+            "not choose them. Train it again."
         )
-    module = lookup.find("postprocess/objects", block.rule)
-    find = functools.partial(module.find, **frozen.get("settings", {}))
-    return Rule(block.rule, find)
+
+    def find(maps, scale):
+        return label_map(maps, finding, frozen["settings"], scale)
+
+    return Rule(finding.rule, find, int(frozen["margin_px"]))
 
 
 def label_tiff(image: Labelled, labels: Int[np.ndarray, "h w"]) -> bytes:
@@ -57,50 +60,60 @@ def label_tiff(image: Labelled, labels: Int[np.ndarray, "h w"]) -> bytes:
 def rows(labels: Int[np.ndarray, "h w"], image: Labelled) -> list[dict[str, Any]]:
     """One row an object, in the order of their numbers.
 
-    Areas are in pixels, and in square micrometres where the size of a pixel is known;
-    the centroid is in pixels, (0, 0) being the centre of the first one. `confidence`
-    is the mean of the confidence of its pixels, `intensity` that of the stored ones
-    over all channels, and `class` the most frequent class of its pixels.
+    Lengths and areas are in pixels, and in micrometres where the size of a pixel is
+    known, as `object_shapes.measure` defines them; the centroid is in pixels, (0, 0)
+    being the centre of the first one. `confidence` is the mean of the confidence of its
+    pixels, `intensity_0` and so on that of the stored ones by channel, and `class` the
+    most frequent foreground class of its pixels.
     """
-    count = int(labels.max(initial=0))
-    if not count:
-        return []
-    flat, size = labels.ravel(), count + 1
-    area = np.bincount(flat, minlength=size)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(flat, values.ravel(), size) / np.maximum(area, 1)
-
-    y, x = np.indices(labels.shape, np.float64)
-    centre = mean(y), mean(x)
-    bright, sure = mean(image.pixels.mean(-1)), mean(image.confidence)
-    edge = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
-    touching = set(edge.tolist())
-    k = len(image.names)
-    votes = np.bincount(flat * k + image.classes.ravel(), minlength=size * k)
-    votes = votes.reshape(size, k)
-    votes[:, 0] = 0  # an object is of a foreground class
+    size = None if image.pixel_size is None else (image.pixel_size,) * 2
+    table = object_shapes.measure(
+        labels, image=image.pixels, probability=image.confidence, um_per_px=size
+    )
+    names = outlines.classes_of(labels, image.classes, len(image.names))
+    channels = image.pixels.shape[-1]
     out = []
-    for number in range(1, size):
-        pixels = int(area[number])
-        um2 = None if image.pixel_size is None else pixels * image.pixel_size**2
-        diameter = 2 * (pixels / np.pi) ** 0.5
-        row = {"object": number, "class": image.names[int(votes[number].argmax())]}
-        row |= {"area_px": pixels, "area_um2": um2, "diameter_px": float(diameter)}
-        um = None if image.pixel_size is None else float(diameter) * image.pixel_size
-        row |= {"diameter_um": um}
-        row |= {"y": float(centre[0][number]), "x": float(centre[1][number])}
-        row |= {"intensity": float(bright[number]), "confidence": float(sure[number])}
-        out.append({**row, "touches_border": int(number in touching)})
+    for k, number in enumerate(table["id"].tolist()):
+        row = {"object": number, "class": image.names[names[k]]}
+        for name in ("area_px", "area_um2", "diameter_px", "diameter_um"):
+            row[name] = table[name][k].item() if name in table else None
+        row["circularity"] = float(table["circularity"][k])
+        row["y"] = float(table["centroid_y_px"][k])
+        row["x"] = float(table["centroid_x_px"][k])
+        for c in range(channels):
+            row[f"intensity_{c}"] = float(table[f"mean_intensity_{c}"][k])
+        row["confidence"] = float(table["mean_probability"][k])
+        out.append({**row, "touches_border": int(table["touches_border"][k])})
     return out
 
 
 def counted(
-    objects: Sequence[dict[str, Any]], classes: Sequence[str]
-) -> dict[str, int]:
-    """The row of an image in counts.csv: its objects, those at its border, by class."""
-    out = {"objects": len(objects)}
+    labels: Int[np.ndarray, "h w"],
+    objects: Sequence[dict[str, Any]],
+    classes: Sequence[str],
+    *,
+    margin: int,
+    pixel_size: float | None,
+) -> dict[str, Any]:
+    """The row of an image in counts.csv: how many objects it shows, and holds.
+
+    `objects` are all that show, `touching_border` those that the edge may cut. Beside
+    this naive count stand the counts that the edge does not bias: those in the counting
+    frame with its area, and the sum of weights (`counting_frame`). They are None for an
+    image that is too small for a frame.
+    """
+    out: dict[str, Any] = {"objects": len(objects)}
     out["touching_border"] = sum(row["touches_border"] for row in objects)
     for name in classes[1:]:
         out[f"objects/{name}"] = sum(row["class"] == name for row in objects)
-    return out
+    frame: dict[str, Any] = dict.fromkeys(counting_frame.FIELDS)
+    if widest := max((min(labels.shape) - 1) // 2, 0):
+        values = counting_frame.measure(labels, margin=min(margin, widest))
+        frame = dict(zip(counting_frame.FIELDS, values.tolist(), strict=True))
+    for name in ("frame_objects", "frame_area_px"):
+        out[name] = None if frame[name] is None else int(frame[name])
+    inside, area = out["frame_objects"], out["frame_area_px"]
+    known = pixel_size is not None and area
+    out["frame_area_mm2"] = area * pixel_size**2 / 1e6 if known else None
+    out["frame_objects_per_mm2"] = inside / out["frame_area_mm2"] if known else None
+    return out | {"weighted_objects": frame["weighted_objects"]}

@@ -5,11 +5,15 @@ its area: drawn again, it is the mask. Pixels that touch by a corner alone are t
 areas, so no outline crosses itself.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Int
+from scipy import ndimage
+
+from jaxseg.predict.masks import Labelled
 
 Ring = Int[np.ndarray, "n 2"]  # corners x, y, clockwise on the screen; not closed
 
@@ -21,6 +25,57 @@ class Outline(NamedTuple):
     holes: list[Ring]
     at: tuple[int, int]  # y and x of one of its pixels
     area: int  # pixels
+
+
+class Area(NamedTuple):
+    """An outline of an image, and what it is of."""
+
+    class_id: int
+    name: str  # of the area among all of the image, as "bead-00003"
+    outline: Outline
+
+
+def areas(image: Labelled) -> Iterator[Area]:
+    """The outlines of an image: of its objects, or else of the areas of each class.
+
+    Names count the areas of a class from 1; the name of an object has its number in the
+    label map, and further pieces of it that do not touch are "-part2" and so on.
+    """
+    if image.objects is None:
+        for c in range(1, len(image.names)):
+            for k, outline in enumerate(trace(image.classes == c), 1):
+                yield Area(c, f"{image.names[c]}-{k:05d}", outline)
+        return
+    ids = classes_of(image.objects, image.classes, len(image.names))
+    for k, box in enumerate(ndimage.find_objects(image.objects), 1):
+        if box is None:
+            continue
+        top, left = (side.start for side in box)
+        c = ids[k - 1]
+        for part, piece in enumerate(trace(image.objects[box] == k), 1):
+            name = f"{image.names[c]}-{k:05d}" + f"-part{part}" * (part > 1)
+            yield Area(c, name, _shifted(piece, top, left))
+
+
+def classes_of(
+    labels: Int[np.ndarray, "h w"], classes: Int[np.ndarray, "h w"], num_classes: int
+) -> list[int]:
+    """The most frequent foreground class of each object 1..n; the lowest of equals.
+
+    An object whose pixels are all background is of class 1: a rule for objects has a
+    threshold of its own.
+    """
+    size = int(labels.max(initial=0)) + 1
+    votes = np.bincount(
+        labels.ravel() * num_classes + classes.ravel(), minlength=size * num_classes
+    ).reshape(size, num_classes)
+    return [1 + int(row[1:].argmax()) for row in votes[1:]]
+
+
+def _shifted(outline: Outline, top: int, left: int) -> Outline:
+    by = np.array([left, top])
+    holes, (y, x) = [ring + by for ring in outline.holes], outline.at
+    return Outline(outline.outer + by, holes, (y + top, x + left), outline.area)
 
 
 def trace(inside: Bool[np.ndarray, "h w"]) -> list[Outline]:

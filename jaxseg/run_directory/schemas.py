@@ -162,6 +162,20 @@ class DecisionRule(TypedDict):
     optimistic: NotRequired[bool]  # in a result: whether these images chose it
 
 
+class ObjectChoice(TypedDict):
+    """How objects are looked for, as validation chose it."""
+
+    rule: str
+    settings: dict[str, Any]
+    cleaning: dict[str, Any]
+    objective: str
+    value: Number
+    margin_px: int  # of the counting frame
+    baseline: dict[str, Any]
+    source_split: str
+    split_hash: str
+
+
 class OperatingPoint(TypedDict):
     """operating_point.json: everything that validation chose at one step."""
 
@@ -169,6 +183,7 @@ class OperatingPoint(TypedDict):
     operating_point: DecisionRule | None  # None: the most probable class
     baseline: NotRequired[dict[str, Any] | None]
     temperature: NotRequired[dict[str, Any] | None]
+    objects: NotRequired[ObjectChoice]  # of a run that looks for objects
 
 
 MetricRow = TypedDict(

@@ -194,6 +194,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         variables=build.variables(experiment, best),
         step=step,
         training=build.training_images(experiment),
+        finding=experiment.finding,
         **from_config.scoring_options(config),
     )
     split = experiment.splits["validation"]
@@ -207,6 +208,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         rule=config.operating_point.rule,
         scorer=scoring.scorer,
         variables=scoring.variables,
+        finding=experiment.finding,
     )
     if jax.process_index() == 0:
         checkpoint.freeze(run.checkpoints, step, frozen)

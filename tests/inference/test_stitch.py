@@ -82,7 +82,8 @@ def test_no_pixel_differs_from_the_whole_image(name, tile, size):
     pixels = rng.integers(0, 256, (*size, 1)).astype(np.uint8)
     whole = np.asarray(run(pixels[None]))[0]
     view = pipeline.View(tile, "crop", "none", None, None)
-    ask = {"view": view, "probabilities": run, "operating_point": None, "block": 2}
+    ask = {"view": view, "maps": run, "num_classes": whole.shape[-1]}
+    ask |= {"operating_point": None, "block": 2}
     got = image.predict(pixels, exact=of, **ask)
     assert np.count_nonzero(got.classes != whole.argmax(-1)) == 0
     np.testing.assert_allclose(got.probability, whole, atol=2e-6)

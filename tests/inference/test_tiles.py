@@ -50,7 +50,8 @@ def predicted(size, kernel, **options):
     return image.predict(
         pixels(size),
         view=view(**options),
-        probabilities=network(kernel),
+        maps=network(kernel),
+        num_classes=3,
         operating_point=None,
     )
 
@@ -128,7 +129,8 @@ def test_a_large_image_is_predicted_in_one_compiled_shape():
     answer = image.predict(
         big,
         view=view((512, 512)),
-        probabilities=probabilities,
+        maps=probabilities,
+        num_classes=2,
         operating_point={"threshold": 0.5, "min_area": 0.0},
     )
     assert set(shapes) == {(1, 512, 512, 1)} and len(shapes) == 11 * 15
@@ -142,7 +144,8 @@ def test_what_lies_outside_a_small_image_is_black_and_changes_nothing_in_it():
     image.predict(
         small,
         view=view(),
-        probabilities=lambda b: seen.append(b) or np.ones((*b.shape[:3], 3)) / 3,
+        maps=lambda b: seen.append(b) or np.ones((*b.shape[:3], 3)) / 3,
+        num_classes=3,
         operating_point=None,
     )
     (batch,) = seen

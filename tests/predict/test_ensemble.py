@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 import tifffile
-from ml_collections import ConfigDict
 from scipy import ndimage
 from support import predicting
 
 import jaxseg
 from jaxseg import errors
 from jaxseg.data.files import images
+from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.experiment import finished_run
 from jaxseg.predict import objects
 
@@ -115,10 +115,11 @@ def test_tiles_are_joined_exactly_where_it_is_asked_for(home, few, tmp_path):
 
 
 def test_a_label_map_becomes_two_tables_and_a_file(home, few, tmp_path, monkeypatch):
-    def find(maps):
-        return ndimage.label(maps["probability"][..., 1] > 0.5)[0].astype(np.int32)
+    def find(maps, scale):
+        assert maps.shape[-1] == 2 and scale == 1
+        return ndimage.label(maps[..., 1] > 0.5)[0].astype(np.int32)
 
-    rule = objects.Rule("components", find)
+    rule = objects.Rule("components", find, margin=7)
     monkeypatch.setattr(objects, "rule_of", lambda run: rule)
     predicting.predict(home / "run", few, tmp_path / "out")
     counts = {r["id"]: r for r in predicting.table(tmp_path / "out/counts.csv")}
@@ -134,7 +135,7 @@ def test_a_label_map_becomes_two_tables_and_a_file(home, few, tmp_path, monkeypa
             centre = ndimage.center_of_mass(inside)
             assert [float(row[c]) for c in "yx"] == pytest.approx(centre)
             pixels = images.read_image(path)[inside]
-            assert float(row["intensity"]) == pytest.approx(pixels.mean())
+            assert float(row["intensity_0"]) == pytest.approx(pixels.mean())
             assert 0.4 < float(row["confidence"]) <= 1
             edge = np.pad(~inside[1:-1, 1:-1], 1, constant_values=True)
             assert int(row["touches_border"]) == (inside & edge).any() * (
@@ -144,7 +145,7 @@ def test_a_label_map_becomes_two_tables_and_a_file(home, few, tmp_path, monkeypa
 
 
 def test_a_rule_without_settings_of_validation_is_refused():
-    config = ConfigDict({"objects": {"rule": "watershed"}})
-    run = types.SimpleNamespace(config=config, operating_point={}, workdir="runs/x")
+    finding = Finding("watershed", "f1_50", {}, num_classes=2)
+    run = types.SimpleNamespace(finding=finding, operating_point={}, workdir="runs/x")
     with pytest.raises(errors.ConfigError, match="'watershed', but no settings"):
         objects.rule_of(run)

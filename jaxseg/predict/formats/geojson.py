@@ -1,4 +1,4 @@
-"""Writes the outlines of all areas as GeoJSON, as QuPath reads them.
+"""Writes the outlines of all objects or areas as GeoJSON, as QuPath reads them.
 
 A FeatureCollection of polygons in pixels of the upright image, x to the right and y
 down, with their holes (RFC 7946, Butler et al., 2016,
@@ -22,19 +22,17 @@ def check() -> None:
 
 
 def encode(image: Labelled) -> bytes:
-    """The bytes of the file; `measurements` are the area and the mean confidence."""
+    """The bytes of the file; `measurements` are those of the area."""
     features = []
     colours = pictures.class_colours(len(image.names) - 1)
-    for c in range(1, len(image.names)):
-        for outline in outlines.trace(image.classes == c):
-            features.append(_feature(image, outline, image.names[c], colours[c - 1]))
+    for area in outlines.areas(image):
+        features.append(_feature(image, area, colours[area.class_id - 1]))
     content = {"type": "FeatureCollection", "features": features}
     return (json.dumps(content) + "\n").encode()
 
 
-def _feature(
-    image: Labelled, outline: outlines.Outline, name: str, colour: pictures.Colour
-) -> dict:
+def _feature(image: Labelled, area: outlines.Area, colour: pictures.Colour) -> dict:
+    outline = area.outline
     rings = [outline.outer, *outline.holes]
     closed = [np.concatenate([ring, ring[:1]]).tolist() for ring in rings]
     measured = {"area_px": outline.area}
@@ -45,7 +43,11 @@ def _feature(
         "geometry": {"type": "Polygon", "coordinates": closed},
         "properties": {
             "objectType": "annotation",
-            "classification": {"name": name, "color": [*colour]},
+            "name": area.name,
+            "classification": {
+                "name": image.names[area.class_id],
+                "color": [*colour],
+            },
             "measurements": measured,
         },
     }

@@ -1,4 +1,4 @@
-"""Writes the outlines of all areas as a zip of ImageJ regions of interest.
+"""Writes the outlines of all objects or areas as a zip of ImageJ regions of interest.
 
 One polygon an area, named by its class and number, in corners of pixels of the upright
 image; the outline of a hole is a polygon of its own, named so, as ImageJ's polygons
@@ -31,14 +31,13 @@ def encode(image: Labelled) -> bytes:
 
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
-        for c in range(1, len(image.names)):
-            for k, outline in enumerate(outlines.trace(image.classes == c), 1):
-                rings = [("", outline.outer)]
-                rings += [(f"-hole{h}", r) for h, r in enumerate(outline.holes, 1)]
-                for suffix, ring in rings:
-                    name = f"{image.names[c]}-{k:05d}{suffix}".replace("/", "_")
-                    roi = roifile.ImagejRoi.frompoints(ring, name=name)
-                    roi.roitype = roifile.ROI_TYPE.POLYGON
-                    entry = zipfile.ZipInfo(f"{name}.roi", _TIME)
-                    file.writestr(entry, roi.tobytes())
+        for area in outlines.areas(image):
+            rings = [("", area.outline.outer)]
+            rings += [(f"-hole{h}", r) for h, r in enumerate(area.outline.holes, 1)]
+            for suffix, ring in rings:
+                name = f"{area.name}{suffix}".replace("/", "_")
+                roi = roifile.ImagejRoi.frompoints(ring, name=name)
+                roi.roitype = roifile.ROI_TYPE.POLYGON
+                entry = zipfile.ZipInfo(f"{name}.roi", _TIME)
+                file.writestr(entry, roi.tobytes())
     return out.getvalue()
