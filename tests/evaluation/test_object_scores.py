@@ -178,7 +178,6 @@ def test_the_same_images_under_another_name_are_refused():
 
 
 def test_pixels_that_are_not_labelled_are_of_no_object():
-    test = split("test")
     whole = Made.__getitem__
 
     def ignored(self, index):

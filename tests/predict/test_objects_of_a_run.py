@@ -136,7 +136,6 @@ def test_rays_are_not_turned(star, tmp_path):
 def test_a_run_that_looks_for_none_says_nothing_of_objects(tmp_path_factory):
     home = predicting.shared(tmp_path_factory)
     assert "objects" not in _result(home / "run")
-    assert "objects" not in json.loads((home / "run/operating_point.json").read_text())
-    assert (
-        jaxseg.load(home / "run").predict(np.zeros((40, 40), np.uint8)).objects is None
-    )
+    assert "objects" not in runs.point(home / "run")
+    answer = jaxseg.load(home / "run").predict(np.zeros((40, 40), np.uint8))
+    assert answer.objects is None
