@@ -143,7 +143,7 @@ class ObjectResult(TypedDict):
     optimistic: bool  # whether these images chose them
     source_split: str
     split_hash: str
-    truth: Literal["object ids", "connected parts of the masks"]
+    truth: str  # "object ids", or what stands in for them
     unit: Literal["um", "px"]  # of sizes and distances
     support: ObjectSupport
     metrics: list[ObjectMetric]

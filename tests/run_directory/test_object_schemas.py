@@ -26,7 +26,7 @@ CONFORMAL |= {"realised_images": 0}
     [
         (lambda o: o.pop("density"), "objects has no 'density'"),
         (lambda o: o.update(optimistic=0), "objects.optimistic holds a int, wants a b"),
-        (lambda o: o.update(truth="masks"), "objects.truth is 'masks'; it is one of"),
+        (lambda o: o.update(truth=None), "objects.truth holds a NoneType, wants a str"),
         (lambda o: o.update(unit="mm"), r"objects.unit is 'mm'; .*'um', 'px'"),
         (
             lambda o: o["metrics"][0].update(better="more"),

@@ -54,10 +54,10 @@ def section(run: Run) -> list[Block | None]:
 
 def _what_counts(split: Split, record: ObjectResult) -> str:
     reasons = object_numbers.optimistic(split)
-    words = f"Of {split['name']}. True objects come from the {record['truth']}"
-    if record["truth"] != "object ids":
+    words = f"Of {split['name']}. True objects: {record['truth']}"
+    if record["truth"] != "object ids" and "touch" not in record["truth"]:
         words += ", so those that touch count as one"
-    words += f"; predicted ones from the rule `{record['rule']}`."
+    words += f". Predicted ones come from the rule `{record['rule']}`."
     return words + (f" OPTIMISTIC: {' and '.join(reasons)}." if reasons else "")
 
 

@@ -5,20 +5,21 @@ import pathlib
 
 from PIL import Image
 
-from jaxseg import pictures
 from jaxseg.errors import DataError
 from jaxseg.report import blocks, text
 from jaxseg.report.blocks import Block, table
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Run, Split
+from jaxseg.report.run.cases import EXTRA, MISSED, RIGHT
 from jaxseg.report.text import number
 from jaxseg.run_directory.object_schemas import ObjectResult, WorstImage
 
-_SIDE = 1200  # a larger picture of an image is made smaller
-LEGEND = {  # colours of `pictures.COLOURS`
-    "tp": "green: true object that is matched at IoU 0.5",
-    "fn": "yellow: true object that is missed",
-    "fp": "red: predicted object that matches none",
+_LARGEST = 1200  # a larger picture of an image is made smaller
+_SMALLEST = 360  # pixels of a smaller one are repeated: outlines are one pixel wide
+LEGEND = {
+    "green: true object that is matched at IoU 0.5": RIGHT,
+    "yellow: true object that is missed": MISSED,
+    "red: predicted object that matches none": EXTRA,
 }
 
 
@@ -48,8 +49,8 @@ def blocks_of(run: Run, split: Split, record: ObjectResult) -> list[Block | None
         if row.get("picture")
     ]
     entries = [
-        {"colour": f"#{bytes(pictures.COLOURS[name]).hex()}", "words": words}
-        for name, words in LEGEND.items()
+        {"colour": f"#{bytes(colour).hex()}", "words": words}
+        for words, colour in LEGEND.items()
     ]
     return [
         table(heads, rows, title=title),
@@ -59,7 +60,7 @@ def blocks_of(run: Run, split: Split, record: ObjectResult) -> list[Block | None
 
 
 def _picture(path: pathlib.Path, name: str, row: WorstImage) -> Picture:
-    """The picture of an image as evaluation drew it, smaller where it is huge."""
+    """The picture of an image as evaluation drew it, at a size that can be read."""
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
@@ -67,7 +68,10 @@ def _picture(path: pathlib.Path, name: str, row: WorstImage) -> Picture:
         raise DataError(f"{path} is missing: evaluate the split again.") from None
     except (OSError, SyntaxError) as error:
         raise DataError(f"{path} cannot be read as a picture: {error}.") from error
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.BOX)
+    times = -(-_SMALLEST // max(image.size))
+    size = image.width * times, image.height * times
+    image = image.resize(size, Image.Resampling.NEAREST)
     data = io.BytesIO()
     image.save(data, format="PNG")
     words = (
