@@ -21,10 +21,21 @@ def of_split(split: Split) -> ObjectResult | None:
     return split["result"].get("objects")
 
 
+def rows(split: Split) -> list[Row]:
+    """The rows of all metrics of objects; [] for a run that looks for none."""
+    listed = (of_split(split) or {}).get("metrics") or []
+    return [_with_interval(dict(metric)) for metric in listed]
+
+
+def _with_interval(row: Row) -> Row:
+    """The row, without an interval where one image cannot have any."""
+    alone = row["support_images"] is not None and row["support_images"] < 2
+    return row | {"low": None, "high": None} if alone else row
+
+
 def row(split: Split, name: str) -> Row:
     """The row of a metric of objects; {} where it was not scored."""
-    rows = (of_split(split) or {}).get("metrics") or []
-    return next((dict(r) for r in rows if r["name"] == name), {})
+    return next((r for r in rows(split) if r["name"] == name), {})
 
 
 def baselines(split: Split, name: str) -> dict[str, float]:
@@ -109,8 +120,9 @@ def interval(row: Mapping[str, Any]) -> str:
 def foreground_iou(split: Split) -> Row | None:
     """`iou_pooled` of the foreground, the mean where there are several classes."""
     names = derived_numbers.classes(split)
-    rows = derived_numbers.metric_rows(split)
-    rows = [r for r in rows if r["name"] == "iou_pooled" and r["value"] is not None]
-    rows = [r for r in rows if r["class"] not in names[:1]]
-    mean = [r for r in rows if r["class"] == derived_numbers.MEAN]
-    return next(iter(mean or rows), None)
+    of_pixels = [_with_interval(r) for r in derived_numbers.metric_rows(split)]
+    scored = [r for r in of_pixels if r["name"] == "iou_pooled"]
+    scored = [r for r in scored if r["value"] is not None]
+    scored = [r for r in scored if r["class"] not in names[:1]]
+    mean = [r for r in scored if r["class"] == derived_numbers.MEAN]
+    return next(iter(mean or scored), None)

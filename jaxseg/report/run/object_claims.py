@@ -89,7 +89,9 @@ def target(split: Split) -> Iterator[Claim]:
     words = {
         "yes": "is MET by the whole interval",
         "no": "is NOT met",
-        "unclear": "is met, but not by the whole interval,",
+        "unclear": "is met, but not by the whole interval,"
+        if row["low"] is not None
+        else "is met, but no interval is known,",
     }[answer]
     words = (
         f"The target of the study, a foreground IoU of {TARGET:.2f}, {words} on "

@@ -66,7 +66,7 @@ def _metrics(run: Run, split: Split) -> Block:
     record = object_numbers.of_split(split)
     names = [base["name"] for base in record["baselines"]]
     rows = []
-    for metric in record["metrics"]:
+    for metric in object_numbers.rows(split):
         name, cells = metric["name"], []
         bars = object_numbers.baselines(split, name)
         for base in names:
@@ -116,7 +116,7 @@ def _support(record: ObjectResult) -> str:
 def _metrics_note(record: ObjectResult, reasons: list[str]) -> str:
     note = "Intervals: 95 % bootstrap over images. NOT BEATEN: the baseline is at "
     note += "least as good as the model; within the interval: the model is better, but "
-    note += "not by its whole interval. "
+    note += "not by its whole interval. One image alone has no interval. "
     if reasons:
         note += f"Optimistic: {' and '.join(reasons)}. "
     for base in record["baselines"]:

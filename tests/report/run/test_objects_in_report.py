@@ -157,6 +157,20 @@ def test_the_error_of_the_count_has_to_be_below_both(
     assert "against 9.00 (all foreground) and 2.00 (threshold and" in claim["text"]
 
 
+def test_one_image_alone_has_no_interval(bead_run):
+    """Its bootstrap is the same image again, which is as narrow as can be."""
+    split = bead_run["splits"]["test"]
+    _set(bead_run, F1, 0.9, 0.9, 0.9, {"otsu_watershed": 0.8})
+    for rows in (_objects(bead_run)["metrics"], split["result"]["metrics"]):
+        for row in rows:
+            row["support_images"] = 1
+    claim = _one(object_claims.against_baselines(split, F1))
+    assert claim["answer"] == "unclear" and "as no interval is known" in claim["text"]
+    assert _one(object_claims.unbiased(split))["answer"] == "unclear"
+    assert _one(object_claims.target(split))["answer"] == "unclear"
+    assert {row[1][1] for row in _cells(_table(bead_run, "Objects on"))} == {""}
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high", "answer", "words"),
     [
@@ -183,7 +197,7 @@ def test_bias_is_claimed_by_its_interval(bead_run, value, low, high, answer, wor
     [
         (0.7, 0.5, 0.3, "yes", "foreground IoU of 0.50, is MET by the whole interval"),
         (0.7, 0.49, 0.3, "unclear", "is met, but not by the whole interval,"),
-        (0.7, None, 0.3, "unclear", "is met, but not by the whole interval,"),
+        (0.7, None, 0.3, "unclear", "is met, but no interval is known,"),
         (0.49, 0.4, 0.3, "no", "is NOT met on test: 0.490 [0.400, 0.800]"),
         (0.7, 0.5, 0.6, "yes", "(best grey threshold, 0.600) meets it TOO, so"),
         (0.7, 0.5, 0.4999, "yes", "(best grey threshold, 0.500) does not meet it."),
