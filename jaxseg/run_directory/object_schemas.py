@@ -155,17 +155,3 @@ class ObjectResult(TypedDict):
     neighbours: Neighbours
     baselines: list[ObjectBaseline]
     worst: list[WorstImage]
-
-
-class Conformal(TypedDict):
-    """The threshold of conformal risk control, which bounds what is missed."""
-
-    alpha: float  # share of the foreground pixels that may be missed on average
-    threshold: Number  # None: too few images
-    images: int  # with foreground, that chose it
-    needed: int
-    source_split: str
-    optimistic: bool
-    realised: Number  # share missed on the images of this result
-    realised_images: int
-    detail: str

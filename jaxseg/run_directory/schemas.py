@@ -9,7 +9,7 @@ import typing
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
-from jaxseg.run_directory.object_schemas import Conformal, Number, ObjectResult
+from jaxseg.run_directory.object_schemas import Number, ObjectResult
 
 
 class CardSplit(TypedDict):
@@ -243,7 +243,6 @@ class Result(TypedDict):
     surface: NotRequired[list[dict[str, Any]]]
     froc: NotRequired[dict[str, Any]]
     objects: NotRequired[ObjectResult]  # of a run that looks for objects
-    conformal: NotRequired[Conformal | None]  # None above two classes
 
 
 class HistoryRow(TypedDict):

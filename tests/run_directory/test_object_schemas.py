@@ -16,11 +16,6 @@ def result(tmp_path_factory):
     return files.read(root / "eval/test.json", schemas.Result)
 
 
-CONFORMAL = {"alpha": 0.1, "threshold": None, "images": 6, "needed": 9, "detail": ""}
-CONFORMAL |= {"source_split": "validation", "optimistic": False, "realised": None}
-CONFORMAL |= {"realised_images": 0}
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -75,11 +70,3 @@ def test_what_is_undefined_is_none(result):
     result["objects"]["density"]["true"]["frame"] = None
     result["objects"]["worst"][0].update(picture=None, f1_50=None)
     schemas.check(result, schemas.Result, "test.json")
-
-
-def test_a_conformal_threshold_may_be_none_and_absent(result):
-    for conformal in (None, CONFORMAL, CONFORMAL | {"threshold": 0.3, "realised": 0}):
-        schemas.check(result | {"conformal": conformal}, schemas.Result, "test.json")
-    broken = result | {"conformal": CONFORMAL | {"images": 6.5}}
-    with pytest.raises(DataError, match="conformal.images holds a float, wants a int"):
-        schemas.check(broken, schemas.Result, "test.json")

@@ -8,13 +8,13 @@ https://doi.org/10.1080/01621459.1963.10500830, theorem 1.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from jaxseg.report import text
 from jaxseg.report.blocks import Block, Claim, paragraph
 from jaxseg.report.read import Split
 from jaxseg.report.text import number
-from jaxseg.run_directory.object_schemas import Conformal
 
 _LEVEL = 0.05
 
@@ -27,15 +27,18 @@ def claims(split: Split) -> Iterator[Claim]:
     source = f"{record['source_split']} images with foreground"
     share = f"{100 * record['alpha']:.4g} %"
     if record["threshold"] is None:
+        images = f"{number(record['images'], 'count')} {source}"
+        why = f"even the lowest misses too much on {images}"
+        if record["images"] < record["needed"]:
+            needed = number(record["needed"], "count")
+            why = f"it rests on {images} and needs {needed}"
         words = (
             f"No threshold can promise that at most {share} of the foreground pixels "
-            "of a new image are missed on average: it rests on "
-            f"{number(record['images'], 'count')} {source} and needs "
-            f"{number(record['needed'], 'count')} (conformal risk control)."
+            f"of a new image are missed on average: {why} (conformal risk control)."
         )
         yield Claim(answer="unclear", text=words)
         return
-    answer, words = _realised(record, split["name"])
+    answer, words = _realised(record, split)
     words = (
         f"At threshold {number(record['threshold'])} at most {share} of the foreground "
         "pixels of a new image are missed on average (conformal risk control on "
@@ -44,20 +47,23 @@ def claims(split: Split) -> Iterator[Claim]:
     yield Claim(answer=answer, text=words)
 
 
-def _realised(record: Conformal, name: str) -> tuple[str, str]:
+def _realised(record: Mapping[str, Any], split: Split) -> tuple[str, str]:
     """The answer, and what was missed on the images of a split."""
-    missed, n, alpha = (record[k] for k in ("realised", "realised_images", "alpha"))
+    keys, name = ("realised", "realised_images", "alpha"), split["name"]
+    missed, n, alpha = (record.get(key) for key in keys)
     if missed is None:
         return "unclear", f"no image of {name} has foreground, so it was not tried"
     words = (
         f"on the {text.plural(n, 'image')} of {name} with foreground it was "
         f"{number(missed, 'percent')}"
     )
-    if record["optimistic"]:
+    if record.get("optimistic"):
         return "unclear", f"{words}, but OPTIMISTIC: these images chose the threshold"
     if missed <= alpha:
         return "yes", words
-    if chance(missed, n, alpha) < _LEVEL:
+    positive = [row for row in split["images"] if row["positive"] == 1]
+    groups = {row.get("group") or row["id"] for row in positive}  # of one: not alone
+    if chance(missed, min(n, len(groups)), alpha) < _LEVEL:
         return "no", (
             f"{words}, MORE than promised and too much for chance: these images are "
             f"not like those of {record['source_split']}, or those were unlucky"
@@ -71,15 +77,16 @@ def _realised(record: Conformal, name: str) -> tuple[str, str]:
 def words(split: Split) -> Block | None:
     """How evaluation describes the threshold; None where it wrote none."""
     record = split["result"].get("conformal")
-    if record is None or not record["detail"]:
+    if record is None or not record.get("detail"):
         return None
-    return paragraph(f"Conformal risk control: {record['detail'].rstrip('.')}.")
+    return paragraph(f"Conformal risk control. {record['detail'].rstrip('.')}.")
 
 
 def chance(missed: float, images: int, alpha: float) -> float:
     """Bound of the probability that a mean of `alpha` or less comes out so high.
 
-    The share missed of each image lies between 0 and 1, and images are independent.
+    The share missed of each image lies between 0 and 1; images are independent, so of
+    one patient only one is counted.
     """
     if missed <= alpha or alpha <= 0:
         return 1.0 if missed <= alpha else 0.0

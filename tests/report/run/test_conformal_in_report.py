@@ -14,7 +14,7 @@ RECORD = {
     "optimistic": False,
     "realised": 0.07,
     "realised_images": 13,
-    "detail": "the highest threshold whose corrected mean is at most alpha.",
+    "detail": "The highest threshold whose corrected mean is at most alpha.",
 }
 
 
@@ -30,7 +30,6 @@ def _claims(run, record):
         ({"realised": 0.1}, "yes", "it was 10.0 %."),
         ({"realised": 0.14}, "unclear", "14.0 %, MORE than promised, which so few"),
         ({"realised": 0.6}, "no", "60.0 %, MORE than promised and too much for chance"),
-        ({"realised": 0.14, "realised_images": 900}, "no", "14.0 %, MORE than"),
         ({"optimistic": True}, "unclear", "7.0 %, but OPTIMISTIC: these images chose"),
         ({"realised": None, "realised_images": 0}, "unclear", "so it was not tried"),
     ],
@@ -53,6 +52,21 @@ def test_too_few_images_are_a_refusal(run):
     )
 
 
+def test_no_threshold_that_is_low_enough_is_a_refusal_too(run):
+    (claim,) = _claims(run, RECORD | {"threshold": None})
+    words = "even the lowest misses too much on 12 validation images with foreground ("
+    assert claim["answer"] == "unclear" and words in claim["text"]
+
+
+def test_images_of_one_patient_are_one_of_chance(run):
+    (claim,) = _claims(run, RECORD | {"realised": 0.6})
+    assert claim["answer"] == "no"
+    for row in run["splits"]["test"]["images"]:
+        row["group"] = "one patient"
+    (claim,) = _claims(run, RECORD | {"realised": 0.6})
+    assert claim["answer"] == "unclear" and "which so few images" in claim["text"]
+
+
 @pytest.mark.parametrize("record", [None, "absent"])
 def test_nothing_is_said_without_a_record(run, undrawn, record):
     before = page.render(build.content(run), "md")
@@ -66,7 +80,7 @@ def test_how_it_was_computed_stands_with_the_calibration(run, undrawn):
     _claims(run, RECORD)
     words = page.render(build.content(run), "md")
     _, section = words.split("## Calibration")
-    assert "Conformal risk control: the highest threshold whose" in section
+    assert "Conformal risk control. The highest threshold whose" in section
     assert "at most alpha.\n" in section
 
 
