@@ -92,9 +92,14 @@ def optimistic(run: Run, split: Split) -> list[str]:
     same = chosen_on is not None and chosen_on == scored_on
     if point.get("source_split") == split["name"] or same or point.get("optimistic"):
         reasons.append("the operating point was chosen on these images")
+    return reasons + checkpoint_chosen(run, split)
+
+
+def checkpoint_chosen(run: Run, split: Split) -> list[str]:
+    """That the best checkpoint was chosen on this split; [] of any other split."""
     if split["name"] == "validation" and selection(run):
-        reasons.append(f"the checkpoint was chosen on it by `{selection(run)}`")
-    return reasons
+        return [f"the checkpoint was chosen on it by `{selection(run)}`"]
+    return []
 
 
 def column(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:

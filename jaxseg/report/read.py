@@ -91,6 +91,9 @@ def _split(root: pathlib.Path, name: str) -> Split:
     if pick(result, "curves", "pixel"):
         pr = _rows(folder / f"{name}_pr.csv", ["threshold", "precision", "recall"])
     wanted = ["id", "positive", "truth_pixels", "predicted_pixels"]
+    if result.get("objects") is not None:
+        _check_lengths(folder / f"{name}.json", result["objects"])
+        wanted += ["true_objects", "predicted_objects", "object_f1_50", "object_aji"]
     examples = files.read(folder / f"{name}_examples.json", list[dict[str, Any]])
     return Split(
         name=name,
@@ -99,6 +102,25 @@ def _split(root: pathlib.Path, name: str) -> Split:
         pr=pr,
         cases=[_case(folder, name, case) for case in examples],
     )
+
+
+def _check_lengths(path: pathlib.Path, record: schemas.ObjectResult) -> None:
+    """Raises DataError where lists that are drawn together differ in length."""
+    sizes, rows = record["sizes"], len(record["thresholds"])
+    wanted = {
+        f"sizes.{name}": (len(sizes[name]), len(sizes["edges"]) - 1, "sizes.edges")
+        for name in ("true", "predicted")
+    }
+    wanted |= {
+        f"by_threshold.{name}": (len(values), rows, "thresholds")
+        for name, values in record["by_threshold"].items()
+    }
+    for name, (length, fits, beside) in wanted.items():
+        if length != fits:
+            raise DataError(
+                f"{path}: objects.{name} has {length} numbers, but objects.{beside} "
+                f"asks for {fits}: evaluate the split again."
+            )
 
 
 def _case(folder: pathlib.Path, name: str, case: dict[str, Any]) -> dict[str, Any]:

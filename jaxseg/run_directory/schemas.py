@@ -9,8 +9,7 @@ import typing
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
-
-Number = float | None
+from jaxseg.run_directory.object_schemas import Number, ObjectResult
 
 
 class CardSplit(TypedDict):
@@ -258,6 +257,7 @@ class Result(TypedDict):
     argmax: NotRequired[WithoutOffsets]
     surface: NotRequired[list[dict[str, Any]]]
     froc: NotRequired[dict[str, Any]]
+    objects: NotRequired[ObjectResult]  # of a run that looks for objects
 
 
 class HistoryRow(TypedDict):

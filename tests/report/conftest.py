@@ -1,7 +1,9 @@
 """Runs made once and reported once for all tests of the report."""
 
+import shutil
+
 import pytest
-from support import fake_run
+from support import fake_objects, fake_run
 
 from jaxseg.report import figures
 from jaxseg.report.read import read
@@ -13,6 +15,15 @@ def binary(tmp_path_factory):
     """A built report of two classes: its run directory. Do not change it."""
     root = fake_run.make(tmp_path_factory.mktemp("binary") / "ptx")
     build.build(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def beads(binary, tmp_path_factory):
+    """A built report of a run that looks for objects. Do not change it."""
+    root = tmp_path_factory.mktemp("beads") / "beads"
+    shutil.copytree(binary, root, ignore=shutil.ignore_patterns("report*", "figures"))
+    build.build(fake_objects.add(root))
     return root
 
 

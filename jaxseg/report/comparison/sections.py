@@ -13,6 +13,7 @@ from jaxseg.report.comparison import (
     by_class,
     config_differences,
     label_budgets,
+    objects,
     paired_tests,
     plots,
     scores,
@@ -50,6 +51,7 @@ def sections(
     listed = [
         ("summary", "Summary", _summary(rankings, metric, left_out)),
         ("classes", "By class", by_class.blocks(rankings, metric)),
+        ("objects", "Objects", objects.blocks(rankings)),
         ("labels", "Score against labels", label_budgets.blocks(best, tests, metric)),
         ("tests", "Paired tests", _tests(best, tests, metric)),
         ("extremes", "Best against worst", _extremes(best, tests, metric)),

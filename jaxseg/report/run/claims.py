@@ -14,6 +14,8 @@ from jaxseg.report.run import (
     class_claims,
     class_curves,
     class_decision,
+    conformal,
+    object_claims,
     training_labels,
 )
 from jaxseg.report.text import number
@@ -30,12 +32,14 @@ def claims(run: Run) -> list[Claim]:
     return [
         *class_claims.claims(run, split),
         *above_baselines(run, split),
+        *object_claims.claims(split),
         *above_prevalence(split),
         *class_curves.claims(split),
         *class_decision.claims(split),
         *calibration.claims(split),
         *detection(split),
         *operating_point(run, split),
+        *conformal.claims(split),
         *transfer(run),
         *training_labels.claims(run),
         *convergence(run),

@@ -22,7 +22,10 @@ from jaxseg.report.run import (
     class_curves,
     class_plots,
     class_table,
+    conformal,
     data_card,
+    object_claims,
+    objects,
     plots,
     surfaces,
     tables,
@@ -45,6 +48,7 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
     """[{"id", "title", "blocks"}] without blocks that the run has no numbers for."""
     listed = [
         ("results", "Results", _results(run)),
+        ("objects", "Objects", objects.section(run)),
         ("curves", "Precision and recall", _curves(run)),
         ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
         ("calibration", "Calibration", _calibration(run)),
@@ -83,9 +87,10 @@ def _curves(run: Run) -> list[Block | None]:
 
 
 def _calibration(run: Run) -> list[Block | None]:
-    if class_numbers.several(derived_numbers.main_split(run)):
+    split = derived_numbers.main_split(run)
+    if class_numbers.several(split):
         return class_curves.reliability(run)
-    return calibration.blocks(run)
+    return [*calibration.blocks(run), conformal.words(split)]
 
 
 def _images(run: Run) -> list[Block | None]:
@@ -218,6 +223,7 @@ def cards(run: Run) -> list[Card]:
     listed = class_table.cards(run, split) if many else []
     for row in [] if many else rows[:4]:
         listed.append(tables.score_card(text.label(row["name"]), split, row))
+    listed += object_claims.cards(split)
     curve = pick(split["result"], "curves", "pixel") or {}
     precision = curve.get("average_precision")
     if precision is not None:

@@ -25,7 +25,7 @@ def _assert_says_nothing_undefined(words):
     assert not words, words
 
 
-@pytest.fixture(params=["binary", "several"])
+@pytest.fixture(params=["binary", "several", "beads"])
 def built(request):
     return request.getfixturevalue(request.param)
 
