@@ -16,6 +16,7 @@ from jaxseg.errors import ConfigError
 from jaxseg.evaluation import (
     baselines,
     class_choices,
+    conformal,
     count,
     examples,
     nearest_image,
@@ -118,7 +119,7 @@ def choose_point(
     scorer: whole_split.Scorer | None = None,
     variables: Any = None,
 ) -> dict[str, Any]:
-    """Chooses what is frozen on validation: operating point, baseline, temperature.
+    """Chooses all that is frozen on validation at one step, as operating_point.json.
 
     Above two classes, and for a rule that is none of decision.RULES, it runs on
     probabilities, so it needs scorer and variables to predict the split once more.
@@ -156,6 +157,7 @@ def choose_point(
         "operating_point": point,
         "baseline": baselines.choose(validation, split),
         "temperature": scaling,
+        "conformal": conformal.choose(validation, split),
     }
 
 
@@ -204,6 +206,8 @@ def score_tally(
         argmax=tally,
         softened=at_frozen,
     )
+    if "conformal" in frozen:  # older runs have none, and their result is as it was
+        scores["conformal"] = conformal.assemble(tally, frozen["conformal"], split)
     return scores, decided
 
 

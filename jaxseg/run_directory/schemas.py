@@ -162,6 +162,22 @@ class DecisionRule(TypedDict):
     optimistic: NotRequired[bool]  # in a result: whether these images chose it
 
 
+class Conformal(TypedDict):
+    """A threshold whose false-negative rate is promised, with what it rests on."""
+
+    alpha: float  # the promised level
+    threshold: Number  # None: too few images, or none is low enough
+    images: int  # with foreground, that chose it
+    groups: int  # that these images are of
+    needed: int
+    source_split: str
+    split_hash: str
+    optimistic: NotRequired[bool]  # from here on in a result: of the split itself
+    realised: NotRequired[Number]
+    realised_images: NotRequired[int]
+    detail: NotRequired[str]
+
+
 class OperatingPoint(TypedDict):
     """operating_point.json: everything that validation chose at one step."""
 
@@ -169,6 +185,7 @@ class OperatingPoint(TypedDict):
     operating_point: DecisionRule | None  # None: the most probable class
     baseline: NotRequired[dict[str, Any] | None]
     temperature: NotRequired[dict[str, Any] | None]
+    conformal: NotRequired[Conformal | None]
 
 
 MetricRow = TypedDict(
@@ -238,6 +255,7 @@ class Result(TypedDict):
     baselines: list[Baseline]
     curves: dict[str, Any]
     calibration: NotRequired[dict[str, Any] | None]
+    conformal: NotRequired[Conformal | None]
     class_table: NotRequired[list[ClassRow]]  # these three: above two classes
     confusion: NotRequired[list[list[int]]]  # truth x prediction
     argmax: NotRequired[WithoutOffsets]
