@@ -31,6 +31,7 @@ class Request(NamedTuple):
     augmentation: str = ""  # one of ensemble.AUGMENTATIONS
     tile: str | tuple[int, int] = "auto"
     exact: bool = False  # tiles are joined, not blended
+    mc_dropout: int = 0  # passes with dropout; 0: without
     formats: tuple[str, ...] = ("png",)
     overlays: bool = True
     probabilities: bool = False
@@ -66,6 +67,7 @@ def predict(request: Request) -> Outcome:
         augmentation=request.augmentation,
         tile=request.tile,
         exact=request.exact,
+        passes=request.mc_dropout,
     )
     with outputs.opened(
         request.output,
@@ -90,7 +92,8 @@ def predict(request: Request) -> Outcome:
 def _marker(request: Request, model: ensemble.Ensemble) -> dict[str, Any]:
     """What the files of the output folder depend on, as JSON."""
     members = [str(run.workdir.resolve()) for run in model.runs]
-    return {
+    passes = {"mc_dropout": request.mc_dropout} if request.mc_dropout else {}
+    return passes | {
         "made_by": f"jaxseg {jaxseg.__version__}",
         "runs": members,
         "run_sha256": model.digests,
