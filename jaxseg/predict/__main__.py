@@ -76,7 +76,7 @@ def main(argv) -> int:
     tile = _tile(TILE.value)
     from jaxseg.errors import DataError
     from jaxseg.experiment import processes
-    from jaxseg.predict import folder, outputs, tables
+    from jaxseg.predict import folder, outputs, seam, tables
 
     processes.start()
     outcome = folder.predict(
@@ -100,6 +100,8 @@ def main(argv) -> int:
     if len(runs) > 1:
         print(f"decided by the frozen rule of the first run, {runs[0]}")
     print(f"{len(outcome.rows)} images predicted, {outcome.skipped} of them before")
+    if outcome.at_seams:
+        print(seam.line(outcome.at_seams))
     if outcome.rows:
         print(tables.look_at_first(outcome.rows))
     if outcome.problems:

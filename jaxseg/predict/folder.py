@@ -17,6 +17,7 @@ from jaxseg.predict import (
     inputs,
     objects,
     outputs,
+    seam,
     tables,
 )
 from jaxseg.predict.job import FORMATS, Job
@@ -47,6 +48,8 @@ class Outcome(NamedTuple):
     rows: dict[str, dict[str, Any]]  # of predictions.csv, by id
     problems: dict[str, str]  # why an image has no prediction, by id
     skipped: int  # images that were finished before
+    fresh: list[inputs.Input]  # that were finished now
+    at_seams: seam.Seam | None = None  # of one of those
 
 
 def predict(request: Request) -> Outcome:
@@ -86,7 +89,7 @@ def predict(request: Request) -> Outcome:
         )
         outcome = _predict(found, job)
         _write_tables(request, found, job, outcome)
-    return outcome
+    return outcome._replace(at_seams=seam.measured(outcome.fresh, job))
 
 
 def _marker(request: Request, model: ensemble.Ensemble) -> dict[str, Any]:
@@ -155,7 +158,8 @@ def _predict(found: list[inputs.Input], job: Job) -> Outcome:
                 logging.info("%d of %d images", done, len(unfinished))
     finished = job.journal.finished
     rows = {i.id: finished[i.id]["row"] for i in found if i.id not in problems}
-    return Outcome(rows, problems, skipped)
+    fresh = [found[n] for n in unfinished if found[n].id not in problems]
+    return Outcome(rows, problems, skipped, fresh)
 
 
 def _write_tables(
