@@ -17,6 +17,7 @@ from jaxseg.errors import ConfigError
 from jaxseg.evaluation import (
     baselines,
     class_choices,
+    conformal,
     count,
     examples,
     nearest_image,
@@ -123,7 +124,7 @@ def choose_point(
     variables: Any = None,
     finding: Finding | None = None,
 ) -> dict[str, Any]:
-    """Chooses what is frozen on validation: operating point, baseline, temperature.
+    """Chooses all that is frozen on validation at one step, as operating_point.json.
 
     With `finding` also how objects are looked for. For that, above two classes, and for
     a rule that is none of decision.RULES it runs on probabilities, so it needs scorer
@@ -162,6 +163,7 @@ def choose_point(
         "operating_point": point,
         "baseline": baselines.choose(validation, split),
         "temperature": scaling,
+        "conformal": conformal.choose(validation, split),
     }
     if finding is not None:
         frozen["objects"] = objects.choose(scorer, variables, split, finding)
@@ -213,6 +215,8 @@ def score_tally(
         argmax=tally,
         softened=at_frozen,
     )
+    if "conformal" in frozen:  # older runs have none, and their result is as it was
+        scores["conformal"] = conformal.assemble(tally, frozen["conformal"], split)
     return scores, decided
 
 

@@ -116,7 +116,8 @@ def nearest(threshold: float) -> int:
     return int(np.argmin(np.abs(decision.THRESHOLDS - threshold)))
 
 
-def _position(threshold: float) -> int:
+def position(threshold: float) -> int:
+    """Position in decision.THRESHOLDS of this one; ConfigError where it is none."""
     place = nearest(threshold)
     exact = float(decision.THRESHOLDS[place])
     if exact != threshold:
@@ -159,8 +160,8 @@ def at(
             f"The top threshold {top} is below the threshold {threshold}; raise it."
         )
     counts = above(tally.scores)
-    wrong, right = counts[..., _position(threshold)].T
-    keep = counts[..., _position(top)].sum(axis=1) >= min_area * tally.pixels
+    wrong, right = counts[..., position(threshold)].T
+    keep = counts[..., position(top)].sum(axis=1) >= min_area * tally.pixels
     if gate is not None:
         keep &= tally.max_probability.astype(np.float64) > gate
     return with_foreground(tally, wrong * keep, right * keep)

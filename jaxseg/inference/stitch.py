@@ -8,6 +8,7 @@ https://arxiv.org/abs/1505.04597, "overlap-tile"). How far it sees is measured.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -39,27 +40,13 @@ def field(model: Any, *, channels: int, longest: int = 1024) -> Field | None:
     """
     middle, most = longest // 2, _STRIDES[-1]
     reach = np.zeros((2, 2 * most, 2), np.int64)  # axis, place: before and after
-    init = functools.partial(model.init, train=False)
-    small = jax.ShapeDtypeStruct((1, _ACROSS, _ACROSS, channels), np.float32)
-    shapes = jax.eval_shape(init, jax.random.key(0), small)
-    weights = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-
-    @jax.jit
-    def probe(image):
-        answer = model.apply(weights, image, train=False)["logits"]
-        return jnp.isnan(answer).any(-1)
-
+    probe = _probe(model, channels, longest)
     for axis in range(2):
-        size = (longest, _ACROSS) if axis == 0 else (_ACROSS, longest)
         for k in range(2 * most):
-            image = np.zeros((1, *size, channels), np.float32)
-            at = [_ACROSS // 2, _ACROSS // 2]
-            at[axis] = middle - most + k
-            image[0, at[0], at[1]] = np.nan
-            seen = np.flatnonzero(np.asarray(probe(image))[0].any(1 - axis))
-            if not len(seen) or seen[0] == 0 or seen[-1] == longest - 1:
+            seen = probe(axis, middle - most + k)
+            if seen is None:
                 return None
-            reach[axis, k] = at[axis] - seen[0], seen[-1] - at[axis]
+            reach[axis, k] = seen
     margin = int(reach.max())
     if margin > longest // 3:
         return None
@@ -67,6 +54,48 @@ def field(model: Any, *, channels: int, longest: int = 1024) -> Field | None:
         if (reach[:, stride:] == reach[:, :-stride]).all():
             return Field(margin, stride)
     return None
+
+
+@functools.lru_cache(maxsize=16)
+def sees_all(model: Any, *, channels: int, longest: int = 1024) -> bool:
+    """Whether a network sees so far that `field` would have no end for it.
+
+    One probe along the height tells, where `field` needs many: a network that mixes all
+    pixels does so from anywhere.
+    """
+    reach = _probe(model, channels, longest)(0, longest // 2)
+    return reach is None or max(reach) > longest // 3
+
+
+def _probe(
+    model: Any, channels: int, longest: int
+) -> Callable[[int, int], tuple[int, int] | None]:
+    """(axis, place of one pixel) -> pixels before and after it that see it.
+
+    None where one at an end of the image sees it, or none at all.
+    """
+    init = functools.partial(model.init, train=False)
+    small = jax.ShapeDtypeStruct((1, _ACROSS, _ACROSS, channels), np.float32)
+    shapes = jax.eval_shape(init, jax.random.key(0), small)
+    weights = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    @jax.jit
+    def blind(image):
+        answer = model.apply(weights, image, train=False)["logits"]
+        return jnp.isnan(answer).any(-1)
+
+    def probe(axis, place):
+        size = (longest, _ACROSS) if axis == 0 else (_ACROSS, longest)
+        image = np.zeros((1, *size, channels), np.float32)
+        at = [_ACROSS // 2, _ACROSS // 2]
+        at[axis] = place
+        image[0, at[0], at[1]] = np.nan
+        seen = np.flatnonzero(np.asarray(blind(image))[0].any(1 - axis))
+        if not len(seen) or seen[0] == 0 or seen[-1] == longest - 1:
+            return None
+        return int(place - seen[0]), int(seen[-1] - place)
+
+    return probe
 
 
 class Cut(NamedTuple):

@@ -13,10 +13,11 @@ replaced with `--overwrite` alone.
 
 `--ensemble=runs/a,runs/b` gives the mean of their probabilities, decided by the frozen
 rule of the first. `--tta=flips` or `--tta=rot90` gives that over mirror images or
-quarter turns. With `--exact` the tiles of a convolutional network, which must be large
-enough (`--tile`), are joined to what the whole image in one piece would give, where
-otherwise they are blended. TIFF images of more than `--max_pixels` are read and written
-by rows of tiles, in memory that does not grow with their height.
+quarter turns, and `--mc_dropout=N` over N passes with the dropout of the network left
+on; the three can be combined. With `--exact` the tiles of a convolutional network,
+which must be large enough (`--tile`), are joined to what the whole image in one piece
+would give, where otherwise they are blended. TIFF images of more than `--max_pixels`
+are read and written by rows of tiles, in memory that does not grow with their height.
 """
 
 import pathlib
@@ -39,6 +40,9 @@ PROBABILITIES = flags.DEFINE_bool(
 )
 TTA = flags.DEFINE_enum(
     "tta", "", ["", "flips", "rot90"], "Means over mirror images or quarter turns."
+)
+MC_DROPOUT = flags.DEFINE_integer(
+    "mc_dropout", 0, "Means over so many passes with dropout; 0: none.", lower_bound=0
 )
 TILE = flags.DEFINE_string(
     "tile", "auto", "HEIGHTxWIDTH of the tiles of a run at native scale."
@@ -72,7 +76,7 @@ def main(argv) -> int:
     tile = _tile(TILE.value)
     from jaxseg.errors import DataError
     from jaxseg.experiment import processes
-    from jaxseg.predict import folder, outputs, tables
+    from jaxseg.predict import folder, outputs, seam, tables
 
     processes.start()
     outcome = folder.predict(
@@ -83,6 +87,7 @@ def main(argv) -> int:
             augmentation=TTA.value,
             tile=tile,
             exact=EXACT.value,
+            mc_dropout=MC_DROPOUT.value,
             formats=tuple(FORMAT.value),
             overlays=OVERLAYS.value,
             probabilities=PROBABILITIES.value,
@@ -95,6 +100,8 @@ def main(argv) -> int:
     if len(runs) > 1:
         print(f"decided by the frozen rule of the first run, {runs[0]}")
     print(f"{len(outcome.rows)} images predicted, {outcome.skipped} of them before")
+    if outcome.at_seams:
+        print(seam.line(outcome.at_seams))
     if outcome.rows:
         print(tables.look_at_first(outcome.rows))
     if outcome.problems:

@@ -24,6 +24,7 @@ from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finished_run, from_config
 from jaxseg.inference import forward, stitch
+from jaxseg.predict import mc_dropout
 from jaxseg.types import Batch
 
 AUGMENTATIONS = ("", "flips", "rot90")  # of --tta
@@ -66,23 +67,30 @@ def load(
     augmentation: str = "",
     tile: str | tuple[int, int] = "auto",
     exact: bool = False,
+    passes: int = 0,
 ) -> Ensemble:
     """The ensemble of the finished runs in `workdirs`, on all devices.
 
     `augmentation` "" is that of each run's evaluation (config.eval.mirror), "flips" the
     mean over both mirror images and their composition, "rot90" that over the four
-    quarter turns. With `exact` tiles are joined, not blended. Raises what `load`,
-    `tiled` and `field_of` of `finished_run` do, and ConfigError for runs whose classes,
-    channels or types of numbers differ, and for tiles that cannot be joined.
+    quarter turns. With `exact` tiles are joined, not blended. With `passes` each member
+    is the mean over so many passes with dropout. Raises what `load`, `tiled` and
+    `field_of` of `finished_run` and `mc_dropout.check` do, and ConfigError for runs
+    whose classes, channels or types of numbers differ, and for tiles that cannot be
+    joined.
     """
     runs = [finished_run.load(workdir) for workdir in workdirs]
     _check_alike(runs)
+    for run in runs:
+        mc_dropout.check(run, passes, exact=exact)
     mesh = sharding.make_mesh(data=0, fsdp=1)
     parts: dict[str, list[finished_run.FinishedRun]] = {}
     for run in runs:
         parts.setdefault(_way(run), []).append(run)
     more = _maps_beside(runs, augmentation)
-    groups = [_group(part, mesh, augmentation, tile, more) for part in parts.values()]
+    groups = [
+        _group(part, mesh, augmentation, tile, passes, more) for part in parts.values()
+    ]
     if exact:
         fields = [finished_run.field_of(part[0]) for part in parts.values()]
         pairs = zip(groups, fields, strict=True)
@@ -170,6 +178,7 @@ def _group(
     mesh: Mesh,
     augmentation: str,
     tile: str | tuple[int, int],
+    passes: int,
     more: int,
 ) -> Group:
     """The group of these runs, which answers the classes and `more` maps."""
@@ -182,11 +191,13 @@ def _group(
     one = functools.partial(
         _maps,
         channels=len(first.classes) + more,
-        model=first.parts.model,
         normalise=first.parts.normalise,
         mirror=mirror,
         target=first.parts.target,
     )
+    if passes:
+        one = functools.partial(mc_dropout.mean_of_passes, predict=one, passes=passes)
+    one = functools.partial(one, model=first.parts.model)
     if augmentation == "rot90":
         one = functools.partial(turned, predict=one)
     rows, variables = P(("data", "fsdp")), first.variables

@@ -17,6 +17,7 @@ from jaxseg.predict import (
     inputs,
     objects,
     outputs,
+    seam,
     tables,
 )
 from jaxseg.predict.job import FORMATS, Job
@@ -31,6 +32,7 @@ class Request(NamedTuple):
     augmentation: str = ""  # one of ensemble.AUGMENTATIONS
     tile: str | tuple[int, int] = "auto"
     exact: bool = False  # tiles are joined, not blended
+    mc_dropout: int = 0  # passes with dropout; 0: without
     formats: tuple[str, ...] = ("png",)
     overlays: bool = True
     probabilities: bool = False
@@ -46,6 +48,8 @@ class Outcome(NamedTuple):
     rows: dict[str, dict[str, Any]]  # of predictions.csv, by id
     problems: dict[str, str]  # why an image has no prediction, by id
     skipped: int  # images that were finished before
+    fresh: list[inputs.Input]  # that were finished now
+    at_seams: seam.Seam | None = None  # of one of those
 
 
 def predict(request: Request) -> Outcome:
@@ -66,6 +70,7 @@ def predict(request: Request) -> Outcome:
         augmentation=request.augmentation,
         tile=request.tile,
         exact=request.exact,
+        passes=request.mc_dropout,
     )
     with outputs.opened(
         request.output,
@@ -84,13 +89,14 @@ def predict(request: Request) -> Outcome:
         )
         outcome = _predict(found, job)
         _write_tables(request, found, job, outcome)
-    return outcome
+    return outcome._replace(at_seams=seam.measured(outcome.fresh, job))
 
 
 def _marker(request: Request, model: ensemble.Ensemble) -> dict[str, Any]:
     """What the files of the output folder depend on, as JSON."""
     members = [str(run.workdir.resolve()) for run in model.runs]
-    return {
+    passes = {"mc_dropout": request.mc_dropout} if request.mc_dropout else {}
+    return passes | {
         "made_by": f"jaxseg {jaxseg.__version__}",
         "runs": members,
         "run_sha256": model.digests,
@@ -152,7 +158,8 @@ def _predict(found: list[inputs.Input], job: Job) -> Outcome:
                 logging.info("%d of %d images", done, len(unfinished))
     finished = job.journal.finished
     rows = {i.id: finished[i.id]["row"] for i in found if i.id not in problems}
-    return Outcome(rows, problems, skipped)
+    fresh = [found[n] for n in unfinished if found[n].id not in problems]
+    return Outcome(rows, problems, skipped, fresh)
 
 
 def _write_tables(

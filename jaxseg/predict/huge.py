@@ -40,6 +40,11 @@ def is_huge(path: pathlib.Path, max_pixels: int) -> bool:
         return False
 
 
+def opened(path: pathlib.Path, wanted: inputs.Wanted) -> regions.Rows:
+    """The image, to be read by rows; DataError where it cannot be."""
+    return regions.Rows(path, wanted.page)
+
+
 def names(job: Job, name: str) -> list[str]:
     """The files of the image with this id, in the output folder."""
     mask = f"{tif.FOLDER}/{name}{tif.SUFFIX}"
@@ -65,7 +70,7 @@ def predict(
 def _predict(item: inputs.Input, job: Job) -> None:
     """Predicts one image, and writes its mask and its line in the journal."""
     digest = inputs.sha256(item.path)
-    with regions.Rows(item.path, job.wanted.page) as rows:
+    with opened(item.path, job.wanted) as rows:
         _check(item.path, rows, job)
         size = pixel_size.read(item.path) or job.wanted.pixel_size
         mask, *others = names(job, item.id)

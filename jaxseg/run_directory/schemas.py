@@ -175,6 +175,22 @@ class ObjectChoice(TypedDict):
     split_hash: str
 
 
+class Conformal(TypedDict):
+    """A threshold whose false-negative rate is promised, with what it rests on."""
+
+    alpha: float  # the promised level
+    threshold: Number  # None: too few images, or none is low enough
+    images: int  # with foreground, that chose it
+    groups: int  # that these images are of
+    needed: int
+    source_split: str
+    split_hash: str
+    optimistic: NotRequired[bool]  # from here on in a result: of the split itself
+    realised: NotRequired[Number]
+    realised_images: NotRequired[int]
+    detail: NotRequired[str]
+
+
 class OperatingPoint(TypedDict):
     """operating_point.json: everything that validation chose at one step."""
 
@@ -183,6 +199,7 @@ class OperatingPoint(TypedDict):
     baseline: NotRequired[dict[str, Any] | None]
     temperature: NotRequired[dict[str, Any] | None]
     objects: NotRequired[ObjectChoice]  # of a run that looks for objects
+    conformal: NotRequired[Conformal | None]
 
 
 MetricRow = TypedDict(
@@ -252,6 +269,7 @@ class Result(TypedDict):
     baselines: list[Baseline]
     curves: dict[str, Any]
     calibration: NotRequired[dict[str, Any] | None]
+    conformal: NotRequired[Conformal | None]
     class_table: NotRequired[list[ClassRow]]  # these three: above two classes
     confusion: NotRequired[list[list[int]]]  # truth x prediction
     argmax: NotRequired[WithoutOffsets]

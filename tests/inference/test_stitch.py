@@ -64,6 +64,9 @@ def test_a_network_that_sees_all_has_no_field():
     by_image = unet.Model(2, widths=(2, 2), norm="instance")
     assert stitch.field(by_image, channels=1, longest=128) is None
     assert stitch.field(MODELS["nearest"][0], channels=1, longest=66) is None
+    assert stitch.sees_all(by_image, channels=1, longest=128)
+    assert stitch.sees_all(MODELS["nearest"][0], channels=1, longest=66)
+    assert not stitch.sees_all(MODELS["nearest"][0], channels=1, longest=128)
 
 
 @pytest.mark.parametrize(
