@@ -60,10 +60,12 @@ def test_what_has_no_effect_is_said():
     ]
 
 
-def test_a_rule_that_nothing_reads_yet_is_said():
+def test_a_rule_has_an_effect_and_settings_without_a_rule_have_none():
     config = runs.config("folder", **{"objects.rule": "watershed"})
-    (line,) = limits.without_effect(config, [])
-    assert line.startswith("config.objects.rule has no effect on training and scores")
+    assert limits.without_effect(config, ["objects.min_area"]) == []
+    config.objects.rule = ""
+    (line,) = limits.without_effect(config, ["objects.min_area"])
+    assert line.startswith("config.objects.min_area has no effect")
 
 
 def test_settings_of_another_target_do_not_make_another_run():
