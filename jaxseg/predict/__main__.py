@@ -1,11 +1,12 @@
 """Predicts images with finished runs: python -m jaxseg.predict --run=runs/x \\
     --input=images/ --output=predictions/
 
-`--input` is a file or a folder of PNG, JPEG, BMP, TIFF and DICOM files, whose names,
-sizes and orientations come back. In the output folder are masks of class ids (`masks/`,
-by `--format` other files), pictures with the classes upon the images (`overlays/`),
-`predictions.csv` with areas and confidence, and `errors.csv` with the images that could
-not be used: then the exit code is 3. The decision rule is the one that the run froze.
+`--input` is a file or a folder of PNG, JPEG, BMP, TIFF and DICOM files and of Zarr
+arrays, whose names, sizes and orientations come back. In the output folder are masks of
+class ids (`masks/`, by `--format` other files), pictures with the classes upon the
+images (`overlays/`), `predictions.csv` with areas and confidence, and `errors.csv` with
+the images that could not be used: then the exit code is 3. The decision rule is the one
+that the run froze.
 
 The same command goes on where it was stopped: finished images are skipped, one that
 changed is predicted again. What was predicted by another run or with other options is
@@ -16,8 +17,9 @@ rule of the first. `--tta=flips` or `--tta=rot90` gives that over mirror images 
 quarter turns, and `--mc_dropout=N` over N passes with the dropout of the network left
 on; the three can be combined. With `--exact` the tiles of a convolutional network,
 which must be large enough (`--tile`), are joined to what the whole image in one piece
-would give, where otherwise they are blended. TIFF images of more than `--max_pixels`
-are read and written by rows of tiles, in memory that does not grow with their height.
+would give, where otherwise they are blended. TIFF images and Zarr arrays of more than
+`--max_pixels` are read and written by rows of tiles, in memory that does not grow with
+their height.
 """
 
 import pathlib

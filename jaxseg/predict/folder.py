@@ -166,7 +166,7 @@ def _write_tables(
     request: Request, found: list[inputs.Input], job: Job, outcome: Outcome
 ) -> None:
     source, output = request.source, request.output
-    above = source if source.is_dir() else source.parent
+    above = source.parent if found[0].path == source else source
     files = {item.id: paths.shown(item.path.relative_to(above)) for item in found}
     table = tables.predictions(outcome.rows, files)
     atomic.replace(output / outputs.PREDICTIONS, table)

@@ -3,9 +3,11 @@
 Tiles are predicted row by row and summed in a band as high as one of them; what no
 further tile touches is decided and written. Every pixel gets the sums, in the order, of
 an image in memory, so the masks are equal bit for bit; memory does not grow with the
-height of the image. Only TIFF files can be read so, and the mask is a TIFF in tiles.
+height of the image. TIFF files and Zarr arrays can be read so; the mask is a TIFF in
+tiles.
 """
 
+import math
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,21 +17,27 @@ import tifffile
 from jaxtyping import Float, UInt
 
 from jaxseg.data import crops, intensity, pipeline
-from jaxseg.data.files import images, pixel_size
+from jaxseg.data.files import images
 from jaxseg.devices import prefetch, sharding
 from jaxseg.errors import DataError
 from jaxseg.inference import tiles
 from jaxseg.postprocess import decision
-from jaxseg.predict import answer, huge_files, inputs, regions, tables
+from jaxseg.predict import answer, huge_files, inputs, regions, tables, zarr_rows
 from jaxseg.predict.ensemble import Ensemble, Group
 from jaxseg.predict.formats import tif
 from jaxseg.predict.job import Job, Result
 
+Rows = regions.Rows | zarr_rows.Rows  # an image, some rows of it at a time
 _ROWS = 512  # of the image, that are counted at once
 
 
 def is_huge(path: pathlib.Path, max_pixels: int) -> bool:
-    """Whether a file is a TIFF with a page of more than `max_pixels`."""
+    """Whether a TIFF has a page, or a Zarr array a plane, of more than `max_pixels`."""
+    if zarr_rows.is_zarr(path):
+        try:
+            return math.prod(zarr_rows.size(path)) > max_pixels
+        except DataError:  # who reads it says so
+            return False
     if path.suffix.lower() not in (".tif", ".tiff"):
         return False
     try:
@@ -40,9 +48,10 @@ def is_huge(path: pathlib.Path, max_pixels: int) -> bool:
         return False
 
 
-def opened(path: pathlib.Path, wanted: inputs.Wanted) -> regions.Rows:
+def opened(path: pathlib.Path, wanted: inputs.Wanted) -> Rows:
     """The image, to be read by rows; DataError where it cannot be."""
-    return regions.Rows(path, wanted.page)
+    kind = zarr_rows.Rows if zarr_rows.is_zarr(path) else regions.Rows
+    return kind(path, wanted.page)
 
 
 def names(job: Job, name: str) -> list[str]:
@@ -72,7 +81,7 @@ def _predict(item: inputs.Input, job: Job) -> None:
     digest = inputs.sha256(item.path)
     with opened(item.path, job.wanted) as rows:
         _check(item.path, rows, job)
-        size = pixel_size.read(item.path) or job.wanted.pixel_size
+        size = inputs.side_of_pixel(item.path, job.wanted)
         mask, *others = names(job, item.id)
         job.journal.begin(item.id, [mask, *others])
         with huge_files.Mask(job.journal.folder / mask, rows.size) as written:
@@ -85,7 +94,7 @@ def _predict(item: inputs.Input, job: Job) -> None:
     job.journal.finish(line, [mask, *others])
 
 
-def _check(path: pathlib.Path, rows: regions.Rows, job: Job) -> None:
+def _check(path: pathlib.Path, rows: Rows, job: Job) -> None:
     model, why = job.model, ""
     if len(model.groups) > 1:
         why = "the runs of this ensemble see images in different ways"
@@ -110,7 +119,7 @@ def _check(path: pathlib.Path, rows: regions.Rows, job: Job) -> None:
 
 
 def _with_planes(
-    rows: regions.Rows, job: Job, written: huge_files.Mask, others: Sequence[str]
+    rows: Rows, job: Job, written: huge_files.Mask, others: Sequence[str]
 ) -> "_Sums":
     """`_sums`, with the probabilities beside it where they are asked for."""
     if not others:
@@ -128,7 +137,7 @@ class _Sums(NamedTuple):
 
 
 def _sums(
-    rows: regions.Rows,
+    rows: Rows,
     model: Ensemble,
     written: huge_files.Mask,
     planes: huge_files.Planes | None,
@@ -169,7 +178,7 @@ def _sums(
 
 
 def probabilities_of(
-    rows: regions.Rows, model: Ensemble
+    rows: Rows, model: Ensemble
 ) -> Iterator[Float[np.ndarray, "rows w k"]]:
     """The probabilities of the image from top to bottom, some rows at a time."""
     (group,) = model.groups
@@ -193,7 +202,7 @@ def probabilities_of(
 
 
 def _steps(
-    rows: regions.Rows, grid: tiles.Grid, group: Group, devices: int, channels: int
+    rows: Rows, grid: tiles.Grid, group: Group, devices: int, channels: int
 ) -> Iterator[dict[str, np.ndarray]]:
     step: list[np.ndarray] = []
     for tile in _tiles(rows, grid, group.view, channels):
@@ -207,7 +216,7 @@ def _steps(
 
 
 def _tiles(
-    rows: regions.Rows, grid: tiles.Grid, view: pipeline.View, channels: int
+    rows: Rows, grid: tiles.Grid, view: pipeline.View, channels: int
 ) -> Iterator[UInt[np.ndarray, "tile_height tile_width c"]]:
     """The tiles in order, in levels of the whole image."""
     height, window = rows.size[0], {"low": view.low, "high": view.high}

@@ -1,10 +1,12 @@
 """Lists what is to be predicted, and reads it exactly as training images are read.
 
 The files are those of the folder data set: PNG, JPEG, BMP, TIFF and DICOM, upright by
-their orientation tag. What cannot be used is a sentence beside the others, no error.
+their orientation tag; beside them Zarr arrays, which are folders. What cannot be used
+is a sentence beside the others, no error.
 """
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from jaxtyping import UInt
 from jaxseg.data import intensity
 from jaxseg.data.files import dicom, images, listing, paths, pixel_size
 from jaxseg.errors import DataError
+from jaxseg.predict import zarr_rows
 
 _PIECE = 2**20  # bytes of a file that are hashed at once
 
@@ -53,8 +56,11 @@ def find(source: pathlib.Path) -> list[Input]:
 
     Files of other kinds are left out. Raises DataError where there is no image, for the
     folder of a data set with images/ and masks/, and for two images whose masks would
-    have one name.
+    have one name; ConfigError for a Zarr array without the package that reads it.
     """
+    if zarr_rows.is_zarr(source) and source.is_dir():
+        zarr_rows.check(source)
+        return [_named(source, source.parent)]
     if not source.is_dir():
         paths.regular(source)
         return [_named(source, source.parent)]
@@ -64,14 +70,18 @@ def find(source: pathlib.Path) -> list[Input]:
             f"--input={source / 'images'}."
         )
     found: list[Input] = []
-    for path in listing.files(source):
-        if path.suffix.lower() in images.SUFFIXES:
+    for path in listing.files(source, whole=zarr_rows.SUFFIX):
+        if zarr_rows.is_zarr(path):
+            zarr_rows.check(path)
+            found.append(_named(path, source))
+        elif path.suffix.lower() in images.SUFFIXES:
             found.append(_named(path, source))
         elif dicom.is_dicom(path):
             problem = f"{paths.shown(path)} is DICOM; give its name the suffix .dcm."
             found.append(_named(path, source)._replace(problem=problem))
     if not found:
-        kinds = ", ".join(suffix[1:] for suffix in images.SUFFIXES)
+        suffixes = (*images.SUFFIXES, zarr_rows.SUFFIX)
+        kinds = ", ".join(suffix[1:] for suffix in suffixes)
         raise DataError(f"{source} holds no image: no file of {kinds}.")
     _check_names(found)
     return found
@@ -101,11 +111,14 @@ def read(item: Input, wanted: Wanted) -> list:
     nothing = np.zeros((0, 0, 0), np.uint8)
     try:
         digest = sha256(item.path)
-        picture = images.read_picture(
+        read_picture = images.read_picture
+        if zarr_rows.is_zarr(item.path):
+            read_picture = zarr_rows.picture
+        picture = read_picture(
             item.path, max_pixels=wanted.max_pixels, page=wanted.page
         )
         pixels = fitting(picture, wanted, item.path)
-        size = pixel_size.read(item.path) or wanted.pixel_size
+        size = side_of_pixel(item.path, wanted)
         return [pixels, picture.orientation, size, digest, ""]
     except DataError as error:
         return [nothing, 1, None, "", str(error)]
@@ -114,18 +127,37 @@ def read(item: Input, wanted: Wanted) -> list:
         return [nothing, 1, None, "", f"{item.path} cannot be read ({why})."]
 
 
+def side_of_pixel(path: pathlib.Path, wanted: Wanted) -> float | None:
+    """The side of a pixel in micrometres, as the file says it or as it was given."""
+    read = zarr_rows.side_of_pixel if zarr_rows.is_zarr(path) else pixel_size.read
+    return read(path) or wanted.pixel_size
+
+
 def unreadable(item: Input, error: DataError) -> list:
     """What `read` says of a file that ended the worker process that read it."""
     return [np.zeros((0, 0, 0), np.uint8), 1, None, "", str(error)]
 
 
 def sha256(path: pathlib.Path) -> str:
-    """The SHA-256 of a file; DataError, naming it, where it is no regular file."""
+    """The SHA-256 of a file; DataError, naming it, where it is no regular file.
+
+    That of a Zarr array is of the names and digests of all files in it.
+    """
+    if zarr_rows.is_zarr(path) and path.is_dir():
+        return _of_all(path)
     paths.regular(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
+    return digest.hexdigest()
+
+
+def _of_all(folder: pathlib.Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if not p.is_dir()):
+        name = os.fsencode(file.relative_to(folder).as_posix())
+        digest.update(name + f" {sha256(file)}\n".encode())
     return digest.hexdigest()
 
 

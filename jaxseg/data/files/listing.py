@@ -73,10 +73,11 @@ def visible(name: str) -> bool:
     return name.lower() not in _LITTER
 
 
-def files(folder: pathlib.Path) -> list[pathlib.Path]:
+def files(folder: pathlib.Path, *, whole: str = "") -> list[pathlib.Path]:
     """Every visible file below the folder, sorted; folders behind links included.
 
-    Raises DataError for a folder that cannot be listed.
+    Folders whose name ends with `whole` ("": none) stand for what is in them. Raises
+    DataError for a folder that cannot be listed.
     """
 
     def fail(error: OSError):
@@ -87,6 +88,10 @@ def files(folder: pathlib.Path) -> list[pathlib.Path]:
     for here, folders, names in os.walk(folder, followlinks=True, onerror=fail):
         real = os.path.realpath(here)
         folders[:] = [] if real in visited else [d for d in folders if visible(d)]
+        if whole:
+            one = [name for name in folders if name.lower().endswith(whole)]
+            folders[:] = [name for name in folders if name not in one]
+            names = [*names, *one]
         if real not in visited:
             out += [pathlib.Path(here, name) for name in names if visible(name)]
         visited.add(real)
