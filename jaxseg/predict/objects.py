@@ -113,7 +113,7 @@ def counted(
     for name in ("frame_objects", "frame_area_px"):
         out[name] = None if frame[name] is None else int(frame[name])
     inside, area = out["frame_objects"], out["frame_area_px"]
-    known = pixel_size is not None and area
-    out["frame_area_mm2"] = area * pixel_size**2 / 1e6 if known else None
-    out["frame_objects_per_mm2"] = inside / out["frame_area_mm2"] if known else None
+    physical = pixel_size is not None and area
+    out["frame_area_mm2"] = area * pixel_size**2 / 1e6 if physical else None
+    out["frame_objects_per_mm2"] = inside / out["frame_area_mm2"] if physical else None
     return out | {"weighted_objects": frame["weighted_objects"]}

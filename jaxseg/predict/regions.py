@@ -30,12 +30,12 @@ class Rows:
     def __init__(self, path: pathlib.Path, page: int | None = None):
         self._path = path
         self._kept: dict[int, np.ndarray] = {}
-        with _said(path):
+        with naming(path, "TIFF file"):
             with open(path, "rb") as file:
                 tags = tiff_pages.directories(file, path.stat().st_size)
             self._file = tifffile.TiffFile(path, _multifile=False)
         try:
-            with _said(path):
+            with naming(path, "TIFF file"):
                 series, pages, order = tiff.checked(self._file, tags, _SIDE**2, page)
                 self._page = pages[0]
                 one = len(pages) == 1 and order == "named"
@@ -109,7 +109,7 @@ class Rows:
 
     def read(self, top: int, bottom: int) -> UInt[np.ndarray, "rows w c"]:
         """The rows from `top` up to `bottom`; DataError where they are damaged."""
-        with _said(self._path):
+        with naming(self._path, "TIFF file"):
             if self._page.is_contiguous:
                 return self._stored(top, bottom)
             high = self._height()
@@ -147,7 +147,7 @@ class Rows:
 
 
 @contextlib.contextmanager
-def _said(path: pathlib.Path) -> Iterator[None]:
+def naming(path: pathlib.Path, kind: str) -> Iterator[None]:
     """Inside, whatever damaged bytes raise is a DataError that names the file."""
     try:
         yield
@@ -155,4 +155,4 @@ def _said(path: pathlib.Path) -> Iterator[None]:
         raise DataError(f"{path}: {error}") from None
     except Exception as error:  # parsers and decoders raise anything at all
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(f"{path} is damaged, or no TIFF file ({why}).") from error
+        raise DataError(f"{path} is damaged, or no {kind} ({why}).") from error

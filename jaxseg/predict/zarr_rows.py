@@ -7,10 +7,8 @@ the rows lie in; the last ones are kept, as the next rows often need them too. A
 that is not there holds the fill value of the array: that is how Zarr stores it.
 """
 
-import contextlib
 import importlib.util
 import pathlib
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -20,6 +18,7 @@ from jaxtyping import UInt
 from jaxseg.data import intensity
 from jaxseg.data.files import images, orientation, pixel_size
 from jaxseg.errors import ConfigError, DataError
+from jaxseg.predict import regions
 
 SUFFIX = ".zarr"
 _WHOLE = ("uint8", "uint16")
@@ -75,7 +74,7 @@ def check(path: pathlib.Path) -> None:
 
 def size(path: pathlib.Path) -> tuple[int, int]:
     """Height and width, from its metadata; DataError where it is no image."""
-    with _told(path):
+    with regions.naming(path, "Zarr array"):
         return _opened(path, None).size
 
 
@@ -102,7 +101,7 @@ def picture(
     Raises DataError for what is no image, has more than `max_pixels`, or holds other
     numbers than u8, u16, f16 and f32.
     """
-    with _told(path):
+    with regions.naming(path, "Zarr array"):
         image = _opened(path, page)
         numbers = _numbers(image)
         if image.size[0] * image.size[1] > max_pixels:
@@ -123,7 +122,7 @@ class Rows:
     def __init__(self, path: pathlib.Path, page: int | None = None):
         self._path = path
         self._kept: dict[int, np.ndarray] = {}
-        with _told(path):
+        with regions.naming(path, "Zarr array"):
             self._image = _opened(path, page)
             problem, numbers = "", _numbers(self._image)
             if numbers not in _WHOLE:
@@ -171,7 +170,7 @@ class Rows:
         """The rows from `top` up to `bottom`; DataError where they are damaged."""
         high = self._height()
         first, last = top // high, -(-bottom // high)
-        with _told(self._path):
+        with regions.naming(self._path, "Zarr array"):
             rows = np.concatenate([self._part(k) for k in range(first, last)])
         for old in sorted(self._kept)[:-_KEPT]:
             del self._kept[old]
@@ -248,15 +247,3 @@ def _numbers(image: _Image) -> str:
     if numbers not in (allowed := (*_WHOLE, *intensity.FLOATS)):
         raise DataError(f"it holds {numbers} numbers; save it as one of {allowed}.")
     return numbers
-
-
-@contextlib.contextmanager
-def _told(path: pathlib.Path) -> Iterator[None]:
-    """Inside, whatever damaged chunks raise is a DataError that names the array."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    except Exception as error:  # metadata and decoders raise anything at all
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(f"{path} is damaged, or no Zarr array ({why}).") from error
