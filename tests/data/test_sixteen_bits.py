@@ -89,12 +89,12 @@ def test_a_prediction_sees_the_levels_that_training_saw():
     example, _ = _example()
     view, seen = _view(16), []
 
-    def probabilities(batch):
+    def maps(batch):
         seen.append(batch)
         return np.full((1, *SIZE, 2), 0.5, np.float32)
 
     image.predict(
-        example["image"], view=view, probabilities=probabilities, operating_point=None
+        example["image"], view=view, maps=maps, num_classes=2, operating_point=None
     )
     np.testing.assert_array_equal(seen[0][0], view([example], 0)["image"])
 
