@@ -29,6 +29,8 @@ def objects() -> dict[str, Any]:
         "fill_holes": False,
         "opening": 0,  # radius of a disc, pixels: thin parts are cut off
         "min_area": 0,  # pixels
+        # validation chooses one, as a share of its median object, and above min_area
+        "min_area_shares": (0.0, 0.125, 0.25, 0.5),
         "min_circularity": 0.0,  # 4 pi area / perimeter^2, 1 for a disc
         "largest": 0,  # only so many objects of an image
     }

@@ -93,6 +93,7 @@ ROWS: dict[str, tuple[float, bool]] = {
     "deep_weights": (0, False),
     "mix.erase_area": (0, False),
     "operating_point.min_areas": (0, False),
+    "objects.min_area_shares": (0, False),
 }
 TEXTS = ("auto.keep", "pretrained.allow_missing", "transfer.freeze")
 TEXTS += ("transfer.freeze_norm", "supervision.paths", "doctor.ignore")

@@ -11,6 +11,7 @@ from scipy import ndimage
 from skimage import feature, filters, segmentation
 
 from jaxseg.errors import ConfigError
+from jaxseg.postprocess import objects
 
 GRID = {"polarity": ("bright", "dark"), "min_distance": (2, 3, 5, 8, 12)}
 POLARITIES = ("auto", *GRID["polarity"])
@@ -32,6 +33,7 @@ def otsu_watershed(
     min_distance: int = 3,
     sigma: float = 1.0,
     fill_holes: bool = True,
+    min_area: int = 0,
 ) -> Int32[np.ndarray, "h w"]:
     """Objects 1..n by threshold and watershed, in the order of their first pixels.
 
@@ -41,8 +43,8 @@ def otsu_watershed(
     objects are "bright" or "dark", and "auto" that they are the side with fewer pixels.
     Objects that enclose background are filled, as rims of transparent beads are, and
     divided at the valleys between maxima of the distance to the background that lie at
-    least `min_distance` pixels apart. An image that is the same everywhere has no
-    objects. Raises ConfigError for another polarity, a `min_distance` below 1 and a
+    least `min_distance` pixels apart; those below `min_area` pixels are dropped. An
+    image that is the same everywhere has no objects. Raises ConfigError for another polarity, a `min_distance` below 1 and a
     negative `sigma`.
     """
     if polarity not in POLARITIES or min_distance < 1 or sigma < 0:
@@ -68,7 +70,8 @@ def otsu_watershed(
     )
     seeds = np.zeros(inside.shape, np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    return _numbered(segmentation.watershed(-smooth, seeds, mask=inside))
+    labels = segmentation.watershed(-smooth, seeds, mask=inside)
+    return objects.without_small(labels.astype(np.int32), min_area)
 
 
 def _divided(grey: Float[np.ndarray, "h w"], polarity: str) -> Bool[np.ndarray, "h w"]:
@@ -79,12 +82,3 @@ def _divided(grey: Float[np.ndarray, "h w"], polarity: str) -> Bool[np.ndarray, 
     if polarity == "auto":
         polarity = "bright" if bright.mean() <= 0.5 else "dark"
     return bright if polarity == "bright" else ~bright
-
-
-def _numbered(labels: Int32[np.ndarray, "h w"]) -> Int32[np.ndarray, "h w"]:
-    """The same objects as 1..n, in the order of their first pixels row by row."""
-    values, first = np.unique(labels, return_index=True)
-    values, first = values[values > 0], first[values > 0]
-    table = np.zeros(int(labels.max()) + 1, np.int32)
-    table[values[np.argsort(first)]] = np.arange(1, len(values) + 1)
-    return table[labels]

@@ -107,9 +107,7 @@ class FinishedRun(NamedTuple):
         finding, frozen = self.finding, self.operating_point.get("objects")
         if finding is None or not frozen:
             return None
-        return functools.partial(
-            label_map, finding=finding, settings=frozen["settings"]
-        )
+        return functools.partial(label_map, finding=finding, frozen=frozen)
 
 
 def field_of(run: FinishedRun) -> stitch.Field:

@@ -364,4 +364,5 @@ def finding(config: ConfigDict, card: dict, target: Target) -> Finding | None:
         num_classes=len(card["classes"]),
         names=target.names,
         ray_length=target.ray_length or 1.0,
+        min_area_shares=tuple(block.min_area_shares),
     )

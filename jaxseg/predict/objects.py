@@ -46,7 +46,7 @@ def rule_of(run: finished_run.FinishedRun) -> Rule | None:
         )
 
     def find(maps, scale):
-        return label_map(maps, finding, frozen["settings"], scale)
+        return label_map(maps, finding, frozen, scale)
 
     return Rule(finding.rule, find, int(frozen["margin_px"]))
 

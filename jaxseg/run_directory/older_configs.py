@@ -84,6 +84,7 @@ NEW: dict[str, Any] = {
         "fill_holes": False,
         "opening": 0,
         "min_area": 0,
+        "min_area_shares": (0.0,),
         "min_circularity": 0.0,
         "largest": 0,
     },

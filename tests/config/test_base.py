@@ -50,6 +50,7 @@ def test_a_block_of_a_target_has_its_settings(name):
 def test_the_block_of_objects_has_every_step_of_the_cleaning():
     block = base.base().objects.to_dict()
     assert block.pop("rule") == "" and block.pop("objective") in objects.OBJECTIVES
+    assert block.pop("min_area_shares")[0] == 0.0
     assert block == objects.CLEANING
 
 

@@ -90,6 +90,26 @@ def test_the_best_setting_is_kept_and_of_equal_ones_the_first():
     )
 
 
+def specked(corners):
+    """What is predicted where a speck of one pixel lies beside the true objects."""
+    ids = drawn(corners)
+    ids[22, 22] = len(corners) + 1
+    return maps_of(ids)
+
+
+def test_specks_are_cleaned_where_that_helps_on_validation():
+    said = [(k, specked(c)) for k, c in enumerate(TRUTH)]
+    shares = FINDING._replace(min_area_shares=(0.0, 0.125, 0.5, 1.0))
+    chosen = choose.choose(said, split(), shares, VIEW)
+    # objects are of 16 pixels: the smallest area that drops the speck is kept
+    assert chosen["cleaning"]["min_area"] == 2 and chosen["value"] == 1
+    assert choose.choose(said, split(), FINDING, VIEW)["value"] < 1
+    counted = count.count_split(said, split("test"), chosen, shares, VIEW)
+    assert scores(counted, split("test"), chosen)[1]["object_f1_50"]["value"] == 1
+    floor = shares._replace(cleaning={**shares.cleaning, "min_area": 17})
+    assert choose.choose(said, split(), floor, VIEW)["cleaning"]["min_area"] == 17
+
+
 def test_an_undefined_objective_keeps_the_first_settings(caplog):
     nothing = Made("validation", [[], []], np.full(2, np.nan))
     chosen = choose.choose(predictions([[], []]), nothing, FINDING, VIEW)

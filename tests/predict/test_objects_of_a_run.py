@@ -25,6 +25,7 @@ STAR = {
     "loss.star_rays.weight": 0.1,
     "objects.rule": "star",
     "objects.min_area": 3,
+    "objects.min_area_shares": (0.0,),
     "eval.bootstrap": 20,
 }
 

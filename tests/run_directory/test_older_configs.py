@@ -23,6 +23,7 @@ OTHERWISE = {
     "data.intensity.bits": 8,
     "data.stratify": "foreground",
     "augment.clip": True,
+    "objects.min_area_shares": (0.0,),
 }
 FOLDER = {"loss.cross_entropy.class_weights": "auto"}
 # keys that still older ones did not have

@@ -62,7 +62,7 @@ def count_split(
         truth, ignore = ids.of_example(example), example["mask"] == IGNORE
         whole, scale = at_native(item[1], finding, view, truth.shape)
         answers = {
-            MODEL: label_map(whole, finding, frozen["settings"], scale),
+            MODEL: label_map(whole, finding, frozen, scale),
             "all_foreground": object_baselines.all_foreground(example["image"]),
             "otsu_watershed": object_baselines.otsu_watershed(
                 example["image"], **frozen["baseline"]["settings"]

@@ -16,10 +16,12 @@ class Finding(NamedTuple):
 
     rule: str  # a file of postprocess/objects/, or a module of the user's own
     objective: str  # one of objects.OBJECTIVES: what the choice makes large
-    cleaning: dict[str, Any]  # of `objects.find`
+    cleaning: dict[str, Any]  # of `objects.find`, as the config has it
     num_classes: int
     names: tuple[str, ...] = ()  # of the maps beside the classes
     ray_length: float = 1.0  # of a ray that is 1, in pixels that the network sees
+    # what validation chooses `min_area` from, as shares of its median object
+    min_area_shares: tuple[float, ...] = (0.0,)
 
 
 def named_maps(
@@ -35,15 +37,16 @@ def named_maps(
 def label_map(
     maps: Float[np.ndarray, "h w n"],
     finding: Finding,
-    settings: Mapping[str, Any],
+    frozen: Mapping[str, Any],
     scale: float = 1.0,
 ) -> Int32[np.ndarray, "h w"]:
     """The objects 1..n of an image from its maps at native size, 0 = background.
 
+    `frozen` has the settings of the rule and the cleaning that validation chose;
     `scale` is that of `named_maps`. Raises what `objects.find` does.
     """
     there = named_maps(maps, finding, scale)
-    return objects.find(there, finding.rule, settings, finding.cleaning)
+    return objects.find(there, finding.rule, frozen["settings"], frozen["cleaning"])
 
 
 def at_native(

@@ -59,7 +59,7 @@ def score(
         example = split[index]
         truth, ignore = ids.of_example(example), example["mask"] == IGNORE
         whole, scale = at_native(maps, finding, scorer.view, truth.shape)
-        predicted = label_map(whole, finding, frozen["settings"], scale)
+        predicted = label_map(whole, finding, frozen, scale)
         picture = outlines.draw(example["image"], truth, predicted, ignore=ignore)
         drawn[_file(index)] = pictures.png(picture)
     drawn = _gathered(drawn)
