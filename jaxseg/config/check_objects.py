@@ -26,7 +26,8 @@ def check(config: ConfigDict) -> None:
     if not shares or not all(0 <= share <= 1 for share in shares):
         raise ConfigError(
             f"config.objects.min_area_shares is {tuple(shares)}: give one share or "
-            "more of the median object, from 0 to 1; (0,) leaves config.objects.min_area."
+            "more of the median object, from 0 to 1; (0,) leaves "
+            "config.objects.min_area."
         )
     wanted = NEEDS.get(rule, target)
     if wanted != target and "." not in target:

@@ -44,8 +44,8 @@ def otsu_watershed(
     Objects that enclose background are filled, as rims of transparent beads are, and
     divided at the valleys between maxima of the distance to the background that lie at
     least `min_distance` pixels apart; those below `min_area` pixels are dropped. An
-    image that is the same everywhere has no objects. Raises ConfigError for another polarity, a `min_distance` below 1 and a
-    negative `sigma`.
+    image that is the same everywhere has no objects. Raises ConfigError for another
+    polarity, a `min_distance` below 1 and a negative `sigma`.
     """
     if polarity not in POLARITIES or min_distance < 1 or sigma < 0:
         raise ConfigError(

@@ -36,9 +36,9 @@ def choose(
     `maps` are those of `whole_split.maps` of this process; every process gets the same.
     Ties go to the combination that comes first in GRID, then to the smallest area.
     Where the objective is undefined (no object in the split and none predicted) the
-    first ones are kept, with a value of None, and a warning is logged. `margin_px` is that of the counting frame:
-    as wide as the largest true object. Raises ConfigError for a rule without settings,
-    and what `objects.find` does.
+    first ones are kept, with a value of None, and a warning is logged. `margin_px` is
+    that of the counting frame: as wide as the largest true object. Raises ConfigError
+    for a rule without settings, and what `objects.find` does.
     """
     smallest = _smallest(split, finding)
     of_rule = post_process.combinations(finding.rule, objects.FOLDER)
