@@ -32,7 +32,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Bool, Float, Int, Integer
 from scipy import ndimage
 
 from jaxseg.errors import ConfigError
@@ -65,8 +65,8 @@ def frame(label_map: Integer[np.ndarray, "h w"], *, margin: int) -> Frame:
     Raises ConfigError for a margin below 1 or one that leaves no frame, and DataError
     for what is no label map.
     """
-    places, boxes = _numbered(label_map)
-    return _frame(places, boxes, margin)
+    whole = _objects(label_map)
+    return _frame(whole, _on_frame(label_map, whole.ids, margin), margin)
 
 
 def weighted_objects(label_map: Integer[np.ndarray, "h w"]) -> float:
@@ -75,8 +75,7 @@ def weighted_objects(label_map: Integer[np.ndarray, "h w"]) -> float:
     It uses the weights of Miles and Lantuejoul. Raises DataError for what is no label
     map.
     """
-    _, boxes = _numbered(label_map)
-    return _weighted(boxes, label_map.shape)
+    return _weighted(_objects(label_map))
 
 
 def measure(
@@ -84,13 +83,13 @@ def measure(
 ) -> Float[np.ndarray, "6"]:
     """FIELDS of one image, float64, with both remedies beside the naive count.
 
+    Rows are read in bands: of a memory-mapped label map, little is in memory at a time.
     Raises as `frame` does.
     """
-    places, boxes = _numbered(label_map)
-    inner = _frame(places, boxes, margin)
-    weighted = _weighted(boxes, places.shape)
-    row = (len(boxes), places.size, inner.objects, inner.area_px, inner.undecided)
-    return np.array([*row, weighted])
+    whole = _objects(label_map)
+    inner = _frame(whole, _on_frame(label_map, whole.ids, margin), margin)
+    row = (len(whole.ids), math.prod(whole.shape), inner.objects, inner.area_px)
+    return np.array([*row, inner.undecided, _weighted(whole)])
 
 
 def densities(rows: Float[np.ndarray, "n 6"]) -> Densities:
@@ -104,21 +103,34 @@ def densities(rows: Float[np.ndarray, "n 6"]) -> Densities:
     )
 
 
-def _numbered(
-    label_map: Integer[np.ndarray, "h w"],
-) -> tuple[Int[np.ndarray, "h w"], Int[np.ndarray, "n 4"]]:
-    """(the label map, numbered 1 to n; top, left, bottom and right of each object)."""
+class _Objects(NamedTuple):
+    """The objects of a label map."""
+
+    shape: tuple[int, int]  # of the label map
+    ids: Integer[np.ndarray, "n"]
+    boxes: Int[np.ndarray, "n 4"]  # top, left, bottom and right of each
+
+
+def _objects(label_map: Integer[np.ndarray, "h w"]) -> _Objects:
     _label_maps.check(label_map)
-    places = _label_maps.renumbered(label_map, _label_maps.ids(label_map))
-    slices = ndimage.find_objects(places) if places.size else []
-    boxes = [(y.start, x.start, y.stop, x.stop) for y, x in slices]
-    return places, np.array(boxes, np.int64).reshape(-1, 4)
+    ids = _label_maps.ids(label_map)
+    height, width = label_map.shape
+    boxes = np.tile(np.array([height, width, 0, 0]), (len(ids), 1))
+    for rows in _label_maps.bands(label_map.shape):
+        places = _label_maps.renumbered(np.asarray(label_map[rows]), ids)
+        for box, there in zip(boxes, ndimage.find_objects(places), strict=False):
+            if there is not None:
+                (top, bottom), (left, right) = ((s.start, s.stop) for s in there)
+                box[:2] = np.minimum(box[:2], (top + rows.start, left))
+                box[2:] = np.maximum(box[2:], (bottom + rows.start, right))
+    return _Objects((height, width), ids, boxes)
 
 
-def _frame(
-    places: Int[np.ndarray, "h w"], boxes: Int[np.ndarray, "n 4"], margin: int
-) -> Frame:
-    height, width = places.shape
+def _on_frame(
+    label_map: Integer[np.ndarray, "h w"], ids: Integer[np.ndarray, "n"], margin: int
+) -> Bool[np.ndarray, "n"]:
+    """Whether each object has a pixel in the frame, and none on the forbidden line."""
+    height, width = label_map.shape
     most = (min(height, width) - 1) // 2
     if not 1 <= margin <= most:
         raise ConfigError(
@@ -126,22 +138,30 @@ def _frame(
             f"image of {height} x {width}: take one from 1 to {most}."
         )
     top, left, bottom, right = margin, margin, height - margin, width - margin
-    counted = np.zeros(len(boxes) + 1, bool)
-    counted[places[top:bottom, left:right]] = True
-    counted[places[: bottom + 1, left - 1]] = False
-    counted[places[bottom, left:right]] = False
-    counted[places[bottom:, right - 1]] = False
-    counted = counted[1:]  # 0 is background
-    cut = object_shapes.touches_border(boxes, places.shape)
+    inside, forbidden = np.zeros((2, len(ids) + 1), bool)
+    for rows in _label_maps.bands(label_map.shape):
+        places = _label_maps.renumbered(np.asarray(label_map[rows]), ids)
+        row = np.arange(rows.start, rows.stop)
+        inside[places[(row >= top) & (row < bottom), left:right]] = True
+        forbidden[places[row <= bottom, left - 1]] = True
+        forbidden[places[row == bottom, left:right]] = True
+        forbidden[places[row >= bottom, right - 1]] = True
+    return (inside & ~forbidden)[1:]  # 0 is background
+
+
+def _frame(whole: _Objects, counted: Bool[np.ndarray, "n"], margin: int) -> Frame:
+    cut = object_shapes.touches_border(whole.boxes, whole.shape)
+    height, width = (side - 2 * margin for side in whole.shape)
     return Frame(
         objects=int(np.count_nonzero(counted)),
         undecided=int(np.count_nonzero(counted & cut)),
-        area_px=(bottom - top) * (right - left),
+        area_px=height * width,
     )
 
 
-def _weighted(boxes: Int[np.ndarray, "n 4"], shape: tuple[int, int]) -> float:
-    whole = boxes[~object_shapes.touches_border(boxes, shape)]
+def _weighted(objects: _Objects) -> float:
+    shape = objects.shape
+    whole = objects.boxes[~object_shapes.touches_border(objects.boxes, shape)]
     sides = whole[:, 2:] - whole[:, :2]
     positions = (np.array(shape) - sides - 1).prod(axis=1)
     return math.fsum(shape[0] * shape[1] / positions)

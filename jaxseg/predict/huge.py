@@ -7,6 +7,7 @@ height of the image. TIFF files and Zarr arrays can be read so; the mask is a TI
 tiles.
 """
 
+import contextlib
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,16 @@ from jaxseg.devices import prefetch, sharding
 from jaxseg.errors import DataError
 from jaxseg.inference import tiles
 from jaxseg.postprocess import decision
-from jaxseg.predict import answer, huge_files, inputs, regions, tables, zarr_rows
+from jaxseg.predict import (
+    answer,
+    huge_files,
+    huge_objects,
+    inputs,
+    objects,
+    regions,
+    tables,
+    zarr_rows,
+)
 from jaxseg.predict.ensemble import Ensemble, Group
 from jaxseg.predict.formats import tif
 from jaxseg.predict.job import Job, Result
@@ -57,7 +67,8 @@ def opened(path: pathlib.Path, wanted: inputs.Wanted) -> Rows:
 def names(job: Job, name: str) -> list[str]:
     """The files of the image with this id, in the output folder."""
     mask = f"{tif.FOLDER}/{name}{tif.SUFFIX}"
-    return [mask, *[f"probabilities/{name}.tif"] * job.probabilities]
+    out = [mask, *[f"probabilities/{name}.tif"] * job.probabilities]
+    return out + [f"{objects.FOLDER}/{name}.tif"] * (job.rule is not None)
 
 
 def predict(
@@ -82,16 +93,67 @@ def _predict(item: inputs.Input, job: Job) -> None:
     with opened(item.path, job.wanted) as rows:
         _check(item.path, rows, job)
         size = inputs.side_of_pixel(item.path, job.wanted)
-        mask, *others = names(job, item.id)
-        job.journal.begin(item.id, [mask, *others])
-        with huge_files.Mask(job.journal.folder / mask, rows.size) as written:
-            sums = _with_planes(rows, job, written, others)
-            written.finish(sums.shown, tif.tagged(1, size))
-        row = tables.row(
-            sums.of, size=rows.size, classes=job.model.classes, pixel_size=size
+        files = names(job, item.id)
+        job.journal.begin(item.id, files)
+        with contextlib.ExitStack() as stack:
+            outputs = _outputs(stack, job, item, rows, size)
+            sums = _sums(rows, job.model, outputs)
+            outputs.mask.finish(sums.shown, tif.tagged(1, size))
+            line: dict[str, Any] = {"id": item.id, "input_sha256": digest}
+            line["row"] = tables.row(
+                sums.of, size=rows.size, classes=job.model.classes, pixel_size=size
+            )
+            if outputs.planes is not None:
+                outputs.planes.finish()
+            if outputs.finder is not None:
+                line |= _objects(outputs, job, size)
+    job.journal.finish(line, files)
+
+
+class _Outputs(NamedTuple):
+    """What is written of an image."""
+
+    mask: huge_files.Mask
+    planes: huge_files.Planes | None  # where probabilities are asked for
+    labels: huge_files.LabelMap | None
+    finder: huge_objects.Finder | None
+
+
+def _outputs(
+    stack: contextlib.ExitStack,
+    job: Job,
+    item: inputs.Input,
+    rows: Rows,
+    pixel_size: float | None,
+) -> _Outputs:
+    """Opens the files of an image, which `stack` closes."""
+    mask, *others = (job.journal.folder / name for name in names(job, item.id))
+    written = stack.enter_context(huge_files.Mask(mask, rows.size))
+    planes = labels = finder = None
+    if job.probabilities:
+        shape = (len(job.model.classes), *rows.size)
+        planes = stack.enter_context(huge_files.Planes(others[0], shape))
+    if job.rule is not None:
+        labels = stack.enter_context(huge_files.LabelMap(others[-1], rows.size))
+        of_rows = huge_objects.labelled(
+            item.path, rows.read, job.model.classes, pixel_size, job.wanted.channels
         )
-    line = {"id": item.id, "input_sha256": digest, "row": row}
-    job.journal.finish(line, [mask, *others])
+        finder = huge_objects.Finder(job.rule, rows.size, of_rows, labels)
+    return _Outputs(written, planes, labels, finder)
+
+
+def _objects(outputs: _Outputs, job: Job, pixel_size: float | None) -> dict[str, Any]:
+    """Writes the label map; what the journal says of the objects."""
+    rows = outputs.finder.finish()
+    counts = objects.counted(
+        outputs.labels.read(),
+        rows,
+        job.model.classes,
+        margin=job.rule.margin,
+        pixel_size=pixel_size,
+    )
+    outputs.labels.finish(tif.tagged(1, pixel_size, wide=outputs.labels.wide))
+    return {"objects": rows, "counts": counts}
 
 
 def _check(path: pathlib.Path, rows: Rows, job: Job) -> None:
@@ -106,8 +168,8 @@ def _check(path: pathlib.Path, rows: Rows, job: Job) -> None:
         why = "tiles are blended there, not joined exactly"
     elif "settings" in (model.operating_point or {}):
         why = f"the rule {model.operating_point['rule']} needs the whole image"
-    elif job.rule is not None:
-        why = f"the objects of the rule {job.rule.name} need the whole image"
+    elif job.rule is not None and job.rule.largest:
+        why = "config.objects.largest compares all objects of an image"
     if why:
         raise DataError(
             f"{path} has more pixels than --max_pixels, so it is predicted by rows of "
@@ -118,30 +180,12 @@ def _check(path: pathlib.Path, rows: Rows, job: Job) -> None:
     inputs.fitting(images.Picture(nothing, str(rows.dtype), 1), job.wanted, path)
 
 
-def _with_planes(
-    rows: Rows, job: Job, written: huge_files.Mask, others: Sequence[str]
-) -> "_Sums":
-    """`_sums`, with the probabilities beside it where they are asked for."""
-    if not others:
-        return _sums(rows, job.model, written, None)
-    shape = (len(job.model.classes), *rows.size)
-    with huge_files.Planes(job.journal.folder / others[0], shape) as planes:
-        sums = _sums(rows, job.model, written, planes)
-        planes.finish()
-    return sums
-
-
 class _Sums(NamedTuple):
     of: answer.Sums
     shown: bool  # else the rule leaves the whole image empty
 
 
-def _sums(
-    rows: Rows,
-    model: Ensemble,
-    written: huge_files.Mask,
-    planes: huge_files.Planes | None,
-) -> _Sums:
+def _sums(rows: Rows, model: Ensemble, outputs: _Outputs) -> _Sums:
     """Predicts and writes all rows; what the table says of them."""
     point = model.operating_point or {}
     settings = decision.settings(point)
@@ -150,8 +194,9 @@ def _sums(
     top = threshold if top is None else top
     k, above = len(model.classes), 0
     total = answer.Sums([0] * k, 0.0, 0.0)
-    for probability in probabilities_of(rows, model):
-        answer.check(probability)
+    for maps in maps_of(rows, model):
+        answer.check(maps)
+        probability = maps[..., :k]
         if threshold is None:  # offsets, or the most probable class
             classes = decision.decide(probability, model.operating_point)
         else:
@@ -164,9 +209,11 @@ def _sums(
             total.confidence + part.confidence,
             max(total.score, part.score),
         )
-        written.add(classes)
-        if planes is not None:
-            planes.add(probability)
+        outputs.mask.add(classes)
+        if outputs.planes is not None:
+            outputs.planes.add(probability)
+        if outputs.finder is not None:
+            outputs.finder.add(maps, classes, sure)
     shown = True
     if threshold is not None:
         pixels, gate = sum(total.pixels), settings.get("gate")
@@ -177,10 +224,8 @@ def _sums(
     return _Sums(total, bool(shown))
 
 
-def probabilities_of(
-    rows: Rows, model: Ensemble
-) -> Iterator[Float[np.ndarray, "rows w k"]]:
-    """The probabilities of the image from top to bottom, some rows at a time."""
+def maps_of(rows: Rows, model: Ensemble) -> Iterator[Float[np.ndarray, "rows w n"]]:
+    """The probabilities of the image, and the maps behind them, some rows at a time."""
     (group,) = model.groups
     grid = tiles.grid(rows.size, group.view.size, group.view.overlap)
     timeout = max(run.config.data.timeout_s for run in model.runs)
@@ -191,7 +236,7 @@ def probabilities_of(
         timeout=timeout,
         name=lambda k: f"step {k} of the tiles",
     )
-    band, before = _Band(grid, len(model.classes)), None
+    band, before = _Band(grid), None
     for batch, _ in stream:
         started = group.predict(batch)
         if before is not None:
@@ -240,14 +285,17 @@ def _tiles(
 class _Band:
     """Sums tiles as `tiles.Canvas` does, of as many rows as a tile has."""
 
-    def __init__(self, grid: tiles.Grid, classes: int):
+    def __init__(self, grid: tiles.Grid):
         self._grid, self._added = grid, 0
-        self._sum = np.zeros((grid.tile[0], grid.size[1], classes), np.float32)
+        self._sum = np.zeros((grid.tile[0], grid.size[1], 0), np.float32)
 
-    def add(self, answer_: Any) -> Iterator[Float[np.ndarray, "rows w k"]]:
+    def add(self, answer_: Any) -> Iterator[Float[np.ndarray, "rows w n"]]:
         """Adds the answers of a step, and yields rows that are whole now."""
         for block in sharding.local_rows(answer_):
             for probability in block:
+                if not self._added:  # how many maps there are
+                    shape = (*self._sum.shape[:2], probability.shape[-1])
+                    self._sum = np.zeros(shape, np.float32)
                 if self._added < self._grid.count:
                     yield from self._add(probability)
 

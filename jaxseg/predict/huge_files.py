@@ -1,4 +1,4 @@
-"""Writes the mask and the probabilities of an image that is larger than memory.
+"""Writes what is predicted of an image that is larger than memory.
 
 Rows come from top to bottom and go to a temporary file, from which the TIFF is made at
 last and moved to its place: whoever looks finds a whole file or none.
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int32, UInt8
 
 from jaxseg import atomic
 
@@ -74,10 +74,13 @@ class _Raw:
             data += more
         return np.frombuffer(data, self.dtype).reshape(rows, width)
 
-    def _write(self, parts: Iterator[np.ndarray], **options: Any) -> None:
+    def _write(
+        self, parts: Iterator[np.ndarray], dtype: np.typing.DTypeLike, **options: Any
+    ) -> None:
         """Writes the TIFF of these tiles, and moves it to its place."""
-        form = {"shape": self.shape, "dtype": self.dtype, "tile": (_TILE, _TILE)}
+        form = {"shape": self.shape, "dtype": dtype, "tile": (_TILE, _TILE)}
         big = int(np.prod(self.shape)) * self.dtype.itemsize > _BIG
+        parts = (part.astype(dtype, copy=False) for part in parts)
         try:
             with open(self._out, "wb") as file:
                 tifffile.imwrite(file, parts, bigtiff=big, **form, **options)
@@ -106,7 +109,7 @@ class Mask(_Raw):
     def finish(self, shown: bool, tags: dict[str, Any]) -> None:
         """Writes the TIFF with these arguments of tifffile; 0 if not `shown`."""
         parts = (part * np.uint8(shown) for part in self._tiles())
-        self._write(parts, compression="zlib", **tags)
+        self._write(parts, self.dtype, compression="zlib", **tags)
 
 
 class Planes(_Raw):
@@ -124,4 +127,50 @@ class Planes(_Raw):
     def finish(self) -> None:
         """Writes the TIFF, which is not compressed."""
         axes = {"axes": "CYX"}
-        self._write(self._tiles(), photometric="minisblack", metadata=axes)
+        self._write(self._tiles(), self.dtype, photometric="minisblack", metadata=axes)
+
+
+class LabelMap(_Raw):
+    """A label map i32, which becomes a TIFF in compressed tiles, u16 or u32."""
+
+    def __init__(self, path: pathlib.Path, size: tuple[int, int]):
+        super().__init__(path, size, np.int32)
+        self._largest = 0
+
+    def __enter__(self):
+        super().__enter__()
+        os.ftruncate(self._file, int(np.prod(self.shape)) * self.dtype.itemsize)
+        return self
+
+    def put(
+        self, labels: Int32[np.ndarray, "rows w"], top: int, *, offset: int
+    ) -> None:
+        """Writes these objects, numbered from `offset` + 1, into the rows from `top`.
+
+        What is there already stays. Raises NotWritten where there is no room.
+        """
+        before = self._band(0, top, len(labels))
+        self._next = top
+        self._put(np.where(labels > 0, labels + offset, before), 0)
+
+    def renumber(self, number: Int32[np.ndarray, "n"]) -> None:
+        """Gives the object n the number `number[n]`; NotWritten without room."""
+        self._largest = int(number.max(initial=0))
+        for top in range(0, self.shape[0], _TILE):
+            band = self._band(0, top, min(_TILE, self.shape[0] - top))
+            self._next = top
+            self._put(number[band], 0)
+
+    def read(self) -> np.memmap:
+        """The label map, of which the system keeps in memory what it has room for."""
+        return np.memmap(self._raw, self.dtype, "r", shape=self.shape)
+
+    @property
+    def wide(self) -> bool:
+        """Whether there are more objects than 16 bits can number."""
+        return self._largest > np.iinfo(np.uint16).max
+
+    def finish(self, tags: dict[str, Any]) -> None:
+        """Writes the TIFF with these arguments of tifffile."""
+        dtype = np.uint32 if self.wide else np.uint16
+        self._write(self._tiles(), dtype, compression="zlib", **tags)

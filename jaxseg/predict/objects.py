@@ -27,7 +27,8 @@ class Rule(NamedTuple):
     name: str
     # (maps f32 [h, w, k + m] at native size, their scale) -> label map i32 [h, w]
     find: Callable[[np.ndarray, float], np.ndarray]
-    margin: int  # of the counting frame, pixels
+    margin: int  # of the counting frame, pixels: the side of the longest true object
+    largest: int = 0  # only so many objects of an image
 
 
 def rule_of(run: finished_run.FinishedRun) -> Rule | None:
@@ -48,7 +49,8 @@ def rule_of(run: finished_run.FinishedRun) -> Rule | None:
     def find(maps, scale):
         return label_map(maps, finding, frozen, scale)
 
-    return Rule(finding.rule, find, int(frozen["margin_px"]))
+    margin, largest = frozen["margin_px"], frozen["cleaning"]["largest"]
+    return Rule(finding.rule, find, int(margin), int(largest))
 
 
 def label_tiff(image: Labelled, labels: Int[np.ndarray, "h w"]) -> bytes:

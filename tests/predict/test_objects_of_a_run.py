@@ -84,6 +84,24 @@ def test_masks_counts_and_objects_are_those_that_were_scored(home, tmp_path):
     assert block["truth"] == objects.STAND_IN and block["unit"] == "px"
 
 
+def test_by_rows_of_tiles_the_objects_are_those_of_the_image_in_memory(home, tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    pixels, _ = predicting.example(0, size=(150, 83))
+    micrometres = {"imagej": True, "resolution": (2, 2), "metadata": {"unit": "um"}}
+    tifffile.imwrite(source / "a.tif", pixels, **micrometres)
+    ask = {"formats": ("tif",), "overlays": False}
+    assert not predicting.predict(home / "run", source, tmp_path / "a", **ask).problems
+    ask["max_pixels"] = 100
+    assert not predicting.predict(home / "run", source, tmp_path / "b", **ask).problems
+    one, other = (tifffile.imread(tmp_path / f"{o}/instances/a.tif") for o in "ab")
+    np.testing.assert_array_equal(one, other)
+    assert one.max() > 1
+    for name in ("counts.csv", "objects.csv"):
+        one, other = (predicting.table(tmp_path / f"{out}/{name}") for out in "ab")
+        assert one == other
+
+
 def test_the_settings_come_from_validation_and_say_so(home):
     frozen = runs.point(home / "run")["objects"]
     assert set(frozen["settings"]) == {"threshold"}

@@ -25,17 +25,25 @@ def encode(image: Labelled) -> bytes:
 def of_array(upright: UInt[np.ndarray, "h w"], image: Labelled) -> bytes:
     """The same of any whole numbers at the pixels of the image."""
     stored, out = orientation.turned_back(upright, image.orientation), io.BytesIO()
-    tags = tagged(image.orientation, image.pixel_size)
+    tags = tagged(image.orientation, image.pixel_size, wide=stored.itemsize > 2)
     tifffile.imwrite(out, stored, compression="zlib", **tags)
     return out.getvalue()
 
 
-def tagged(turned: int, pixel_size: float | None) -> dict[str, Any]:
-    """Arguments of tifffile: orientation, and micrometres as ImageJ reads them."""
+def tagged(
+    turned: int, pixel_size: float | None, *, wide: bool = False
+) -> dict[str, Any]:
+    """Arguments of tifffile: orientation, and micrometres as ImageJ reads them.
+
+    ImageJ knows no numbers of 32 bits: `wide` ones have pixels a centimetre instead.
+    """
     out: dict[str, Any] = {"photometric": "minisblack"}
     if turned != orientation.UPRIGHT:
         out["extratags"] = [(orientation.TAG, "H", 1, turned, True)]
     if pixel_size is None:
         return out | {"metadata": None}
+    if wide:
+        out |= {"metadata": None, "resolutionunit": "CENTIMETER"}
+        return out | {"resolution": (1e4 / pixel_size, 1e4 / pixel_size)}
     each = (1 / pixel_size, 1 / pixel_size)
     return out | {"imagej": True, "resolution": each, "metadata": {"unit": "um"}}
