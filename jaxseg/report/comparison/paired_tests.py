@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxseg.metrics import paired_test
-from jaxseg.report.comparison import class_counts, scores
+from jaxseg.report.comparison import class_counts, object_tests, scores
 from jaxseg.report.comparison.group_runs import Unit, comparable, members, split_of
 
 Test = dict[str, Any]
@@ -38,6 +38,19 @@ def test_pairs(ranking: Sequence[Unit], metric: str) -> Tests:
     else:
         counted = [paired_test.images(split["images"]) for split in splits]
         drawn = paired_test.resample(names, counted, resamples=resamples)
+    tests = _families(ranking, names, drawn)
+    if object_tests.testable(splits):
+        drawn = object_tests.resample(splits, resamples=resamples)
+        tests |= _families(ranking, object_tests.NAMES, drawn)
+    if metric in tests:  # first
+        tests = {metric: tests[metric]} | tests
+    return tests
+
+
+def _families(
+    ranking: Sequence[Unit], names: Sequence[str], drawn: paired_test.Drawn
+) -> Tests:
+    """The tests of all pairs by each of these metrics."""
     cuts = np.cumsum([len(unit["runs"]) for unit in ranking])[:-1]
     value, samples = (np.split(drawn[key], cuts) for key in ("value", "samples"))
     titles = [unit["name"] for unit in ranking]

@@ -9,12 +9,12 @@ from scipy import special
 
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
-from jaxseg.report import class_numbers, derived_numbers
+from jaxseg.report import class_numbers, derived_numbers, object_numbers
 from jaxseg.report.comparison.group_runs import Unit, several, split_of
 from jaxseg.report.read import Row, Run, Split, pick
 
 DEFAULT = "dice_pooled"
-_LOWER = ("loss", "hd95", "hd", "assd", "ece", "brier", "nll")
+_LOWER = ("loss", "hd95", "hd", "assd", "ece", "brier", "nll", "count")
 OF_PIXELS = ("average_precision", "roc_auc", "ece", "brier", "nll")
 
 
@@ -41,8 +41,11 @@ def higher(name: str) -> bool:
 
 
 def score_rows(split: Split) -> list[Row]:
-    """A row for each metric: of the foreground class, or the mean over several."""
-    rows = derived_numbers.metric_rows(split) + _more_rows(split)
+    """A row for each metric: of the foreground class, or the mean over several.
+
+    Behind them are those of objects, but for the bias of the count: it has no order.
+    """
+    rows = derived_numbers.metric_rows(split) + _more_rows(split) + of_objects(split)
     names = derived_numbers.classes(split)
     kept: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: row["class"] != derived_numbers.MEAN):
@@ -63,6 +66,12 @@ def _more_rows(split: Split) -> list[Row]:
         rows += [{"name": n, "value": values[n]} for n in OF_PIXELS if n in values]
     blank = dict.fromkeys(keys) | {"class": "all"}
     return [blank | row for row in rows]
+
+
+def of_objects(split: Split) -> list[Row]:
+    """A row for each metric of objects that runs can be put in order by."""
+    rows = [row for row in object_numbers.rows(split) if row["better"] != "zero"]
+    return [{"support_pixels": None, "class": "all"} | row for row in rows]
 
 
 def score(

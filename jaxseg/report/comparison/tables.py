@@ -176,7 +176,10 @@ def _scored_split(unit: Unit, split: str | None) -> Split | None:
 
 def _score_rows(unit: Unit, split: str | None) -> list[Row]:
     scored = _scored_split(unit, split)
-    return scores.score_rows(scored) if scored else []
+    if not scored:
+        return []
+    others = {row["name"] for row in scores.of_objects(scored)}  # a section of theirs
+    return [row for row in scores.score_rows(scored) if row["name"] not in others]
 
 
 def _family(name: str) -> str:

@@ -4,11 +4,13 @@ import json
 import shutil
 import statistics
 
+import numpy as np
 import pytest
 from support import fake_objects, fake_run
 
+from jaxseg import errors
 from jaxseg.report import page
-from jaxseg.report.comparison import build, group_runs, objects
+from jaxseg.report.comparison import build, group_runs, object_tests, objects
 from jaxseg.report.read import read
 
 F1, MAE, BIAS = "object_f1_50", "count_mae", "count_bias"
@@ -169,3 +171,27 @@ def test_runs_without_objects_have_no_such_section(runs, undrawn, tmp_path, form
     content, blocks = _section(units, tmp_path)
     assert blocks is None and list(objects.claims(units)) == []
     assert "Objects" not in page.render(content, form)
+
+
+def test_objects_put_runs_in_order_and_are_tested_in_pairs(runs, undrawn, tmp_path):
+    units = _units(runs, "worse", "bead0")
+    for name in (F1, MAE):
+        content = build.content(units, metric=name, output=tmp_path)
+        text = content["verdict"]["text"]
+        assert text.startswith(f"`bead0` is better than the other run by `{name}`")
+        assert content["verdict"]["answer"] == "yes"
+    # a run without objects has no place, and nothing is claimed of it
+    content = build.content(_units(runs, "mask", "bead0"), metric=F1, output=tmp_path)
+    assert content["verdict"]["answer"] == "unclear"
+
+
+def test_what_is_tested_is_what_was_scored(runs):
+    splits = [read(runs / name)["splits"]["test"] for name in ("bead0", "worse")]
+    drawn = object_tests.resample(splits, resamples=200)
+    for values, name in zip(drawn["value"], ("bead0", "worse"), strict=True):
+        f1, mae = (_row(runs / name, metric)["value"] for metric in (F1, MAE))
+        assert values == pytest.approx([f1, mae])
+    assert np.nanmean(drawn["samples"][0, 0] - drawn["samples"][1, 0]) > 0
+    splits[1] = {**splits[1], "images": splits[1]["images"][1:]}
+    with pytest.raises(errors.DataError, match="the same images with the same objects"):
+        object_tests.resample(splits, resamples=200)
