@@ -165,7 +165,7 @@ def train_batches(
         workers=workers,
         labels=experiment.labels(),
         windows=experiment.windows(),
-        **({"instances": True} if needed else {}),
+        instances=needed,
     )
 
 
