@@ -24,10 +24,17 @@ ACTIVATIONS = {
     "leaky_relu": functools.partial(nn.leaky_relu, negative_slope=0.01),
 }
 
-# He et al., 2015, https://arxiv.org/abs/1502.01852, by fan-in: how U-Nets start (the
-# paper itself, nnU-Net, the decoders of segmentation_models_pytorch). The published
-# encoders start by fan-out, `_layers.he_normal`.
-he_fan_in = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+# How the convolutions of decoders and U-Nets start; the published encoders start by
+# fan-out, `_layers.he_normal`.
+CONVOLUTION_STARTS = {
+    # He et al., 2015, https://arxiv.org/abs/1502.01852, by fan-in: the U-Net of the
+    # paper, nnU-Net, the decoders of segmentation_models_pytorch
+    "he": nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+    # PyTorch's default, U(+-1 / sqrt(fan-in)), as MONAI's networks start. Behind a norm
+    # the size of a kernel does not change what a network says, but the steps of an
+    # optimizer such as Adam, which are of one size, turn a smaller kernel further.
+    "torch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+}
 
 # How the last layer starts; its bias is 0. With "small" every class begins at nearly
 # the same probability, but the logits grow only as fast as the optimizer moves the
@@ -125,11 +132,13 @@ class ShrinkConv(nn.Module):
     features: int
     use_bias: bool = True
     dtype: jnp.dtype = jnp.float32
+    start: str = "he"  # of CONVOLUTION_STARTS
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b y x f"]:
         b, h, w, c = x.shape
-        kernel = self.param("kernel", he_fan_in, (2, 2, c, self.features))
+        start = CONVOLUTION_STARTS[self.start]
+        kernel = self.param("kernel", start, (2, 2, c, self.features))
         x = x.astype(self.dtype).reshape(b, h // 2, 2, w // 2, 2, c).swapaxes(2, 3)
         x = x.reshape(b, h // 2, w // 2, 4 * c)
         y = x @ kernel.reshape(4 * c, self.features).astype(self.dtype)

@@ -1,8 +1,7 @@
 """Builds the two halves of U-Nets: maps that shrink and widen, and the way back up.
 
 Ronneberger et al., 2015, https://arxiv.org/abs/1505.04597. Convolutions keep the size
-of a map, where the paper trims it. They start as the
-paper's: normal of sqrt(2 / fan-in).
+of a map, where the paper trims it.
 
 With norm="instance", activation="leaky_relu", down="strided", conv_bias=True and
 deep_supervision=True, `unet` is the plain U-Net of nnU-Net (Isensee et al., 2021,
@@ -23,12 +22,11 @@ from jaxseg.types import Outputs
 
 UPS = ("transposed", "bilinear", "nearest")
 DOWNS = ("max_pool", "strided")
-# PyTorch starts a U-Net's last convolution by U(+-1 / sqrt(fan-in)), nnU-Net by He:
-# sizes on either side of this one. On 5 classes of phantom tissue (400 steps, 3 seeds)
-# mean Dice was .487 with it, .491 with PyTorch's and .235 with "small".
+# Larger than PyTorch's U(+-1 / sqrt(fan-in)), smaller than He's: with PyTorch's, two of
+# five classes stay dead in a short training of `attention_unet`.
 HEAD_START = "lecun"
-
-_conv = functools.partial(_blocks.conv, start=_blocks.he_fan_in)
+# Of the convolutions of U-Nets: tests/benchmarks/README.md says what it brings.
+START = "torch"
 
 
 class Style(NamedTuple):
@@ -41,6 +39,13 @@ class Style(NamedTuple):
     residual: bool = False
     dtype: jnp.dtype = jnp.float32
     activation: str = "relu"  # or "leaky_relu"
+    start: str = "he"  # of the convolutions: one of _blocks.CONVOLUTION_STARTS
+
+
+def _conv(x, features: int, kernel: int, style: Style, **options):
+    """A convolution of `_blocks.conv` that starts as the style says."""
+    start = _blocks.CONVOLUTION_STARTS[style.start]
+    return _blocks.conv(x, features, kernel, start=start, **options)
 
 
 def segment(
@@ -79,6 +84,7 @@ def segment(
         residual=residual,
         dtype=jnp.dtype(model.dtype),
         activation=model.activation,
+        start=START,
     )
     x = _blocks.pad_to_stride(image, 2 ** (len(widths) - 1)).astype(style.dtype)
     features = Encoder(widths, style, model.down, name="encoder")(x, train=train)
@@ -158,7 +164,8 @@ class Block(nn.Module):
             options = dict(use_bias=style.bias, dtype=style.dtype)
             if stride > 1:  # PyTorch's padding; "SAME" differs at stride 2
                 options |= dict(stride=stride, padding=((kernel // 2,) * 2,) * 2)
-            x = _conv(x, self.features, kernel, name=f"{name}_conv", **options)
+            options["name"] = f"{name}_conv"
+            x = _conv(x, self.features, kernel, style, **options)
             return _blocks.normalise(x, style.norm, train=train, name=f"{name}_norm")
 
         y, stride = x, self.stride
@@ -237,7 +244,7 @@ class Decoder(nn.Module):
         if not self.up_conv:
             return x
         options = dict(name=f"{level}_up", dtype=dtype, use_bias=True)
-        return nn.relu(_conv(x, width, 2, **options))
+        return nn.relu(_conv(x, width, 2, self.style, **options))
 
 
 class Gate(nn.Module):
@@ -265,7 +272,7 @@ class Gate(nn.Module):
 
         def conv(x, features, name, *, kernel=1, use_bias=True, dtype=style.dtype):
             options = dict(use_bias=use_bias, dtype=dtype)
-            return _conv(x, features, kernel, name=name, **options)
+            return _conv(x, features, kernel, style, name=name, **options)
 
         def norm(x, name):
             return _blocks.normalise(x, style.norm, train=train, name=name)
@@ -275,7 +282,9 @@ class Gate(nn.Module):
         if self.extra_conv:
             phi = conv(phi, f, "phi_conv", kernel=3)
         # One of theta and phi has a bias: their sum needs no second one.
-        theta = _blocks.ShrinkConv(f, style.bias, style.dtype, name="theta")(skip)
+        theta = _blocks.ShrinkConv(
+            f, style.bias, style.dtype, style.start, name="theta"
+        )(skip)
         score = conv(nn.relu(theta + phi), 1, "psi", dtype=jnp.float32)
         share = _blocks.double_bilinear(nn.sigmoid(score)).astype(skip.dtype)
         out = conv(skip * share, skip.shape[-1], "out", use_bias=style.bias)

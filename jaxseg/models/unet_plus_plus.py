@@ -62,6 +62,7 @@ class Model(nn.Module):
             bias=self.conv_bias,
             dtype=jnp.dtype(self.dtype),
             activation=self.activation,
+            start=_unet.START,
         )
         x = _blocks.pad_to_stride(image, 2 ** (len(widths) - 1)).astype(style.dtype)
         encoder = _unet.Encoder(widths, style, self.down, name="encoder")

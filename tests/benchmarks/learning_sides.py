@@ -6,7 +6,6 @@ its native size, and how many parameters it took. `judged` is the one judge of a
 
 import contextlib
 import dataclasses
-import functools
 import os
 import pathlib
 import sys
@@ -25,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from jaxseg.data import prepared
 from jaxseg.experiment import build, finished_run, from_config, processes
-from jaxseg.models import _blocks, _unet
+from jaxseg.models import _blocks
 from jaxseg.train import loop
 
 # how weights start
@@ -33,6 +32,7 @@ STARTS = {
     "small": nn.initializers.normal(0.01),
     "lecun": nn.initializers.lecun_normal(),
     "torch": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+    "he": nn.initializers.he_normal(),
 }
 
 
@@ -60,10 +60,9 @@ def started(head: str = "", convolutions: str = "") -> Iterator[None]:
         if head:
             stack.enter_context(mock.patch.object(_blocks, "classifier", classifier))
         if convolutions:
-            init = STARTS[convolutions]
-            conv = functools.partial(_blocks.conv, start=init)
-            stack.enter_context(mock.patch.object(_unet, "_conv", conv))
-            stack.enter_context(mock.patch.object(_blocks, "he_fan_in", init))
+            start = STARTS[convolutions]
+            starts = dict.fromkeys(_blocks.CONVOLUTION_STARTS, start)
+            stack.enter_context(mock.patch.dict(_blocks.CONVOLUTION_STARTS, starts))
         yield
 
 
