@@ -72,6 +72,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "batch_norm": {"model.unet.norm": "batch"},
     "group_norm": {"model.unet.norm": "group"},
     "instance_norm": {"model.unet.norm": "instance"},
+    "rate_1e-3": {"optim.learning_rate": 1e-3},
     "rate_2.5e-3": {"optim.learning_rate": 2.5e-3},
     "no_clipping": {"optim.clip_norm": 0.0},
     "decay_0.01": {"optim.weight_decay": 0.01},  # the default of PyTorch's AdamW
@@ -106,9 +107,13 @@ def recipe(
     c.model.unet.widths = (12, 24, 48, 96) if quick else (12, 24, 48, 96, 192)
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5)
     c.loss.dice_batch.weight = 1.0
-    # as config/auto_rules.py chooses: for two classes Dice is balance enough, and grey
-    # images of several acquisitions are stretched one by one
+    # as config/auto_rules.py chooses: for two classes Dice is balance enough; grey
+    # images of several acquisitions are stretched one by one, and colours left to a
+    # norm of each image
     two, grey = name == "bbbc007", name in ("bbbc007", "mni152")
+    if not grey:
+        c.model.unet.update(norm="instance", activation="leaky_relu")
+    c.optim.learning_rate = 5e-3
     weights = "none" if two else "sqrt"
     c.loss.cross_entropy.update(weight=1.0, class_weights=weights)
     c.data.intensity.mode = "percentile" if grey else "auto"
