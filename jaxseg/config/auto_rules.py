@@ -26,7 +26,11 @@ BATCH = (4, 32)  # fewest and most windows of a step
 COARSEST = 8  # pixels of the shorter side of the coarsest map; nnU-Net stops at 4
 LEVELS = (3, 6)
 OBJECT_SIDE = 16.0  # pixels that an object keeps when whole images are reduced
-RATE, RATE_BATCH = 1e-3, 8  # AdamW's usual rate (Kingma & Ba, 2014), at this batch
+# AdamW's rate at a batch of RATE_BATCH: its usual one (Kingma & Ba, 2014) where a
+# training is long; in some hundred steps a U-Net learns rare classes better at five
+# times that (tests/benchmarks/README.md).
+RATE, RATE_BATCH = {"cpu": 5e-3, "gpu": 1e-3}, 8
+MOST_RATE = 2.0  # times that, however many images a step has
 SEEN = 100  # times that a training image should be seen
 STEPS = {"cpu": (400, 1600), "gpu": (5000, 50000)}
 VALIDATIONS = 20  # of a training
@@ -206,8 +210,15 @@ def _network(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     batch = chosen["batch_size"]
     if chosen.get("model.name", "unet") != "unet":
         return []  # the fields of another network are its own
-    norm = "batch" if batch >= SMALL_BATCH else "instance"
-    compared = "at least" if norm == "batch" else "fewer than"
+    norm, activation = "batch", "relu"
+    why = f"{batch} images a step are at least the {SMALL_BATCH} that batch statistics"
+    why += " need, and grey levels mean the same in all images"
+    if batch < SMALL_BATCH or facts.channels > 1:
+        norm, activation = "instance", "leaky_relu"
+        why = f"{batch} images a step are fewer than the {SMALL_BATCH} that batch "
+        why += "statistics need"
+    if facts.channels > 1:
+        why = "colours, as those of stains, differ between images"
     return [
         Choice("model.name", "unet", "learns from few images, at any size"),
         Choice(
@@ -216,26 +227,22 @@ def _network(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
             f"{levels} levels halve {short} pixels to about {short >> (levels - 1)}; "
             f"{base} channels at the finest on a {machine.kind}",
         ),
-        Choice(
-            "model.unet.norm",
-            norm,
-            f"{batch} images a step are {compared} the {SMALL_BATCH} that batch "
-            "statistics need",
-        ),
+        Choice("model.unet.norm", norm, why),
+        Choice("model.unet.activation", activation, f"beside {norm} norm, measured"),
     ]
 
 
 def _training(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     """Learning rate and length."""
     batch, images = chosen["batch_size"], len(facts.sizes)
-    root = math.sqrt(batch / RATE_BATCH)
-    rate = float(f"{RATE * min(root, 2.0):.2g}")
+    root, usual = math.sqrt(batch / RATE_BATCH), RATE[machine.kind]
+    rate = float(f"{usual * min(root, MOST_RATE):.2g}")
     choices = [
         Choice(
             "optim.learning_rate",
             rate,
-            f"AdamW's {RATE:g} for {RATE_BATCH} images a step, times the square root "
-            f"of {batch} / {RATE_BATCH}, at most doubled",
+            f"AdamW's {usual:g} for {RATE_BATCH} images a step in a training of this "
+            f"length, times the square root of {batch} / {RATE_BATCH}, at most doubled",
         )
     ]
     if "epochs" in chosen:  # the user counts in epochs: nothing here counts in steps

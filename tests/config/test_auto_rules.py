@@ -86,7 +86,17 @@ def chosen(facts, machine=LAPTOP, fixed=None):
         (
             dict(sizes=[(128, 128)]),
             LAPTOP,
-            {"batch_size": 8, "model.unet.norm": "batch"},
+            {
+                "batch_size": 8,
+                "model.unet.norm": "batch",
+                "model.unet.activation": "relu",
+            },
+        ),
+        # colours, as those of stains, are brought together image by image
+        (
+            dict(sizes=[(128, 128)], channels=3),
+            LAPTOP,
+            {"model.unet.norm": "instance", "model.unet.activation": "leaky_relu"},
         ),
         (dict(images=3), LAPTOP, {"batch_size": 3}),
         (dict(images=3, sizes=[(300, 300), (310, 300)]), LAPTOP, {"batch_size": 4}),
@@ -112,9 +122,10 @@ def chosen(facts, machine=LAPTOP, fixed=None):
         ),
         (dict(images=4), LAPTOP, {"steps": 400}),
         (dict(images=4000), LAPTOP, {"steps": 1600}),
-        # rate: 1e-3 for 8 images a step
-        (dict(sizes=[(128, 128)]), LAPTOP, {"optim.learning_rate": 1e-3}),
-        (dict(), LAPTOP, {"optim.learning_rate": 7.1e-4}),
+        # rate: 5e-3 for 8 images a step in a short training, 1e-3 in a long one
+        (dict(sizes=[(128, 128)]), LAPTOP, {"optim.learning_rate": 5e-3}),
+        (dict(), LAPTOP, {"optim.learning_rate": 3.5e-3}),
+        (dict(images=500), GPU, {"batch_size": 32, "optim.learning_rate": 2e-3}),
         # rare classes
         (
             dict(shares=(0.5, 0.3, 0.2)),
