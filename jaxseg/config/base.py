@@ -187,14 +187,19 @@ def _data() -> dict[str, Any]:
 def _supervision() -> dict[str, Any]:
     """Which pixels of the training masks are known; the others are always full."""
     return {
-        "name": "full",  # or clicks, scribbles, stored, image_level
+        "name": "full",  # or clicks, scribbles, stored, image_level, mixed
         "positive": 10,  # clicks or strokes an image, in each foreground class
         "negative": 10,  # and in the background
         "strategy": "random",  # of clicks; or centre, boundary, grid
         "length": 40,  # pixels of a scribble
         "annotators": 1,  # whose labels are united
         "seed": -1,  # of the drawing; -1 = config.seed
-        "paths": (),  # of stored: supervision.npz of other runs
+        # of mixed: positives that keep their masks, a share from 0 to 1 or a whole
+        # number above 1; the others have their image label alone
+        "masks": 1.0,
+        # of stored: supervision.npz of other runs; of mixed: lists of the ids that keep
+        # their masks, one a line
+        "paths": (),
         "fields": {},  # of a module of your own
     }
 

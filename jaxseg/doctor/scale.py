@@ -48,7 +48,7 @@ def image_scale(case: Case) -> Finding:
         observed,
         f"{what}: a network that learns objects at one scale misses them at another",
         "config.data.fit=crop, which leaves every image at its native scale"
-        if case.config.supervision.name != "image_level"
+        if case.config.supervision.name not in training_labels.OF_IMAGES
         else "images of one size: labels of whole images need whole images",
     )
 
@@ -128,7 +128,7 @@ def _placed(case: Case, windows: crops.Windows, number: int) -> tuple[int, bool,
     labels = experiment.labels()
     mask = experiment.parts.view(experiment.splits["train"], index)["mask"]
     if labels is not None:
-        mask = labels.mask(index)
+        mask = labels.mask(index, mask)
     at = windows(number, index, mask)
     seen = crops.cut(mask, (at.top, at.left), windows.size, fill=IGNORE)
     foreground = ((seen > 0) & (seen != IGNORE)).any()

@@ -4,7 +4,8 @@ Validation and test always have their full masks.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
@@ -12,7 +13,9 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import pipeline, prepared, sparse_labels
 from jaxseg.errors import ConfigError
+from jaxseg.train_step import step
 
+OF_IMAGES = ("image_level", "mixed")  # some images have a label and no pixel
 Drawn = Callable[[], sparse_labels.Labels | None]
 
 
@@ -30,7 +33,7 @@ def drawn(config: ConfigDict, split: prepared.Split, view: pipeline.View) -> Dra
             f"config.supervision.fields holds {', '.join(sorted(unused))}, which "
             f"{block['name']} does not take."
         )
-    if not sparse_labels.is_sparse(block["name"]):
+    if not sparse_labels.is_partial(block["name"]):
         return _nothing
     return functools.cache(functools.partial(sparse_labels.draw, split, view, chosen))
 
@@ -44,6 +47,42 @@ def is_sparse(config: ConfigDict) -> bool:
     return sparse_labels.is_sparse(config.supervision.name)
 
 
+def is_partial(config: ConfigDict) -> bool:
+    """Whether training lacks the labels of some pixels, or of whole masks."""
+    return sparse_labels.is_partial(config.supervision.name)
+
+
+def check_taught(
+    config: ConfigDict,
+    split: prepared.Split,
+    labels: Drawn,
+    terms: Mapping[str, tuple[Callable, Any]],
+) -> None:
+    """ConfigError where masks lack a class, and no term learns it from anything else.
+
+    `terms` are {name: (loss, weight)}. Of a choice of whole masks alone, for which no
+    mask has to be read.
+    """
+    if is_sparse(config) or (drawn := labels()) is None:
+        return
+    asked = {name: step.asks_for(fn) for name, (fn, _) in terms.items()}
+    if any("label" in names for names in asked.values()):
+        return
+    kept = sparse_labels.class_pixels(drawn, len(split.classes)).sum(0)
+    lost = [
+        name
+        for name, n, full in zip(split.classes, kept, split.pixels.sum(0), strict=True)
+        if full and not n
+    ]
+    if lost:
+        raise ConfigError(
+            f"the masks that config.supervision leaves show no {' and no '.join(lost)},"
+            f" which {', '.join(asked)} cannot learn from anything else: raise "
+            "config.supervision.masks, or give a term a weight that learns from "
+            "labels of images, such as config.loss.image_label.weight=1.0."
+        )
+
+
 def names_class_weights(config: ConfigDict) -> bool:
     """Whether a term has class weights that are counted on the training pixels."""
     asked = [b.get("class_weights") for b in config.loss.to_dict().values()]
@@ -55,9 +94,9 @@ def class_pixels(
 ) -> Integer[np.ndarray, "n k"]:
     """The labelled training pixels of each class in each image.
 
-    Sparse labels hide what the split counted on the full masks; they are drawn where
+    A supervision hides what the split counted on the full masks; they are drawn where
     class weights depend on them.
     """
-    if not (is_sparse(config) and names_class_weights(config)):
+    if not (is_partial(config) and names_class_weights(config)):
         return split.pixels
     return sparse_labels.class_pixels(labels(), len(split.classes))

@@ -56,6 +56,7 @@ NEW: dict[str, Any] = {
         "paths": (),
     },
     "supervision.fields": {},
+    "supervision.masks": 1.0,
     "model.fields": {},
     "pretrained": {"path": "", "allow_missing": ()},
     "transfer": {
