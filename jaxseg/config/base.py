@@ -206,7 +206,8 @@ def _supervision() -> dict[str, Any]:
 
 def _sampler() -> dict[str, Any]:
     return {
-        # or "balanced", when most images are empty; "by_class", when classes are rare
+        # or "balanced", when most images are empty; "by_class", when classes are rare;
+        # "frequency", all of the rarer kind and as many of the other, used least
         "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
@@ -221,6 +222,7 @@ def _sampler() -> dict[str, Any]:
             # class, that sum to 1; knots over training of either; negative = equal
             "share": _any(-1.0),
         },
+        "frequency": {"factor": 4.0},  # times ln N: the power of the chances; 0 = equal
         "uniform": {},
         "fields": {},  # of a module of your own
     }

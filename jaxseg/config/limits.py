@@ -38,7 +38,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("optim.clip_norm", "optim.power", "transfer.frozen_until")
         + ("transfer.encoder_scale", "transfer.decoder_scale", "supervision.positive")
         + ("supervision.negative", "supervision.masks")
-        + ("sampler.balanced.positive_weight",)
+        + ("sampler.balanced.positive_weight", "sampler.frequency.factor")
         + ("loss.*.smooth", "loss.*.absent_weight", "loss.focal.gamma")
         + ("loss.tversky.alpha", "loss.tversky.beta", "loss.*.class_weight_cap")
         + ("loss.border_cross_entropy.w0", "loss.border_cross_entropy.sigma")

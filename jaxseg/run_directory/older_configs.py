@@ -45,6 +45,7 @@ NEW: dict[str, Any] = {
     "data.intensity.bits": 8,
     "sampler.seed": -1,
     "sampler.fields": {},
+    "sampler.frequency": {"factor": 4.0},
     "supervision": {
         "name": "full",
         "positive": 10,
