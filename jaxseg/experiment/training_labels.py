@@ -60,26 +60,24 @@ def check_taught(
 ) -> None:
     """ConfigError where masks lack a class, and no term learns it from anything else.
 
-    `terms` are {name: (loss, weight)}. Of a choice of whole masks alone, for which no
-    mask has to be read.
+    `terms` are {name: (loss, weight)}. Single labelled pixels are not looked at: to
+    draw them every mask would have to be read.
     """
-    if is_sparse(config) or (drawn := labels()) is None:
+    if is_sparse(config):
         return
     asked = {name: step.asks_for(fn) for name, (fn, _) in terms.items()}
     if any("label" in names for names in asked.values()):
         return
-    kept = sparse_labels.class_pixels(drawn, len(split.classes)).sum(0)
-    lost = [
-        name
-        for name, n, full in zip(split.classes, kept, split.pixels.sum(0), strict=True)
-        if full and not n
-    ]
+    drawn = labels()
+    kept = split.pixels if drawn is None else drawn.counts
+    shown = split.present.any(axis=0) & ~(kept > 0).any(axis=0)
+    lost = [name for name, missing in zip(split.classes, shown, strict=True) if missing]
     if lost:
         raise ConfigError(
-            f"the masks that config.supervision leaves show no {' and no '.join(lost)},"
-            f" which {', '.join(asked)} cannot learn from anything else: raise "
-            "config.supervision.masks, or give a term a weight that learns from "
-            "labels of images, such as config.loss.image_label.weight=1.0."
+            f"the masks of training show no {' and no '.join(lost)}, which "
+            f"{', '.join(asked)} cannot learn from anything else: give more masks "
+            "(config.supervision.masks), or a weight to a term that learns from labels "
+            "of images, such as config.loss.image_label.weight=1.0."
         )
 
 

@@ -54,9 +54,9 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     shown, marks = [], dict.fromkeys(range(len(split.classes)), "")
     for k, index in enumerate(choose(labels, len(split.classes), most)):
-        shows = view(split, index)
-        image = pictures.grey_or_rgb(intensity.eight_bits(shows["image"]))
-        mask = labels.mask(index, shows["mask"])
+        levels = intensity.eight_bits(view(split, index)["image"])
+        image = pictures.grey_or_rgb(levels)
+        mask = labels.mask(index)
         drawn, used = draw(image, mask)
         names = {"image": f"{k}_image.png", "labels": f"{k}_labels.png"}
         _save(folder / names["image"], _shown(image, view.fit))
