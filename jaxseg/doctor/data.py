@@ -191,9 +191,8 @@ def unlabelled(case: Case) -> Finding:
     if lost["train"] == sizes["train"]:
         why, fix = "there is nothing to learn from", "label some training images"
         return Finding(ERROR, observed, why, fix)
-    if not (lost["validation"] or lost["test"]) and (
-        bare["validation"] or bare["test"]
-    ):
+    scored, bare_scored = (n["validation"] + n["test"] for n in (lost, bare))
+    if bare_scored and not scored:
         return Finding(
             WARNING,
             observed,
@@ -201,7 +200,7 @@ def unlabelled(case: Case) -> Finding:
             "of pixels, which rest on fewer images than the splits say",
             "draw the masks of validation and test first",
         )
-    if scored[0] or lost["train"] > 0.5 * sizes["train"]:
+    if scored or lost["train"] > 0.5 * sizes["train"]:
         return Finding(
             WARNING,
             observed,
