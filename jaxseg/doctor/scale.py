@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxseg.data import crops, resize
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
+from jaxseg.experiment import training_labels
 from jaxseg.types import IGNORE
 
 _APART = 1.25  # the ratio of two scales above which objects look different
