@@ -81,7 +81,7 @@ def elpv(root: pathlib.Path, *, count: int = 48) -> pathlib.Path:
     for k, image in zip(range(count), images(), strict=False):
         name = f"images/cell{k + 1:04}.png"
         put(root / name, image)
-        kind = "mono" if k < count // 2 else "poly"
+        kind = ("mono", "poly")[4 * k // count % 2]
         lines.append(f"{name}  {chances[k % 4]:20} {kind}")
     (root / "labels.csv").write_text("\n".join(lines) + "\n")
     return root

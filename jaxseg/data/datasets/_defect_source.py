@@ -160,7 +160,7 @@ def divide(rows: list[dict], *, shares: Mapping[str, float], seed: int) -> None:
     """
     free = [row for row in rows if row["split"] in ("", "train")]
     kinds = [
-        2 if row["label"] > 0 and not row["area"] else row["label"] for row in free
+        _BARE if row["label"] > 0 and not row["area"] else row["label"] for row in free
     ]
     areas = [row["area"] for row in free if row["area"]]
     mean = float(np.mean(areas)) if areas else 1.0

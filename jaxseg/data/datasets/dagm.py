@@ -8,8 +8,8 @@
 A label is an ellipse around the defect, white on black, and is there only for images
 with one: the others are background in every pixel. The kinds are kept together in one
 data set, with the id Class1/Train/0001; `kinds` chooses some. Test is as given, and
-validation is made from Train. Wieler and Hahn, Weakly supervised learning for
-industrial optical inspection, DAGM 2007, https://doi.org/10.5281/zenodo.8086136
+validation is made from Train. Weakly Supervised Learning for Industrial Optical
+Inspection, competition of the DAGM symposium, 2007, https://hci.iwr.uni-heidelberg.de
 """
 
 import functools
@@ -120,21 +120,20 @@ def _folder(root, kind: str, name: str, problems: list[str]) -> list[Source]:
         labels = _numbered(folder / "Label", _LABEL, problems, but=("labels.txt",))
     for number in sorted(labels.keys() - images.keys()):
         problems.append(f"{labels[number]} is a label without an image {number}.")
-    files = {
-        number: path.relative_to(root).as_posix() for number, path in labels.items()
-    }
     return [
         Source(
             id=f"{kind}/{name}/{number}",
             image=path.relative_to(root).as_posix(),
-            mask=labels[number].relative_to(root).as_posix()
-            if number in labels
-            else "",
+            mask=_name(root, labels.get(number)),
             split=_SPLITS[name],
             label=int(number in labels),
         )
         for number, path in sorted(images.items())
     ]
+
+
+def _name(root: pathlib.Path, path: pathlib.Path | None) -> str:
+    return path.relative_to(root).as_posix() if path else ""
 
 
 def _numbered(folder, pattern, problems: list[str], *, but) -> dict[str, pathlib.Path]:
