@@ -182,6 +182,8 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
             why = "objects.rule is ''"
         elif kind == "supervision" and config.supervision.name == "full":
             why = "supervision.name is 'full'" if below != ["name"] else ""
+        elif key == "supervision.masks" and config.supervision.name != "mixed":
+            why = f"supervision.name is {config.supervision.name!r}"
         if why:
             lines.append(f"config.{key} has no effect: config.{why}.")
     model = config.model.get(config.model.name, config.model.fields)

@@ -269,7 +269,7 @@ def test_the_budget_is_counted_in_masks(split):
 
 def _config(**changes):
     terms = {"loss.cross_entropy.weight": 1.0, "loss.cross_entropy.class_weights": None}
-    return runs.config("pneumothorax", **runs.SMALL, **terms, **changes)
+    return runs.config("pneumothorax", **runs.SMALL, **terms | changes)
 
 
 def test_a_class_without_a_mask_needs_a_term_that_learns_from_images():
@@ -284,4 +284,13 @@ def test_a_class_without_a_mask_needs_a_term_that_learns_from_images():
     kinds = build.describe(told)["supervision"]["kinds"]
     assert kinds["positives_with_mask"] == 0 < kinds["positives_with_label_only"]
     assert told.settings.augment_options["sparse"] is False  # masks are warped whole
-    build.load(_config(**mixed_of | {"supervision.masks": 2.0}), batch_size=4)
+    few = mixed_of | {"supervision.masks": 2.0}
+    build.load(_config(**few), batch_size=4)
+
+    def rare(masks):
+        weighed = few | {"loss.cross_entropy.class_weights": "inverse"}
+        config = _config(**weighed | {"supervision.masks": masks})
+        losses = build.load(config, batch_size=4).settings.losses
+        return losses["cross_entropy"][0].keywords["class_weights"][1]
+
+    assert rare(2.0) > rare(1.0) > 1  # of the masks that are kept
