@@ -8,7 +8,7 @@ from test_image_folder_errors import examined
 
 from jaxseg import prepare
 from jaxseg.data import prepared
-from jaxseg.data.datasets import image_folder
+from jaxseg.data.datasets import image_folder, microbeads
 from jaxseg.errors import DataError
 from jaxseg.types import IGNORE
 
@@ -193,3 +193,10 @@ def test_a_table_that_is_wrong_is_named(tmp_path, name):
     (root / "labels.csv").write_text("stem,lable\nb0,1")
     with pytest.raises(DataError, match="the columns are .*lable.*, not stem, label"):
         examined(root)
+
+
+def test_beads_need_masks(tmp_path):
+    root = folder(tmp_path / "in", blobs(8, first=1))
+    (root / "labels.csv").write_text("stem,label\na02,1")
+    with pytest.raises(DataError, match="which do not say where beads are"):
+        microbeads.prepare(root, tmp_path / "data", progress=False)
