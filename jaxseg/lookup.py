@@ -47,9 +47,10 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
         "the classes each image shows, as uniform does",
     ),
     "data/supervision": (
-        ("SPARSE", "label|read"),
-        "SPARSE, whether pixels stay unlabelled, and label(mask, *, rng, ...), the "
-        "mask with IGNORE where training may not look",
+        ("SPARSE", "label|read|choose"),
+        "SPARSE, whether single pixels are labelled, and label(mask, *, rng, ...), the "
+        "mask with IGNORE where training may not look, or choose(split, *, options, "
+        "...), bool [n], the images that keep their masks",
     ),
     "postprocess": (
         ("apply", "GRID"),

@@ -59,6 +59,8 @@ def describe(card: dict) -> list[str]:
             f"({_percent(split['positives'], split['images'])}), "
             f"{_percent(total - split['pixels'][0], total)} of the pixels"
         )
+        if bare := split.get("label_only_images", 0):
+            lines[-1] += f"; {bare} have a label and no mask"
     weights = zip(card["classes"], card["class_weights"], strict=True)
     lines.append(
         "  class weights N / (classes x n_c), training: "

@@ -187,21 +187,27 @@ def _data() -> dict[str, Any]:
 def _supervision() -> dict[str, Any]:
     """Which pixels of the training masks are known; the others are always full."""
     return {
-        "name": "full",  # or clicks, scribbles, stored, image_level
+        "name": "full",  # or clicks, scribbles, stored, image_level, mixed
         "positive": 10,  # clicks or strokes an image, in each foreground class
         "negative": 10,  # and in the background
         "strategy": "random",  # of clicks; or centre, boundary, grid
         "length": 40,  # pixels of a scribble
         "annotators": 1,  # whose labels are united
         "seed": -1,  # of the drawing; -1 = config.seed
-        "paths": (),  # of stored: supervision.npz of other runs
+        # of mixed: positives that keep their masks, a share from 0 to 1 or a whole
+        # number above 1; the others have their image label alone
+        "masks": 1.0,
+        # of stored: supervision.npz of other runs; of mixed: lists of the ids that keep
+        # their masks, one a line
+        "paths": (),
         "fields": {},  # of a module of your own
     }
 
 
 def _sampler() -> dict[str, Any]:
     return {
-        # or "balanced", when most images are empty; "by_class", when classes are rare
+        # or "balanced", when most images are empty; "by_class", when classes are rare;
+        # "frequency", all of the rarer kind and as many of the other, used least
         "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
@@ -216,6 +222,7 @@ def _sampler() -> dict[str, Any]:
             # class, that sum to 1; knots over training of either; negative = equal
             "share": _any(-1.0),
         },
+        "frequency": {"factor": 4.0},  # times ln N: the power of the chances; 0 = equal
         "uniform": {},
         "fields": {},  # of a module of your own
     }

@@ -6,7 +6,13 @@ import os
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.config import base, check_objects, doctor_checks, limits
+from jaxseg.config import (
+    base,
+    check_objects,
+    check_supervision,
+    doctor_checks,
+    limits,
+)
 from jaxseg.data import augment_settings, class_weights, intensity, resize
 from jaxseg.data.preparation import strata
 from jaxseg.errors import ConfigError
@@ -54,6 +60,7 @@ def check(config: ConfigDict) -> None:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
     check_objects.check(config)
+    check_supervision.check(config)
     _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size
@@ -82,19 +89,10 @@ def check(config: ConfigDict) -> None:
 
 
 def _files(config: ConfigDict) -> None:
-    """ConfigError for weights and labelled pixels that are not there."""
-    path, stored = config.pretrained.path, config.supervision.paths
+    """ConfigError for weights that are not there."""
+    path = config.pretrained.path
     if path and not path.startswith("package:") and not os.path.exists(path):
         raise ConfigError(f"config.pretrained.path is {path}, which does not exist.")
-    if config.supervision.name == "stored" and not stored:
-        raise ConfigError(
-            "config.supervision.paths is empty; name the supervision.npz of a run."
-        )
-    for path in stored:
-        if not os.path.exists(path):
-            raise ConfigError(
-                f"config.supervision.paths names {path}, which does not exist."
-            )
 
 
 def _shares(config: ConfigDict) -> None:
@@ -124,18 +122,6 @@ def _crop(config: ConfigDict) -> None:
             f"config.data.pixel_size is {config.data.pixel_size:g}, but "
             f"config.data.fit={config.data.fit} brings all images to one size: use "
             "'crop', or pixel_size=0."
-        )
-    if config.data.pixel_size and config.supervision.name != "full":
-        raise ConfigError(
-            f"config.data.pixel_size is {config.data.pixel_size:g}, which needs full "
-            f"masks, but config.supervision.name is {config.supervision.name!r}: "
-            "single labelled pixels do not survive resizing; set pixel_size=0."
-        )
-    if config.data.fit == "crop" and config.supervision.name == "image_level":
-        raise ConfigError(
-            "config.data.fit is 'crop', but config.supervision.name is 'image_level': "
-            "the label of an image says nothing of a window in it; use 'stretch' or "
-            "'pad'."
         )
 
 

@@ -37,7 +37,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("optim.learning_rate", "optim.weight_decay", "optim.warmup_epochs")
         + ("optim.clip_norm", "optim.power", "transfer.frozen_until")
         + ("transfer.encoder_scale", "transfer.decoder_scale", "supervision.positive")
-        + ("supervision.negative", "sampler.balanced.positive_weight")
+        + ("supervision.negative", "supervision.masks")
+        + ("sampler.balanced.positive_weight", "sampler.frequency.factor")
         + ("loss.*.smooth", "loss.*.absent_weight", "loss.focal.gamma")
         + ("loss.tversky.alpha", "loss.tversky.beta", "loss.*.class_weight_cap")
         + ("loss.border_cross_entropy.w0", "loss.border_cross_entropy.sigma")
@@ -181,6 +182,8 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
             why = "objects.rule is ''"
         elif kind == "supervision" and config.supervision.name == "full":
             why = "supervision.name is 'full'" if below != ["name"] else ""
+        elif key == "supervision.masks" and config.supervision.name != "mixed":
+            why = f"supervision.name is {config.supervision.name!r}"
         if why:
             lines.append(f"config.{key} has no effect: config.{why}.")
     model = config.model.get(config.model.name, config.model.fields)

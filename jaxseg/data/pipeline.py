@@ -140,7 +140,9 @@ class _Train:
         index = int(_order(self.order, epoch)[position])
         record = _viewed(self, index)
         if self.labels is not None:
-            record["mask"] = self.labels.mask(index)
+            record["mask"] = self.labels.mask(index, record["mask"])
+            if self.labels.image_labels is not None:
+                record["label"] = np.int32(self.labels.image_labels[index])
         if self.windows is not None:
             at = self.windows(number, index, record["mask"])
             record = _window(record, (at.top, at.left), self.view.size)
@@ -213,14 +215,15 @@ def train_batches(
 
     Together the processes hold examples step * batch_size to (step + 1) * batch_size of
     the stream, whatever their number and the number of workers. With `labels` the masks
-    hold these labelled pixels only. With `windows` an example is a window of its image.
-    With `instances` it has object ids. Raises ConfigError for these with `labels`: ids
-    would tell what the labelled pixels leave open.
+    hold these labelled pixels only, and images the labels that stand there. With
+    `windows` an example is a window of its image. With `instances` it has object ids.
+    Raises ConfigError for these with `labels`: ids would tell what the labelled pixels
+    leave open.
     """
     if instances and labels is not None:
         raise ConfigError(
-            "objects are learned from full masks, but training has the labelled pixels "
-            "of a sparse supervision only; set config.supervision.name to 'full'."
+            "objects are learned from full masks, but the supervision leaves some "
+            "pixels of training unlabelled; set config.supervision.name to 'full'."
         )
     of_example = _Train(split, view, order, epoch_size, labels, windows, instances)
     source = grain.MapDataset.range(steps * batch_size).map(of_example)

@@ -90,6 +90,19 @@ class Split:
         return shown
 
     @property
+    def image_labels(self) -> np.ndarray:
+        """i64 [n]: the image-level labels, read off the masks where none is stored.
+
+        Then it is the class above 0 with most pixels, 0 for a mask that is background
+        in every pixel, and -1 where the mask leaves it open.
+        """
+        foreground, area = self.pixels[:, 1:], self.sizes.prod(1)
+        out = np.where(self.pixels[:, 0] == area, 0, -1)
+        shown = foreground.any(axis=1)
+        out[shown] = 1 + foreground[shown].argmax(axis=1)
+        return np.where(self.labels >= 0, self.labels, out)
+
+    @property
     def positive(self) -> np.ndarray:
         """bool [n]: some pixel, or the image label, is of a class above 0."""
         return self.present[:, 1:].any(axis=1)

@@ -13,9 +13,9 @@ _ROWS = 4  # classes that are listed
 
 
 def class_support(case: Case) -> Finding:
-    """Every class has pixels in every split."""
+    """Every class has pixels in every split, or labels of images that name it."""
     splits = case.experiment.splits
-    images = {name: (s.pixels > 0).sum(0) for name, s in splits.items()}
+    images = {name: s.present.sum(0) for name, s in splits.items()}
     classes = splits["train"].classes
     missing = {
         name: [c for c, n in zip(classes, counts, strict=True) if n == 0]
@@ -42,6 +42,23 @@ def class_support(case: Case) -> Finding:
             "empty masks alone says nothing",
             "look at the masks (are they where the data set expects them, with the "
             "right values?) and at the rule that made the splits",
+        )
+    bare = {
+        name: [
+            c
+            for c, n, shown in zip(classes, s.pixels.sum(0), images[name], strict=True)
+            if shown and not n
+        ]
+        for name, s in splits.items()
+    }
+    if any(bare.values()):
+        lost = [f"{name}: {few(c)} in no mask" for name, c in bare.items() if c]
+        return Finding(
+            WARNING,
+            f"{'; '.join(lost)}, only in labels of images ({observed})",
+            "of these classes a label says whether they are there, and nothing says "
+            "where: what is scored by the pixel is n/a",
+            "draw a few masks, in validation and test first",
         )
     lost = [f"{name}: no {few(m)}" for name, m in missing.items() if m]
     if lost:
@@ -103,7 +120,7 @@ def label_values(case: Case) -> Finding:
     used = [
         k
         for k in range(len(classes))
-        if any(s.pixels[:, k].any() for s in splits.values())
+        if any(s.present[:, k].any() for s in splits.values())
     ]
     if len(used) < 2:
         wrong.append(f"of {len(classes)} classes only {few(classes[k] for k in used)}")
@@ -159,17 +176,31 @@ def _scanned(case: Case, classes: int) -> list[str]:
 
 def unlabelled(case: Case) -> Finding:
     """What is scored is labelled, and most of what trains."""
-    lost = {
-        n: int((s.pixels.sum(1) == 0).sum()) for n, s in case.experiment.splits.items()
-    }
-    sizes = {name: len(split) for name, split in case.experiment.splits.items()}
+    splits = case.experiment.splits
+    no_pixel = {n: s.pixels.sum(1) == 0 for n, s in splits.items()}
+    lost = {n: int((no_pixel[n] & (s.labels < 0)).sum()) for n, s in splits.items()}
+    bare = {n: int(no_pixel[n].sum()) - lost[n] for n in splits}
+    sizes = {name: len(split) for name, split in splits.items()}
     observed = "images without any label: " + ", ".join(
         f"{n} of {sizes[name]} in {name}" for name, n in lost.items()
     )
+    if any(bare.values()):
+        observed += "; with a label of the image and no labelled pixel: " + ", ".join(
+            f"{n} of {sizes[name]} in {name}" for name, n in bare.items()
+        )
     if lost["train"] == sizes["train"]:
         why, fix = "there is nothing to learn from", "label some training images"
         return Finding(ERROR, observed, why, fix)
-    if lost["validation"] or lost["test"] or lost["train"] > 0.5 * sizes["train"]:
+    scored, bare_scored = (n["validation"] + n["test"] for n in (lost, bare))
+    if bare_scored and not scored:
+        return Finding(
+            WARNING,
+            observed,
+            "an image without a labelled pixel counts in scores of images and in none "
+            "of pixels, which rest on fewer images than the splits say",
+            "draw the masks of validation and test first",
+        )
+    if scored or lost["train"] > 0.5 * sizes["train"]:
         return Finding(
             WARNING,
             observed,

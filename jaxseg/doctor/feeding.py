@@ -73,7 +73,7 @@ def _taught(case: Case, observed: str) -> Finding:
     fns = {n: lookup.find(lookup.TERMS, module).loss for n, module in modules.items()}
     by_image = [name for name, fn in fns.items() if "label" in step.asks_for(fn)]
     drawn = case.experiment.labels()
-    pixels = drawn is None or len(drawn.label) > 0
+    pixels = drawn is None or drawn.any_pixel
     images = case.experiment.splits["train"].labels
     labelled = images[images >= 0] > 0
     if not ((pixels and by_pixel) or (len(labelled) and by_image)):

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxseg.data import crops, resize
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
+from jaxseg.experiment import training_labels
 from jaxseg.types import IGNORE
 
 _APART = 1.25  # the ratio of two scales above which objects look different
@@ -48,7 +49,7 @@ def image_scale(case: Case) -> Finding:
         observed,
         f"{what}: a network that learns objects at one scale misses them at another",
         "config.data.fit=crop, which leaves every image at its native scale"
-        if case.config.supervision.name != "image_level"
+        if case.config.supervision.name not in training_labels.OF_IMAGES
         else "images of one size: labels of whole images need whole images",
     )
 
@@ -128,7 +129,7 @@ def _placed(case: Case, windows: crops.Windows, number: int) -> tuple[int, bool,
     labels = experiment.labels()
     mask = experiment.parts.view(experiment.splits["train"], index)["mask"]
     if labels is not None:
-        mask = labels.mask(index)
+        mask = labels.mask(index, mask)
     at = windows(number, index, mask)
     seen = crops.cut(mask, (at.top, at.left), windows.size, fill=IGNORE)
     foreground = ((seen > 0) & (seen != IGNORE)).any()

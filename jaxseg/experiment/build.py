@@ -80,6 +80,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     labels = training_labels.drawn(config, splits["train"], parts.view)
     pixels = training_labels.class_pixels(config, splits["train"], labels)
     settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)
+    training_labels.check_taught(config, splits["train"], labels, settings.losses)
     from_config.check_outputs(
         settings, abstract, parts.image_shape, parts.target.channels
     )
@@ -142,6 +143,7 @@ def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
     _, rate = from_config.optimizer(config, experiment.plan)
     split, view = experiment.splits["train"], experiment.parts.view
     labels = training_labels.drawn(config, split, view)
+    training_labels.check_taught(config, split, labels, experiment.settings.losses)
     windows = _windows(config, split, view, labels)
     return experiment._replace(rate=rate, labels=labels, windows=windows)
 

@@ -93,7 +93,7 @@ def parts(config: ConfigDict, card: dict) -> Parts:
     low, high = window["low"], window["high"]
     mean, std = intensity.statistics(mode, card["channels"], low=low, high=high)
     size = tuple(config.data.image_size)
-    data, whole = config.data, config.supervision.name == "image_level"
+    data, whole = config.data, config.supervision.name in training_labels.OF_IMAGES
     fit = "crop" if data.pixel_size else resize.resolve(data.fit, card, whole=whole)
     target = targets.of(config, len(card["classes"]))
     return Parts(
@@ -134,7 +134,7 @@ def windows(
         seed=training_plan.sampler_seed(config),
         foreground_share=config.data.foreground_share,
         chances=crops.class_chances(pixels),
-        sparse=drawn is not None,
+        sparse=training_labels.is_sparse(config),
     )
 
 

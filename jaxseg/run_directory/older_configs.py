@@ -45,6 +45,7 @@ NEW: dict[str, Any] = {
     "data.intensity.bits": 8,
     "sampler.seed": -1,
     "sampler.fields": {},
+    "sampler.frequency": {"factor": 4.0},
     "supervision": {
         "name": "full",
         "positive": 10,
@@ -56,6 +57,7 @@ NEW: dict[str, Any] = {
         "paths": (),
     },
     "supervision.fields": {},
+    "supervision.masks": 1.0,
     "model.fields": {},
     "pretrained": {"path": "", "allow_missing": ()},
     "transfer": {

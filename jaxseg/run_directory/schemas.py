@@ -21,6 +21,8 @@ class CardSplit(TypedDict):
     pixels: list[int]  # by class
     ignored_pixels: int
     unlabelled_images: int
+    labelled_images: NotRequired[int]  # with a label of the whole image
+    label_only_images: NotRequired[int]  # of them, those without a labelled pixel
     objects: NotRequired[int]  # of a set with object ids
 
 

@@ -124,7 +124,14 @@ def _masks(runs: list[Run], host: dict[str, np.ndarray]) -> np.ndarray:
     if labels[0] is None:  # then all of them have full masks
         return np.stack([host["mask"]] * len(runs))
     index = host["index"].tolist()
-    return np.stack([[member.mask(i) for i in index] for member in labels])
+    stored = [None] * len(index)
+    if labels[0].whole is not None:  # the batch has the masks of the first member
+        split, view = runs[0].experiment.splits["train"], runs[0].experiment.parts.view
+        for k, i in enumerate(index):
+            kept = labels[0].whole[i] or not any(member.whole[i] for member in labels)
+            stored[k] = host["mask"][k] if kept else view(split, i)["mask"]
+    pairs = list(zip(index, stored, strict=True))
+    return np.stack([[member.mask(i, full) for i, full in pairs] for member in labels])
 
 
 def _add(runs: list[Run], pending: tuple | None) -> None:

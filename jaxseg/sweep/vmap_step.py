@@ -23,6 +23,7 @@ from jaxseg.train_step import state, step
 
 FREE = ("seed", "optim.learning_rate")
 _LABELS = ("positive", "negative", "strategy", "seed", "annotators", "length", "paths")
+_LABELS += ("masks",)
 FREE += tuple(f"supervision.{name}" for name in _LABELS)
 
 
@@ -45,7 +46,7 @@ def key(config: ConfigDict) -> tuple:
         return ()
     counted = training_labels.names_class_weights(config)
     windows = config.data.fit not in resize.MODES
-    if (counted or windows) and training_labels.is_sparse(config):
+    if (counted or windows) and training_labels.is_partial(config):
         return ()
     free = {*FREE, *(f"loss.{n}.weight" for n, b in config.loss.items() if _plain(b))}
     free -= set() if config.sampler.seed >= 0 else {"seed"}  # other batches

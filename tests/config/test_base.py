@@ -77,7 +77,8 @@ def test_the_block_of_supervision_has_the_arguments_of_every_kind():
     taken = {"name", "seed", "annotators", "fields"}
     for name in lookup.names("data/supervision"):
         module = lookup.find("data/supervision", name)
-        make = getattr(module, "label", None) or module.read
+        names = ("label", "read", "choose")
+        make = next(getattr(module, n) for n in names if hasattr(module, n))
         own = keywords(make, "mask", "rng", "split", "view", "options")
         taken |= own.keys()
         for key, default in own.items():

@@ -71,6 +71,9 @@ def test_a_term_of_ones_own_may_mean_something_else():
     limits.check(config)
 
 
+_CLICKS = "supervision.name is 'clicks'"
+
+
 @pytest.mark.parametrize(
     ("key", "changes", "why"),
     [
@@ -83,6 +86,8 @@ def test_a_term_of_ones_own_may_mean_something_else():
         ("loss.focal.gamma", {"loss.focal.weight": 0.5}, ""),
         ("supervision.positive", {}, "supervision.name is 'full'"),
         ("supervision.positive", {"supervision.name": "clicks"}, ""),
+        ("supervision.masks", {"supervision.name": "clicks"}, _CLICKS),
+        ("supervision.masks", {"supervision.name": "mixed"}, ""),
         ("supervision.name", {}, ""),
         ("seed", {}, ""),
     ],

@@ -114,6 +114,7 @@ def test_the_card_counts_by_hand(tmp_path):
     content = prepared.read_card(directory)
     train = {"images": 3, "positives": 2, "groups": 2, "pixels": [53, 4]}
     train |= {"ignored_pixels": 3, "unlabelled_images": 0}
+    train |= {"labelled_images": 3, "label_only_images": 0}
     assert content["splits"]["train"] == train
     assert content["class_weights"] == [57 / (2 * 53), 57 / (2 * 4)]
     assert content["sizes"] == {"min": [4, 5], "max": [4, 5], "distinct": 1}

@@ -21,6 +21,7 @@ OPTIONS = {
     "uniform": {},
     "balanced": {"share": 0.5, "negative_keep": 0.15, "positive_weight": 1.5},
     "by_class": {"share": -1.0},
+    "frequency": {"factor": 4.0},
 }
 
 

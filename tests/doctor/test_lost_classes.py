@@ -1,5 +1,7 @@
 """The doctor names the classes that one batch does not teach."""
 
+import dataclasses
+
 import flax.linen as nn
 import numpy as np
 import pytest
@@ -63,3 +65,22 @@ def test_a_lost_class_is_a_warning_even_where_the_loss_falls(
     monkeypatch.setattr(model, "by_heart", lambda *_: fell)
     found = doctored.found(tissue, "overfit_one_batch")["overfit_one_batch"]
     assert found.level == level and all(name in found.observed for name in silent)
+
+
+def test_labels_of_pixels_and_of_images_are_counted_apart(folder):
+    splits = {}
+    for name, split in folder.experiment.splits.items():
+        pixels, labels = split.pixels.copy(), split.labels.copy()
+        pixels[0], labels[0] = 0, 1
+        splits[name] = dataclasses.replace(split, pixels=pixels, labels=labels)
+    found = doctored.found(doctored.splitting(folder, **splits), "unlabelled")
+    words = found["unlabelled"].observed
+    assert "without any label: 0 of" in words and found["unlabelled"].level == "warning"
+    assert words.count("1 of") == 3 and "with a label of the image and no" in words
+    for name, split in splits.items():
+        pixels = split.pixels.copy()
+        pixels[:, 1:], labels = 0, np.ones_like(split.labels)
+        splits[name] = dataclasses.replace(split, pixels=pixels, labels=labels)
+    found = doctored.found(doctored.splitting(folder, **splits), "class_support")
+    assert found["class_support"].level == "warning"
+    assert "train: foreground in no mask" in found["class_support"].observed

@@ -208,9 +208,11 @@ def test_members_whose_windows_differ_do_not_train_together(config):
 
 def test_labels_of_images_need_whole_images(config):
     named = config.copy_and_resolve_references()
-    named.supervision.name = "image_level"
+    named.supervision.name = "mixed"
     card = {"sizes": {"distinct": 3, "min": [1, 1], "max": [2, 2]}}
     card |= {"dtype": "uint8", "channels": 1, "classes": ["a", "b"]}
+    assert from_config.parts(named, card).view.fit == "stretch"
+    named.supervision.name = "image_level"
     assert from_config.parts(named, card).view.fit == "stretch"
     named.data.fit = "crop"
     with pytest.raises(errors.ConfigError, match="says nothing of a window"):

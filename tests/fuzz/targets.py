@@ -92,12 +92,14 @@ def _weights(suffix: str) -> Callable[[], tuple[Read, ...]]:
 
 
 def _labelled_pixels() -> tuple[Read, ...]:
+    import numpy as np
+
     from jaxseg.data import sparse_labels
 
     def read(path: pathlib.Path) -> object:
         labels = sparse_labels.read(path)
         for i in range(min(len(labels.ids), 3)):
-            labels.mask(i)
+            labels.mask(i, np.zeros(labels.shape(i), np.uint8))
         return sparse_labels.class_pixels(labels, 2)
 
     return _file(".npz", read)

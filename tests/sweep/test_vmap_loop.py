@@ -1,6 +1,7 @@
 """Runs that train together equal those that train alone, and go on like them."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,6 +106,29 @@ def test_a_stopped_group_goes_on_and_one_that_is_ahead_steps_back(
 def test_other_differences_are_refused(changes):
     with pytest.raises(errors.ConfigError, match="cannot train together"):
         vmap_step.hyper([config(), config(**changes)])
+
+
+def test_shares_of_masks_train_together_and_each_sees_its_own():
+    mixed = {"supervision.name": "mixed", "supervision.seed": 0}
+    mixed |= {"loss.image_label.weight": 1.0}
+    shares = (0.0, 0.5, 1.0)
+    group = [config(**mixed, **{"supervision.masks": share}) for share in shares]
+    vmap_step.hyper(group)
+    first = build.load(group[0], batch_size=8)
+    members = [first, *(build.sibling(first, other) for other in group[1:])]
+    members = [SimpleNamespace(experiment=one) for one in members]
+    split, view = first.splits["train"], first.parts.view
+    met = np.zeros(len(group), int)
+    for batch in build.train_batches(first, steps=3):
+        masks = vmap_loop._masks(members, batch)
+        for k, index in enumerate(batch["index"].tolist()):
+            for m, member in enumerate(members):
+                hidden = not member.experiment.labels().whole[index]
+                stored = view(split, index)["mask"]
+                wanted = np.full_like(stored, 255) if hidden else stored
+                np.testing.assert_array_equal(masks[m, k], wanted)
+                met[m] += hidden
+    assert met[0] > met[1] > met[2] == 0
 
 
 def test_seeds_share_batches_only_where_the_order_is_fixed():

@@ -7,7 +7,20 @@
       classes.txt  (optional)       classes.txt (optional)
 
 An image and its mask have the same path below `images/` and `masks/`, without suffix;
-that path is the id. `splits.csv` has the columns stem, split (train, validation, test,
+that path is the id. Labels of whole images take the place of masks in two ways:
+
+    my_images/                    my_images/
+      good/a.png ...                images/a.png ...
+      defect/b.png ...              masks/b.png ...  (optional, of any of the images)
+      masks/b.png  (optional)       labels.csv       stem,label
+
+Images in `good/` are background in every pixel. Those in `defect/` without a mask of
+the same stem have a label and no labelled pixel, in every split; ids are good/a and
+defect/b. A label in `labels.csv` is the name of a class, its number, or good or defect
+where there are two. train/, validation/ and test/ may hold either layout. A label that
+contradicts its mask is an error.
+
+`splits.csv` has the columns stem, split (train, validation, test,
 or unlabelled for an image without a mask) and group (patient or slide, optional).
 `classes.txt` names one class a line, background first. Nothing is written there.
 

@@ -107,6 +107,12 @@ def _build(
         progress=progress,
         instances=True,
     )
+    if any(item.label is not None for item in plan.items):
+        raise DataError(
+            f"{source} holds labels of whole images (good/ and defect/, or labels.csv),"
+            " which do not say where beads are; draw masks, or prepare it as "
+            "image_folder."
+        )
     if plan.mask_format == "class_ids":
         raise DataError(
             f"{source}: the masks hold classes ({plan.why}); those of beads are 0 and "

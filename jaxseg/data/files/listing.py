@@ -18,11 +18,13 @@ _PROBLEMS = 20  # shown in one error
 _SUGGESTED = 20  # names that get a suggestion: each is compared with every allowed one
 _LITTER = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir")
 _TOP = ("images", "masks", "instances", *SPLITS, "splits.csv", "classes.txt")
-_TOP += ("empty.txt",)
+_TOP += ("empty.txt", "good", "defect", "labels.csv")
 _ALIASES = {
     "validation": ("val", "valid", "dev", "eval", "valid_set"),
     "train": ("training", "tr"),
     "test": ("testing", "tst"),
+    "good": ("ok", "normal", "negative", "negatives", "no_defect", "goods"),
+    "defect": ("defects", "bad", "defective", "positive", "positives", "anomaly"),
     "images": ("image", "img", "imgs", "imgages", "pictures", "raw", "input"),
     "masks": ("mask", "label", "labels", "annotations", "gt", "target", "segmentation"),
 }

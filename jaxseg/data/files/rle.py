@@ -59,5 +59,29 @@ def decode(text: str, size: tuple[int, int]) -> np.ndarray:
     return np.repeat(inside, lengths).reshape(width, height).T
 
 
+def decode_from_one(text: str, size: tuple[int, int]) -> np.ndarray:
+    """The mask, bool [h, w], of pairs (start, length), a start counting from 1.
+
+    Pixels are in column-major order; runs ascend and do not overlap. Raises DataError
+    for what is not so, and as `decode`. Severstal: Steel Defect Detection, 2019,
+    https://www.kaggle.com/c/severstal-steel-defect-detection
+    """
+    text = text.strip()
+    if not _NUMBERS.fullmatch(text):
+        raise DataError(f"run lengths must be whole numbers, not {_short(text)}.")
+    numbers = [int(number) for number in text.split()]
+    offsets, end = [], 1
+    for start, length in zip(numbers[::2], numbers[1::2], strict=False):
+        if start < end or not length:
+            raise DataError(
+                f"a run of {length} pixels begins at {start}, but the one before ends "
+                f"at {end - 1}; starts count from 1, ascend, and runs are not empty."
+            )
+        offsets += [start - end, length]
+        end = start + length
+    odd = numbers[len(offsets) :]  # `decode` refuses it
+    return decode(" ".join(map(str, offsets + odd)), size)
+
+
 def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")

@@ -42,7 +42,7 @@ def finish(
     card holds the `options` that the data set was prepared with, and `extra`; index.csv
     the `pixel_sizes` ({id: micrometres}) where one is known. Raises DataError for a
     label value that is no class, for an id or a group in two splits, and for a class
-    that the training split lacks altogether.
+    that the training split shows in no pixel and in no label of an image.
     """
     directory = pathlib.Path(builder.data_path)
     form = {"classes": classes, "channels": channels}
@@ -59,7 +59,11 @@ def finish(
     pixels = splits["train"]["pixels"]
     columns = ([row[key] for row in rows] for key in ("id", "group", "split"))
     table, digest = split_table.table(*columns)
-    missing = [name for name, n in zip(classes, pixels, strict=True) if n == 0]
+    trained = [row for row in rows if row["split"] == "train"]
+    named = {row["label"] for row in trained if _bare(row)} - {0}
+    missing = [
+        name for k, name in enumerate(classes) if pixels[k] == 0 and k not in named
+    ]
     if missing:
         raise DataError(
             f"{source}: the training split has no pixel of {', '.join(missing)}; check "
@@ -74,7 +78,9 @@ def finish(
         "channels": channels,
         "dtype": str(np.dtype(builder.info.features["image"].np_dtype)),
         "splits": splits,
-        "class_weights": [sum(pixels) / (len(pixels) * n) for n in pixels],
+        "class_weights": [
+            sum(pixels) / (len(pixels) * n) if n else 1.0 for n in pixels
+        ],
         "sizes": {
             "min": sizes.min(0).tolist(),
             "max": sizes.max(0).tolist(),
@@ -167,13 +173,18 @@ def _split_summary(rows: list[dict], num_classes: int) -> dict:
         "groups": len({r["group"] for r in rows}),
         "pixels": pixels,
         "ignored_pixels": sum(r["ignored"] for r in rows),
-        "unlabelled_images": sum(
-            r["ignored"] == r["height"] * r["width"] for r in rows
-        ),
+        "unlabelled_images": sum(_bare(r) and r["label"] < 0 for r in rows),
+        "labelled_images": sum(r["label"] >= 0 for r in rows),
+        "label_only_images": sum(_bare(r) and r["label"] >= 0 for r in rows),
     }
     if any("objects" in r for r in rows):
         summary["objects"] = sum(r["objects"] for r in rows)
     return summary
+
+
+def _bare(row: dict) -> bool:
+    """Whether no pixel of an image is labelled."""
+    return row["ignored"] == row["height"] * row["width"]
 
 
 def _content(rows: list[dict]) -> str:

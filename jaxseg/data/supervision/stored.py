@@ -31,6 +31,11 @@ def read(
     drawn: list[list[tuple[sparse_labels.Labels, int]]] = [[] for _ in split.ids]
     for path in paths:
         labels = sparse_labels.read(path)
+        if labels.whole is not None:
+            raise DataError(
+                f"{path} chooses images that keep their masks, and holds no single "
+                "pixels; use it with config.supervision.name=mixed."
+            )
         if labels.label.max(initial=0) >= len(split.classes):
             raise DataError(
                 f"{path} labels pixels with class {labels.label.max()}, but the data "

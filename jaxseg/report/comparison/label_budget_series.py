@@ -13,6 +13,7 @@ from jaxseg.report.comparison.group_runs import IDLE, REPEATS, Unit
 from jaxseg.report.read import Row, pick
 
 _AMOUNT = ("positive", "negative", "length", "annotators", "seed")  # of supervision
+_AMOUNT += ("masks",)
 _IDLE = (*IDLE, "name", "recipe", "per_device_batch")
 _ENUMERATED = 9  # values whose every order is tried: 362,880
 _DRAWN = 99_999
@@ -127,6 +128,10 @@ def label(options: dict[str, Any]) -> str:
     words = [] if options["name"] == "clicks" else [options["name"]]
     if {"positive", "negative"} <= set(options):
         words.append(f"{options['positive']}+{options['negative']}")
+    if (masks := options.get("masks")) is not None:
+        words.append(
+            f"{masks:.3g} masks" if masks > 1 else f"{100 * masks:.3g} % of masks"
+        )
     if options.get("annotators", 1) > 1:
         words.append(f"of {options['annotators']} annotators")
     return " ".join(words)

@@ -12,8 +12,9 @@ from jaxseg.report.text import number
 
 def splits(card: dict[str, Any]) -> Block | None:
     """Images, positives, groups and pixels of every split of the data card."""
-    rows = []
+    rows, bare = [], False
     for name, split in (card.get("splits") or {}).items():
+        bare |= bool(split.get("label_only_images"))
         pixels = split.get("pixels") or []
         share = sum(pixels[1:]) / sum(pixels) if sum(pixels) else None
         images, positives = split.get("images"), split.get("positives")
@@ -33,6 +34,11 @@ def splits(card: dict[str, Any]) -> Block | None:
         )
     heads = ["Split", "Images", "Positive", "Groups", "Foreground pixels"]
     heads += ["Ignored pixels", "Unlabelled images", "Split hash"]
+    if bare:  # labels of pixels and labels of images are two amounts
+        columns = ("labelled_images", "label_only_images")
+        for row, split in zip(rows, card["splits"].values(), strict=True):
+            row[-1:-1] = [number(split.get(key), "count") for key in columns]
+        heads[-1:-1] = ["Images with a label", "Of them without a mask"]
     return table(heads, rows, title="Splits as stored") if rows else None
 
 

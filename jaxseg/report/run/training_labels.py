@@ -37,6 +37,13 @@ def blocks(run: Run) -> list[Block | None]:
         "(`supervision.npz`). Validation and test have their full masks; the best "
         "epoch and the operating point were chosen on those of validation."
     )
+    if "kinds" in budget:
+        words = (
+            "Training saw the masks of the negatives and of these positives; of every "
+            "other positive it saw the image-level label alone. Which ones keep their "
+            "masks was chosen once (`supervision.npz`). Validation and test have what "
+            "the data set holds."
+        )
     return [
         paragraph(words),
         columns([_budget(budget), _classes(run, budget)]),
@@ -56,6 +63,8 @@ def _budget(budget: dict[str, Any]) -> Block:
         ("share of all pixels", number(budget["share"], "percent")),
         ("labelled pixels an image", f"{number(each['mean'], 'plain')} ({spread})"),
     ]
+    for kind, images in budget.get("kinds", {}).items():
+        facts.append((kind.replace("_", " "), number(images, "count")))
     return pairs("Label budget", facts)
 
 

@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 import tensorflow_datasets as tfds
-from support import real_images
+from support import defect_trees, real_images
 
 from jaxseg import lookup
-from jaxseg.data.phantoms import beads_tree, phc_tree, siim_tree
+from jaxseg.data.phantoms import beads_tree, cracks_tree, phc_tree, siim_tree
 from jaxseg.data.prepared import open_split
 
 
@@ -21,6 +21,10 @@ def _raw(name, folder):
         beads_tree.write(folder, images=12, size=64, seed=0)
     elif name == "image_folder":
         real_images.bbbc007(folder)
+    elif name == "sccdnet":
+        cracks_tree.write(folder, images=32, size=48, seed=0)
+    elif hasattr(defect_trees, name):
+        getattr(defect_trees, name)(folder)
     else:
         pytest.fail(f"give tests/data/datasets/test_datasets.py raw files for {name}")
     return folder

@@ -112,3 +112,21 @@ def test_the_real_table_of_the_challenge():
     assert (len(several), min(several), max(several)) == (624, 2, 10)
     share = np.sum(areas) / np.count_nonzero(areas) / 1024**2
     assert round(100 * share, 2) == 1.37
+
+
+def test_starts_that_count_from_one():
+    # column-major: pixels 1 and 2 are the first column of two rows, 5 begins the third
+    mask = rle.decode_from_one("2 1 5 2", (2, 3))
+    np.testing.assert_array_equal(mask, [[0, 0, 1], [1, 0, 1]])
+    assert rle.decode_from_one("1 6", (2, 3)).all()
+    for text, said in {
+        "0 1": "begins at 0",
+        "3 2 4 1": "begins at 4, but the one before ends at 4",
+        "3 0": "a run of 0 pixels",
+        "1 2 5": "pairs",
+        "5 3": "run lengths end at pixel 7",
+        "": "whole numbers",
+        "-1": "whole numbers",
+    }.items():
+        with pytest.raises(DataError, match=said):
+            rle.decode_from_one(text, (2, 3))

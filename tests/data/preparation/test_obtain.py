@@ -94,7 +94,7 @@ def test_a_prepared_one_is_found(tmp_path):
 
 def test_what_cannot_be_had_is_said(tmp_path, monkeypatch):
     monkeypatch.delattr(image_folder, "write_demo")
-    with pytest.raises(ConfigError, match="image_folder draws no .*'phc', 'siim_acr'"):
+    with pytest.raises(ConfigError, match="draws no .*'phc', 'sccdnet', 'siim"):
         _dataset("image_folder", tmp_path, images=4, size=40)
     with pytest.raises(ConfigError, match="config.data.dir is empty"):
         _dataset("phc", tmp_path)

@@ -196,6 +196,22 @@ def test_budgets_of_two_kinds_are_told_apart(undrawn):
     assert len(_tables(units)[1]["rows"]) == 9  # full masks once
 
 
+def test_shares_of_masks_are_one_series(undrawn):
+    def masks(share, pixels):
+        options = {"name": "mixed", "seed": 0, "masks": share, "paths": []}
+        return labels(pixels, pixels) | {"options": options | {"annotators": 1}}
+
+    units = [unit(f"m{n}", 0.9, masks(n, 9 + int(9 * n))) for n in (0.0, 0.05, 1.0, 53)]
+    (series,) = label_budget_series.series(units, METRIC)
+    names = [budget["label"] for budget in series["budgets"]]
+    assert sorted(names) == [
+        "mixed 0 % of masks",
+        "mixed 100 % of masks",
+        "mixed 5 % of masks",
+        "mixed 53 masks",
+    ]
+
+
 def test_too_few_test_images_are_told(undrawn):
     def note(groups):
         tests = pairs_of(SIXTY, 0.5)

@@ -38,6 +38,20 @@ def _masks(count=5, side=24):
     return masks
 
 
+def test_a_choice_of_masks_is_counted_in_images(tmp_path):
+    kinds = {"positives_with_mask": 3, "positives_with_label_only": 17}
+    kinds |= {"negatives": 1234, "without_label": 0}
+    budget = labels(3, 3) | {"kinds": kinds}
+    budget["options"] = {"name": "mixed", "seed": 0, "masks": 0.15, "annotators": 1}
+    run = {"info": {"supervision": budget}, "workdir": tmp_path}
+    text = str(training_labels.blocks(run))
+    assert "Training saw the masks of the negatives and of these positives" in text
+    for words in ("positives with label only", "'17'", "1,234", "0.15"):
+        assert words in text
+    plain = {"info": {"supervision": labels(3, 3)}, "workdir": tmp_path}
+    assert "masks of the negatives" not in str(training_labels.blocks(plain))
+
+
 def _split(masks, channels=1):
     image = np.full((*masks.shape[1:], channels), 90, np.uint8)
 

@@ -9,9 +9,9 @@ from absl import logging
 
 from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import facts as looked
-from jaxseg.data.datasets._folder import label_format, pairing
+from jaxseg.data.datasets._folder import image_labels, label_format, pairing
 from jaxseg.data.datasets._folder.facts import Facts, Reading
-from jaxseg.data.datasets._folder.pairing import Item
+from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.files import palettes
 from jaxseg.data.files.listing import raise_all
 from jaxseg.data.preparation import convert, workers
@@ -84,7 +84,11 @@ def examine(
     if facts and white is not None:
         reading = reading._replace(white=white)
         facts = [looked.by_colour(fact, white) for fact in facts]
-    if mask_format == "auto" and not problems:
+    bare = not any(len(fact.values) for fact in facts)
+    if mask_format == "auto" and bare and any(item.label is not None for item in items):
+        mask_format = "class_ids" if len(classes or ()) > 2 else "binary"
+        why = "no image has a mask, only labels of whole images are there"
+    elif mask_format == "auto" and not problems:
         mask_format, why = label_format.decide(source, facts, classes and len(classes))
         if reading.white is not None:
             why += "; palettes of black and white are read by colour"
@@ -92,6 +96,7 @@ def examine(
     if mask_format != "auto":
         classes = classes or label_format.default_classes(mask_format, facts, problems)
         problems += label_format.problems(items, facts, mask_format, len(classes))
+        problems += image_labels.contradictions(items, facts, mask_format)
         if mask_format != "class_ids" and len(classes) != 2:
             problems.append(
                 f"{source / 'classes.txt'} names {len(classes)} classes, but masks of "

@@ -10,8 +10,8 @@ from jaxseg.data import objects
 from jaxseg.data.datasets._folder import label_format
 from jaxseg.data.datasets._folder.check import Plan
 from jaxseg.data.datasets._folder.facts import Reading, read_ids, read_mask
+from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.datasets._folder.label_format import to_classes
-from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.preparation import workers
 from jaxseg.errors import DataError
 

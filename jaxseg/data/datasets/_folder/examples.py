@@ -12,8 +12,8 @@ from jaxseg.data import intensity, records
 from jaxseg.data.datasets._folder.check import Plan
 from jaxseg.data.datasets._folder.count_objects import Objects
 from jaxseg.data.datasets._folder.facts import Reading, read_ids, read_mask
+from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.datasets._folder.label_format import foreground, to_classes
-from jaxseg.data.datasets._folder.pairing import Item
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import convert, splits, strata, workers
@@ -55,11 +55,11 @@ def divide(
 
     Given splits are kept, and equal images in two of them counted. Made ones keep
     groups and equal images together, and are stratified as `stratify` says; "objects"
-    needs those of every item. Unlabelled images train, or are left out where their
-    group does not.
+    needs those of every item. Positives with a label and no mask are a stratum of their
+    own. Unlabelled images train, or are left out where their group does not.
     """
     items, digests = plan.items, [fact.digest for fact in plan.facts]
-    labelled = [k for k, item in enumerate(items) if item.mask]
+    labelled = [k for k, item in enumerate(items) if item.is_labelled]
     if all(items[k].split for k in labelled):
         items = [i._replace(split=i.split or "train") for i in items]
         splits_of: dict[str, set[str]] = {}
@@ -74,7 +74,7 @@ def divide(
             )
         return Division(items, "as given by the user", repeated, [])
     groups = splits.join([item.group for item in items], digests)
-    area = [foreground(plan.facts[k], plan.mask_format) for k in labelled]
+    area, kinds = _areas(plan, labelled)
     if stratify == "auto":
         stratify = "classes" if len(plan.classes) > 2 else "foreground"
     counts = [objects[k].count for k in labelled] if objects is not None else []
@@ -85,7 +85,7 @@ def divide(
     )
     chosen = splits.assign(
         [groups[k] for k in labelled],
-        [int(a > 0) for a in area],
+        kinds,
         area,
         shares=shares,
         seed=seed,
@@ -95,13 +95,27 @@ def divide(
     out, refused = [], []
     for item, group in zip(items, groups, strict=True):
         name = by_group.get(group, "train")
-        if item.mask is None and name != "train":
+        if not item.is_labelled and name != "train":
             why = f"unlabelled, and its group {group!r} is in {name}"
             refused.append({"file": str(item.image), "reason": why})
             name = ""
         out.append(item._replace(split=name, group=group))
     rule = f"{splits.describe(shares)}, by group, stratified by {what}, seed {seed}"
     return Division(out, rule, 0, refused)
+
+
+def _areas(plan: Plan, labelled: Sequence[int]) -> tuple[list[float], list[int]]:
+    """(share of foreground, kind) of each: 0 negative, 1 with a mask, 2 without one.
+
+    A positive without a mask counts as the mean of those that have one.
+    """
+    shares = [foreground(plan.facts[k], plan.mask_format) for k in labelled]
+    bare = [plan.items[k].mask is None and bool(plan.items[k].label) for k in labelled]
+    masked = [share for share in shares if share > 0]
+    mean = float(np.mean(masked)) if masked else 1.0
+    pairs = list(zip(shares, bare, strict=True))
+    kinds = [2 if without else int(share > 0) for share, without in pairs]
+    return [mean if without else share for share, without in pairs], kinds
 
 
 def _strata(
@@ -122,9 +136,11 @@ def _strata(
         shown = np.zeros((len(labelled), len(plan.classes)), bool)
         for row, k in zip(shown, labelled, strict=True):
             values = plan.facts[k].values
+            if plan.items[k].mask is None and plan.items[k].label:
+                row[plan.items[k].label] = True
             if plan.mask_format == "class_ids":
                 row[[int(v) for v in values if v < len(row)]] = True
-            else:
+            elif len(values):
                 row[1] = bool((values > 0).any())
         stratum = strata.by_rarest_class(shown)
         names = ["no class", *plan.classes[1:]]
@@ -197,11 +213,12 @@ def _example(item: Item, form: Form) -> Example:
         image = np.repeat(image, form.channels, axis=-1)
     if item.mask is None:
         values = np.zeros(image.shape[:2], np.uint8)
-        mask, label = np.full(image.shape[:2], IGNORE, np.uint8), -1
+        label = -1 if item.label is None else item.label
+        mask = np.full(image.shape[:2], IGNORE if label else 0, np.uint8)
     else:
         values = read_mask(item, form.reading)
         mask = to_classes(values, form.mask_format)
-        label = _label(mask, form.classes)
+        label = _label(mask, form.classes) if item.label is None else item.label
     example: Example = {
         "image": image,
         "mask": mask,

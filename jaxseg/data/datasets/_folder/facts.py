@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from jaxseg.data.datasets._folder.pairing import Item
+from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.files import images, palettes
 from jaxseg.errors import DataError
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxseg.data.datasets._folder.facts import MANY, Facts
-from jaxseg.data.datasets._folder.pairing import Item
+from jaxseg.data.datasets._folder.items import Item
 from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
 

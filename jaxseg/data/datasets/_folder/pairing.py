@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from absl import logging
 
+from jaxseg.data.datasets._folder import image_labels
+from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.files import images, text
 from jaxseg.data.files.listing import (
     SPLITS,
@@ -24,17 +26,6 @@ _BESIDE = {"", ".csv", ".db", ".html", ".ini", ".json", ".md", ".txt", ".xml", "
 _COLUMNS = ("stem", "split", "group")  # of splits.csv
 
 
-class Item(NamedTuple):
-    """One image of the folder; `mask` None = unlabelled, `split` "" = to be made."""
-
-    id: str
-    image: pathlib.Path
-    mask: pathlib.Path | None
-    split: str
-    group: str
-    instances: pathlib.Path | None = None  # object ids beside a mask without them
-
-
 class Layout(NamedTuple):
     """What a folder holds, and what is wrong with it."""
 
@@ -49,20 +40,36 @@ def find(
     """The Layout of a folder; DataError when the folders themselves are not there.
 
     With `instances` a folder of that name beside masks/ holds the object ids of every
-    image, or stands in place of masks/.
+    image, or stands in place of masks/. Folders good/ and defect/ in place of images/,
+    or a table labels.csv, hold labels of whole images.
     """
     if not source.is_dir():
         raise DataError(f"{source} is no folder.")
     there = sorted(p.name for p in source.iterdir() if p.is_dir() and visible(p.name))
     problems: list[str] = []
-    if "images" in there and any(s in there for s in SPLITS):
+    by_split = any(s in there for s in SPLITS)
+    if "images" in there and by_split:
         raise DataError(
             f"{source} has images/ and also {[s for s in SPLITS if s in there]}; keep "
             "either images/ and masks/, or train/, validation/ and test/."
         )
-    if "images" in there or not any(s in there for s in SPLITS):
-        _need(source, ("images", _masks(there, instances)), there)
-        items = _pairs(source, "", problems, instances)
+    classes = _classes(source, problems)
+    parts = [source / s for s in SPLITS if s in there] if by_split else [source]
+    sorted_by_label = any(_is_sorted(_folders(part)) for part in parts)
+    extra = [n for n in image_labels.FOLDERS if n in there and not sorted_by_label]
+    if extra:
+        logging.warning("%s: the folders %s are passed over", source, extra)
+    if sorted_by_label:
+        classes = classes or image_labels.CLASSES
+        if os.path.lexists(source / image_labels.TABLE):
+            problems.append(
+                f"{source} has {image_labels.TABLE} beside good/ and defect/; keep "
+                "one of them."
+            )
+    if not by_split:
+        items = _one(source, "", there, problems, instances)
+        if not sorted_by_label:
+            items = image_labels.from_table(source, items, classes, problems)
         items = _split_by_table(source, items, allow_unlabelled, problems)
     else:
         _need(source, SPLITS, there)
@@ -70,16 +77,47 @@ def find(
             problems.append(f"{source}: splits.csv beside train/, validation/, test/.")
         items = []
         for split in SPLITS:
-            inner = sorted(p.name for p in (source / split).iterdir() if p.is_dir())
-            _need(source / split, ("images", _masks(inner, instances)), inner)
-            pairs = _pairs(source / split, f"{split}/", problems, instances)
+            inner = _folders(source / split)
+            pairs = _one(source / split, f"{split}/", inner, problems, instances)
             if not pairs:
                 problems.append(f"{source / split / 'images'} holds no image.")
             items += [item._replace(split=split) for item in pairs]
+        if not sorted_by_label:
+            items = image_labels.from_table(source, items, classes, problems)
         problems += _without_mask(items, allow_unlabelled)
     if not items and not problems:
         raise DataError(f"{source / 'images'} holds no image.")
-    return Layout(items, _classes(source, problems), problems)
+    return Layout(items, classes, problems)
+
+
+def _folders(folder: pathlib.Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.is_dir())
+
+
+def _is_sorted(there: list[str]) -> bool:
+    """Whether good/ and defect/ take the place of images/."""
+    return "images" not in there and any(n in there for n in image_labels.FOLDERS)
+
+
+def _one(
+    folder: pathlib.Path,
+    prefix: str,
+    there: list[str],
+    problems: list[str],
+    instances: bool,
+) -> list[Item]:
+    """The items of a folder with images/ and masks/, or with good/ and defect/."""
+    if _is_sorted(there):
+        _need(folder, image_labels.FOLDERS, there)
+        images = {n: _stems(folder / n, problems) for n in image_labels.FOLDERS}
+        masks = _stems(folder / "masks", problems) if "masks" in there else {}
+        return image_labels.items(prefix, images, masks, problems)
+    table = folder / image_labels.TABLE
+    if prefix:
+        table = folder.parent / image_labels.TABLE
+    needed = ("images", _masks(there, instances))
+    _need(folder, needed[:1] if os.path.lexists(table) else needed, there)
+    return _pairs(folder, prefix, problems, instances)
 
 
 def _need(folder: pathlib.Path, names: tuple[str, ...], there: list[str]) -> None:
@@ -93,6 +131,14 @@ def _need(folder: pathlib.Path, names: tuple[str, ...], there: list[str]) -> Non
         if suggestion(other, [name])
     ]
     also = "" if names == SPLITS else " (or train/, validation/ and test/ with both)"
+    if names[0] == "images":
+        also += "; images of one label each can lie in good/ and defect/"
+        hints += [
+            f"; rename {other}/ to {name}/"
+            for name in image_labels.FOLDERS
+            for other in there
+            if suggestion(other, [name])
+        ]
     raise DataError(
         f"{folder} needs the folders {' and '.join(f'{n}/' for n in names)}{also}, but "
         f"holds {there or 'no folder'}{hints[0] if hints else ''}."
@@ -112,7 +158,7 @@ def _pairs(
     there = [path.name for path in folder.iterdir() if path.is_dir()]
     masks = _masks(there, instances)
     image_paths = _stems(folder / "images", problems)
-    mask_paths = _stems(folder / masks, problems)
+    mask_paths = _stems(folder / masks, problems) if masks in there else {}
     id_paths: dict[str, pathlib.Path] = {}
     if instances and {"masks", "instances"} <= set(there):
         id_paths = _stems(folder / "instances", problems)
@@ -195,8 +241,9 @@ def _split_by_table(
         split, group = rows[item.id]
         if split == UNLABELLED:
             split = "train"
-            if item.mask:
-                problems.append(f"{path}: {item.id!r} is unlabelled, but has a mask.")
+            if item.is_labelled:
+                has = "a mask" if item.mask else "a label"
+                problems.append(f"{path}: {item.id!r} is unlabelled, but has {has}.")
         else:
             here = [item._replace(split=split)]
             problems += _without_mask(here, allow_unlabelled)
@@ -204,7 +251,7 @@ def _split_by_table(
         if other != split:
             problems.append(f"{path}: group {group!r} is in {other} and in {split}.")
         out.append(item._replace(split=split, group=group or item.id))
-    chosen = {item.split for item in out if item.mask}
+    chosen = {item.split for item in out if item.is_labelled}
     if "" in chosen and len(chosen) > 1:
         problems.append(f"{path}: give every image a split, or none of them.")
     missing = [s for s in SPLITS if s not in chosen]
@@ -242,7 +289,7 @@ def _without_mask(items: list[Item], allowed: bool) -> list[str]:
         f"{item.image} has no mask; draw one (all 0 where nothing is there), or "
         f"declare it {UNLABELLED} (splits.csv, or allow_unlabelled), in train only."
         for item in items
-        if item.mask is None and not (allowed and item.split in ("train", ""))
+        if not item.is_labelled and not (allowed and item.split in ("train", ""))
     ]
 
 
