@@ -110,6 +110,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
             workers=config.data.workers,
             timeout=config.data.timeout_s,
             classes=len(card["classes"]),
+            maps=len(card["classes"]) + len(parts.target.names),
         ),
         labels=labels,
         windows=_windows(config, splits["train"], parts.view, labels),

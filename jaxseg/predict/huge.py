@@ -20,7 +20,7 @@ from jaxseg.data import crops, intensity, pipeline
 from jaxseg.data.files import images
 from jaxseg.devices import prefetch, sharding
 from jaxseg.errors import DataError
-from jaxseg.inference import tiles
+from jaxseg.inference import image, tiles
 from jaxseg.postprocess import decision
 from jaxseg.predict import answer, huge_files, inputs, regions, tables, zarr_rows
 from jaxseg.predict.ensemble import Ensemble, Group
@@ -88,7 +88,11 @@ def _predict(item: inputs.Input, job: Job) -> None:
             sums = _with_planes(rows, job, written, others)
             written.finish(sums.shown, tif.tagged(1, size))
         row = tables.row(
-            sums.of, size=rows.size, classes=job.model.classes, pixel_size=size
+            sums.of,
+            size=rows.size,
+            classes=job.model.classes,
+            pixel_size=size,
+            decide=job.model.image_threshold,
         )
     line = {"id": item.id, "input_sha256": digest, "row": row}
     job.journal.finish(line, [mask, *others])
@@ -150,7 +154,7 @@ def _sums(
     top = threshold if top is None else top
     k, above = len(model.classes), 0
     total = answer.Sums([0] * k, 0.0, 0.0)
-    for probability in probabilities_of(rows, model):
+    for probability, decided in probabilities_of(rows, model):
         answer.check(probability)
         if threshold is None:  # offsets, or the most probable class
             classes = decision.decide(probability, model.operating_point)
@@ -158,11 +162,12 @@ def _sums(
             classes = decision.apply(probability, threshold=threshold)
             above += np.count_nonzero(probability[..., -1] > np.float32(top))
         sure = answer.of_chosen(probability, classes)
-        part = answer.sums(classes, probability, sure)
+        part = answer.sums(classes, probability, sure, decided)
         total = answer.Sums(
             [a + b for a, b in zip(total.pixels, part.pixels, strict=True)],
             total.confidence + part.confidence,
             max(total.score, part.score),
+            max(filter(None, (total.image_score, decided)), default=decided),
         )
         written.add(classes)
         if planes is not None:
@@ -173,14 +178,26 @@ def _sums(
         shown = above >= settings.get("min_area", 0.0) * pixels
         shown &= gate is None or total.score > gate
     if not shown:
-        total = answer.Sums([sum(total.pixels), *[0] * (k - 1)], 0.0, total.score)
+        nothing = [sum(total.pixels), *[0] * (k - 1)]
+        total = answer.Sums(nothing, 0.0, total.score, total.image_score)
     return _Sums(total, bool(shown))
 
 
 def probabilities_of(
     rows: Rows, model: Ensemble
-) -> Iterator[Float[np.ndarray, "rows w k"]]:
-    """The probabilities of the image from top to bottom, some rows at a time."""
+) -> Iterator[tuple[Float[np.ndarray, "rows w k"], float | None]]:
+    """The probabilities of the image from top to bottom, some rows at a time.
+
+    Beside them the score of the whole image, as these rows have it (`image.decided`).
+    """
+    k = len(model.classes)
+    for channels in _channels_of(rows, model):
+        yield channels[..., :k], image.decided(channels[..., k:])
+
+
+def _channels_of(
+    rows: Rows, model: Ensemble
+) -> Iterator[Float[np.ndarray, "rows w n"]]:
     (group,) = model.groups
     grid = tiles.grid(rows.size, group.view.size, group.view.overlap)
     timeout = max(run.config.data.timeout_s for run in model.runs)
@@ -191,7 +208,7 @@ def probabilities_of(
         timeout=timeout,
         name=lambda k: f"step {k} of the tiles",
     )
-    band, before = _Band(grid, len(model.classes)), None
+    band, before = _Band(grid), None
     for batch, _ in stream:
         started = group.predict(batch)
         if before is not None:
@@ -240,9 +257,9 @@ def _tiles(
 class _Band:
     """Sums tiles as `tiles.Canvas` does, of as many rows as a tile has."""
 
-    def __init__(self, grid: tiles.Grid, classes: int):
+    def __init__(self, grid: tiles.Grid):
         self._grid, self._added = grid, 0
-        self._sum = np.zeros((grid.tile[0], grid.size[1], classes), np.float32)
+        self._sum: np.ndarray | None = None
 
     def add(self, answer_: Any) -> Iterator[Float[np.ndarray, "rows w k"]]:
         """Adds the answers of a step, and yields rows that are whole now."""
@@ -256,6 +273,9 @@ class _Band:
         self._added += 1
         row, column = divmod(k, len(g.lefts))
         where, part = tiles.placed(g, k, probability)
+        if self._sum is None:
+            shape = (g.tile[0], g.size[1], part.shape[-1])
+            self._sum = np.zeros(shape, np.float32)
         shift = max(g.tops[row], 0)
         rows = slice(where[0].start - shift, where[0].stop - shift)
         self._sum[rows, where[1]] += part
