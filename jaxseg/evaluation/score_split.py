@@ -53,6 +53,19 @@ class Scoring(NamedTuple):
 Predictions = Iterable[tuple[int, np.ndarray]]
 
 
+def _decided(
+    scorer: whole_split.Scorer,
+    channels: Predictions,
+    image_scores: dict[int, float],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The probabilities of `channels`; what a decision head says goes to the scores."""
+    for index, row in channels:
+        score = whole_split.image_score(scorer, row)
+        if score is not None and len(score) == 1:
+            image_scores[index] = float(score[0])
+        yield index, row[..., : scorer.classes]
+
+
 def _keep(
     predictions: Predictions, wanted: Container[int], kept: dict[int, np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -98,13 +111,16 @@ def tally_ways(
 ) -> list[Tally]:
     """`tally_split` for each way to read the predictions, in one pass."""
     keep = {} if keep is None else keep
-    predictions = _keep(whole_split.predictions(scorer, variables, split), keep, keep)
+    image_scores: dict[int, float] = {}
+    channels = whole_split.channels(scorer, variables, split)
+    predictions = _keep(_decided(scorer, channels, image_scores), keep, keep)
     own = count.count_ways(
         predictions,
         split,
         ways,
         to_native=scorer.to_native(),
         class_histograms=class_histograms,
+        image_scores=image_scores,
     )
     return [
         merge([Tally(**p) for p in sharding.gather(vars(tally))], ids=split.ids)
