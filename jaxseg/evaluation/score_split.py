@@ -20,6 +20,8 @@ from jaxseg.evaluation import (
     conformal,
     count,
     examples,
+    image_blocks,
+    image_level,
     nearest_image,
     operating_point,
     post_process,
@@ -181,6 +183,7 @@ def choose_point(
         "temperature": scaling,
         "conformal": conformal.choose(validation, split),
     }
+    frozen["image"] = image_blocks.choose(validation, split, point, objective=objective)
     if finding is not None:
         frozen["objects"] = objects.choose(scorer, variables, split, finding)
     return frozen
@@ -231,6 +234,8 @@ def score_tally(
         argmax=tally,
         softened=at_frozen,
     )
+    options = {"seed": scoring.seed, "resamples": scoring.resamples}
+    scores |= image_blocks.of_counts(decided, tally, frozen, split, **options)
     if "conformal" in frozen:  # older runs have none, and their result is as it was
         scores["conformal"] = conformal.assemble(tally, frozen["conformal"], split)
     return scores, decided
@@ -312,7 +317,7 @@ def score_split(
         tally = tally_split(scoring.scorer, scoring.variables, split)
     scores, decided = score_tally(scoring, split, frozen, tally, at_frozen)
     shown, measured = second_pass(scoring, split, decided)
-    columns = {}
+    columns = image_level.columns(decided.tally, frozen.get("image"))
     if measured is not None:
         scores |= surfaces.assemble(
             measured,
@@ -321,7 +326,15 @@ def score_split(
             seed=scoring.seed,
             resamples=scoring.resamples,
         )
-        columns = surfaces.columns(measured)
+        scores |= image_blocks.of_pixels(
+            scores,
+            tally,
+            measured,
+            split,
+            seed=scoring.seed,
+            resamples=scoring.resamples,
+        )
+        columns |= surfaces.columns(measured)
     drawn = {}
     if scoring.finding is not None and frozen.get("objects"):
         scores["objects"], more, drawn = objects.score(
