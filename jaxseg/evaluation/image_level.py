@@ -18,7 +18,6 @@ from jaxseg.metrics import bootstrap, classification, paired_test
 
 DECISION, SEGMENTATION = "decision", "segmentation"
 OBJECTIVE = "f1"
-HISTORY = ("image_roc_auc", "image_average_precision", "image_f1")
 OPTIMISTIC = "threshold chosen on these very images: optimistic"
 TRUTH = "the label of the image; where it has none, whether its mask has foreground"
 _DETAIL = {
@@ -53,7 +52,7 @@ def scores_of(tally: Tally) -> dict[str, Float[np.ndarray, "n"]]:
 
 
 def history(tally: Tally) -> dict[str, float | None]:
-    """The names of HISTORY of the decision head; {} without one.
+    """The names of `classification.HISTORY` of the decision head; {} without one.
 
     The F1 is the best one of any threshold: it may choose an epoch, not be reported.
     """
@@ -61,7 +60,8 @@ def history(tally: Tally) -> dict[str, float | None]:
         return {}
     row = classification.ranking(scores_of(tally)[DECISION], tally.shows)
     names = ("roc_auc", "average_precision", "best_f1")
-    return {ours: row[name] for ours, name in zip(HISTORY, names, strict=True)}
+    pairs = zip(classification.HISTORY, names, strict=True)
+    return {ours: row[name] for ours, name in pairs}
 
 
 def choose(tally: Tally, split: Any) -> dict[str, Any]:

@@ -6,16 +6,18 @@ threshold. What is undefined, as every ranking of one kind alone, is None.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import special
 
 from jaxseg.metrics import curves
 
 RANKING = ("roc_auc", "average_precision", "average_precision_trapezoid")
+# of a decision head after an epoch; its F1 is the best one of any threshold
+HISTORY = ("image_roc_auc", "image_average_precision", "image_f1")
 RATES = ("f1", "precision", "sensitivity", "specificity", "false_positive_rate")
 _LEVEL = 0.95
 
@@ -142,7 +144,7 @@ def wilson(
     """
     if not total:
         return None, None
-    z = float(special.ndtri((1 + level) / 2))
+    z = statistics.NormalDist().inv_cdf((1 + level) / 2)
     share, scale = hits / total, 1 + z * z / total
     middle = (share + z * z / (2 * total)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2)
