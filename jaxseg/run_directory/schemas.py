@@ -285,6 +285,25 @@ class Result(TypedDict):
     region_overlap: NotRequired[image_schemas.RegionOverlap]
 
 
+class Cost(TypedDict):
+    """eval/cost.json: what one prediction took, on the machine that measured it."""
+
+    detail: str
+    size: list[int]  # height, width and channels of what the network sees
+    batch: int
+    passes: int
+    latency_ms_p50: float
+    latency_ms_p95: float
+    images_per_second: float
+    weights_mib: float
+    parameters: int
+    device: str
+    cpus: int
+    platform: str
+    jax: str
+    step: int
+
+
 class HistoryRow(TypedDict):
     """One epoch in history.csv; validation/* and loss/* columns stand beside these."""
 

@@ -11,7 +11,7 @@ from support import predicting, runs, tiny_decided
 import jaxseg
 from jaxseg import errors
 from jaxseg.data.files import images
-from jaxseg.experiment import finished_run, score_again
+from jaxseg.experiment import finished_run, measure_cost, score_again
 from jaxseg.report import read
 from jaxseg.run_directory import files, schemas
 from jaxseg.train import loop
@@ -131,3 +131,17 @@ def test_an_ensemble_has_the_mean_and_refuses_what_has_none(home, changed, tmp_p
     assert found == pytest.approx(np.mean(turned), abs=1e-6)
     with pytest.raises(errors.ConfigError, match="says 1 numbers .*three says 3"):
         scored("three", second="three")
+
+
+def test_the_cost_is_measured_beside_the_scores(home):
+    """The scores stay as they are, and the run is whole with the new file."""
+    before = runs.scores(home / "run")
+    row = measure_cost.measure_cost(home / "run", passes=3)
+    assert row["size"] == [32, 32, 1] and row["latency_ms_p95"] > 0
+    after = runs.scores(home / "run")
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"cost.json"}
+    run = read.read(home / "run")
+    assert run["cost"] == row and set(run["splits"]) == {"test", "validation"}
+    measure_cost.measure_cost(home / "run", passes=2)
+    assert read.read(home / "run")["cost"]["passes"] == 2
