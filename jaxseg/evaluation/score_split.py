@@ -253,7 +253,10 @@ def _both(
 
 
 def second_pass(
-    scoring: Scoring, split: prepared.Split, decided: Decided
+    scoring: Scoring,
+    split: prepared.Split,
+    decided: Decided,
+    image_threshold: float | None = None,
 ) -> tuple[list[tuple[int, np.ndarray]], surfaces.Measured | None]:
     """(predictions of the images to show, what `surfaces` measures on all images).
 
@@ -261,7 +264,8 @@ def second_pass(
     tolerance nothing is measured, and only batches with an image to show are computed.
     """
     scorer, tolerance = scoring.scorer, scoring.tolerance
-    chosen = {e["index"] for e in examples.choose(decided.tally, split.ids)}
+    listed = examples.choose(decided.tally, split.ids, image_threshold=image_threshold)
+    chosen = {e["index"] for e in listed}
     only = chosen if tolerance is None else None
     predictions = whole_split.predictions(scorer, scoring.variables, split, only)
     shown: dict[int, np.ndarray] = {}
@@ -316,7 +320,10 @@ def score_split(
     elif tally is None:
         tally = tally_split(scoring.scorer, scoring.variables, split)
     scores, decided = score_tally(scoring, split, frozen, tally, at_frozen)
-    shown, measured = second_pass(scoring, split, decided)
+    cut = None
+    if image := frozen.get("image"):
+        cut = image_level.threshold_of(image, image_level.DECISION)
+    shown, measured = second_pass(scoring, split, decided, cut)
     columns = image_level.columns(decided.tally, frozen.get("image"))
     if measured is not None:
         scores |= surfaces.assemble(
@@ -351,7 +358,9 @@ def score_split(
         folder, to_native = scoring.workdir / "eval", scoring.scorer.to_native()
         files.write(folder / f"{split.name}.json", scores, schemas.Result)
         result.write_tables(folder, decided, split, columns=columns)
-        result.write_examples(folder, decided, split, shown, to_native=to_native)
+        result.write_examples(
+            folder, decided, split, shown, to_native=to_native, image_threshold=cut
+        )
         for name, content in drawn.items():
             atomic.replace(folder / f"{split.name}_objects" / name, content)
     logging.info("scored %d images of %s", scores["images"], split.name)
