@@ -120,8 +120,8 @@ def _gain(splits: Sequence[Split]) -> Block | None:
             name = COLUMNS.get(row["name"], row["name"])
             body.append([(name, split["name"]), shown, _p(row["p"])])
     note = (
-        "Both scores on the same resamples of the images; p is two-sided, not corrected "
-        "for the number of rows."
+        "Both scores on the same resamples of the images; p is two-sided, not "
+        "corrected for the number of rows."
     )
     title = "What the decision head brings: decision minus segmentation"
     heads = ["Metric", "Difference, 95 %", "p"]
@@ -176,10 +176,10 @@ def claims(split: Split) -> Iterator[Claim]:
     more = "" if decided else ", but the images do not decide,"
     alone = number(value(other, "average_precision")["value"])
     words = (
-        f"The decision head is {side} the segmentation alone{more} by average precision "
-        f"on {split['name']}: {number(metric['value'])} against {alone}, difference "
-        f"{_signed(gain['value'])} [{_signed(gain['low'])}, {_signed(gain['high'])}], "
-        f"p = {_p(gain['p'])} ({support})."
+        f"The decision head is {side} the segmentation alone{more} by average "
+        f"precision on {split['name']}: {number(metric['value'])} against {alone}, "
+        f"difference {_signed(gain['value'])} [{_signed(gain['low'])}, "
+        f"{_signed(gain['high'])}], p = {_p(gain['p'])} ({support})."
     )
     yield Claim(answer=answer, text=words)
 

@@ -55,10 +55,8 @@ def _heads(first: str) -> list[str]:
 
 def _support(block: dict[str, Any], split: Split) -> str:
     images = text.plural(block["images"], "image")
-    return (
-        f"{images} of {split['name']} with a mask, {number(block['positives'], 'count')} "
-        "of them with foreground."
-    )
+    positives = number(block["positives"], "count")
+    return f"{images} of {split['name']} with a mask, {positives} with foreground."
 
 
 def _by_rule(split: Split) -> Block | None:
@@ -83,9 +81,9 @@ def _by_threshold(split: Split, key: str, title: str) -> Block | None:
         return None
     rows = [[number(row["threshold"]), *_cells(row)] for row in block["rows"]]
     note = (
-        f"{block['policy']}. A pixel is foreground above the threshold, and no image is "
-        "emptied. Read, do not choose: a threshold picked from this table is optimistic "
-        "on these images."
+        f"{block['policy']}. A pixel is foreground above the threshold, and no image "
+        "is emptied. Read, do not choose: a threshold picked from this table is "
+        "optimistic on these images."
     )
     lead = _support(block, split)
     inside = table(_heads("Threshold"), rows, lead=lead, note=note)
