@@ -8,9 +8,11 @@ from sklearn import metrics as sklearn
 from support import decided, scored
 
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import image_level
+from jaxseg.evaluation import examples, image_level
 from jaxseg.metrics import classification
 from jaxseg.run_directory import image_schemas, schemas
+
+WRONG = ("decision_false_positive", "decision_false_negative")
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +136,23 @@ def test_images_of_one_kind_have_no_image_level(label):
     frozen = image_level.choose(tally, scored.VALIDATION)
     assert frozen["threshold"] is None and frozen["value"] is None
     assert image_level.assemble(tally, frozen, split) is None
+
+
+def test_wrong_decisions_are_shown_first_the_surest_before_others(both):
+    split, tally, _ = both
+    chosen = examples.choose(tally, split.ids, image_threshold=0.5)
+    score, truth = tally.image_score, tally.shows
+    by_role = {role: [e for e in chosen if e["role"] == role] for role in WRONG}
+    assert [e["role"] for e in chosen[:6]] == [WRONG[0]] * 3 + [WRONG[1]] * 3
+    high, low = (np.sort(score[truth == kind]) for kind in (0, 1))
+    assert [e["image_score"] for e in by_role[WRONG[0]]] == high[:-4:-1].tolist()
+    assert [e["image_score"] for e in by_role[WRONG[1]]] == low[:3].tolist()
+    assert high[-3] >= 0.5 > low[2]
+    assert len({e["index"] for e in chosen}) == len(chosen)
+    others = {e["index"] for e in chosen[6:]}
+    assert not others & set(np.flatnonzero(tally.pixels == 0).tolist())
+    plain = examples.choose(tally, split.ids)
+    assert not any(e["role"] in WRONG for e in plain) and "image_score" in plain[0]
 
 
 def test_columns_of_every_image(both):

@@ -19,7 +19,7 @@ _RULES = {
     "blackened": "blackened",
     "whitened": "whitened",
     "blackened_whitened": "blackened and whitened",
-    "optimistic_threshold": "threshold chosen on these very images: optimistic",
+    "optimistic_threshold": "OPTIMISTIC: best pooled F1",
 }
 
 
@@ -53,6 +53,10 @@ def _heads(first: str) -> list[str]:
     return [first, *pooled, *_MEANS.values()]
 
 
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _support(block: dict[str, Any], split: Split) -> str:
     images = text.plural(block["images"], "image")
     positives = number(block["positives"], "count")
@@ -69,7 +73,7 @@ def _by_rule(split: Split) -> Block | None:
         if row["name"] not in ("plain", "optimistic_threshold"):
             detail += f"; changes {text.plural(row['changed_images'], 'mask')}"
         rows.append([(_RULES.get(row["name"], row["name"]), detail), *_cells(row)])
-    note = f"{block['policy']}. ±: deviation over images."
+    note = f"{_sentence(block['policy'])}. ±: deviation over images."
     title = "Masks changed by the decision"
     lead = _support(block, split)
     return table(_heads("Rule"), rows, title=title, lead=lead, note=note)
@@ -81,9 +85,9 @@ def _by_threshold(split: Split, key: str, title: str) -> Block | None:
         return None
     rows = [[number(row["threshold"]), *_cells(row)] for row in block["rows"]]
     note = (
-        f"{block['policy']}. A pixel is foreground above the threshold, and no image "
-        "is emptied. Read, do not choose: a threshold picked from this table is "
-        "optimistic on these images."
+        f"{_sentence(block['policy'])}. A pixel is foreground above the threshold, and "
+        "no image is emptied. Read, do not choose: a threshold picked from this table "
+        "is optimistic on these images."
     )
     lead = _support(block, split)
     inside = table(_heads("Threshold"), rows, lead=lead, note=note)
