@@ -138,8 +138,9 @@ def test_images_of_one_kind_have_no_image_level(label):
     assert image_level.assemble(tally, frozen, split) is None
 
 
-def test_wrong_decisions_are_shown_first_the_surest_before_others(both):
-    split, tally, _ = both
+def test_wrong_decisions_are_shown_first_the_surest_before_others():
+    split, predictions, scores = decided.make(seed=1, noise=0.8)
+    tally = decided.tally_of(split, predictions, scores)
     chosen = examples.choose(tally, split.ids, image_threshold=0.5)
     score, truth = tally.image_score, tally.shows
     by_role = {role: [e for e in chosen if e["role"] == role] for role in WRONG}
