@@ -13,7 +13,7 @@ from absl import logging
 from jaxseg import atomic
 from jaxseg.data import prepared
 from jaxseg.devices import sharding
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, NotFinite
 from jaxseg.evaluation import (
     baselines,
     class_choices,
@@ -60,10 +60,18 @@ def _decided(
     channels: Predictions,
     image_scores: dict[int, float],
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The probabilities of `channels`; what a decision head says goes to the scores."""
+    """The probabilities of `channels`; what a decision head says goes to the scores.
+
+    Raises NotFinite where that is no number.
+    """
     for index, row in channels:
         score = whole_split.image_score(scorer, row)
         if score is not None and len(score) == 1:
+            if not np.isfinite(score[0]):
+                raise NotFinite(
+                    f"the decision head says {score[0]} of image {index}: training has "
+                    "diverged; lower the learning rate."
+                )
             image_scores[index] = float(score[0])
         yield index, row[..., : scorer.classes]
 

@@ -86,6 +86,17 @@ def _behind(
     )
 
 
+def image_logits(model: Any, variables: Any, shape: tuple[int, int, int]) -> int:
+    """How many numbers the model says of a whole image [h, w, c]; 0 without a head.
+
+    `variables` may be shapes alone; nothing is computed.
+    """
+    image = jax.ShapeDtypeStruct((1, *shape), np.float32)
+    apply = functools.partial(model.apply, train=False)
+    outputs = jax.eval_shape(apply, variables, image)
+    return outputs["image_logits"].shape[-1] if "image_logits" in outputs else 0
+
+
 def image_score(
     channels: Float[np.ndarray, "h w n"],
 ) -> Float[np.ndarray, "n"]:

@@ -145,11 +145,8 @@ def _check_decisions(runs: Sequence[finished_run.FinishedRun]) -> None:
 
 def _decisions(run: finished_run.FinishedRun) -> int:
     """How many numbers the model of a run says of a whole image."""
-    shape = (1, *run.parts.view.size, run.record["dataset"]["channels"])
-    image = jax.ShapeDtypeStruct(shape, np.float32)
-    apply = functools.partial(run.parts.model.apply, train=False)
-    outputs = jax.eval_shape(apply, run.variables, image)
-    return outputs["image_logits"].shape[-1] if "image_logits" in outputs else 0
+    shape = (*run.parts.view.size, run.record["dataset"]["channels"])
+    return forward.image_logits(run.parts.model, run.variables, shape)
 
 
 def _maps_beside(runs: Sequence[finished_run.FinishedRun], augmentation: str) -> int:

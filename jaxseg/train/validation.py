@@ -75,8 +75,7 @@ def validate(
     metric = run.config.eval.metric
     if metric not in metrics:
         raise ConfigError(
-            f"config.eval.metric is {metric!r}, which this run does not score (image_* "
-            f"need a decision head); choose one of {sorted(metrics)}."
+            f"config.eval.metric is {metric!r}; choose one of {sorted(metrics)}."
         )
     if jax.process_index() == 0:
         panels = [

@@ -39,6 +39,14 @@ def test_training_scores_whole_images_and_chooses_by_them(home):
     assert float(rows[-1]["validation/image_roc_auc"]) > 0.6
 
 
+def test_a_metric_of_a_decision_needs_one(home):
+    changes = {"eval.metric": "image_f1", "model.name": "support.tiny"}
+    config = runs.config("folder", **predicting.QUICK | changes)
+    config.data.dir = str(home / "data")
+    with pytest.raises(errors.ConfigError, match="is of a decision head, and the"):
+        loop.train_and_evaluate(config, home / "never")
+
+
 def test_the_result_holds_every_block_and_scoring_again_agrees(home):
     result = files.read(home / "run/eval/test.json", schemas.Result)
     point = files.read(

@@ -22,10 +22,12 @@ def training(run: Run) -> list[Picture | None]:
     loss = [n for n in train if n.split("/")[0] == "loss"]
     dice = [n for n in train if "dice" in n and n not in loss]
     dice += [n for n in names if re.fullmatch("validation/dice[^/]*", n)]
+    whole = [n for n in names if n.startswith("validation/image_")]
     share = ["share_target", "share_realised"]
     wanted = [
         ("loss", "Loss", [*loss, "validation/loss"]),
         ("dice", "Dice", dice),
+        ("decision", "Decision on whole images of validation", whole),
         ("learning_rate", "Learning rate", ["learning_rate"]),
         ("share", "Share of positive images fed", share),
         ("throughput", "Images per second", ["images_per_second"]),
@@ -45,7 +47,7 @@ def _curves(run: Run, name: str, title: str, columns: list[str]) -> Picture | No
         shown = curves if len(curves) > 1 else [("", *curves[0][1:])]
         figures.lines(axes, shown, x="epoch")
         loss_weights.draw(axes, weights)
-        if name in ("dice", "share", "throughput"):
+        if name in ("dice", "decision", "share", "throughput"):
             axes.set_ylim(bottom=0)
 
     listed = ", ".join(f"`{c[0]}`" for c in curves)
