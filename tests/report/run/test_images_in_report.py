@@ -9,7 +9,7 @@ import pytest
 from support import fake_images, tiny_decided
 
 from jaxseg.experiment import measure_cost
-from jaxseg.report import page
+from jaxseg.report import derived_numbers, page
 from jaxseg.report.read import read
 from jaxseg.report.run import build, cases, image_level, loss_weights, plots
 from jaxseg.run_directory import files
@@ -96,6 +96,27 @@ def test_nothing_is_said_without_numbers(binary, decided, undrawn):
     assert image_level.blocks(run) == []
     assert [*image_level.claims(run["splits"]["test"])] == []
     assert image_level.cards(run["splits"]["test"]) == []
+
+
+def test_images_without_a_mask_are_of_the_image_level_alone(decided, undrawn):
+    run = read(decided)
+    split = run["splits"]["test"]
+    before = derived_numbers.confusion(split)
+    weak = [r for r in split["images"] if r["image_positive"] == 1][:4]
+    for row in weak:
+        row |= {"positive": 0, "predicted_pixels": 0, "tp": 0, "fp": 0, "fn": 0}
+        row["tn"] = 0
+    after = derived_numbers.confusion(split)
+    assert after["positive"] == before["positive"] - 4
+    assert after["negative"] == before["negative"]
+    assert all(derived_numbers.shows(row) for row in weak)
+    for row in weak:
+        row["image_positive"] = None
+        assert derived_numbers.shows(row) is None
+    split["result"]["image_level"] |= {"without_mask": 4, "unknown": 1}
+    (table, *_) = image_level.blocks(run)
+    assert "4 images of test without a labelled pixel" in table["note"]
+    assert "1 image of test of unknown truth: left out" in table["note"]
 
 
 def test_curves_of_both_scores_are_drawn(decided, binary):
