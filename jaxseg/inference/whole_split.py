@@ -88,6 +88,7 @@ def channels(
             block=scorer.per_device_batch,
             timeout=scorer.timeout,
             only=only,
+            maps=scorer.maps,
         )
         return
     batch_size = scorer.per_device_batch * jax.device_count()

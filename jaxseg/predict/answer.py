@@ -32,7 +32,8 @@ def of_groups(
 ) -> Answer:
     """The Answer for an image of `native` size (h, w), from what each group said.
 
-    Maps are means over all members, each brought to the native size first.
+    Maps are means over all members, each brought to the native size first; so is the
+    image score, of what each says at the size that it sees.
     """
     k, wanted = groups[0].classes, groups[0].maps
     total = image.maps_at_native(maps[0], groups[0].view, native, k)
@@ -42,14 +43,18 @@ def of_groups(
             more = image.maps_at_native(one, group.view, native, k)
             total += more * np.float32(group.members)
         total /= np.float32(sum(group.members for group in groups))
-    decided = image.decided(total[..., wanted:])
+    check(total)
     total = total[..., :wanted]
     probability = total[..., :k]
-    check(total)
     classes = decision.decide(probability, operating_point)
     sure = of_chosen(probability, classes)
     scale = native[0] / maps[0].shape[0]
-    return Answer(classes, probability, sure, total, scale, decided)
+    decided = [image.decided(one[..., wanted:]) for one in maps]
+    if None in decided:
+        return Answer(classes, probability, sure, total, scale)
+    members = [group.members for group in groups]
+    score = float(np.average(decided, weights=members))
+    return Answer(classes, probability, sure, total, scale, score)
 
 
 def check(probability: Float[np.ndarray, "h w k"]) -> None:

@@ -1,5 +1,6 @@
 """What a decision head says travels behind the maps, through every way to predict."""
 
+import dataclasses
 import functools
 
 import jax
@@ -97,12 +98,24 @@ def _scorer(model, fit="stretch", size=(20, 16), **fields):
     )
 
 
-@pytest.mark.parametrize("fit, size", [("stretch", (20, 16)), ("crop", (12, 12))])
-def test_a_split_is_scored_as_single_images_are(split, fit, size):
-    """Whole or by tiles; the same bits; and maps are what they are without."""
+@pytest.mark.parametrize(
+    "fit, size, pixel",
+    [
+        ("stretch", (20, 16), None),
+        ("stretch", (27, 31), None),
+        ("crop", (12, 12), None),
+        ("crop", (12, 12), 0.7),
+    ],
+)
+def test_a_split_is_scored_as_single_images_are(split, fit, size, pixel):
+    """Whole or by tiles, at any scale: the same score, from before it is scaled."""
     model, batch = tiny_decided.Model(), tiny.batch(0)
     variables = _learned(model, batch)
     scorer = _scorer(model, fit, size)
+    if pixel:
+        view = dataclasses.replace(scorer.view, pixel_size=pixel)
+        scorer = scorer._replace(view=view)
+        split = dataclasses.replace(split, pixel_sizes=np.ones(len(split)))
     tally = score_split.tally_split(scorer, variables, split)
     assert not np.isnan(tally.image_score).any() and np.ptp(tally.image_score) > 1e-3
     assert tally.label.tolist() == split.labels.tolist()
@@ -117,6 +130,7 @@ def test_a_split_is_scored_as_single_images_are(split, fit, size):
             num_classes=2,
             num_maps=2,
             operating_point=None,
+            pixel_size=1.0 if pixel else None,
         )
         assert one.image_score == pytest.approx(float(tally.image_score[i]), rel=1e-6)
         assert one.probability.shape == (*split[i]["mask"].shape, 2)
