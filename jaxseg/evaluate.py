@@ -4,7 +4,8 @@ Any number of devices will do: the counts are the same. The operating point is t
 that was frozen when the run finished; nothing is chosen here. Scores that differ from
 those that are there never replace them: they are written beside, in eval_again/.
 `--verify=all` compares every stored image and mask with its digest first, not a few of
-them.
+them. `--cost` scores nothing: it measures latency, images a second and the size of the
+weights on this machine, writes eval/cost.json and builds the report again.
 """
 
 import pathlib
@@ -17,6 +18,7 @@ RUN = flags.DEFINE_string("run", "", "Run directory.")
 SPLIT = flags.DEFINE_string("split", "test", "Split to score.")
 VERIFY = command_line.define_verify()
 DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data lies now, if it moved.")
+COST = flags.DEFINE_bool("cost", False, "Measure what a prediction costs here instead.")
 
 
 def main(argv) -> int:
@@ -29,6 +31,8 @@ def main(argv) -> int:
     from jaxseg.run_directory import summary
 
     processes.start()
+    if COST.value:
+        return _measure_cost()
     again = score_again.score_again(
         pathlib.Path(RUN.value),
         SPLIT.value,
@@ -43,6 +47,22 @@ def main(argv) -> int:
         print(summary.score_lines(again.result))
         print(f"equal to the scores that were there: {again.same}")
         print("".join(f"  {note}\n" for note in again.notes), end="")
+    return 0
+
+
+def _measure_cost() -> int:
+    """Measures, prints and reports what a prediction costs."""
+    from jaxseg.experiment import measure_cost
+    from jaxseg.report.run import build
+
+    cost = measure_cost.measure_cost(RUN.value)
+    build.build(RUN.value)
+    print(
+        f"one image of {'x'.join(map(str, cost['size']))} on {cost['device']}: "
+        f"{cost['latency_ms_p50']:.3g} ms (median), {cost['latency_ms_p95']:.3g} ms "
+        f"(95th percentile), {cost['images_per_second']:.3g} images a second; weights "
+        f"{cost['weights_mib']:.3g} MiB"
+    )
     return 0
 
 

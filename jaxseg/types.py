@@ -58,7 +58,8 @@ class Outputs(TypedDict):
     # deep supervision: logits of coarser levels, of ceil(h / 2^i) pixels, or of earlier
     # nodes at the size of the image
     deep: NotRequired[list]
-    image_logits: NotRequired[Float[Array, "b k_image"]]  # only with an image head
+    # only with a decision head: sigmoid of each is a probability of the whole image
+    image_logits: NotRequired[Float[Array, "b k_image"]]
 
 
 @flax.struct.dataclass

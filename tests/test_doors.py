@@ -73,6 +73,7 @@ def test_doctor_examines_with_workers(place):
 def test_the_doors_to_a_finished_run(place):
     run = "--run=sweep/a"
     assert ": yes" in door("evaluate", run, "--split=test", cwd=place)
+    assert "images a second" in door("evaluate", run, "--cost", cwd=place)
     door("click", run, "--positive=1", "--negative=1", cwd=place)
     assert (place / "clicks.npz").is_file()
     door("export", run, "--format=jaxseg", "--output=a.safetensors", cwd=place)

@@ -380,7 +380,9 @@ def _eval() -> dict[str, Any]:
     return {
         "per_device_batch": 4,
         "every_epochs": 1,
-        "metric": "dice_pooled",  # of validation: the best epoch has the highest
+        # of validation: the best epoch has the highest. Of a decision head too:
+        # image_average_precision, image_roc_auc, image_f1
+        "metric": "dice_pooled",
         "patience": 0,  # epochs without a better one before stopping; 0 = never
         "bootstrap": 1000,  # resamples of the images, for intervals
         "surface": True,  # distances of borders and FROC: a second pass over the split

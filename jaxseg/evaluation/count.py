@@ -7,7 +7,8 @@ and only its compact row of a tally stays in memory.
 import collections
 import concurrent.futures
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,11 +72,14 @@ def count_ways(
     to_native: Resize,
     threads: int = 2,
     class_histograms: bool = True,
+    image_scores: Mapping[int, float] | None = None,
 ) -> list[Tally]:
     """The tally of each way to read the same predictions, all in one pass.
 
-    As `count_split`, which reads them as they are.
+    As `count_split`, which reads them as they are. `image_scores` has that of an index
+    when its prediction comes: the probability that the image shows foreground.
     """
+    image_scores = {} if image_scores is None else image_scores
     k = len(split.classes)
 
     def one(item: tuple[int, np.ndarray]) -> list[Tally]:
@@ -85,6 +89,8 @@ def count_ways(
         native = at_native(item[1], mask.shape, k, to_native)
         facts = {"index": index, "num_classes": k, "name": split.ids[index]}
         facts["class_histograms"] = class_histograms
+        facts["label"] = int(example.get("label", -1))
+        facts["image_score"] = image_scores.get(index, math.nan)
         return [
             count_image(native, mask, example["image"], frozen=way, **facts)
             for way in ways
@@ -144,6 +150,8 @@ def count_image(
     name: str,
     frozen: Frozen = AS_PREDICTED,
     class_histograms: bool = True,
+    label: int = -1,
+    image_score: float = math.nan,
 ) -> Tally:
     """Counts one image; `probability` is at the size of the mask, float32.
 
@@ -154,22 +162,26 @@ def count_image(
     """
     keep = mask != IGNORE
     if keep.all():
-        label, picked = mask.ravel(), probability.reshape(mask.size, -1)
+        ids, picked = mask.ravel(), probability.reshape(mask.size, -1)
     else:
-        label, picked = mask[keep], probability[keep]
-    if label.max(initial=0) >= num_classes:
+        ids, picked = mask[keep], probability[keep]
+    if ids.max(initial=0) >= num_classes:
         raise DataError(
-            f"The mask of {name!r} holds label {label.max()}, but there are "
+            f"The mask of {name!r} holds label {ids.max()}, but there are "
             f"{num_classes} classes; use 0 to {num_classes - 1}, or {IGNORE} to ignore."
         )
     _check(picked, name)
     levels = np.zeros((2, 0), np.uint32)
     if num_classes == 2:
         levels = image_threshold.histogram(image, mask)
-        counts = _two_classes(picked[:, -1], label)
+        counts = _two_classes(picked[:, -1], ids)
     else:
-        counts = _more_classes(picked, label, frozen, class_histograms)
-    row = {"index": np.int64(index), "ignored": np.int64(mask.size - label.size)}
+        counts = _more_classes(picked, ids, frozen, class_histograms)
+    if not ids.size:  # an image without a mask can still be called positive
+        highest = probability[..., -1] if num_classes == 2 else 1 - probability[..., 0]
+        counts["max_probability"] = np.float32(highest.max(initial=0))
+    row = {"index": np.int64(index), "ignored": np.int64(mask.size - ids.size)}
+    row |= {"label": np.int64(label), "image_score": np.float32(image_score)}
     row |= {"levels": levels} | counts
     whole = {name: row.pop(name) for name in WHOLE}
     return Tally(**{name: value[None] for name, value in row.items()}, **whole)

@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxseg import pictures
-from jaxseg.evaluation import class_table, metric_table
+from jaxseg.evaluation import class_table, image_level, metric_table
 from jaxseg.evaluation.tally import Tally
 from jaxseg.labels import IGNORE
 from jaxseg.postprocess import decision
 from jaxseg.types import Example
 
 _WORST = ("worst_class", "worst_dice")
+_WRONG = 3  # images of each error of the decision
 
 
 def choose(
@@ -23,6 +24,7 @@ def choose(
     classes: Sequence[str] = (),
     positives: int = 6,
     negatives: int = 4,
+    image_threshold: float | None = None,
 ) -> list[dict[str, Any]]:
     """Lists images to show: {id, index, role, dice, truth_pixels, predicted_pixels}.
 
@@ -31,17 +33,26 @@ def choose(
     tally's counts, above two classes by that of the worst class; of those without, half
     has the most false positives ("false_positive") and half has none ("negative"). A
     role that runs short leaves its places to the others. No image comes twice; ties go
-    to the lower index.
+    to the lower index. With a decision head the images that it is surest of and wrong
+    come first ("decision_false_positive", "decision_false_negative"), by the frozen
+    `image_threshold`, and every row has its `image_score`.
     """
     rows = metric_table.per_image(tally, ids, ids)
     for row, index in zip(rows, tally.index.tolist(), strict=True):
         row["index"] = index
-    by = "dice"
+    kept = ("dice", "truth_pixels", "predicted_pixels")
+    picked, by = _wrongly_decided(tally, rows, image_threshold), "dice"
+    kept += ("image_score",) if image_level.has_decision(tally) else ()
+    shown = {row["index"] for some in picked.values() for row in some}
+    scored = tally.pixels > 0  # an image without a labelled pixel is neither kind
+    rows = [row for row, there in zip(rows, scored, strict=True) if there]
+    rows = [row for row in rows if row["index"] not in shown]
     if tally.num_classes > 2:
         by, titles = "worst_dice", classes or [*map(str, range(tally.num_classes))]
         worst = class_table.per_image(tally, titles)
-        for i, row in enumerate(rows):
-            row |= {name: worst[name][i] for name in _WORST}
+        places = {index: i for i, index in enumerate(tally.index.tolist())}
+        for row in [*rows, *(row for some in picked.values() for row in some)]:
+            row |= {name: worst[name][places[row["index"]]] for name in _WORST}
     full = sorted((r for r in rows if r["positive"]), key=lambda r: -r[by])
     wrong = [r for r in rows if not r["positive"] and r["predicted_pixels"]]
     wrong.sort(key=lambda r: -r["predicted_pixels"])
@@ -53,14 +64,13 @@ def choose(
     middle = n - ends - low
     start = min(max((len(full) - middle) // 2, ends), len(full) - low - middle)
     false = min(len(wrong), max(negatives // 2, negatives - len(clean)))
-    picked = {
+    picked |= {
         "best": full[:ends],
         "median": full[start : start + middle],
         "worst": full[len(full) - low :],
         "false_positive": wrong[:false],
         "negative": clean[: negatives - false],
     }
-    kept = ("dice", "truth_pixels", "predicted_pixels")
     kept += _WORST if tally.num_classes > 2 else ()
     return [
         {"id": row["id"], "index": row["index"], "role": role}
@@ -68,6 +78,28 @@ def choose(
         for role, chosen in picked.items()
         for row in chosen
     ]
+
+
+def _wrongly_decided(
+    tally: Tally, rows: list[dict[str, Any]], threshold: float | None
+) -> dict[str, list[dict[str, Any]]]:
+    """role -> rows of images, the surest first; {} without a threshold or a head."""
+    if not image_level.has_decision(tally):
+        return {}
+    score = image_level.scores_of(tally)[image_level.DECISION]
+    for row, value in zip(rows, score.tolist(), strict=True):
+        row["image_score"] = value
+    if threshold is None:
+        return {}
+    truth, yes = tally.shows, score >= threshold
+    out = {}
+    for role, wrong, sign in (
+        ("decision_false_positive", (truth == 0) & yes, -1),
+        ("decision_false_negative", (truth == 1) & ~yes, 1),
+    ):
+        order = sorted(np.flatnonzero(wrong), key=lambda i: sign * score[i])
+        out[role] = [rows[i] for i in order[:_WRONG]]
+    return out
 
 
 def draw(

@@ -162,6 +162,18 @@ def is_optimistic(
     return same
 
 
+def best_threshold(tally: Tally, objective: str) -> float | None:
+    """The threshold of decision.THRESHOLDS with the highest objective, no other rule.
+
+    Ties go to the one nearest 0.5, then to the lower. None where it is undefined.
+    """
+    (value,) = by_threshold(tally, objective, np.zeros(1))[0]
+    if np.isnan(value).all():
+        return None
+    tied = decision.THRESHOLDS[value == np.nanmax(value)]
+    return float(min(tied, key=lambda t: (abs(t - 0.5), t)))
+
+
 def by_threshold(
     tally: Tally, metric: str, areas: Float[np.ndarray, "areas"]
 ) -> Float[np.ndarray, "1 areas thresholds"]:

@@ -151,15 +151,22 @@ def write_examples(
     predictions: Iterable[tuple[int, np.ndarray]],
     *,
     to_native: count.Resize,
+    image_threshold: float | None = None,
 ) -> list[dict[str, Any]]:
     """Writes `<split>_examples.json` and the PNG files it names in `<split>_examples/`.
 
     `predictions` gives (index, probability) of the images that
     `examples.choose(decided.tally, split.ids)` names, in any order; others are passed
-    over. Returns what the JSON holds. Raises DataError when one is missing.
+    over. `image_threshold` is the frozen one of a decision head. Returns what the JSON
+    holds. Raises DataError when one is missing.
     """
     folder = pathlib.Path(folder)
-    chosen = examples.choose(decided.tally, split.ids, classes=split.classes)
+    chosen = examples.choose(
+        decided.tally,
+        split.ids,
+        classes=split.classes,
+        image_threshold=image_threshold,
+    )
     wanted = {e["index"]: e for e in chosen}
     for index, probability in predictions:
         if int(index) not in wanted:

@@ -13,13 +13,15 @@ from absl import logging
 from jaxseg import atomic
 from jaxseg.data import prepared
 from jaxseg.devices import sharding
-from jaxseg.errors import ConfigError
+from jaxseg.errors import ConfigError, NotFinite
 from jaxseg.evaluation import (
     baselines,
     class_choices,
     conformal,
     count,
     examples,
+    image_blocks,
+    image_level,
     nearest_image,
     operating_point,
     post_process,
@@ -51,6 +53,27 @@ class Scoring(NamedTuple):
 
 
 Predictions = Iterable[tuple[int, np.ndarray]]
+
+
+def _decided(
+    scorer: whole_split.Scorer,
+    channels: Predictions,
+    image_scores: dict[int, float],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The probabilities of `channels`; what a decision head says goes to the scores.
+
+    Raises NotFinite where that is no number.
+    """
+    for index, row in channels:
+        score = whole_split.image_score(scorer, row)
+        if score is not None and len(score) == 1:
+            if not np.isfinite(score[0]):
+                raise NotFinite(
+                    f"the decision head says {score[0]} of image {index}: training has "
+                    "diverged; lower the learning rate."
+                )
+            image_scores[index] = float(score[0])
+        yield index, row[..., : scorer.classes]
 
 
 def _keep(
@@ -98,13 +121,16 @@ def tally_ways(
 ) -> list[Tally]:
     """`tally_split` for each way to read the predictions, in one pass."""
     keep = {} if keep is None else keep
-    predictions = _keep(whole_split.predictions(scorer, variables, split), keep, keep)
+    image_scores: dict[int, float] = {}
+    channels = whole_split.channels(scorer, variables, split)
+    predictions = _keep(_decided(scorer, channels, image_scores), keep, keep)
     own = count.count_ways(
         predictions,
         split,
         ways,
         to_native=scorer.to_native(),
         class_histograms=class_histograms,
+        image_scores=image_scores,
     )
     return [
         merge([Tally(**p) for p in sharding.gather(vars(tally))], ids=split.ids)
@@ -165,6 +191,7 @@ def choose_point(
         "temperature": scaling,
         "conformal": conformal.choose(validation, split),
     }
+    frozen["image"] = image_blocks.choose(validation, split, point, objective=objective)
     if finding is not None:
         frozen["objects"] = objects.choose(scorer, variables, split, finding)
     return frozen
@@ -215,6 +242,8 @@ def score_tally(
         argmax=tally,
         softened=at_frozen,
     )
+    options = {"seed": scoring.seed, "resamples": scoring.resamples}
+    scores |= image_blocks.of_counts(decided, tally, frozen, split, **options)
     if "conformal" in frozen:  # older runs have none, and their result is as it was
         scores["conformal"] = conformal.assemble(tally, frozen["conformal"], split)
     return scores, decided
@@ -232,7 +261,10 @@ def _both(
 
 
 def second_pass(
-    scoring: Scoring, split: prepared.Split, decided: Decided
+    scoring: Scoring,
+    split: prepared.Split,
+    decided: Decided,
+    image_threshold: float | None = None,
 ) -> tuple[list[tuple[int, np.ndarray]], surfaces.Measured | None]:
     """(predictions of the images to show, what `surfaces` measures on all images).
 
@@ -240,7 +272,8 @@ def second_pass(
     tolerance nothing is measured, and only batches with an image to show are computed.
     """
     scorer, tolerance = scoring.scorer, scoring.tolerance
-    chosen = {e["index"] for e in examples.choose(decided.tally, split.ids)}
+    listed = examples.choose(decided.tally, split.ids, image_threshold=image_threshold)
+    chosen = {e["index"] for e in listed}
     only = chosen if tolerance is None else None
     predictions = whole_split.predictions(scorer, scoring.variables, split, only)
     shown: dict[int, np.ndarray] = {}
@@ -295,8 +328,11 @@ def score_split(
     elif tally is None:
         tally = tally_split(scoring.scorer, scoring.variables, split)
     scores, decided = score_tally(scoring, split, frozen, tally, at_frozen)
-    shown, measured = second_pass(scoring, split, decided)
-    columns = {}
+    cut = None
+    if image := frozen.get("image"):
+        cut = image_level.threshold_of(image, image_level.DECISION)
+    shown, measured = second_pass(scoring, split, decided, cut)
+    columns = image_level.columns(decided.tally, frozen.get("image"))
     if measured is not None:
         scores |= surfaces.assemble(
             measured,
@@ -305,7 +341,15 @@ def score_split(
             seed=scoring.seed,
             resamples=scoring.resamples,
         )
-        columns = surfaces.columns(measured)
+        scores |= image_blocks.of_pixels(
+            scores,
+            tally,
+            measured,
+            split,
+            seed=scoring.seed,
+            resamples=scoring.resamples,
+        )
+        columns |= surfaces.columns(measured)
     drawn = {}
     if scoring.finding is not None and frozen.get("objects"):
         scores["objects"], more, drawn = objects.score(
@@ -322,7 +366,9 @@ def score_split(
         folder, to_native = scoring.workdir / "eval", scoring.scorer.to_native()
         files.write(folder / f"{split.name}.json", scores, schemas.Result)
         result.write_tables(folder, decided, split, columns=columns)
-        result.write_examples(folder, decided, split, shown, to_native=to_native)
+        result.write_examples(
+            folder, decided, split, shown, to_native=to_native, image_threshold=cut
+        )
         for name, content in drawn.items():
             atomic.replace(folder / f"{split.name}_objects" / name, content)
     logging.info("scored %d images of %s", scores["images"], split.name)

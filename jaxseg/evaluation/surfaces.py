@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxseg.evaluation import count
+from jaxseg.evaluation import count, tolerant_truth
 from jaxseg.labels import IGNORE
 from jaxseg.metrics import bootstrap, froc, surface_distance
 from jaxseg.metrics.surface_distance import FIELDS
@@ -22,6 +22,7 @@ from jaxseg.postprocess import decision
 Measured = dict[str, np.ndarray]
 # of every image: index, labelled pixels, FIELDS of each foreground class; of every
 # truth component (kind 1) and false positive (kind 0): image, class, kind, score
+# for two classes the FIELDS of `tolerant_truth` of every image too
 _IMAGE, _OBJECT = ("index", "labelled", "surface"), ("image", "class", "kind", "score")
 COLUMNS = ("hd95", "assd", "nsd", "boundary_iou", "f1_tolerant")
 _WORDS = {
@@ -89,7 +90,8 @@ def _image(
             kinds += [kind] * len(score)
             classes += [c] * len(score)
             scores.append(score)
-    return {
+    by_threshold = tolerant_truth.measure(mask, probability) if channels < 3 else {}
+    return by_threshold | {
         "index": np.array([index], np.int64),
         "labelled": np.array([np.count_nonzero(labelled)], np.int64),
         "surface": np.stack(rows)[None],
@@ -102,6 +104,7 @@ def _image(
 
 def _empty(k: int) -> Measured:
     whole = {name: np.zeros(0, np.int64) for name in (*_IMAGE, *_OBJECT)}
+    whole |= tolerant_truth.nothing() if k == 2 else {}
     rows = np.zeros((0, k - 1, len(FIELDS)))
     return whole | {"surface": rows, "score": np.zeros(0, np.float32)}
 
@@ -111,7 +114,7 @@ def join(parts: list[Measured]) -> Measured:
     whole = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     order = np.argsort(whole["index"], kind="stable")
     objects = np.lexsort([whole[name] for name in reversed(_OBJECT)])
-    return {n: whole[n][order if n in _IMAGE else objects] for n in whole}
+    return {n: whole[n][objects if n in _OBJECT else order] for n in whole}
 
 
 def assemble(

@@ -33,7 +33,10 @@ class Tally:
     index: np.ndarray  # i64 [n], position in the split
     ignored: np.ndarray  # i64 [n], pixels that are not labelled
     confusion: np.ndarray  # i64 [n, k truth, k predicted], by argmax (k = 2: p > 0.5)
-    max_probability: np.ndarray  # f32 [n], of foreground
+    # f32 [n], of foreground: of the labelled pixels, or of all where none is labelled
+    max_probability: np.ndarray
+    label: np.ndarray  # i64 [n], of the whole image, -1 = not labelled
+    image_score: np.ndarray  # f32 [n], that it shows foreground; NaN without a head
     scores: np.ndarray  # u32 [n, 2, CELLS], pixels between two thresholds by truth
     levels: np.ndarray  # u32 [n, 2, 256], intensity of the image by truth
     pooled: np.ndarray  # i64 [2, histograms.BINS], scores of all images by truth
@@ -74,6 +77,15 @@ class Tally:
         """Whether the truth has any foreground (class > 0), bool [n]."""
         return self.truth[:, 1:].any(axis=1)
 
+    @property
+    def shows(self) -> np.ndarray:
+        """Whether an image shows foreground, i64 [n]: 1, 0, or -1 where unknown.
+
+        That is what its label says, and where it has none its labelled pixels.
+        """
+        by_mask = np.where(self.pixels > 0, self.positive, -1)
+        return np.where(self.label < 0, by_mask, self.label > 0).astype(np.int64)
+
 
 WHOLE = ("pooled", "only_value")  # of all images together; ROWS are of each
 ROWS = [f.name for f in dataclasses.fields(Tally) if f.name not in WHOLE]
@@ -93,6 +105,8 @@ def empty(num_classes: int, *, class_histograms: bool = True) -> Tally:
         ignored=np.zeros(0, np.int64),
         confusion=np.zeros((0, k, k), np.int64),
         max_probability=np.zeros(0, np.float32),
+        label=np.zeros(0, np.int64),
+        image_score=np.zeros(0, np.float32),
         scores=np.zeros((0, 2, CELLS * two), np.uint32),
         levels=np.zeros((0, 2, 256 * two), np.uint32),
         pooled=pooled,

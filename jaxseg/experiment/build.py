@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
-from jaxseg.errors import DataError
+from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation import nearest_image
 from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.experiment import (
@@ -24,6 +24,7 @@ from jaxseg.experiment import (
     training_plan,
 )
 from jaxseg.inference import forward, whole_split
+from jaxseg.metrics import classification
 from jaxseg.postprocess import decision
 from jaxseg.train_step import state, step
 from jaxseg.types import Batch, TrainState
@@ -84,6 +85,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     from_config.check_outputs(
         settings, abstract, parts.image_shape, parts.target.channels
     )
+    _check_metric(config.eval.metric, parts, abstract)
     predict = forward.make_predict(
         mesh,
         model=parts.model,
@@ -111,6 +113,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
             workers=config.data.workers,
             timeout=config.data.timeout_s,
             classes=len(card["classes"]),
+            maps=len(card["classes"]) + len(parts.target.names),
         ),
         labels=labels,
         windows=_windows(config, splits["train"], parts.view, labels),
@@ -132,6 +135,19 @@ def _check_rule(rule: str, classes: int) -> None:
             rule,
             classes,
             used,
+        )
+
+
+def _check_metric(metric: str, parts: from_config.Parts, abstract: TrainState) -> None:
+    """ConfigError for a metric of a decision that no head of the model makes."""
+    if metric not in classification.HISTORY:
+        return
+    variables = {"params": abstract.params, **abstract.model_state}
+    if forward.image_logits(parts.model, variables, parts.image_shape) != 1:
+        raise ConfigError(
+            f"config.eval.metric is {metric!r}, which is of a decision head, and the "
+            "model has none: give it one (config.decision), or choose a metric of "
+            "pixels, such as dice_pooled."
         )
 
 

@@ -47,7 +47,9 @@ class FinishedRun(NamedTuple):
     parts: from_config.Parts
     variables: dict[str, Any]  # arrays of the host, those that were scored
     forward: Callable  # compiled: (variables, batch) -> probability f32 [b, h, w, k]
-    maps: Callable  # the same, and the m further maps of parts.target: [b, h, w, k + m]
+    # the same, the m further maps of parts.target, and the n of a decision on the whole
+    # image: [b, h, w, k + m + n]
+    maps: Callable
 
     @property
     def classes(self) -> list[str]:
@@ -78,7 +80,8 @@ class FinishedRun(NamedTuple):
         that of its evaluation, and every bit is then as it was scored. With `exact`
         the tiles of a convolutional network are not blended, but joined to what the
         whole image in one piece would give.
-        A run that looks for objects (config.objects.rule) gives their label map too.
+        A run that looks for objects (config.objects.rule) gives their label map too,
+        one with a decision head (config.decision) how probable foreground is at all.
         Raises DataError for channels or a type of numbers the run was not trained on,
         ConfigError for tiles of a run that sees whole images, and where they cannot be
         joined exactly.
@@ -95,6 +98,7 @@ class FinishedRun(NamedTuple):
             view=tiled(self.parts.view, tile),
             maps=lambda batch: self.maps(self.variables, {"image": batch}),
             num_classes=len(self.classes),
+            num_maps=len(self.classes) + len(self.parts.target.names),
             find=self._find(),
             operating_point=self.operating_point["operating_point"],
             pixel_size=pixel_size,

@@ -1,4 +1,8 @@
-"""Predicts the probabilities of one batch: the forward pass of evaluation."""
+"""Predicts the probabilities of one batch: the forward pass of evaluation.
+
+What a model says of whole images travels behind its maps, as channels that hold one
+number each: so tiles, mirror images, ensembles and every door carry it along.
+"""
 
 import functools
 import itertools
@@ -7,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
@@ -34,6 +39,8 @@ def predict(
 ) -> Float[Array, "b h w n"]:
     """Probabilities of the classes, float32, and after them the maps of `target`.
 
+    Behind these come the sigmoids of `image_logits`, of a model that has them, each the
+    same at every pixel of the image.
     With axes in `mirror` (1 = height, 2 = width) they are means over the image and its
     mirror images along each of these axes and along all: 2 passes for one axis, 4 for
     two. Test-time augmentation as in nnU-Net (Isensee et al., 2021,
@@ -41,24 +48,63 @@ def predict(
     """
     image = normalise(types.unit_interval(batch["image"]))
 
-    def probability(image):
+    def answer(image):
         outputs = model.apply(variables, image, train=False)
         logits = outputs["logits"].astype(jnp.float32)
-        return target.maps(logits) if target else jax.nn.softmax(logits, axis=-1)
+        maps = target.maps(logits) if target else jax.nn.softmax(logits, axis=-1)
+        if "image_logits" not in outputs:
+            return maps, None
+        return maps, jax.nn.sigmoid(outputs["image_logits"].astype(jnp.float32))
 
     def back(maps, axes):
         if target is None:
             return jnp.flip(maps, axes)
         return functools.reduce(target.mirror, axes, maps)
 
-    mean = probability(image)
+    mean, whole = answer(image)
     if not mirror:
-        return mean
+        return _behind(mean, whole)
     sizes = range(1, len(mirror) + 1)
     every = [axes for n in sizes for axes in itertools.combinations(mirror, n)]
     for axes in every:
-        mean = mean + back(probability(jnp.flip(image, axes)), axes)
-    return mean / (1 + len(every))
+        maps, more = answer(jnp.flip(image, axes))
+        mean = mean + back(maps, axes)
+        whole = whole if more is None else whole + more
+    passes = 1 + len(every)
+    return _behind(mean / passes, whole if whole is None else whole / passes)
+
+
+def _behind(
+    maps: Float[Array, "b h w m"], whole: Float[Array, "b n"] | None
+) -> Float[Array, "b h w _"]:
+    """The maps, and behind them a channel for each number of the whole image."""
+    if whole is None:
+        return maps
+    shape = (*maps.shape[:3], whole.shape[-1])
+    return jnp.concatenate(
+        [maps, jnp.broadcast_to(whole[:, None, None], shape)], axis=-1
+    )
+
+
+def image_logits(model: Any, variables: Any, shape: tuple[int, int, int]) -> int:
+    """How many numbers the model says of a whole image [h, w, c]; 0 without a head.
+
+    `variables` may be shapes alone; nothing is computed.
+    """
+    image = jax.ShapeDtypeStruct((1, *shape), np.float32)
+    apply = functools.partial(model.apply, train=False)
+    outputs = jax.eval_shape(apply, variables, image)
+    return outputs["image_logits"].shape[-1] if "image_logits" in outputs else 0
+
+
+def image_score(
+    channels: Float[np.ndarray, "h w n"],
+) -> Float[np.ndarray, "n"]:
+    """The highest of each channel behind the maps, f32: that of the surest tile.
+
+    Tiles may disagree on the whole image that they are part of.
+    """
+    return np.asarray(channels, np.float32).max(axis=(0, 1))
 
 
 def make_predict(

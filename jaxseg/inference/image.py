@@ -9,7 +9,7 @@ from jaxtyping import Float, Int32, UInt, UInt8
 
 from jaxseg.data import crops, intensity, pipeline, resize
 from jaxseg.errors import DataError
-from jaxseg.inference import stitch, tiles
+from jaxseg.inference import forward, stitch, tiles
 from jaxseg.postprocess import decision
 
 
@@ -20,6 +20,8 @@ class Prediction(NamedTuple):
     probability: Float[np.ndarray, "h w k"]
     # label map of a run that looks for objects, 0 = background; else None
     objects: Int32[np.ndarray, "h w"] | None = None
+    # probability that the image shows foreground; None without a decision head
+    image_score: float | None = None
 
 
 def as_stored(
@@ -148,6 +150,7 @@ def predict(
     block: int = 1,
     exact: stitch.Field | None = None,
     find: Callable[..., np.ndarray] | None = None,
+    num_maps: int | None = None,
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
@@ -158,7 +161,9 @@ def predict(
     the view needs it and it was not given.
     `maps` turns u8 or u16 [block, height, width, c] into f32 [block, height, width, n]:
     the probabilities of `num_classes` classes, and behind them what else `find` takes,
-    which makes the label map of (maps at native size, scale=). With the block of an
+    which makes the label map of (maps at native size, scale=): `num_maps` in all (None:
+    every one). Behind these stands what the model says of the whole image. With the
+    block of an
     evaluation every bit is as it was scored: programs for blocks of other sizes round
     otherwise. With `exact`, what the network sees
     around a pixel, tiles are not blended: see `stitch`.
@@ -169,12 +174,23 @@ def predict(
         rows = np.asarray(maps(batch), np.float32)
         for row in rows[: canvas.plan.count - canvas.added]:
             canvas.add(row)
-    native = image.shape[:2]
-    whole = maps_at_native(canvas.probability(), view, native, num_classes)
+    native, joined = image.shape[:2], canvas.probability()
+    count = joined.shape[-1] if num_maps is None else num_maps
+    whole = maps_at_native(joined[..., :count], view, native, num_classes)
     probability = whole[..., :num_classes]
     objects = None if find is None else find(whole, scale=native[0] / len(levels))
     classes = decision.decide(probability, operating_point)
-    return Prediction(classes, probability, objects)
+    return Prediction(classes, probability, objects, decided(joined[..., count:]))
+
+
+def decided(channels: Float[np.ndarray, "h w n"]) -> float | None:
+    """The probability that the image shows foreground, of a head that says that alone.
+
+    None without a head, and for one that says more than one thing of an image.
+    """
+    if channels.shape[-1] != 1:
+        return None
+    return float(forward.image_score(channels)[0])
 
 
 def canvas_of(

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from jaxseg.data import crops, pipeline, prepared
 from jaxseg.devices import prefetch, sharding
-from jaxseg.inference import tiles
+from jaxseg.inference import forward, tiles
 
 _BLOCKS = 4  # of a pack, at least: less than a block of padding for as many
 _AHEAD = 2  # images that are read before they are needed
@@ -116,12 +116,14 @@ def predictions(
     block: int,
     timeout: float,
     only: set[int] | None = None,
+    maps: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, probability f32 [h, w, k] at native size) of this process's images.
 
     `predict` maps a batch on the mesh to probabilities [b, height, width, k]; every
     device gets `block` tiles at a time. `only` names the indices wanted; steps without
-    one of them are not computed.
+    one of them are not computed. Channels from `maps` on are of the whole image: each
+    becomes its highest value before it is brought to the native size.
     """
     cuts = grids(split, view)
     processes = jax.process_count()
@@ -151,7 +153,20 @@ def predictions(
             canvas = tiles.Canvas(cuts[index])
         canvas.add(probability)
         if canvas.whole:
-            yield index, view.to_native(canvas.probability(), split.sizes[index])
+            joined, size = canvas.probability(), split.sizes[index]
+            yield index, _at_native(joined, view, size, maps)
+
+
+def _at_native(
+    joined: np.ndarray, view: pipeline.View, size: Any, maps: int | None
+) -> np.ndarray:
+    """The channels of an image f32 at its native size; see `predictions`."""
+    if maps is None or joined.shape[-1] == maps:
+        return view.to_native(joined, size)
+    native = view.to_native(np.ascontiguousarray(joined[..., :maps]), size)
+    whole = forward.image_score(joined[..., maps:])
+    shape = (*native.shape[:2], len(whole))
+    return np.concatenate([native, np.broadcast_to(whole, shape)], axis=-1)
 
 
 def _rows(predict: Callable, stream: Iterator) -> Iterator[tuple[int, int, Any]]:

@@ -7,22 +7,26 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Float
 
 from jaxseg.data import pipeline, prepared
 from jaxseg.devices import prefetch, sharding
-from jaxseg.inference import tiled_split
+from jaxseg.inference import forward, tiled_split
 
 
 class Scorer(NamedTuple):
     """What scoring needs besides the parameters and the split."""
 
-    predict: Callable  # (variables, batch) -> probabilities and maps [b, h, w, k + m]
+    predict: (
+        Callable  # (variables, batch) -> [b, h, w, k + m + n], as `forward.predict`
+    )
     mesh: Mesh
     view: pipeline.View
     per_device_batch: int
     workers: int
     timeout: float
     classes: int | None = None  # k; None = all that is predicted
+    maps: int | None = None  # k + m; None = all, so nothing is said of whole images
 
     def to_native(self) -> Callable:
         """(probability, native size) -> probability at that size."""
@@ -46,9 +50,30 @@ def maps(
     split: prepared.Split,
     only: set[int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, f32 [H, W, k + m]) of this process's images, without padding.
+    """(index, f32 [H, W, k + m]): the probabilities and the maps of the target."""
+    for index, row in channels(scorer, variables, split, only):
+        yield index, row[..., : scorer.maps]
 
-    After the probabilities of k classes come the m maps of the target. [H, W] is the
+
+def image_score(
+    scorer: Scorer, row: Float[np.ndarray, "h w c"]
+) -> Float[np.ndarray, "n"] | None:
+    """What `channels` say of the whole image; None without a decision head."""
+    if scorer.maps is None or row.shape[-1] == scorer.maps:
+        return None
+    return forward.image_score(row[..., scorer.maps :])
+
+
+def channels(
+    scorer: Scorer,
+    variables: Any,
+    split: prepared.Split,
+    only: set[int] | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, f32 [H, W, k + m + n]) of this process's images, without padding.
+
+    After the probabilities of k classes come the m maps of the target, and the n
+    channels of a decision on the whole image. [H, W] is the
     size of the view; with fit "crop" that of the image (`tiled_split`). Every device
     gets the same number of images at a time whatever the number of devices, and the
     same ones side by side: so the results are equal bit for bit. `only` names the
@@ -63,6 +88,7 @@ def maps(
             block=scorer.per_device_batch,
             timeout=scorer.timeout,
             only=only,
+            maps=scorer.maps,
         )
         return
     batch_size = scorer.per_device_batch * jax.device_count()

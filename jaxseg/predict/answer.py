@@ -20,6 +20,8 @@ class Answer(NamedTuple):
     confidence: Float[np.ndarray, "h w"]  # the probability of the chosen class
     maps: Float[np.ndarray, "h w n"]  # the probabilities, and the maps behind them
     scale: float  # pixels of the image that one pixel has become that a network sees
+    # probability that the image shows foreground; None without a decision head
+    image_score: float | None = None
 
 
 def of_groups(
@@ -30,9 +32,10 @@ def of_groups(
 ) -> Answer:
     """The Answer for an image of `native` size (h, w), from what each group said.
 
-    Maps are means over all members, each brought to the native size first.
+    Maps are means over all members, each brought to the native size first; so is the
+    image score, of what each says at the size that it sees.
     """
-    k = groups[0].classes
+    k, wanted = groups[0].classes, groups[0].maps
     total = image.maps_at_native(maps[0], groups[0].view, native, k)
     if len(groups) > 1:
         total = total * np.float32(groups[0].members)
@@ -40,11 +43,18 @@ def of_groups(
             more = image.maps_at_native(one, group.view, native, k)
             total += more * np.float32(group.members)
         total /= np.float32(sum(group.members for group in groups))
-    probability = total[..., :k]
     check(total)
+    total = total[..., :wanted]
+    probability = total[..., :k]
     classes = decision.decide(probability, operating_point)
     sure = of_chosen(probability, classes)
-    return Answer(classes, probability, sure, total, native[0] / maps[0].shape[0])
+    scale = native[0] / maps[0].shape[0]
+    decided = [image.decided(one[..., wanted:]) for one in maps]
+    if None in decided:
+        return Answer(classes, probability, sure, total, scale)
+    members = [group.members for group in groups]
+    score = float(np.average(decided, weights=members))
+    return Answer(classes, probability, sure, total, scale, score)
 
 
 def check(probability: Float[np.ndarray, "h w k"]) -> None:
@@ -74,12 +84,14 @@ class Sums(NamedTuple):
     pixels: list[int]  # of each class
     confidence: float  # sum over the predicted foreground
     score: float  # the highest probability of foreground
+    image_score: float | None = None  # of a decision head
 
 
 def sums(
     classes: UInt8[np.ndarray, "h w"],
     probability: Float[np.ndarray, "h w k"],
     confidence: Float[np.ndarray, "h w"],
+    image_score: float | None = None,
 ) -> Sums:
     """The Sums of a whole image, or of some of its rows."""
     k = probability.shape[-1]
@@ -91,6 +103,7 @@ def sums(
         count.tolist(),
         float(inside.sum(dtype=np.float64)),
         float(foreground.max(initial=0)),
+        image_score,
     )
 
 

@@ -39,6 +39,7 @@ class Group(NamedTuple):
     predict: Callable  # {"image": [devices * block, ...] on the mesh} -> mean f32
     members: int
     classes: int  # k
+    maps: int  # k, and the maps behind them; then what is said of the whole image
     exact: stitch.Field | None = None  # tiles are joined by it, not blended
 
 
@@ -59,6 +60,12 @@ class Ensemble(NamedTuple):
     def operating_point(self) -> dict[str, Any] | None:
         """The frozen rule of the first run."""
         return self.runs[0].operating_point["operating_point"]
+
+    @property
+    def image_threshold(self) -> float | None:
+        """From which score on an image is positive, of the first run; None: unknown."""
+        image = self.runs[0].operating_point.get("image") or {}
+        return image.get("threshold") if image.get("score") == "decision" else None
 
 
 def load(
@@ -81,6 +88,7 @@ def load(
     """
     runs = [finished_run.load(workdir) for workdir in workdirs]
     _check_alike(runs)
+    _check_decisions(runs)
     for run in runs:
         mc_dropout.check(run, passes, exact=exact)
     mesh = sharding.make_mesh(data=0, fsdp=1)
@@ -118,6 +126,27 @@ def _check_alike(runs: Sequence[finished_run.FinishedRun]) -> None:
                 f"{run.workdir} and {first.workdir} were trained on numbers of "
                 "different types (floats and whole numbers); leave one of them out."
             )
+
+
+def _check_decisions(runs: Sequence[finished_run.FinishedRun]) -> None:
+    """Raises ConfigError where only some runs decide on whole images, or otherwise."""
+    first, *others = runs
+    if not others:
+        return
+    counts = [_decisions(run) for run in runs]
+    for run, count in zip(others, counts[1:], strict=True):
+        if count != counts[0]:
+            raise ConfigError(
+                f"{first.workdir} says {counts[0]} numbers of a whole image and "
+                f"{run.workdir} says {count} (config.decision), so they have no common "
+                "mean: leave one of them out of the ensemble."
+            )
+
+
+def _decisions(run: finished_run.FinishedRun) -> int:
+    """How many numbers the model of a run says of a whole image."""
+    shape = (*run.parts.view.size, run.record["dataset"]["channels"])
+    return forward.image_logits(run.parts.model, run.variables, shape)
 
 
 def _maps_beside(runs: Sequence[finished_run.FinishedRun], augmentation: str) -> int:
@@ -188,9 +217,13 @@ def _group(
         "flips": (1, 2),
         "rot90": (),
     }[augmentation]
+    maps, every = (
+        len(first.classes) + n for n in (more, len(first.parts.target.names))
+    )
     one = functools.partial(
         _maps,
-        channels=len(first.classes) + more,
+        maps=maps,
+        every=every,
         normalise=first.parts.normalise,
         mirror=mirror,
         target=first.parts.target,
@@ -218,13 +251,18 @@ def _group(
         ),
         len(runs),
         len(first.classes),
+        maps,
     )
 
 
 def _maps(
-    variables: Any, batch: Batch, *, channels: int, **settings: Any
+    variables: Any, batch: Batch, *, maps: int, every: int, **settings: Any
 ) -> Float[Array, "b h w n"]:
-    return forward.predict(variables, batch, **settings)[..., :channels]
+    """The first `maps` of `every` map, and what stands behind all of them."""
+    out = forward.predict(variables, batch, **settings)
+    if out.shape[-1] == every:
+        return out[..., :maps]
+    return jnp.concatenate([out[..., :maps], out[..., every:]], axis=-1)
 
 
 def mean_of(

@@ -21,7 +21,7 @@ from jaxseg.data import crops, intensity, pipeline
 from jaxseg.data.files import images
 from jaxseg.devices import prefetch, sharding
 from jaxseg.errors import DataError
-from jaxseg.inference import tiles
+from jaxseg.inference import image, tiles
 from jaxseg.postprocess import decision
 from jaxseg.predict import (
     answer,
@@ -101,7 +101,11 @@ def _predict(item: inputs.Input, job: Job) -> None:
             outputs.mask.finish(sums.shown, tif.tagged(1, size))
             line: dict[str, Any] = {"id": item.id, "input_sha256": digest}
             line["row"] = tables.row(
-                sums.of, size=rows.size, classes=job.model.classes, pixel_size=size
+                sums.of,
+                size=rows.size,
+                classes=job.model.classes,
+                pixel_size=size,
+                decide=job.model.image_threshold,
             )
             if outputs.planes is not None:
                 outputs.planes.finish()
@@ -194,8 +198,10 @@ def _sums(rows: Rows, model: Ensemble, outputs: _Outputs) -> _Sums:
     top = threshold if top is None else top
     k, above = len(model.classes), 0
     total = answer.Sums([0] * k, 0.0, 0.0)
-    for maps in maps_of(rows, model):
-        answer.check(maps)
+    wanted = model.groups[0].maps
+    for channels in maps_of(rows, model):
+        answer.check(channels)
+        maps, decided = channels[..., :wanted], image.decided(channels[..., wanted:])
         probability = maps[..., :k]
         if threshold is None:  # offsets, or the most probable class
             classes = decision.decide(probability, model.operating_point)
@@ -203,11 +209,12 @@ def _sums(rows: Rows, model: Ensemble, outputs: _Outputs) -> _Sums:
             classes = decision.apply(probability, threshold=threshold)
             above += np.count_nonzero(probability[..., -1] > np.float32(top))
         sure = answer.of_chosen(probability, classes)
-        part = answer.sums(classes, probability, sure)
+        part = answer.sums(classes, probability, sure, decided)
         total = answer.Sums(
             [a + b for a, b in zip(total.pixels, part.pixels, strict=True)],
             total.confidence + part.confidence,
             max(total.score, part.score),
+            max(filter(None, (total.image_score, decided)), default=decided),
         )
         outputs.mask.add(classes)
         if outputs.planes is not None:
@@ -220,12 +227,17 @@ def _sums(rows: Rows, model: Ensemble, outputs: _Outputs) -> _Sums:
         shown = above >= settings.get("min_area", 0.0) * pixels
         shown &= gate is None or total.score > gate
     if not shown:
-        total = answer.Sums([sum(total.pixels), *[0] * (k - 1)], 0.0, total.score)
+        nothing = [sum(total.pixels), *[0] * (k - 1)]
+        total = answer.Sums(nothing, 0.0, total.score, total.image_score)
     return _Sums(total, bool(shown))
 
 
 def maps_of(rows: Rows, model: Ensemble) -> Iterator[Float[np.ndarray, "rows w n"]]:
-    """The probabilities of the image, and the maps behind them, some rows at a time."""
+    """The probabilities of the image, and the maps behind them, some rows at a time.
+
+    Behind these stands what a decision head says of the whole image, as `forward` has
+    it: the highest of any rows is its score.
+    """
     (group,) = model.groups
     grid = tiles.grid(rows.size, group.view.size, group.view.overlap)
     timeout = max(run.config.data.timeout_s for run in model.runs)

@@ -114,10 +114,13 @@ def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
     )
     line: dict[str, Any] = {"id": item.id, "input_sha256": stored.sha256}
     line["row"] = tables.row(
-        answer.sums(found.classes, found.probability, found.confidence),
+        answer.sums(
+            found.classes, found.probability, found.confidence, found.image_score
+        ),
         size=size,
         classes=model.classes,
         pixel_size=stored.pixel_size,
+        decide=model.image_threshold,
     )
     encoded: list[bytes] = []
     try:

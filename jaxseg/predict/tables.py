@@ -16,15 +16,22 @@ def row(
     size: tuple[int, int],
     classes: Sequence[str],
     pixel_size: float | None,
+    decide: float | None = None,
 ) -> dict[str, Any]:
     """What `predictions.csv` says of one image, but for its name and its rank.
 
+    `image_score` is there for runs with a decision head, and so is `image_decision`
+    where `decide` is the threshold that validation chose for it: 1 at or above it.
     Areas are of the foreground classes, in pixels and, where `pixel_size` (micrometres)
     is known, in square micrometres: `area_um2` is None elsewhere.
     """
     out: dict[str, Any] = {"height": size[0], "width": size[1]}
     out |= {"pixel_size_um": pixel_size, "score": of.score}
     out |= {"confidence": answer.image_confidence(of)}
+    if of.image_score is not None:
+        out["image_score"] = of.image_score
+        if decide is not None:
+            out["image_decision"] = int(of.image_score >= decide)
     for name, pixels in zip(classes[1:], of.pixels[1:], strict=True):
         area = None if pixel_size is None else pixels * pixel_size**2
         out[f"area_px/{name}"], out[f"area_um2/{name}"] = pixels, area

@@ -175,15 +175,29 @@ def sampler(run: Run) -> str | None:
     )
 
 
+def has_mask(row: Row) -> bool:
+    """Whether any pixel of an image is labelled; tables without counts have masks."""
+    counts = [row.get(key) for key in ("tp", "fp", "fn", "tn")]
+    return None in counts or any(counts)
+
+
+def shows(row: Row) -> bool | None:
+    """Whether an image shows foreground: by its label, else its mask; None: unknown."""
+    if row.get("image_positive") is not None:
+        return row["image_positive"] == 1
+    return row["positive"] == 1 if has_mask(row) else None
+
+
 def confusion(split: Split) -> dict[str, int]:
     """Images by foreground and by prediction, at the operating point.
 
+    Images without a labelled pixel are left out.
     {"hit", "missed", "positive"} of those with foreground, {"false_alarm", "clean",
     "negative"} of those without; any predicted pixel is a prediction.
     """
     keys = {(1, 1): "hit", (1, 0): "missed", (0, 1): "false_alarm", (0, 0): "clean"}
     counts = dict.fromkeys(keys.values(), 0)
-    for row in split["images"]:
+    for row in filter(has_mask, split["images"]):
         kind = int(row["positive"] == 1), int((row["predicted_pixels"] or 0) > 0)
         counts[keys[kind]] += 1
     totals = {"positive": counts["hit"] + counts["missed"]}
@@ -191,11 +205,17 @@ def confusion(split: Split) -> dict[str, int]:
     return counts | totals
 
 
-def image_curves(split: Split) -> dict[str, np.ndarray] | None:
-    """ROC and PR of the highest probability per image; None with one kind only."""
-    rows = [r for r in split["images"] if r.get("max_probability") is not None]
-    score = np.array([r["max_probability"] for r in rows])
-    truth = np.array([r["positive"] == 1 for r in rows], bool)
+def image_curves(
+    split: Split, name: str = "max_probability"
+) -> dict[str, np.ndarray] | None:
+    """ROC and PR of a score of images; None where it is not there, or of one kind.
+
+    `name` is its column, the highest probability or `image_score`.
+    """
+    rows = [r for r in split["images"] if r.get(name) is not None]
+    rows = [r for r in rows if shows(r) is not None]
+    score = np.array([r[name] for r in rows])
+    truth = np.array([shows(r) for r in rows], bool)
     if not truth.any() or truth.all():
         return None
     order = np.argsort(-score, kind="stable")

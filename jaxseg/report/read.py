@@ -37,6 +37,7 @@ class Run(TypedDict):
     info: schemas.Record  # run.json
     history: list[Row]  # a row an epoch; None where a value is undefined
     splits: dict[str, Split]  # test first
+    cost: schemas.Cost | None  # of a prediction, where it was measured
 
 
 def read(workdir: str | os.PathLike) -> Run:
@@ -53,7 +54,7 @@ def read(workdir: str | os.PathLike) -> Run:
     names = {
         path.stem
         for path in (root / "eval").glob("*.json")
-        if not path.stem.endswith("_examples")
+        if not path.stem.endswith("_examples") and path.name != files.COST.name
     }
     if not names:
         raise DataError(
@@ -68,6 +69,7 @@ def read(workdir: str | os.PathLike) -> Run:
         info=record,
         history=history,
         splits={n: _split(root, n) for n in first + sorted(names - set(first))},
+        cost=_cost(root / files.COST),
     )
 
 
@@ -75,6 +77,10 @@ def _config(path: pathlib.Path) -> dict[str, Any]:
     """What the run depends on; older runs of the same recipe are equal here."""
     config = older_configs.effective(files.read(path, schemas.ConfigBlocks))
     return json.loads(json.dumps(config))  # tuples as lists, as a file has them
+
+
+def _cost(path: pathlib.Path) -> schemas.Cost | None:
+    return files.read(path, schemas.Cost) if path.is_file() else None
 
 
 def pick(value: Any, *keys: str) -> Any:

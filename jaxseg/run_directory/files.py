@@ -21,6 +21,7 @@ from jaxseg.run_directory import older_configs, schemas
 
 LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json"
 OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
+COST = pathlib.Path("eval") / "cost.json"
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import typing
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
+from jaxseg.run_directory import image_schemas
 from jaxseg.run_directory.object_schemas import Number, ObjectResult
 
 
@@ -202,6 +203,7 @@ class OperatingPoint(TypedDict):
     temperature: NotRequired[dict[str, Any] | None]
     objects: NotRequired[ObjectChoice]  # of a run that looks for objects
     conformal: NotRequired[Conformal | None]
+    image: NotRequired[image_schemas.ImageChoice]
 
 
 MetricRow = TypedDict(
@@ -278,6 +280,30 @@ class Result(TypedDict):
     surface: NotRequired[list[dict[str, Any]]]
     froc: NotRequired[dict[str, Any]]
     objects: NotRequired[ObjectResult]  # of a run that looks for objects
+    image_level: NotRequired[image_schemas.ImageLevel]  # of images of both kinds
+    post_processing: NotRequired[image_schemas.PostProcessing]  # with a decision head
+    by_threshold: NotRequired[image_schemas.ByPixelThreshold]  # from here: two classes
+    by_threshold_dilated: NotRequired[image_schemas.ByPixelThreshold]
+    region_overlap: NotRequired[image_schemas.RegionOverlap]
+
+
+class Cost(TypedDict):
+    """eval/cost.json: what one prediction took, on the machine that measured it."""
+
+    detail: str
+    size: list[int]  # height, width and channels of what the network sees
+    batch: int
+    passes: int
+    latency_ms_p50: float
+    latency_ms_p95: float
+    images_per_second: float
+    weights_mib: float
+    parameters: int
+    device: str
+    cpus: int
+    platform: str
+    jax: str
+    step: int
 
 
 class HistoryRow(TypedDict):

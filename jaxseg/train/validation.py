@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxseg import atomic, pictures
 from jaxseg.errors import ConfigError
-from jaxseg.evaluation import class_table, result, score_split, tally
+from jaxseg.evaluation import class_table, image_level, result, score_split, tally
 from jaxseg.experiment import finetune, from_config, length
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
@@ -71,7 +71,7 @@ def validate(
     counted = score_split.tally_split(
         scorer, variables, split, keep=probabilities, class_histograms=False
     )
-    metrics = result.summary(counted)
+    metrics = result.summary(counted) | image_level.history(counted)
     metric = run.config.eval.metric
     if metric not in metrics:
         raise ConfigError(

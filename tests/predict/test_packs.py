@@ -34,7 +34,7 @@ def group(mesh, *, block, tile=(8, 8), shapes=None, scale=1.0):
             shapes.append(batch["image"].shape)
         return bright(batch["image"])
 
-    return Group(view, block, predict, 1, 2)
+    return Group(view, block, predict, 1, 2, 2)
 
 
 def shown(numbers, groups, broken=()):

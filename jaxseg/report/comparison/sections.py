@@ -12,6 +12,7 @@ from jaxseg.report.blocks import Block, Card, folded, paragraph
 from jaxseg.report.comparison import (
     by_class,
     config_differences,
+    image_level,
     label_budgets,
     objects,
     paired_tests,
@@ -52,6 +53,7 @@ def sections(
         ("summary", "Summary", _summary(rankings, metric, left_out)),
         ("classes", "By class", by_class.blocks(rankings, metric)),
         ("objects", "Objects", objects.blocks(rankings)),
+        ("images", "Image level", image_level.blocks(rankings)),
         ("labels", "Score against labels", label_budgets.blocks(best, tests, metric)),
         ("tests", "Paired tests", _tests(best, tests, metric)),
         ("extremes", "Best against worst", _extremes(best, tests, metric)),

@@ -34,6 +34,8 @@ ERRORS = [
     _entry(MISSED, "yellow: missed (FN)"),
 ]
 ROLES = {
+    "decision_false_positive": "Wrongly called positive",
+    "decision_false_negative": "Wrongly called negative",
     "best": "Best case",
     "median": "Median case",
     "worst": "Worst case",
@@ -49,10 +51,18 @@ def cases(split: Split) -> list[dict[str, Any]]:
         split["cases"],
         key=lambda c: (
             order.index(c["role"]) if c["role"] in order else len(order),
-            -(c["dice" if c.get("worst_dice") is None else "worst_dice"] or 0),
+            0 if _of_decision(c) else -(_dice(c) or 0),  # these come in their order
         ),
     )
     return [_case(split, case, i) for i, case in enumerate(ranked, start=1)]
+
+
+def _of_decision(case: dict[str, Any]) -> bool:
+    return case["role"].startswith("decision_")
+
+
+def _dice(case: dict[str, Any]) -> float | None:
+    return case["dice" if case.get("worst_dice") is None else "worst_dice"]
 
 
 def highlights(split: Split, examples: list[dict[str, Any]]) -> list[Block]:
@@ -92,6 +102,8 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
     role, case_id = ROLES.get(case["role"], text.label(case["role"])), case["id"]
     title = f"{role}: {case_id}"
     stem = f"{split['name']}_{index}_{case['role']}"
+    if case.get("image_score") is not None:
+        stem += f"_score_{case['image_score']:.3f}"
     drawn = [
         _picture(f"{stem}_{word}", panel, f"{title}, {word}")
         for word, panel in panels.items()
@@ -124,7 +136,12 @@ def _predict(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
 
 
 def _score(case: dict[str, Any]) -> str:
-    """What the case is ranked by: the Dice of its worst class where that is known."""
+    """What the case is ranked by: the score of a decision, the Dice of a mask.
+
+    Of several classes it is that of the worst one, where that is known.
+    """
+    if _of_decision(case):
+        return f"Image score {text.number(case.get('image_score'))}"
     if case.get("worst_class"):
         dice = text.number(case.get("worst_dice"))
         return f"worst class {case['worst_class']}: Dice {dice}"
@@ -134,6 +151,10 @@ def _score(case: dict[str, Any]) -> str:
 def _note(case: dict[str, Any], rule: str, pixels: int) -> str:
     scored = case.get("predicted_pixels")
     words = f"{_score(case)}. "
+    if case.get("image_score") is not None and not _of_decision(case):
+        words += f"Image score {text.number(case['image_score'])}. "
+    elif _of_decision(case) and case["dice"] is not None:
+        words += f"Dice {text.number(case['dice'])}. "
     if case.get("worst_class"):
         words = f"W{words[1:]}Foreground of all classes: "
         words += f"Dice {text.number(case['dice'])}. "
@@ -278,7 +299,13 @@ def order_in_words(split: Split) -> str:
     by = "Dice"
     if any(case.get("worst_class") for case in split["cases"]):
         by = "the Dice of the worst class that an image shows,"
-    return (
+    words = (
         f"From {split['name']}. Best, median and worst are by {by} among images with "
         "foreground."
     )
+    if any(_of_decision(case) for case in split["cases"]):
+        words += (
+            " Before them the images of which the decision head is surest and wrong, "
+            "at its frozen threshold."
+        )
+    return words

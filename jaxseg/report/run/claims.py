@@ -15,6 +15,7 @@ from jaxseg.report.run import (
     class_curves,
     class_decision,
     conformal,
+    image_level,
     object_claims,
     training_labels,
 )
@@ -38,6 +39,7 @@ def claims(run: Run) -> list[Claim]:
         *class_decision.claims(split),
         *calibration.claims(split),
         *detection(split),
+        *image_level.claims(split),
         *operating_point(run, split),
         *conformal.claims(split),
         *transfer(run),

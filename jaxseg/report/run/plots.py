@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from jaxseg.report import derived_numbers, figures, text
 from jaxseg.report.figures import INK, SERIES, Picture
 from jaxseg.report.read import Run, Split, pick
+from jaxseg.report.run import loss_weights
 
 
 def training(run: Run) -> list[Picture | None]:
@@ -21,10 +22,12 @@ def training(run: Run) -> list[Picture | None]:
     loss = [n for n in train if n.split("/")[0] == "loss"]
     dice = [n for n in train if "dice" in n and n not in loss]
     dice += [n for n in names if re.fullmatch("validation/dice[^/]*", n)]
+    whole = [n for n in names if n.startswith("validation/image_")]
     share = ["share_target", "share_realised"]
     wanted = [
         ("loss", "Loss", [*loss, "validation/loss"]),
         ("dice", "Dice", dice),
+        ("decision", "Decision on whole images of validation", whole),
         ("learning_rate", "Learning rate", ["learning_rate"]),
         ("share", "Share of positive images fed", share),
         ("throughput", "Images per second", ["images_per_second"]),
@@ -38,14 +41,18 @@ def _curves(run: Run, name: str, title: str, columns: list[str]) -> Picture | No
     if not curves:
         return None
 
+    weights = loss_weights.changing(run) if name == "loss" else []
+
     def draw(axes: Axes) -> None:
         shown = curves if len(curves) > 1 else [("", *curves[0][1:])]
         figures.lines(axes, shown, x="epoch")
-        if name in ("dice", "share", "throughput"):
+        loss_weights.draw(axes, weights)
+        if name in ("dice", "decision", "share", "throughput"):
             axes.set_ylim(bottom=0)
 
     listed = ", ".join(f"`{c[0]}`" for c in curves)
-    return figures.plot(name, title, f"History columns {listed}.", draw)
+    caption = f"History columns {listed}.{loss_weights.words(weights)}"
+    return figures.plot(name, title, caption, draw)
 
 
 def progression(run: Run) -> Picture | None:
@@ -140,34 +147,46 @@ def images(split: Split) -> list[Picture | None]:
     if curves is None:
         return [_sizes(split)]
     where = f"On {split['name']}; the score of an image is its highest probability."
-    share = np.mean([row["positive"] == 1 for row in split["images"]])
+    every = [("", curves)]
+    if decision := derived_numbers.image_curves(split, "image_score"):
+        where = f"On {split['name']}; the decision head, and the highest probability."
+        every = [("decision", decision), ("segmentation", curves)]
+    truth = [derived_numbers.shows(row) for row in split["images"]]
+    share = np.mean([there for there in truth if there is not None])
 
     def roc(axes: Axes) -> None:
-        line = [("", curves["fpr"], curves["recall"])]
+        line = [(label, c["fpr"], c["recall"]) for label, c in every]
         figures.lines(axes, line, x="false positive rate", y="recall")
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
         figures.unit_square(axes)
 
     def pr(axes: Axes) -> None:
-        line = [("", curves["recall"], curves["precision"])]
+        line = [(label, c["recall"], c["precision"]) for label, c in every]
         figures.lines(axes, line, x="recall", y="precision")
         axes.axhline(share, color=INK, linestyle=":", linewidth=1)
         figures.unit_square(axes)
 
+    column = "image_score" if decision else "max_probability"
     return [
         figures.plot("image_roc", "Images: ROC", where, roc),
         figures.plot("image_pr", "Images: precision and recall", where, pr),
-        _scores(split),
+        _scores(split, column),
         _sizes(split),
     ]
 
 
-def _scores(split: Split) -> Picture:
-    rows = [r for r in split["images"] if r.get("max_probability") is not None]
+def _scores(split: Split, column: str) -> Picture:
+    rows = [r for r in split["images"] if r.get(column) is not None]
+    truth = [derived_numbers.shows(row) for row in rows]
     kinds = [
-        ("with foreground", [r["max_probability"] for r in rows if r["positive"] == 1]),
-        ("without", [r["max_probability"] for r in rows if r["positive"] != 1]),
+        (
+            name,
+            [r[column] for r, there in zip(rows, truth, strict=True) if there is yes],
+        )
+        for name, yes in (("with foreground", True), ("without", False))
     ]
+    of_head = column == "image_score"
+    words = "score of the decision" if of_head else "highest probability in the image"
 
     def draw(axes: Axes) -> None:
         for i, (label, values) in enumerate(kinds):
@@ -177,7 +196,7 @@ def _scores(split: Split) -> Picture:
             axes.hist(values, bins, **style)
             label = f"{label} ({len(values)})"
             axes.hist(values, bins, color=SERIES[i], label=label, **edge)
-        axes.set(xlabel="highest probability in the image", ylabel="images")
+        axes.set(xlabel=words, ylabel="images")
 
     caption = f"On {split['name']}. The further apart, the easier to tell."
     return figures.plot("image_scores", "Images: scores", caption, draw)

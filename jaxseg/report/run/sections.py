@@ -23,9 +23,12 @@ from jaxseg.report.run import (
     class_plots,
     class_table,
     conformal,
+    cost,
     data_card,
+    image_level,
     object_claims,
     objects,
+    pixel_rules,
     plots,
     surfaces,
     tables,
@@ -51,6 +54,7 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
         ("objects", "Objects", objects.section(run)),
         ("curves", "Precision and recall", _curves(run)),
         ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
+        ("rules", "By rule and threshold", _rules(run)),
         ("calibration", "Calibration", _calibration(run)),
         ("images", "Image level", _images(run)),
         ("cases", "Cases", _cases(run, examples)),
@@ -58,6 +62,7 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
         ("labels", "Labels", training_labels.blocks(run)),
         ("data", "Data and class balance", _data(run)),
         ("config", "Configuration", _config(run)),
+        ("cost", "Cost of a prediction", cost.blocks(run)),
         ("environment", "Environment", _environment(run)),
     ]
     return blocks.sections(listed)
@@ -86,6 +91,10 @@ def _curves(run: Run) -> list[Block | None]:
     return [table, pictures([plots.precision_recall(run), plots.thresholds(split)])]
 
 
+def _rules(run: Run) -> list[Block | None]:
+    return pixel_rules.blocks(derived_numbers.main_split(run))
+
+
 def _calibration(run: Run) -> list[Block | None]:
     split = derived_numbers.main_split(run)
     if class_numbers.several(split):
@@ -96,7 +105,8 @@ def _calibration(run: Run) -> list[Block | None]:
 def _images(run: Run) -> list[Block | None]:
     split = derived_numbers.main_split(run)
     splits = run["splits"].values()
-    if not any(derived_numbers.confusion(s)["negative"] for s in splits):
+    negatives = (derived_numbers.confusion(s)["negative"] for s in splits)
+    if not any(negatives) and not any(map(image_level.of_split, splits)):
         images = text.plural(len(split["images"]), "image")
         words = (
             f"Each of the {images} of {split['name']} has foreground: no image should "
@@ -105,6 +115,7 @@ def _images(run: Run) -> list[Block | None]:
         )
         return [paragraph(words), pictures(plots.images(split))]
     return [
+        *image_level.blocks(run),
         tables.image_level(run),
         tables.image_curves(run),
         pictures(plots.images(split)),
@@ -224,6 +235,7 @@ def cards(run: Run) -> list[Card]:
     for row in [] if many else rows[:4]:
         listed.append(tables.score_card(text.label(row["name"]), split, row))
     listed += object_claims.cards(split)
+    listed += image_level.cards(split)
     curve = pick(split["result"], "curves", "pixel") or {}
     precision = curve.get("average_precision")
     if precision is not None:

@@ -179,12 +179,16 @@ def image_level(run: Run) -> Block:
 
 
 def image_curves(run: Run) -> Block | None:
-    """Average precision and ROC-AUC of every score of an image."""
+    """Average precision and ROC-AUC of every score of an image.
+
+    The highest probability is left to `image_level` where that has it.
+    """
     rows = []
     for split in run["splits"].values():
         for key in ("image", "image_area"):
             curve = pick(split["result"], "curves", key)
-            if curve:
+            listed = key == "image" and split["result"].get("image_level")
+            if curve and not listed:
                 score = f"`{curve.get('score') or key}`"
                 support = f"{number(curve.get('support_images'), 'count')} images"
                 names = ("average_precision", "prevalence", "roc_auc")
