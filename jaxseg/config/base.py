@@ -140,7 +140,7 @@ def no_key(key: str, choices: Iterable[str]) -> str:
 
 
 def _any(value: Any) -> config_dict.FieldReference:
-    """A number or word that may become a tuple, or knots over training."""
+    """A number or word that may become a tuple, or a schedule (jaxseg/schedule.py)."""
     return config_dict.FieldReference(value, field_type=object)
 
 
@@ -205,7 +205,7 @@ def _sampler() -> dict[str, Any]:
         "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
-            # of positives: a number, or knots ((progress, share), ...); a negative
+            # of positives: a number, or a schedule (jaxseg/schedule.py); a negative
             # number = as negative_keep and positive_weight imply
             "share": _any(0.5),
             "negative_keep": 1.0,  # share of the negatives that an epoch counts
@@ -282,7 +282,7 @@ def _model() -> dict[str, Any]:
 
 
 def _loss() -> dict[str, Any]:
-    """Every term: a weight (a number, or knots over training) and its arguments."""
+    """Every term: a weight (a number, or a schedule over training), its arguments."""
     terms = {
         "dice_batch": _overlap(),  # of the whole batch: for rare classes
         "dice": _overlap(),  # of each image

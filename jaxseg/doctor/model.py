@@ -236,7 +236,11 @@ def by_heart(config, experiment: build.Experiment, batch, steps: int) -> ByHeart
         quick, experiment.plan._replace(steps_per_epoch=1, total_steps=steps)
     )
     settings = experiment.settings._replace(
-        tx=tx, augment=_unchanged, augment_options={}, total_steps=steps
+        tx=tx,
+        augment=_unchanged,
+        augment_options={},
+        total_steps=steps,
+        steps_per_epoch=1,
     )
     init = experiment.init | {"tx": tx}
     abstract = state.abstract(experiment.mesh, **init)

@@ -257,7 +257,7 @@ def step_settings(
     pixels: Integer[np.ndarray, "n k"],
     parts: Parts,
     tx: optax.GradientTransformation,
-    total_steps: int,
+    plan: training_plan.Plan,
 ) -> step.Settings:
     """What a step of training is made of; `pixels` as for `losses`."""
     sparse = training_labels.is_sparse(config)
@@ -273,7 +273,8 @@ def step_settings(
         augment=augment.augment,
         augment_options={"sparse": sparse, **config.augment.to_dict()},
         normalise=parts.normalise,
-        total_steps=total_steps,
+        total_steps=plan.total_steps,
+        steps_per_epoch=plan.steps_per_epoch,
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
         classes=pixels.shape[1],

@@ -41,6 +41,7 @@ class Settings(NamedTuple):
     deep_weights: tuple[float, ...] = ()  # of deep supervision: see there
     target: Target | None = None  # None: the logits of the classes, from the mask
     mix: Mapping[str, Any] = {}  # settings of `mixing.mix`
+    steps_per_epoch: int = 1  # of schedules that go by epochs
 
 
 def train_step(
@@ -53,8 +54,10 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.key(settings.seed), state.step)
     progress = state.step / max(1, settings.total_steps - 1)
+    epoch = state.step // settings.steps_per_epoch  # of whole numbers: exact
+    epochs = -(-settings.total_steps // settings.steps_per_epoch)
     weights = {
-        name: schedule.at(w, progress, xp=jnp)
+        name: schedule.at(w, progress, epoch=epoch, epochs=epochs, xp=jnp)
         for name, (_, w) in settings.losses.items()
     }
     objective = functools.partial(
