@@ -6,7 +6,13 @@ import os
 from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
-from jaxseg.config import base, check_objects, doctor_checks, limits
+from jaxseg.config import (
+    base,
+    check_decision,
+    check_objects,
+    doctor_checks,
+    limits,
+)
 from jaxseg.data import augment_settings, class_weights, intensity, resize
 from jaxseg.data.preparation import strata
 from jaxseg.errors import ConfigError
@@ -54,6 +60,7 @@ def check(config: ConfigDict) -> None:
         _at_least(config, "per_device_batch", 1)
     _choices(config)
     check_objects.check(config)
+    check_decision.check(config)
     _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size

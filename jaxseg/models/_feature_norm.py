@@ -24,7 +24,7 @@ class FeatureNorm(nn.Module):
     """Normalises over height and width; statistics are float32.
 
     `sqrt_of` is "std" or "var"; without `use_bias` there is no beta. A channel without
-    contrast, and every map of a single pixel, becomes beta, and gives no gradient.
+    contrast, and every map of a single pixel, becomes beta; its gradient is finite.
     """
 
     eps: float = 1e-3

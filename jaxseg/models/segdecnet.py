@@ -1,9 +1,10 @@
 """Segments surface defects by SegDecNet, or by SegDecNet++ with its decoder.
 
-Bozic et al., 2021, https://arxiv.org/abs/2104.06064 (SegDecNet); Tabernik et al., 2023,
-https://doi.org/10.1016/j.conbuildmat.2023.133582 (SegDecNet++). Few and wide layers
-that keep small contrasts: no batch statistics, a last window of 15 pixels at 1/8 of the
-size. Its decision network is the head `segdec` of config.decision.
+Bozic et al., 2021, https://arxiv.org/abs/2104.06064 (SegDecNet); Tabernik, Suc and
+Skocaj, Construction and Building Materials, 2023 (SegDecNet++). Built from the tables
+of layers and equal to them in numbers of parameters: no batch statistics, few layers
+and a last window of 15 pixels at 1/8 of the size. The decision network is the head
+`segdec` of config.decision.
 """
 
 import flax.linen as nn
@@ -242,7 +243,9 @@ def enlarge(cells: Float[Array, "b y x k"]) -> Float[Array, "b h w k"]:
     """
     place = [jnp.arange(STRIDE * n) / STRIDE for n in cells.shape[1:3]]
     rows, columns = (
-        jnp.maximum(0.0, 1 - jnp.abs(jnp.minimum(p, n - 1)[:, None] - jnp.arange(n)))
+        jnp.maximum(
+            0.0, 1 - jnp.abs(jnp.minimum(p, n - 1)[:, None] - jnp.arange(n)[None])
+        )
         for p, n in zip(place, cells.shape[1:3], strict=True)
     )
     return _layers.separable(cells, rows, columns)

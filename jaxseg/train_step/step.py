@@ -19,6 +19,7 @@ Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_fo
 _MIX = 2**20  # of the random numbers of mixing, beside those of the examples
 INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
 INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
+INPUTS += ("coarse_logits",)
 
 
 class Settings(NamedTuple):
@@ -218,8 +219,8 @@ def _objective(
     shown = jnp.clip(image, 0, 1)
     inputs = {"image": shown, "label": batch["label"], "mask": mask}
     inputs |= {"instances": ids[0]} if ids else {}
-    if "image_logits" in outputs:
-        inputs["image_logits"] = outputs["image_logits"]
+    for name in ("image_logits", "coarse_logits"):
+        inputs |= {name: outputs[name]} if name in outputs else {}
     numbers = _agreement(_classes(outputs["logits"], settings), mask)
     outputs, truth = _split(outputs, mask, inputs.get("instances"), settings)
     inputs, mask = inputs | truth, truth.get("mask", mask)
@@ -325,8 +326,9 @@ def asks_for(loss: Loss) -> tuple[str, ...]:
 
     "logits" are those of a head, f32 [b, h, w, k]; "mask" i32 [b, h, w] is augmented as
     the image is; "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "label" is
-    what the whole image shows, i32 [b], -1 = unknown; "image_logits" f32 [b, k_image]
-    come from the image head of the model; "teacher" are the probabilities, f32
+    what the whole image shows, i32 [b], -1 = unknown; "image_logits" f32 [b, n] come
+    from the head of whole images; "coarse_logits" are those that a model computes at
+    1/8 of the size, f32 [b, y, x, k]; "teacher" are the probabilities, f32
     [b, h, w, k], of the average of the parameters (mean teacher); "instances" i32
     [b, h, w] are the ids of objects, 0 = none, augmented as the mask is. The rest is
     what a target (jaxseg/targets/) learns beside the classes, and what is true of it:
