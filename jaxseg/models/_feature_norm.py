@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from jaxseg.models import _blocks
 
 SQRT_OF = ("std", "var")
+_FLAT = 1e-20  # a variance whose deviation, 1e-10, is lost beside eps
 # Glorot and Bengio, 2010: a normal, not a truncated one
 xavier_normal = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
 
@@ -40,7 +41,8 @@ class FeatureNorm(nn.Module):
         spread = jnp.sum(jnp.square(centred), (1, 2), keepdims=True)
         spread = spread / max(pixels - 1, 1)
         if self.sqrt_of == "std":
-            flat = spread == 0  # where the slope of a square root is infinite
+            # where the slope of a square root is infinite, or its square is no number
+            flat = spread < _FLAT
             spread = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, spread)))
         y = centred * jax.lax.rsqrt(spread + self.eps) * scale[None, None, None]
         if self.use_bias:

@@ -82,11 +82,12 @@ class SegDec(nn.Module):
             )
             x = block(halved(x))
         x = x.astype(jnp.float32)
+        odds = odds[..., None]
         parts = [
-            jnp.max(x, (1, 2)),
+            largest(x),
             jnp.mean(x, (1, 2)),
-            multiply_gradient(jnp.max(odds, (1, 2)), self.maximum_multiplier)[:, None],
-            multiply_gradient(jnp.mean(odds, (1, 2)), self.average_multiplier)[:, None],
+            multiply_gradient(largest(odds), self.maximum_multiplier),
+            multiply_gradient(jnp.mean(odds, (1, 2)), self.average_multiplier),
         ]
         return nn.Dense(1, dtype=jnp.float32, name="out")(jnp.concatenate(parts, -1))
 
@@ -117,9 +118,9 @@ class Pooled(nn.Module):
         if not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"dropout is {self.dropout}: it must be in [0, 1).")
         x = features.astype(jnp.float32)
-        pools = {"average": jnp.mean, "maximum": jnp.max}
-        names = tuple(pools) if self.pool == "both" else (self.pool,)
-        x = jnp.concatenate([pools[name](x, (1, 2)) for name in names], -1)
+        pooled = {"average": jnp.mean(x, (1, 2)), "maximum": largest(x)}
+        names = tuple(pooled) if self.pool == "both" else (self.pool,)
+        x = jnp.concatenate([pooled[name] for name in names], -1)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         outputs = _blocks.at_least_one("outputs", self.outputs)
         return nn.Dense(outputs, dtype=jnp.float32, name="out")(x)
@@ -131,6 +132,20 @@ BUILT_IN = {"segdec": SegDec, "pooled": Pooled}
 def log_odds(logits: Float[Array, "b h w k"]) -> Float[Array, "b h w"]:
     """log P(any foreground class) - log P(background) of each pixel."""
     return jax.nn.logsumexp(logits[..., 1:], axis=-1) - logits[..., 0]
+
+
+def largest(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+    """The maximum of each channel; equal values share the gradient.
+
+    A tournament of pairs. The gradient of `jnp.max` divides by how many values equal
+    the maximum, and a compiler that computes the values twice, rounded in two ways, may
+    count none: the gradient is then no number.
+    """
+    x = x.reshape(x.shape[0], -1, x.shape[-1])
+    while (pairs := x.shape[1] // 2) > 0:
+        won = jnp.maximum(x[:, :pairs], x[:, pairs : 2 * pairs])
+        x = jnp.concatenate([won, x[:, 2 * pairs :]], 1)
+    return x[:, 0]
 
 
 def halved(x: Float[Array, "b h w c"]) -> Float[Array, "b y x c"]:

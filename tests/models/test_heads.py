@@ -94,6 +94,19 @@ def test_log_odds_of_two_classes_are_the_logit_and_average_to_the_grid():
     np.testing.assert_allclose(cells, blocks, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 7), (16, 16)])
+def test_the_largest_value_of_a_channel_and_its_gradient(size):
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
+    y, back = jax.vjp(_heads.largest, x)
+    np.testing.assert_array_equal(y, x.max((1, 2)))
+    hit = x == y[:, None, None]
+    np.testing.assert_array_equal(back(jnp.ones_like(y))[0], hit.astype(jnp.float32))
+    shared = back(jnp.ones_like(y))[0].sum((1, 2))
+    tied = jax.vjp(_heads.largest, jnp.zeros_like(x))[1](jnp.ones_like(y))[0]
+    np.testing.assert_allclose(tied.sum((1, 2)), shared)
+    assert (tied >= 0).all()
+
+
 @pytest.mark.parametrize("size", [(2, 1), (1, 3), (3, 3), (5, 4)])
 def test_small_maps_keep_two_pixels_for_the_norm(size):
     features = jax.random.normal(jax.random.key(0), (2, *size, 3))
