@@ -44,7 +44,8 @@ class Model(nn.Module):
     and `skip_modules` weighs the channels of what the encoder hands over.
 
     As published, the norm of the logits learns no shift: they have the mean 0 in every
-    image. `mask_shift` adds one. `eps` and `sqrt_of` are those of the norm. Sizes that
+    image, so that an image without a defect can at best be undecided in every pixel
+    (a loss of ln 2). `mask_shift` learns one. `eps` and `sqrt_of` are those of the norm. Sizes that
     8 does not divide are grown at the bottom and right, edges repeated. `dtype`
     ("float32" or "bfloat16") is that of the computation; parameters, statistics and
     logits are float32. The logit of the background is 0, the others are learnt.
