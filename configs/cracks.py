@@ -15,7 +15,7 @@ few steps. Without a word it is `full` where $JAXSEG_DATA holds such a folder, e
 `config.supervision.masks` is the share of positives that keep their masks. Segmentation
 weighs 1 - e / E in epoch e of E, the decision delta e / E. Without any mask use
 `:NAME_weak`: constant weights, and a decision that teaches the whole network. The sweep
-trains 0, 5, 10, 25 and 100 % of the masks, three seeds each.
+trains 0, 5, 10, 25 and 100 % of the masks, three seeds each, of `:demo` or `:plusplus`.
 """
 
 import os
@@ -49,15 +49,12 @@ def get_config(arg: str = "") -> ConfigDict:
     variants = VARIANTS | {f"{name}_weak": VARIANTS[name] for name in VARIANTS}
     base.variant(c, arg, variants, default=default, why="by the data present")
     name = c.recipe.removesuffix("_weak")
-    if name in ("ksdd2", "dagm", "severstal"):
-        c.data.name = name
-    if name == "smoke":
-        c.update(SMOKE)
+    c.data.name = name if name in ("ksdd2", "dagm", "severstal") else c.data.name
+    c.update(SMOKE if name == "smoke" else {})
     if name != c.recipe:
-        mask = "distance" if name == "plusplus" else "coarse"
-        weight = f"loss.{mask}_cross_entropy.weight"
-        changes = WEAK | {"loss.coarse_cross_entropy.weight": 0.0, weight: 1.0}
-        c.update_from_flattened_dict(changes | {"supervision.masks": 0.0})
+        c.update_from_flattened_dict(WEAK | {"supervision.masks": 0.0})
+        mask = "distance" if c.model.segdecnet.decoder else "coarse"
+        c.loss[f"{mask}_cross_entropy"].weight = 1.0  # the empty masks of negatives
     return c
 
 
@@ -65,15 +62,15 @@ def get_sweep(seeds: int = 3) -> dict[str, dict]:
     """{member: what it changes}: five shares of masks, `seeds` times each."""
     return {
         f"masks{share:g}-seed{seed}": {"supervision.masks": share, "seed": seed}
-        | (WEAK if share == 0 else {})
+        | ({**WEAK, "loss.distance_cross_entropy.weight": 1.0} if share == 0 else {})
         for seed in range(seeds)
         for share in MASKS
     }
 
 
 def _is_collection(folder: str) -> bool:
-    layouts = (os.path.join(folder, f) for f in ("train/images", "train_positive"))
-    return bool(folder) and any(map(os.path.isdir, layouts))
+    layouts = ("train/images", "train_positive")
+    return any(folder and os.path.isdir(os.path.join(folder, f)) for f in layouts)
 
 
 def _benchmark(size, dilate, epochs, rate, delta, batch, p, w_max) -> dict:
@@ -90,19 +87,30 @@ def _benchmark(size, dilate, epochs, rate, delta, batch, p, w_max) -> dict:
 
 # labels of images alone: what they teach must flow back through the whole network
 WEAK = {
-    "loss.coarse_cross_entropy.weight": 1.0,  # of negatives, whose masks are empty
     "loss.image_cross_entropy.weight": 1.0,
     "decision.segdec.features_multiplier": 1.0,
     "decision.segdec.maximum_multiplier": 1.0,
     "decision.segdec.average_multiplier": 1.0,
     "optim.learning_rate": 0.01,
 }
+PLUSPLUS = {
+    "model": {"segdecnet": {"decoder": True}},
+    "loss": {
+        "coarse_cross_entropy": {"weight": 0.0},
+        "distance_cross_entropy": {"weight": LAMBDA, "power": 0.0},
+    },
+}
+_SMALL = {"widths": (8, 16, 16, 64), "repeats": (1, 2, 2, 1), "kernel": 3}
+_SMALL |= {"decoder_widths": (8, 8, 8), "decoder_repeats": (1, 1, 1), "top_kernel": 7}
 DEMO = {
     "epochs": 20,
     "batch_size": 4,
     "data": {"dir": "", "image_size": (128, 128), "workers": 0}
     | {"demo": {"images": 240, "size": 128}},
-    "model": {"segdecnet": {"widths": (8, 16, 16, 64), "repeats": (1, 2, 2, 1)}},
+    "model": {"segdecnet": {**_SMALL, "decoder": True, "mask_shift": True}},
+    "loss": {**PLUSPLUS["loss"]}
+    | {"image_cross_entropy": {"weight": ("staircase", 0.0, 0.1)}},
+    "optim": {"learning_rate": 0.1},
 }
 SMOKE = {  # on top of DEMO
     "epochs": 1,
@@ -115,13 +123,7 @@ VARIANTS = {
     "demo": DEMO,
     "smoke": DEMO,
     "full": {},
-    "plusplus": {
-        "model": {"segdecnet": {"decoder": True}},
-        "loss": {
-            "coarse_cross_entropy": {"weight": 0.0},
-            "distance_cross_entropy": {"weight": LAMBDA, "power": 0.0},
-        },
-    },
+    "plusplus": PLUSPLUS,
     # size, dilate, epochs, rate, delta, batch, p, w_max: the published table
     "ksdd2": _benchmark((640, 232), 15, 50, 0.01, 1.0, 1, 2.0, 3.0),
     "dagm": _benchmark((512, 512), 7, 70, 0.05, 1.0, 1, 1.0, 10.0),

@@ -64,7 +64,7 @@ def test_the_balance_holds_for_any_number_of_epochs(name, epochs):
     config = runs.config("cracks", name)
     config.epochs = epochs or config.epochs
     delta = config.loss.image_cross_entropy.weight[2]
-    mask = "distance" if name == "plusplus" else "coarse"
+    mask = "distance" if name in ("plusplus", "demo") else "coarse"
     for epoch in (0, 1, config.epochs - 1):
         share = 1 - epoch / config.epochs
         expected = {f"{mask}_cross_entropy": share}
@@ -76,7 +76,7 @@ def test_the_balance_holds_for_any_number_of_epochs(name, epochs):
 def test_labels_of_images_alone_are_not_balanced_and_teach_the_whole_network(name):
     config = runs.config("cracks", f"{name}_weak")
     assert config.supervision.masks == 0.0 and multipliers(config) == {1.0}
-    mask = "distance" if name == "plusplus" else "coarse"
+    mask = "distance" if name in ("plusplus", "demo") else "coarse"
     constant = {f"{mask}_cross_entropy": 1.0, "image_cross_entropy": 1.0}
     assert weights(config, 0) == weights(config, config.epochs - 1) == constant
     assert config.data.image_size == runs.config("cracks", name).data.image_size

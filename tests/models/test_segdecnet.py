@@ -119,6 +119,9 @@ def test_a_transposed_convolution_of_80_is_163_cut_to_160():
     assert whole.shape == (2, 163, 17, 3)
     assert y.shape == (2, 160, 14, 3)
     np.testing.assert_allclose(y, whole[:, 2:-1, 2:-1], atol=2e-5)
+    for double in (segdecnet.double_by_product, segdecnet.double_by_places):
+        y = jax.jit(double)(x, kernel)
+        np.testing.assert_allclose(y, whole[:, 2:-1, 2:-1], atol=2e-5)
 
 
 def test_logits_between_cells_lie_where_their_soft_labels_were_measured():
