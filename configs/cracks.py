@@ -8,9 +8,8 @@
 cores. `:full` is the published SegDecNet on the crack collection (sccdnet) in
 `config.data.dir`, `:plusplus` its decoder; `:ksdd2`, `:dagm` and `:severstal` (3,000
 masks; 60, 80 and 90 epochs with 1,500, 750 and 300) are the benchmarks of Bozic et al.,
-2021, https://arxiv.org/abs/2104.06064. None of these five was run here. `:smoke` is a
-few steps. Without a word it is `full` where $JAXSEG_DATA holds such a folder, else
-`demo`.
+2021, https://arxiv.org/abs/2104.06064. None of these five was run here. `:smoke` is two
+steps. Without a word it is `full` where $JAXSEG_DATA holds such a folder, else `demo`.
 
 `config.supervision.masks` is the share of positives that keep their masks. Segmentation
 weighs 1 - e / E in epoch e of E, the decision delta e / E. Without any mask use

@@ -47,7 +47,7 @@ def training(name):
             mutable=list(rest),
         )
         heads = [outputs[name] for name in ("logits", "aux") if name in outputs]
-        loss = sum(jnp.mean(jax.nn.softplus(x[..., 0])) for x in heads)
+        loss = sum(jnp.mean(jax.nn.softplus(x[..., -1])) for x in heads)
         return loss, (state, outputs)
 
     return jax.jit(jax.grad(objective, has_aux=True))(variables["params"])
