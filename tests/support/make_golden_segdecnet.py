@@ -1,4 +1,4 @@
-"""Writes tests/support/golden/segdecnet{,_plus_plus}.npz with PyTorch.
+"""Writes golden/segdecnet.npz and golden/segdecnet_plus_plus.npz with PyTorch.
 
 Run it once, after `pip install -e .[parity]`: python
 tests/support/make_golden_segdecnet.py
