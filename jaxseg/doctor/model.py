@@ -93,7 +93,9 @@ def loss_terms(case: Case) -> Finding:
 
 def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
     """The mean of each loss for a random prediction, and for a right one."""
-    target, outputs = experiment.parts.target, _image_outputs(experiment)
+    target = experiment.parts.target
+    asked = {name for fn in losses.values() for name in step.asks_for(fn)}
+    outputs = _image_outputs(experiment) if "image_logits" in asked else 0
 
     def run(image, mask, label, instances):
         truth = target.truth(mask, instances)
