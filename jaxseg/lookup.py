@@ -17,6 +17,7 @@ from jaxseg.errors import ConfigError
 
 _HERE = pathlib.Path(__file__).parent
 TERMS = ("losses", "regularisers")  # the folders of what config.loss names
+HEADS = "models/_heads"  # no folder, but a file with the heads of config.decision
 # {folder: (what a module there must have, "a|b" being either, and what that is)}
 _LOSS = (("loss",), "loss(logits, mask, ...), one number an image, f32 [b]")
 CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -24,6 +25,11 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
         ("Model",),
         "Model, a flax.linen module with the field num_classes, whose "
         "__call__(image, *, train) returns types.Outputs: {'logits': f32 [b h w k]}",
+    ),
+    HEADS: (
+        ("Head",),
+        "Head, a flax.linen module whose __call__(features, logits, *, train) returns "
+        "f32 [b n], for the deepest map of the model and the logits of its pixels",
     ),
     "losses": _LOSS,
     "regularisers": _LOSS,

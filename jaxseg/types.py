@@ -54,12 +54,17 @@ class Outputs(TypedDict):
     """What a model returns: logits at the size of the image, in float32."""
 
     logits: Float[Array, "b h w k"]
+    # the deepest map, of the dtype of the computation: every model here returns it, a
+    # head of whole images (config.decision) reads it
+    features: NotRequired[Float[Array, "b y x c"]]
+    # logits at 1/8 of the size, rounded up: segdecnet without its decoder
+    coarse_logits: NotRequired[Float[Array, "b y x k"]]
     aux: NotRequired[Float[Array, "b h w k"]]  # only models with an auxiliary head
     # deep supervision: logits of coarser levels, of ceil(h / 2^i) pixels, or of earlier
     # nodes at the size of the image
     deep: NotRequired[list]
-    # only with a decision head: sigmoid of each is a probability of the whole image
-    image_logits: NotRequired[Float[Array, "b k_image"]]
+    # only with a head of whole images: with n = 1 the logit of "shows foreground"
+    image_logits: NotRequired[Float[Array, "b n"]]
 
 
 @flax.struct.dataclass

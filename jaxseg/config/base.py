@@ -21,9 +21,9 @@ A module of your own is named with a dot, and lies where you start the command:
     config.loss.my_term = {"module": "my_lab.my_loss", "weight": 1.0, "power": 2.0}
 
 and the same for data.name (data.options), sampler.name (sampler.fields),
-supervision.name (supervision.fields), target.name (target.fields), and for
-operating_point.rule and objects.rule, whose settings are chosen on validation. The
-command line takes such keys too:
+supervision.name (supervision.fields), target.name (target.fields), decision.name
+(decision.fields), and for operating_point.rule and objects.rule, whose settings are
+chosen on validation. The command line takes such keys too:
 `--config.model.fields.width=8 --config.loss.my_term.module=my_lab.my_loss
 --config.loss.my_term.weight=1.0`. jaxseg/lookup.py says what the module must define.
 """
@@ -35,12 +35,12 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from jaxseg import lookup
-from jaxseg.config import base_augment, base_objects
+from jaxseg.config import base_augment, base_decision, base_objects
 from jaxseg.errors import ConfigError
 
 # blocks whose keys are not ours: the command line may add to them
 OPEN = ("model.fields", "sampler.fields", "supervision.fields", "data.options")
-OPEN += ("target.fields",)
+OPEN += ("target.fields", "decision.fields")
 
 
 def base() -> ConfigDict:
@@ -68,6 +68,7 @@ def base() -> ConfigDict:
     c.augment = base_augment.augment()
     c.mix = base_augment.mix()
     c.model = _model()
+    c.decision = base_decision.decision()
     c.target = base_objects.target()
     c.objects = base_objects.objects()
     c.aux_weight = 0.4  # of the auxiliary head in the loss
@@ -140,7 +141,7 @@ def no_key(key: str, choices: Iterable[str]) -> str:
 
 
 def _any(value: Any) -> config_dict.FieldReference:
-    """A number or word that may become a tuple, or knots over training."""
+    """A number or word that may become a tuple, or a schedule (jaxseg/schedule.py)."""
     return config_dict.FieldReference(value, field_type=object)
 
 
@@ -211,7 +212,7 @@ def _sampler() -> dict[str, Any]:
         "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
-            # of positives: a number, or knots ((progress, share), ...); a negative
+            # of positives: a number, or a schedule (jaxseg/schedule.py); a negative
             # number = as negative_keep and positive_weight imply
             "share": _any(0.5),
             "negative_keep": 1.0,  # share of the negatives that an epoch counts
@@ -284,12 +285,13 @@ def _model() -> dict[str, Any]:
             "remat": False,  # less memory, more time, same numbers
             "dtype": "float32",
         },
+        "segdecnet": base_decision.segdecnet(),
         "fields": {},  # of a module of your own
     }
 
 
 def _loss() -> dict[str, Any]:
-    """Every term: a weight (a number, or knots over training) and its arguments."""
+    """Every term: a weight (a number, or a schedule over training), its arguments."""
     terms = {
         "dice_batch": _overlap(),  # of the whole batch: for rare classes
         "dice": _overlap(),  # of each image
@@ -326,6 +328,7 @@ def _loss() -> dict[str, Any]:
         # of the whole image: what supervision.name="image_level" leaves to learn from
         "image_label": {"sharpness": 5.0},
         **base_objects.losses(),
+        **base_decision.losses(),
     }
     return {name: {"weight": _any(0.0), **terms[name]} for name in terms}
 

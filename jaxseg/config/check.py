@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from jaxseg import lookup, schedule
 from jaxseg.config import (
     base,
+    check_decision,
     check_objects,
     check_supervision,
     doctor_checks,
@@ -61,6 +62,7 @@ def check(config: ConfigDict) -> None:
     _choices(config)
     check_objects.check(config)
     check_supervision.check(config)
+    check_decision.check(config)
     _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size

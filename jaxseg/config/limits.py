@@ -25,7 +25,9 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("supervision.annotators", "model.*.convs", "model.*.width")
         + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")
         + ("model.swin_upernet.aux_channels", "loss.gated_crf.radius")
-        + ("model.*.decoder_width", "model.*.low_width")
+        + ("model.*.decoder_width", "model.*.low_width", "decision.pooled.outputs")
+        + ("model.*.kernel", "model.*.top_kernel", "decision.*.kernel")
+        + ("loss.*.dilate",)
         + ("loss.gated_crf.downsample", "loss.neighbourhood.radius")
         + ("target.border.width", "target.distance.reach", "target.star.reach"),
         _POSITIVE,
@@ -43,23 +45,27 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("loss.tversky.alpha", "loss.tversky.beta", "loss.*.class_weight_cap")
         + ("loss.border_cross_entropy.w0", "loss.border_cross_entropy.sigma")
         + ("loss.border_cross_entropy.gap", "loss.distance.beta", "objects.opening")
-        + ("objects.min_area", "objects.min_circularity", "objects.largest"),
+        + ("objects.min_area", "objects.min_circularity", "objects.largest")
+        + ("loss.*.w_max", "loss.*.power", "loss.*.positive_weight"),
         _NOT_NEGATIVE,
     ),
     **dict.fromkeys(
         ("optim.final_scale", "transfer.layer_decay", "mix.erase", "mix.cutmix")
-        + ("mix.mixup",)
+        + ("mix.mixup", "decision.*.features_multiplier")
+        + ("decision.*.maximum_multiplier", "decision.*.average_multiplier")
         + ("sampler.balanced.negative_keep", "loss.neighbourhood.confidence"),
         _SHARE,
     ),
     **dict.fromkeys(
         ("optim.ema", "optim.momentum", "model.*.dropout", "model.*.drop_path")
-        + ("loss.cross_entropy.label_smoothing",),
+        + ("loss.cross_entropy.label_smoothing", "decision.*.dropout"),
         _BELOW_ONE,
     ),
     "checkpoint.keep": (2, math.inf, False),
     "mix.cutmix_alpha": (1e-3, math.inf, False),
     "mix.mixup_alpha": (1e-3, math.inf, False),
+    "model.*.eps": (1e-12, math.inf, False),
+    "decision.*.eps": (1e-12, math.inf, False),
     "optim.warmup_steps": (-1, math.inf, False),
     "sampler.seed": (-1, math.inf, False),
     "supervision.seed": (-1, math.inf, False),
@@ -78,6 +84,9 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "model.deeplabv3_plus.depth": (18, 34, 50, 101),
     "model.deeplabv3_plus.output_stride": (16, 8),
     "model.swin_upernet.size": ("tiny", "small", "base", "large"),
+    "model.*.sqrt_of": ("std", "var"),
+    "decision.*.sqrt_of": ("std", "var"),
+    "decision.*.pool": ("average", "maximum", "both"),
     "loss.partial_cross_entropy.balance": ("class", "pixels"),
     "supervision.strategy": ("random", "centre", "boundary", "grid"),
 }
@@ -86,6 +95,9 @@ ROWS: dict[str, tuple[float, bool]] = {
     "data.image_size": (1, True),
     "model.*.widths": (1, True),
     "model.*.decoder_widths": (1, True),
+    "model.*.repeats": (1, True),
+    "model.*.decoder_repeats": (1, True),
+    "decision.*.widths": (1, True),
     "model.deeplabv3_plus.rates": (1, True),
     "model.swin_upernet.depths": (1, True),
     "model.swin_upernet.num_heads": (1, True),
@@ -171,10 +183,10 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
     for key in typed:
         kind, *below = key.split(".")
         inner = below[0] if len(below) > 1 else None  # the block of a choice
-        named = kind in ("model", "sampler", "target")
+        named = kind in ("model", "sampler", "target", "decision")
         chosen = config[kind].name if named else None
         why = ""
-        if chosen and inner not in (None, "fields", chosen):
+        if named and inner not in (None, "fields", chosen):
             why = f"{kind}.name is {chosen!r}"
         elif kind == "loss" and inner and config.loss[inner].weight == 0:
             why = f"loss.{inner}.weight is 0"

@@ -12,7 +12,7 @@ from jaxseg import types
 from jaxseg.devices import sharding
 from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
-from jaxseg.experiment import build, finetune, from_config
+from jaxseg.experiment import build, decision, finetune, from_config
 from jaxseg.inference import forward
 from jaxseg.train_step import optimizer, parameter_groups, state, step
 from jaxseg.types import IGNORE, TrainState
@@ -53,7 +53,8 @@ def first_steps(config, experiment: build.Experiment) -> Trained:
         now, numbers = compiled(now, batch)
         losses.append(float(numbers["loss"]))
         silent = parameter_groups.silent(
-            optimizer.gradient_means(now.opt_state), chosen.frozen
+            optimizer.gradient_means(now.opt_state),
+            decision.resting(chosen.frozen, experiment.settings),
         )
         if not silent or not math.isfinite(losses[-1]):
             break
@@ -93,6 +94,8 @@ def loss_terms(case: Case) -> Finding:
 def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float]]:
     """The mean of each loss for a random prediction, and for a right one."""
     target = experiment.parts.target
+    asked = {name for fn in losses.values() for name in step.asks_for(fn)}
+    outputs = _image_outputs(experiment) if "image_logits" in asked else 0
 
     def run(image, mask, label, instances):
         truth = target.truth(mask, instances)
@@ -105,7 +108,8 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
         inputs |= {"label": label, "instances": instances, **truth, "mask": mask}
         costs = []
         for parts in (chance, right):
-            inputs |= parts | {"image_logits": _whole_image(parts["logits"])}
+            inputs |= parts | {"image_logits": _whole_image(parts["logits"], outputs)}
+            inputs |= {"coarse_logits": parts["logits"][:, ::8, ::8]}
             cost = {}
             for name, fn in losses.items():
                 arguments = {a: inputs[a] for a in step.asks_for(fn)}
@@ -127,9 +131,26 @@ def _right(truth: dict[str, jax.Array]) -> dict[str, jax.Array]:
     return out | {"rays": truth.get("true_rays")}
 
 
-def _whole_image(logits: jax.Array) -> jax.Array:
-    """Logits [b, k] of what an image holds: the highest of its pixels, by class."""
+def _whole_image(logits: jax.Array, outputs: int) -> jax.Array:
+    """Logits [b, n] of what an image holds: the highest of its pixels.
+
+    They are the odds of foreground for one output, else those of each class.
+    """
+    if outputs == 1:
+        odds = jax.nn.logsumexp(logits[..., 1:], -1) - logits[..., 0]
+        return jnp.max(odds, axis=(1, 2))[:, None]
     return jnp.max(logits, axis=(1, 2))
+
+
+def _image_outputs(experiment: build.Experiment) -> int:
+    """How many logits of a whole image the model returns, 0 without a head."""
+    state, shape = experiment.abstract, experiment.parts.image_shape
+    outputs = jax.eval_shape(
+        functools.partial(experiment.parts.model.apply, train=False),
+        {"params": state.params, **state.model_state},
+        jax.ShapeDtypeStruct((1, *shape), np.float32),
+    )
+    return outputs["image_logits"].shape[1] if "image_logits" in outputs else 0
 
 
 def gradients(case: Case) -> Finding:
@@ -236,7 +257,11 @@ def by_heart(config, experiment: build.Experiment, batch, steps: int) -> ByHeart
         quick, experiment.plan._replace(steps_per_epoch=1, total_steps=steps)
     )
     settings = experiment.settings._replace(
-        tx=tx, augment=_unchanged, augment_options={}, total_steps=steps
+        tx=tx,
+        augment=_unchanged,
+        augment_options={},
+        total_steps=steps,
+        steps_per_epoch=1,
     )
     init = experiment.init | {"tx": tx}
     abstract = state.abstract(experiment.mesh, **init)

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from jaxseg import schedule
 from jaxseg.data import pipeline
 from jaxseg.doctor import draw
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few, share
@@ -97,9 +98,9 @@ def learning_rate(case: Case) -> Finding:
 def loss_weights(case: Case) -> Finding:
     """Every head and every term that is there has a weight."""
     weights = {k: block["weight"] for k, block in case.config.loss.to_dict().items()}
-    knots = {k: np.atleast_2d(w)[:, -1] for k, w in weights.items()}
+    knots = {k: np.array(schedule.values(w)) for k, w in weights.items()}
     observed = ", ".join(
-        f"{name} {_knots(values)}{_class_weights(case, name)}"
+        f"{name} {_knots(values)}{_stairs(weights[name])}{_class_weights(case, name)}"
         for name, values in knots.items()
         if values.any()
     )
@@ -139,6 +140,10 @@ def _class_weights(case: Case, name: str) -> str:
     if not isinstance(chosen, str) or weights is None:
         return ""
     return f" (classes {chosen}: {', '.join(f'{w:.3g}' for w in weights)})"
+
+
+def _stairs(weight: schedule.Schedule) -> str:
+    return " by epoch" if schedule.is_staircase(weight) else ""
 
 
 def _knots(values: np.ndarray) -> str:

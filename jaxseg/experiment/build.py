@@ -80,7 +80,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     abstract = abstract_state.of(config, mesh, init)
     labels = training_labels.drawn(config, splits["train"], parts.view)
     pixels = training_labels.class_pixels(config, splits["train"], labels)
-    settings = from_config.step_settings(config, pixels, parts, tx, plan.total_steps)
+    settings = from_config.step_settings(config, pixels, parts, tx, plan)
     training_labels.check_taught(config, splits["train"], labels, settings.losses)
     from_config.check_outputs(
         settings, abstract, parts.image_shape, parts.target.channels

@@ -9,7 +9,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxseg.errors import ConfigError
-from jaxseg.train_step import optimizer, parameter_groups
+from jaxseg.experiment import decision
+from jaxseg.train_step import optimizer, parameter_groups, step
 
 
 def groups(config: ConfigDict) -> Callable[[Any], parameter_groups.Groups] | None:
@@ -56,12 +57,13 @@ def overview(config: ConfigDict, state: Any) -> str:
     return "\n".join(lines)
 
 
-def check_gradients(config: ConfigDict, state: Any) -> None:
+def check_gradients(config: ConfigDict, state: Any, settings: step.Settings) -> None:
     """Raises ConfigError for parameters without any gradient until now.
 
     To be asked after `parameter_groups.WATCH` steps of a run.
     """
     chosen = (groups(config) or parameter_groups.groups)(state.params)
     parameter_groups.check_silent(
-        optimizer.gradient_means(state.opt_state), chosen.frozen
+        optimizer.gradient_means(state.opt_state),
+        decision.resting(chosen.frozen, settings),
     )

@@ -31,6 +31,7 @@ from jaxseg.errors import ConfigError
 from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.experiment import (
     chosen,
+    decision,
     finetune,
     length,
     processes,
@@ -139,7 +140,7 @@ def windows(
 
 
 def model(config: ConfigDict, num_classes: int) -> Any:
-    """The model the config names, with the fields of its block."""
+    """The model the config names, with the fields of its block, and its head."""
     name, fields = config.model.name, chosen.fields(config.model)
     if fields.get("aux") and not config.aux_weight:
         raise ConfigError(
@@ -155,10 +156,11 @@ def model(config: ConfigDict, num_classes: int) -> Any:
         )
     module = lookup.find("models", name)
     try:
-        return module.Model(num_classes=num_classes, **fields)
+        made = module.Model(num_classes=num_classes, **fields)
     except TypeError as error:
         key = "fields" if "." in name else name
         raise ConfigError(f"config.model.{key}: {name}: {error}.") from error
+    return decision.around(config, made)
 
 
 def mirrored_axes(config: ConfigDict) -> tuple[int, ...]:
@@ -257,13 +259,14 @@ def step_settings(
     pixels: Integer[np.ndarray, "n k"],
     parts: Parts,
     tx: optax.GradientTransformation,
-    total_steps: int,
+    plan: training_plan.Plan,
 ) -> step.Settings:
     """What a step of training is made of; `pixels` as for `losses`."""
     sparse = training_labels.is_sparse(config)
     augment_settings.check_border(config.augment.border, sparse=sparse)
     terms = losses(config, pixels)
     targets.check_losses(parts.target, terms)
+    decision.check(config, terms)
     return step.Settings(
         seed=config.seed,
         model=finetune.held(config, parts.model),
@@ -273,7 +276,8 @@ def step_settings(
         augment=augment.augment,
         augment_options={"sparse": sparse, **config.augment.to_dict()},
         normalise=parts.normalise,
-        total_steps=total_steps,
+        total_steps=plan.total_steps,
+        steps_per_epoch=plan.steps_per_epoch,
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
         classes=pixels.shape[1],
@@ -316,12 +320,13 @@ def check_outputs(
 
     `state` may be shapes alone; nothing is computed.
     """
-    asking = [
-        name
+    asking = {
+        output: name
         for name, (fn, _) in settings.losses.items()
-        if "image_logits" in step.asks_for(fn)
-    ]
-    own = not type(settings.model).__module__.startswith("jaxseg.models.")
+        for output in {"image_logits", "coarse_logits"} & {*step.asks_for(fn)}
+    }
+    model = decision.inner(settings.model)
+    own = not type(model).__module__.startswith("jaxseg.models.")
     if not asking and not own:
         return
     variables = {"params": state.params, **state.model_state}
@@ -335,12 +340,19 @@ def check_outputs(
             f"the model must return {{'logits': {wanted}}} for an image "
             f"{(1, *image_shape)}; it returned {jax.tree.map(jnp.shape, outputs)}."
         )
-    if asking and "image_logits" not in outputs:
-        raise ConfigError(
-            f"loss.{asking[0]} learns from image_logits, but the model returns only "
-            f"{sorted(outputs)}: choose a model with an image head, or set "
-            f"config.loss.{asking[0]}.weight=0."
-        )
+    for output, name in asking.items():
+        if output not in outputs:
+            raise ConfigError(
+                f"loss.{name} learns from {output}, but the model returns only "
+                f"{sorted(outputs)}: {_GIVES[output]}, or set "
+                f"config.loss.{name}.weight=0."
+            )
+
+
+_GIVES = {
+    "image_logits": "give it a head by config.decision.name",
+    "coarse_logits": "choose a model with logits at 1/8 of the size, such as segdecnet",
+}
 
 
 def scoring_options(config: ConfigDict) -> dict[str, Any]:

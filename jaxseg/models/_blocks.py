@@ -244,7 +244,7 @@ def check_fields(model: nn.Module, **choices: Iterable) -> None:
         if value not in allowed:
             listed = ", ".join(repr(choice) for choice in allowed)
             raise ConfigError(f"{name} is {value!r}: use one of {listed}.")
-    if not 0.0 <= model.dropout < 1.0:
+    if not 0.0 <= getattr(model, "dropout", 0.0) < 1.0:
         raise ConfigError(f"dropout is {model.dropout}: it must be in [0, 1).")
 
 

@@ -101,7 +101,7 @@ def resize_matrix(size: int, new: int) -> np.ndarray:
 
 def adaptive_pool(x: Float[Array, "b h w c"], bins: int) -> Float[Array, "b s s c"]:
     """Means over bins x bins regions of the map."""
-    return _separable(x, pool_matrix(x.shape[1], bins), pool_matrix(x.shape[2], bins))
+    return separable(x, pool_matrix(x.shape[1], bins), pool_matrix(x.shape[2], bins))
 
 
 def resize(
@@ -111,10 +111,10 @@ def resize(
     if x.shape[1:3] == tuple(shape):
         return x
     h, w = x.shape[1:3]
-    return _separable(x, resize_matrix(h, shape[0]), resize_matrix(w, shape[1]))
+    return separable(x, resize_matrix(h, shape[0]), resize_matrix(w, shape[1]))
 
 
-def _separable(x, rows, columns):
+def separable(x, rows, columns):
     # HIGHEST: a GPU would otherwise round float32 maps to TensorFloat-32 here.
     dot = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
     x = dot("yh,bhwc->bywc", jnp.asarray(rows, x.dtype), x)

@@ -58,6 +58,7 @@ def segment(
 ) -> Outputs:
     """Logits within the @nn.compact of `unet` and its variants, of their fields.
 
+    "features" is the coarsest map of the encoder.
     With `model.deep_supervision` also "deep": float32 logits of the decoder's levels at
     1/2, 1/4 ... of the size, each ceil(h / 2), ceil(w / 2) ... large. As in nnU-Net the
     coarsest level of the decoder has none. Raises ConfigError where that leaves none.
@@ -103,7 +104,8 @@ def segment(
     logits = head(finest)
     if model.head_norm:
         logits = _blocks.normalise(logits, "batch", train=train, name="head_norm")
-    outputs: Outputs = {"logits": logits[:, : image.shape[1], : image.shape[2]]}
+    logits = logits[:, : image.shape[1], : image.shape[2]]
+    outputs: Outputs = {"logits": logits, "features": features[-1]}
     if model.deep_supervision:
         outputs["deep"] = [
             head(x, name=f"head{i}")[:, : _share(image, 1, i), : _share(image, 2, i)]
@@ -122,6 +124,7 @@ def segment_with(
 ) -> Outputs:
     """Logits within the @nn.compact of `model`, of the fields of its decoder.
 
+    "features" is the map at 1/32.
     `encoder` returns maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image.
     """
     norms = (*_blocks.NORMS, "none")
@@ -140,7 +143,8 @@ def segment_with(
     decoder = Decoder(widths, style, model.up, model.up_conv, name="decoder")
     finest, *_ = decoder(features, train=train)
     logits = _blocks.classifier(finest, model.num_classes, start=HEAD_START)
-    return {"logits": logits[:, : image.shape[1], : image.shape[2]]}
+    logits = logits[:, : image.shape[1], : image.shape[2]]
+    return {"logits": logits, "features": features[-1]}
 
 
 class Block(nn.Module):

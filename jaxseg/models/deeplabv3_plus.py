@@ -73,7 +73,8 @@ class Model(nn.Module):
         x = _separable(x, width, 1, dtype, name="fused", train=train)
         logits = _blocks.classifier(x, self.num_classes, start=_unet.HEAD_START)
         logits = _enlarge(logits, (4 * x.shape[1], 4 * x.shape[2]))
-        return {"logits": logits[:, : image.shape[1], : image.shape[2]]}
+        logits = logits[:, : image.shape[1], : image.shape[2]]
+        return {"logits": logits, "features": maps[-1]}
 
 
 class Pooling(nn.Module):

@@ -95,6 +95,7 @@ class Model(nn.Module):
         x = head(features, train=train)
         logits = classify(x, self.num_classes, name="classifier")
         outputs: Outputs = {"logits": _layers.resize(logits, shape)}
+        outputs["features"] = features[-1]
         if self.aux:
             conv = _layers.ConvBnRelu(self.aux_channels, dtype=dtype, name="aux_conv")
             x = conv(features[2], train=train)

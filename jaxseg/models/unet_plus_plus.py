@@ -79,6 +79,7 @@ class Model(nn.Module):
         _, *nodes, last = levels[0]
         h, w = image.shape[1:3]
         outputs: Outputs = {"logits": head(last)[:, :h, :w]}
+        outputs["features"] = levels[-1][0]
         if self.deep_supervision and nodes:
             outputs["deep"] = [
                 head(nodes[j - 1], name=f"head{j}")[:, :h, :w]

@@ -73,6 +73,20 @@ NEW: dict[str, Any] = {
     "eval.tolerance": 2.0,
     "eval.mirror": False,
     "deep_weights": (),
+    "decision": {
+        "name": "",
+        "segdec": {
+            "widths": (8, 16, 32),
+            "kernel": 5,
+            "eps": 1e-3,
+            "sqrt_of": "std",
+            "features_multiplier": 0.0,
+            "maximum_multiplier": 0.0,
+            "average_multiplier": 0.0,
+        },
+        "pooled": {"pool": "average", "dropout": 0.0, "outputs": 1},
+        "fields": {},
+    },
     "target": {
         "name": "classes",
         "border": {"width": 1},
@@ -127,6 +141,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 _OVERLAP = {"smooth": 1.0, "classes": None, "absent_weight": 1.0}
 _CRF = {"radius": 5, "sigma_rgb": 0.1, "sigma_xy": 6.0, "downsample": 1}
+_EMPHASIS = {"w_max": 1.0, "power": 2.0, "dilate": 1, "per_object": False}
 TERMS: dict[str, dict[str, Any]] = {
     "cross_entropy": {
         "class_weights": None,
@@ -154,6 +169,9 @@ TERMS: dict[str, dict[str, Any]] = {
     "distance": {"beta": 0.1},
     "object_probability": {},
     "star_rays": {},
+    "distance_cross_entropy": _EMPHASIS,
+    "coarse_cross_entropy": _EMPHASIS,
+    "image_cross_entropy": {"positive_weight": 1.0},
 }
 _TONES = ("brightness", "contrast", "gamma", "noise")
 AUGMENT: dict[str, Any] = {
@@ -215,7 +233,7 @@ def effective(config: Mapping[str, Any]) -> dict[str, Any]:
     Two configs that give the same run are equal here, however many keys they have.
     """
     out = complete(ConfigDict(config)).to_dict()
-    for kind in ("model", "sampler", "target"):
+    for kind in ("model", "sampler", "target", "decision"):
         block = out.get(kind) or {}
         if "name" not in block:
             continue

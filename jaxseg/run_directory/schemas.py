@@ -76,6 +76,7 @@ class ConfigBlocks(TypedDict, total=False):
     augment: dict[str, Any]
     supervision: Chosen
     target: Chosen
+    decision: Chosen
     objects: dict[str, Any]
     pretrained: dict[str, Any]
     transfer: dict[str, Any]

@@ -97,7 +97,7 @@ def _fit(runs: list[Run], stop_request: stop.Stop) -> None:
             if done == parameter_groups.WATCH:
                 first = vmap_step.take(now, 0)
                 if not int(first.bad_total):
-                    finetune.check_gradients(config, first)
+                    finetune.check_gradients(config, first, experiment.settings)
             if plan.ends_epoch(done):
                 _add(runs, pending)
                 pending = None

@@ -86,9 +86,7 @@ def make_step(config: ConfigDict, experiment: build.Experiment) -> Callable:
     the batch are shared. Class weights that are counted (by name) must be too.
     """
     plan, pixels = experiment.plan, experiment.splits["train"].pixels
-    settings = from_config.step_settings(
-        config, pixels, experiment.parts, None, plan.total_steps
-    )
+    settings = from_config.step_settings(config, pixels, experiment.parts, None, plan)
 
     def one(state, batch, mask, hyper):
         losses = {

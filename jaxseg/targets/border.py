@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from jaxseg import distances
 from jaxseg.errors import ConfigError
-from jaxseg.targets import _distance
 from jaxseg.types import IGNORE
 
 
@@ -45,7 +45,7 @@ def truth(
     A pixel of an object is border when a pixel that is not of the object lies within
     `width` pixels of its middle. What is not labelled stays so.
     """
-    near = _distance.to_other(instances, width + 1) <= width
+    near = distances.to_other(instances, width + 1) <= width
     edge = (instances != 0) & near & (mask != IGNORE)
     return {"mask": jnp.where(edge, jnp.asarray(num_classes, mask.dtype), mask)}
 

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from jaxseg import distances
 from jaxseg.errors import ConfigError
-from jaxseg.targets import _distance
 
 
 def channels(num_classes: int, *, reach: int = 32) -> int:
@@ -46,8 +46,8 @@ def truth(
     Distances are cut at `reach` pixels before they are divided by the largest one of
     their object: in a larger object all that lies deeper is 1.
     """
-    distance = _distance.to_other(instances, reach)
-    return {"true_distance": _distance.share_of_largest(distance, instances)}
+    distance = distances.to_other(instances, reach)
+    return {"true_distance": distances.share_of_largest(distance, instances)}
 
 
 def maps(

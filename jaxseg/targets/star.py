@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
+from jaxseg import distances
 from jaxseg.errors import ConfigError
-from jaxseg.targets import _distance
 
 
 def channels(num_classes: int, *, n_rays: int = 32, reach: int = 64) -> int:
@@ -72,10 +72,10 @@ def truth(
     Both are 0 for a pixel of no object. The distance is that of the target `distance`,
     the object probability that StarDist learns.
     """
-    distance = _distance.to_other(instances, reach)
+    distance = distances.to_other(instances, reach)
     return {
         "true_rays": rays(instances, n_rays, reach),
-        "true_distance": _distance.share_of_largest(distance, instances),
+        "true_distance": distances.share_of_largest(distance, instances),
     }
 
 

@@ -65,7 +65,7 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             sums.add(numbers, host["index"], waited, step=done)
             _write_step(run, metadata)
             if done == parameter_groups.WATCH and not int(now.bad_total):
-                finetune.check_gradients(config, now)
+                finetune.check_gradients(config, now, experiment.settings)
             sums.check(config.optim.bad_steps, experiment.splits["train"].ids)
             bar.update(done, loss=sums.loss, data_wait=sums.wait_share())
             if done % config.log_every == 0:

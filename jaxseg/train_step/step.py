@@ -19,6 +19,7 @@ Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_fo
 _MIX = 2**20  # of the random numbers of mixing, beside those of the examples
 INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
 INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
+INPUTS += ("coarse_logits",)
 
 
 class Settings(NamedTuple):
@@ -41,6 +42,7 @@ class Settings(NamedTuple):
     deep_weights: tuple[float, ...] = ()  # of deep supervision: see there
     target: Target | None = None  # None: the logits of the classes, from the mask
     mix: Mapping[str, Any] = {}  # settings of `mixing.mix`
+    steps_per_epoch: int = 1  # of schedules that go by epochs
 
 
 def train_step(
@@ -53,8 +55,10 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.key(settings.seed), state.step)
     progress = state.step / max(1, settings.total_steps - 1)
+    epoch = state.step // settings.steps_per_epoch  # of whole numbers: exact
+    epochs = -(-settings.total_steps // settings.steps_per_epoch)
     weights = {
-        name: schedule.at(w, progress, xp=jnp)
+        name: schedule.at(w, progress, epoch=epoch, epochs=epochs, xp=jnp)
         for name, (_, w) in settings.losses.items()
     }
     objective = functools.partial(
@@ -215,8 +219,8 @@ def _objective(
     shown = jnp.clip(image, 0, 1)
     inputs = {"image": shown, "label": batch["label"], "mask": mask}
     inputs |= {"instances": ids[0]} if ids else {}
-    if "image_logits" in outputs:
-        inputs["image_logits"] = outputs["image_logits"]
+    for name in ("image_logits", "coarse_logits"):
+        inputs |= {name: outputs[name]} if name in outputs else {}
     numbers = _agreement(_classes(outputs["logits"], settings), mask)
     outputs, truth = _split(outputs, mask, inputs.get("instances"), settings)
     inputs, mask = inputs | truth, truth.get("mask", mask)
@@ -322,8 +326,9 @@ def asks_for(loss: Loss) -> tuple[str, ...]:
 
     "logits" are those of a head, f32 [b, h, w, k]; "mask" i32 [b, h, w] is augmented as
     the image is; "image" is the augmented image, f32 [b, h, w, c] in [0, 1]; "label" is
-    what the whole image shows, i32 [b], -1 = unknown; "image_logits" f32 [b, k_image]
-    come from the image head of the model; "teacher" are the probabilities, f32
+    what the whole image shows, i32 [b], -1 = unknown; "image_logits" f32 [b, n] come
+    from the head of whole images; "coarse_logits" are those that a model computes at
+    1/8 of the size, f32 [b, y, x, k]; "teacher" are the probabilities, f32
     [b, h, w, k], of the average of the parameters (mean teacher); "instances" i32
     [b, h, w] are the ids of objects, 0 = none, augmented as the mask is. The rest is
     what a target (jaxseg/targets/) learns beside the classes, and what is true of it:

@@ -239,7 +239,7 @@ def test_sparse_labels_are_not_reflected():
     config = runs.config("folder", **changes)
     parts = from_config.Parts(None, None, None, (), (), (8, 8, 1), "none")
     with pytest.raises(errors.ConfigError, match="border is 'reflect'"):
-        from_config.step_settings(config, np.ones((1, 2), int), parts, None, 1)
+        from_config.step_settings(config, np.ones((1, 2), int), parts, None, None)
 
 
 def test_losses_are_given_images_in_range():

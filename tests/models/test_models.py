@@ -15,6 +15,7 @@ from jaxseg.errors import ConfigError
 
 CLASSES = 3
 MODELS = lookup.names("models")
+AT_FULL_SIZE, SMALLER = ("logits", "aux"), ("features", "coarse_logits")
 
 
 def make(name, **fields):
@@ -45,7 +46,8 @@ def training(name):
             rngs={"dropout": jax.random.key(2)},
             mutable=list(rest),
         )
-        loss = sum(jnp.mean(jax.nn.softplus(x[..., 0])) for x in outputs.values())
+        heads = [outputs[name] for name in ("logits", "aux") if name in outputs]
+        loss = sum(jnp.mean(jax.nn.softplus(x[..., -1])) for x in heads)
         return loss, (state, outputs)
 
     return jax.jit(jax.grad(objective, has_aux=True))(variables["params"])
@@ -87,9 +89,12 @@ def test_logits_are_float32_at_the_size_of_the_image(name, size, channels):
         return model.init_with_output(key, image, train=False)
 
     outputs, variables = jax.eval_shape(run, jax.random.key(0))
-    assert "logits" in outputs and set(outputs) <= {"logits", "aux"}
-    for out in outputs.values():
+    assert {"logits", "features"} <= set(outputs) <= {*AT_FULL_SIZE, *SMALLER}
+    for out in (outputs[name] for name in AT_FULL_SIZE if name in outputs):
         assert out.shape == (2, *size, CLASSES) and out.dtype == jnp.float32
+    deepest = outputs["features"].shape
+    assert len(deepest) == 4 and deepest[0] == 2
+    assert all(1 <= a <= -(-b // 4) for a, b in zip(deepest[1:3], size, strict=True))
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 

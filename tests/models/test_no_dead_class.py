@@ -36,6 +36,15 @@ FIELDS = {
     "deeplabv3_plus": dict(
         depth=18, width=8, rates=(1, 2, 3), decoder_width=16, low_width=16, dropout=0.0
     ),
+    "segdecnet": dict(
+        widths=(8, 16, 16, 32),
+        repeats=(1, 1, 1, 1),
+        kernel=3,
+        top_kernel=5,
+        decoder=True,
+        decoder_widths=(16, 16, 16),
+        decoder_repeats=(1, 1, 1),
+    ),
     "resnet_unet": dict(
         depth=18, width=8, decoder_widths=(16, 16, 16, 16, 16), image_skip=True
     ),

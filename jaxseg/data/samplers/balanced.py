@@ -51,7 +51,8 @@ def share(
         positives = float(np.sum(positive)) * positive_weight
         negatives = int((len(positive) - np.sum(positive)) * negative_keep)
         return positives / (positives + negatives)
-    return float(schedule.at(share, epoch / max(1, epochs - 1)))
+    progress = epoch / max(1, epochs - 1)
+    return float(schedule.at(share, progress, epoch=epoch, epochs=epochs))
 
 
 def order(

@@ -1,0 +1,64 @@
+"""The blocks of base.py about whole images and defects: the head that decides whether
+an image shows foreground, the model it was published with, and their losses."""
+
+from typing import Any
+
+
+def decision() -> dict[str, Any]:
+    """An output for the whole image; jaxseg/models/_heads.py explains each head."""
+    return {
+        # "": none; segdec, pooled, or a module of your own with `Head`. It learns from
+        # the label of the image by loss.image_cross_entropy
+        "name": "",
+        "segdec": {
+            "widths": (8, 16, 32),  # channels of its convolutions
+            "kernel": 5,
+            "eps": 1e-3,
+            "sqrt_of": "std",  # or var: see model.segdecnet
+            # of the gradient that flows back into the model: 0 none of it, 1 all; into
+            # the deepest map with the mask beside it,
+            "features_multiplier": 0.0,
+            "maximum_multiplier": 0.0,  # into the global maximum of the mask,
+            "average_multiplier": 0.0,  # and into its global average
+        },
+        "pooled": {
+            "pool": "average",  # or maximum, both
+            "dropout": 0.0,
+            "outputs": 1,  # logits an image; 1 = whether it shows foreground
+        },
+        "fields": {},  # of a module of your own
+    }
+
+
+def segdecnet() -> dict[str, Any]:
+    """The fields of the model segdecnet."""
+    return {
+        "widths": (32, 64, 64, 1024),  # channels at 1, 1/2, 1/4 and 1/8 of the size
+        "repeats": (1, 3, 4, 1),  # convolutions there
+        "kernel": 5,
+        "top_kernel": 15,  # of the convolution at 1/8
+        "decoder": False,  # True: SegDecNet++, logits at the size of the image
+        "decoder_widths": (16, 16, 8),  # at 1/4, 1/2 and 1 of the size
+        "decoder_repeats": (1, 4, 3),
+        "skip_modules": False,  # squeeze and excitation of what the encoder hands over
+        "mask_shift": False,  # a learnt shift of the logits, which else have the mean 0
+        "eps": 1e-3,
+        "sqrt_of": "std",  # of each channel, as published in code; or var
+        "dtype": "float32",
+    }
+
+
+def losses() -> dict[str, dict[str, Any]]:
+    """The arguments of the terms of defects and of whole images, by name."""
+    emphasis = {
+        "w_max": 1.0,  # the weight of the deepest pixel of the foreground
+        "power": 2.0,  # of its depth as a share of the largest; 0 = all weigh w_max
+        "dilate": 1,  # pixels: the window of a maximum over the label, 1 = as it is
+        "per_object": False,  # the largest depth of each object, not of the image
+    }
+    return {
+        "distance_cross_entropy": dict(emphasis),
+        "coarse_cross_entropy": dict(emphasis),  # of logits at 1/8: segdecnet's
+        # of config.decision; positive_weight: times the loss of positive images
+        "image_cross_entropy": {"positive_weight": 1.0},
+    }
