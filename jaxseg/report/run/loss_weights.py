@@ -5,13 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
+from jaxseg import schedule
 from jaxseg.report import text
 from jaxseg.report.figures import INK
 from jaxseg.report.read import Run, pick
-
-_STAIRCASE = (
-    "staircase"  # (first, end): first + (end - first) e / E, as jaxseg.schedule
-)
 
 
 class Weight(NamedTuple):
@@ -40,11 +37,8 @@ def _values(run: Run, weight: Any) -> np.ndarray | None:
         return None
     epochs = np.array([row["epoch"] for row in run["history"]], float)
     total = run["info"].get("epochs") or epochs.max()
-    if weight[:1] == [_STAIRCASE]:
-        first, end = weight[1:]
-        return first + (end - first) * (epochs - 1) / total
-    progress = (epochs - 0.5) / total
-    return np.interp(progress, *np.array(weight, float).T)
+    values = schedule.at(weight, (epochs - 0.5) / total, epoch=epochs - 1, epochs=total)
+    return values.astype(float)
 
 
 def draw(axes: Axes, weights: list[Weight]) -> None:

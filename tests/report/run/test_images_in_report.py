@@ -196,7 +196,7 @@ def test_weights_in_each_epoch(trained, weight, values):
     if values is None:
         assert changing == [] and loss_weights.words(changing) == ""
     else:
-        np.testing.assert_allclose(changing[0].values, values, rtol=1e-12)
+        np.testing.assert_allclose(changing[0].values, values, rtol=1e-6)  # of f32
         assert changing[0].term == "image"
         (picture, *_) = plots.training(run)
         assert re.search(r"weights that change, `image` from", picture["caption"])
