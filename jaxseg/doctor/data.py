@@ -12,10 +12,19 @@ _RATIO = 1.25  # and one that matters
 _ROWS = 4  # classes that are listed
 
 
+def _shown(split) -> np.ndarray:
+    """bool [n, k]: what each mask shows, and the labels of images without a mask.
+
+    A label beside a mask that shows nothing of it is no support: the mask was lost.
+    """
+    bare = split.pixels.sum(axis=1) == 0
+    return (split.pixels > 0) | (split.present & bare[:, None])
+
+
 def class_support(case: Case) -> Finding:
     """Every class has pixels in every split, or labels of images that name it."""
     splits = case.experiment.splits
-    images = {name: s.present.sum(0) for name, s in splits.items()}
+    images = {name: _shown(s).sum(0) for name, s in splits.items()}
     classes = splits["train"].classes
     missing = {
         name: [c for c, n in zip(classes, counts, strict=True) if n == 0]

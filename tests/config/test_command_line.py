@@ -50,7 +50,7 @@ MISTAKES = {
     (SMOKE, "--config.supervision.paths=1"): "supervision.paths is (1,); give texts.",
     (SMOKE, "--config.loss.mine.weight=1"): "--config.loss.mine.module=my_lab.my_loss",
     (SMOKE, "--config.model.fields.width=3"): "set config.model.swin_upernet instead",
-    (SMOKE, "--config.loss.dice.weight=fast"): "give a number, or knots such as",
+    (SMOKE, "--config.loss.dice.weight=fast"): "give a number, knots such as",
     (SMOKE, "--config.loss.focal.class_weights=aut"): "did you mean 'auto'",
     (SMOKE, "--config.loss.focal.class_weight_cap=9"): "whose weights it could bound",
 }
