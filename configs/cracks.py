@@ -81,7 +81,6 @@ def _benchmark(size, dilate, epochs, rate, delta, batch, p, w_max) -> dict:
     return out | {"data": {"image_size": size}}
 
 
-# labels of images alone: what they teach must flow back through the whole network
 WEAK = {
     f"decision.segdec.{part}_multiplier": 1.0
     for part in ("features", "maximum", "average")
