@@ -5,6 +5,7 @@ cut at half of their range, images of which only a label is there, and a validat
 split that is made from train where none is given.
 """
 
+import functools
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -234,3 +235,43 @@ def warn(root: pathlib.Path, counts: Mapping[str, int]) -> None:
     for what, count in counts.items():
         if count:
             logging.warning("%s: %s: %d", root, what.replace("_", " "), count)
+
+
+def build(
+    builder: type[tfds_builder.Builder],
+    sources: Sequence[Source],
+    root: pathlib.Path,
+    part: pathlib.Path,
+    *,
+    classes: Sequence[str],
+    options: Mapping[str, Any],
+    progress: bool,
+) -> pathlib.Path:
+    """Stores a data set that gives train and test: validation is made from train.
+
+    `options` has the share of train for `validation` and its `seed`. Images in two
+    splits are counted on the data card.
+    """
+    made = rows(
+        sources, root, part, one=functools.partial(example, root), progress=progress
+    )
+    return store(
+        builder,
+        made,
+        part,
+        classes=classes,
+        root=root,
+        rule=divide_train(made, options),
+        options=options,
+        extra={"images_in_two_splits": len(in_two_splits(made))},
+    )
+
+
+def divide_train(made: list[dict], options: Mapping[str, Any]) -> str:
+    """Takes the validation split from the rows of train; says how, for the card."""
+    share, seed = options["validation"], options["seed"]
+    divide(made, shares={"train": 1 - share, "validation": share}, seed=seed)
+    return (
+        f"test as given; of train {share:.3g} for validation, stratified by label and "
+        f"area, seed {seed}"
+    )

@@ -67,7 +67,13 @@ def prepare(
     sources = find(source, chosen)
     options = {"kinds": list(chosen), "validation": validation, "seed": seed}
     build = functools.partial(
-        _build, sources, source, options=options, progress=progress
+        _defect_source.build,
+        Builder,
+        sources,
+        source,
+        classes=CLASSES,
+        options=options,
+        progress=progress,
     )
     return build_once.once(
         Builder,
@@ -145,29 +151,3 @@ def _numbered(folder, pattern, problems: list[str], *, but) -> dict[str, pathlib
         elif visible(path.name) and path.name.lower() not in but:
             problems.append(f"{path} does not belong there; move it away.")
     return out
-
-
-def _build(
-    sources: list[Source],
-    root: pathlib.Path,
-    part: pathlib.Path,
-    *,
-    options: dict,
-    progress: bool,
-) -> pathlib.Path:
-    one = functools.partial(_defect_source.example, root)
-    rows = _defect_source.rows(sources, root, part, one=one, progress=progress)
-    share, seed = options["validation"], options["seed"]
-    shares = {"train": 1 - share, "validation": share}
-    _defect_source.divide(rows, shares=shares, seed=seed)
-    return _defect_source.store(
-        Builder,
-        rows,
-        part,
-        classes=CLASSES,
-        root=root,
-        rule=f"test as given; of Train {share:.3g} for validation, stratified by "
-        f"label and area, seed {seed}",
-        options=options,
-        extra={"images_in_two_splits": len(_defect_source.in_two_splits(rows))},
-    )

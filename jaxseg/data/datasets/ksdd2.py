@@ -71,7 +71,13 @@ def prepare(
     sources = find(source, listed)
     options = {"validation": validation, "seed": seed, "stays": sorted(listed)}
     build = functools.partial(
-        _build, sources, source, options=options, progress=progress
+        _defect_source.build,
+        Builder,
+        sources,
+        source,
+        classes=CLASSES,
+        options=options,
+        progress=progress,
     )
     return build_once.once(
         Builder,
@@ -136,29 +142,3 @@ def _listed(path: str) -> frozenset[str]:
     lines = [line.strip() for line in text.read(pathlib.Path(path)).splitlines()]
     names = [line for line in lines if line and not line.startswith("#")]
     return frozenset(name.removeprefix("train/") for name in names)
-
-
-def _build(
-    sources: list[Source],
-    root: pathlib.Path,
-    part: pathlib.Path,
-    *,
-    options: dict,
-    progress: bool,
-) -> pathlib.Path:
-    one = functools.partial(_defect_source.example, root)
-    rows = _defect_source.rows(sources, root, part, one=one, progress=progress)
-    share, seed = options["validation"], options["seed"]
-    shares = {"train": 1 - share, "validation": share}
-    _defect_source.divide(rows, shares=shares, seed=seed)
-    return _defect_source.store(
-        Builder,
-        rows,
-        part,
-        classes=CLASSES,
-        root=root,
-        rule=f"test as given; of train {share:.3g} for validation, stratified by "
-        f"label and area, seed {seed}",
-        options=options,
-        extra={"images_in_two_splits": len(_defect_source.in_two_splits(rows))},
-    )

@@ -99,11 +99,7 @@ def _build(
     rows = _defect_source.rows(sources, root, part, one=one, progress=progress)
     rule = "as given"
     if not any(row["split"] == "validation" for row in rows):
-        share, seed = options["validation"], options["seed"]
-        shares = {"train": 1 - share, "validation": share}
-        _defect_source.divide(rows, shares=shares, seed=seed)
-        rule = f"test as given; of train {share:.3g} for validation, stratified by "
-        rule += f"label and area, seed {seed}"
+        rule = _defect_source.divide_train(rows, options)
     twice = _defect_source.in_two_splits(rows)
     if twice and options["duplicates"] == "refuse":
         advice = "remove one of each pair, or set duplicates=count."
