@@ -102,7 +102,7 @@ def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
         "unclear": "is above the trivial baselines, but not by its whole interval,",
     }[answer]
     support = row["support_images"]
-    on = "" if support is None else f", {text.plural(support, 'image')} with foreground"
+    on = "" if support is None else f", {text.plural(support, 'image')} of support"
     words = (
         f"The model {words} on `{row['name']}`{_of(row)} ({split['name']}{on}): "
         f"{_interval(row)} against {number(bar)} ({text.label(best)})."

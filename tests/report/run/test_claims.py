@@ -34,6 +34,9 @@ def test_the_verdict_turns_with_the_numbers(run, undrawn, value, low, answer, wo
     assert claim["answer"] == answer and words in claim["text"]
     assert f"{value:.3f} [{low:.3f}, 0.770]" in claim["text"]
     assert "against 0.080 (best grey threshold)" in claim["text"]
+    # for some metrics every image counts, with foreground or without
+    support = _metric(run, "dice_positives")["support_images"]
+    assert f"(test, {support} images of support)" in claim["text"]
     assert claim["text"] in page.render(build.content(run), "md")
 
 
