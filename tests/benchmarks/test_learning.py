@@ -217,7 +217,8 @@ def test_the_start_of_all_convolutions_is_a_lever(sides):
         assert len(kernels) > 4
         return {p: float(x.std()) * (x.size / x.shape[-1]) ** 0.5 for p, x in kernels}
 
-    he, torch = spreads(), spreads(convolutions="torch")
+    he, torch = spreads(convolutions="he"), spreads(convolutions="torch")
+    assert torch == spreads()  # as U-Nets start
     for path, spread in he.items():
         if "transposed" in path or "up" in path:
             continue  # of another fan-in, and of another start
