@@ -40,6 +40,14 @@ def network(name):
     variables = jax.jit(functools.partial(model.init, train=False))(
         jax.random.key(1), start
     )
+    if name in (
+        "unet",
+        "nearest",
+    ):  # as large as He's, so that no pixel is all but lost
+        gain = 6**0.5
+        variables["params"] = jax.tree.map(
+            lambda x: x * gain if x.ndim == 4 else x, variables["params"]
+        )
 
     @jax.jit
     def run(pixels):
