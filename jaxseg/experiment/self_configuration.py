@@ -5,6 +5,7 @@ from then on, with the reasons in `config.auto.reasons`: a run that goes on else
 keeps the choices it was begun with.
 """
 
+import copy
 import os
 import pathlib
 from typing import Any
@@ -32,7 +33,7 @@ def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDi
     """
     if not config.auto.on:
         return config
-    config = config.copy_and_resolve_references()
+    config = copy.deepcopy(config)  # with its references, which say what a key may be
     keep = tuple(dict.fromkeys(config.auto.keep))
     unknown = [key for key in keep if key not in base.keys(config)]
     if unknown:

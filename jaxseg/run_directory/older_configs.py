@@ -199,7 +199,11 @@ def complete(config: ConfigDict) -> ConfigDict:
     Of models only the one that it names gets its fields: a block that is not there is
     a model, or a term of weight 0, that the run does not use.
     """
-    config = config.copy_and_resolve_references()
+    return add_missing(config.copy_and_resolve_references())
+
+
+def add_missing(config: ConfigDict) -> ConfigDict:
+    """`complete` in place: references stay, which say what else a key may become."""
     with config.unlocked():
         for key, value in NEW.items():
             *parents, last = key.split(".")

@@ -7,6 +7,7 @@ again goes on where it stopped; a member that fails is reported and the others g
 Each is a run directory of its own, and a report compares them.
 """
 
+import copy
 import pathlib
 import sys
 
@@ -32,6 +33,7 @@ COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.
 def main(argv) -> int:
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
+    config = older_configs.add_missing(copy.deepcopy(CONFIG.value))
     if config.num_seeds > 1:
         raise ConfigError(
             f"config.num_seeds is {config.num_seeds}, which python -m jaxseg.main "

@@ -1,5 +1,6 @@
 """Members of a sweep: their configs, and commands that give the very same ones."""
 
+import functools
 import json
 import pathlib
 import subprocess
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict, config_dict
 from support import runs
 
 from jaxseg import errors
+from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
 
 CLICKS = str(runs.ROOT / "configs" / "clicks.py")
@@ -109,6 +111,19 @@ def test_the_sweep_of_the_shipped_recipe():
     assert found["300+300-seed1"].supervision.negative == 300
     assert {c.num_seeds for c in found.values()} == {1}
     assert config == runs.config("clicks")  # and is left as it was
+
+
+@pytest.mark.parametrize("name", ["clicks", "cracks", "microbeads"])
+def test_a_door_makes_every_member_of_the_shipped_sweeps(name):
+    """The door adds missing keys first; a number may still become a schedule."""
+    config = older_configs.add_missing(runs.config(name))
+    changed = members.changes(config, f"{runs.ROOT}/configs/{name}.py")
+    for member, made in members.members(config, changed).items():
+        flat = made.to_dict()
+        for key, value in changed[member].items():
+            *path, last = key.split(".")
+            block = functools.reduce(lambda block, part: block[part], path, flat)
+            assert block[last] == value, (member, key)
 
 
 def test_a_recipe_without_a_sweep_is_repeated_from_its_own_seed(tmp_path):
