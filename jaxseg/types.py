@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt, UInt8
+from jaxtyping import Array, Float, Int, Int8, UInt, UInt8
 
 from jaxseg import labels
 
@@ -29,6 +29,8 @@ class Batch(TypedDict):
     index: Int[Array, "b"]  # position in the split: names the example
     # 0 = no object, numbered within the image; where objects are learned
     instances: NotRequired[Int[Array, "b h w"]]
+    # 1 shows this class of images, 0 does not, -1 unknown; where the data has such
+    image_classes: NotRequired[Int8[Array, "b m"]]
 
 
 def unit_interval(image: UInt[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -6,7 +6,8 @@ batches, and a start in the middle costs nothing.
 
 With `instances` a batch has object ids too, i32 [b, h, w], 0 where no object is,
 numbered 1..n within the image or window. Where the data set has masks alone, connected
-components of them stand in.
+components of them stand in. Where it has classes of whole images, a batch has them
+as `image_classes` i8 [b, m], -1 in padding.
 """
 
 import dataclasses
@@ -70,6 +71,8 @@ class View:
         image, mask = resize.fit(image, mask, size, fit)
         label = np.int32(example["label"])
         record = _record(image, mask, label, np.float32(1), index)
+        if split.image_classes is not None:
+            record["image_classes"] = split.image_classes[index]
         if instances:
             ids = objects.of_example(example)
             record["instances"] = resize.fit_ids(ids, size, fit)
@@ -161,6 +164,8 @@ def _window(whole, start, size) -> dict[str, np.ndarray]:
     mask = crops.cut(whole["mask"], start, size, fill=IGNORE)
     label = np.int32(crops.image_label(int(whole["label"]), mask))
     record = _record(image, mask, label, whole["weight"], whole["index"])
+    if "image_classes" in whole:  # of the whole image, also where a window is of a part
+        record["image_classes"] = whole["image_classes"]
     if "instances" in whole:
         record["instances"] = crops.cut(whole["instances"], start, size, fill=0)
     return record
@@ -190,6 +195,8 @@ class _Eval:
         image = np.zeros(shape, f"uint{self.view.bits}")
         mask = np.full(self.view.size, IGNORE, np.uint8)
         record = _record(image, mask, np.int32(-1), np.float32(0), -1)
+        if self.split.image_classes is not None:
+            record["image_classes"] = np.full_like(self.split.image_classes[0], -1)
         if self.instances:
             record["instances"] = np.zeros(self.view.size, np.int32)
         return record

@@ -34,6 +34,8 @@ class Split:
     pixels: np.ndarray  # i64 [n, k], labelled pixels per class
     pixel_sizes: np.ndarray | None = None  # f64 [n], micrometres; NaN = not known
     digests: Sequence[str] | None = None  # `content.of_record` of each; None = unknown
+    # i8 [n, m]: 1 shows the class of images, 0 does not, -1 unknown; None without such
+    image_classes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,6 +68,11 @@ class Split:
     def classes(self) -> list[str]:
         """The name of each class, background first."""
         return self.card["classes"]
+
+    @property
+    def image_class_names(self) -> list[str]:
+        """The name of each class of whole images; [] where the data set has none."""
+        return (self.card.get("image_classes") or {"names": []})["names"]
 
     @property
     def has_instances(self) -> bool:
@@ -154,6 +161,9 @@ def _split(directory: str, name: str, card: dict, content: bytes) -> Split:
         raise ValueError(f"{len(rows)} rows of {name} are there")
     columns = [f"c{k}" for k in range(len(card["classes"]))]
     digests = [row.get("pixels_sha256") for row in rows]
+    whole = [
+        f"i{m}" for m in range(len((card.get("image_classes") or {}).get("names", ())))
+    ]
     return Split(
         directory=directory,
         name=name,
@@ -165,6 +175,9 @@ def _split(directory: str, name: str, card: dict, content: bytes) -> Split:
         pixels=np.array([[int(row[c]) for c in columns] for row in rows]),
         pixel_sizes=np.array([float(row.get("pixel_size") or "nan") for row in rows]),
         digests=digests if all(digests) else None,
+        image_classes=np.array([[int(r[c]) for c in whole] for r in rows], np.int8)
+        if whole
+        else None,
     )
 
 

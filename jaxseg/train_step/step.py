@@ -18,6 +18,7 @@ from jaxseg.types import IGNORE, Batch, Normalise, Target, TrainState
 Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
 _MIX = 2**20  # of the random numbers of mixing, beside those of the examples
 INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
+INPUTS += ("image_classes",)
 INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
 INPUTS += ("coarse_logits",)
 
@@ -219,6 +220,8 @@ def _objective(
     shown = jnp.clip(image, 0, 1)
     inputs = {"image": shown, "label": batch["label"], "mask": mask}
     inputs |= {"instances": ids[0]} if ids else {}
+    if "image_classes" in batch:
+        inputs["image_classes"] = batch["image_classes"]
     for name in ("image_logits", "coarse_logits"):
         inputs |= {name: outputs[name]} if name in outputs else {}
     numbers = _agreement(_classes(outputs["logits"], settings), mask)
@@ -330,7 +333,9 @@ def asks_for(loss: Loss) -> tuple[str, ...]:
     from the head of whole images; "coarse_logits" are those that a model computes at
     1/8 of the size, f32 [b, y, x, k]; "teacher" are the probabilities, f32
     [b, h, w, k], of the average of the parameters (mean teacher); "instances" i32
-    [b, h, w] are the ids of objects, 0 = none, augmented as the mask is. The rest is
+    [b, h, w] are the ids of objects, 0 = none, augmented as the mask is;
+    "image_classes" i8 [b, m] are 1 where the image shows this class of whole images, 0
+    where not, -1 where that is unknown. The rest is
     what a target (jaxseg/targets/) learns beside the classes, and what is true of it:
     "distance" and "true_distance", "object_logits", "rays" and "true_rays".
     """

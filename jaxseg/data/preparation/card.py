@@ -8,7 +8,7 @@ import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -19,6 +19,15 @@ from jaxseg.data.preparation import splits as split_table
 from jaxseg.data.preparation import workers
 from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
+
+
+class ImageClasses(NamedTuple):
+    """The classes of whole images, which may be others than those of pixels."""
+
+    names: Sequence[str]
+    exclusive: bool  # every known image is of exactly one of them
+    of: Mapping[str, Sequence[int]]  # id -> 1 shows, 0 does not, -1 unknown, of each
+
 
 _WITHOUT = "pixels_sha256 without ids"  # of a row, until the card has it
 
@@ -33,6 +42,7 @@ def finish(
     refused: Sequence[dict] = (),
     options: Mapping[str, Any] | None = None,
     pixel_sizes: Mapping[str, float | None] | None = None,
+    image_classes: ImageClasses | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> dict:
     """The data card, after reading every stored record back.
@@ -40,9 +50,10 @@ def finish(
     Writes card.json, index.csv and splits.csv beside the data; index.csv holds the
     digest of the pixels of every record, the card that of every split. The extra of the
     card holds the `options` that the data set was prepared with, and `extra`; index.csv
-    the `pixel_sizes` ({id: micrometres}) where one is known. Raises DataError for a
-    label value that is no class, for an id or a group in two splits, and for a class
-    that the training split shows in no pixel and in no label of an image.
+    the `pixel_sizes` ({id: micrometres}) where one is known, and the `image_classes`.
+    Raises DataError for a label value that is no class, for an id or a group in two
+    splits, for a class that the training split shows in no pixel and in no label of an
+    image, and for image classes that `_image_classes` refuses.
     """
     directory = pathlib.Path(builder.data_path)
     form = {"classes": classes, "channels": channels}
@@ -52,6 +63,8 @@ def finish(
     for row in rows if known else ():
         row["pixel_size"] = known.get(row["id"], "")
     content_of_masks = _content_of_masks(rows)
+    if image_classes:
+        _image_classes(rows, image_classes, source)
     splits = {
         split: _split_summary([r for r in rows if r["split"] == split], len(classes))
         for split in builder.info.splits
@@ -92,6 +105,7 @@ def finish(
         },
         "content": {s: _content([r for r in rows if r["split"] == s]) for s in splits},
         **content_of_masks,
+        **_described(image_classes, rows),
         "refused": list(refused),
         "extra": {"options": options or {}, "splits_sha256": digest, **(extra or {})},
     }
@@ -140,6 +154,55 @@ def _index_row(
         row |= _objects(ids) | {_WITHOUT: content.of_record(example)}
         example["instances"] = ids
     return row | {"pixels_sha256": content.of_record(example)}
+
+
+def _image_classes(rows: list[dict], whole: ImageClasses, source: str) -> None:
+    """Gives every row the columns i0, i1, ... of its image classes.
+
+    Raises DataError for an id without them, for values that are none of -1, 0 and 1,
+    for exclusive classes of which an image has several or some unknown, and for a class
+    that no image of the training split shows.
+    """
+    shown = np.zeros(len(whole.names), np.int64)
+    for row in rows:
+        values = [int(v) for v in whole.of.get(row["id"], ())]
+        good = len(values) == len(whole.names) and set(values) <= {-1, 0, 1}
+        one = sorted(values) == [0] * (len(values) - 1) + [1] or set(values) == {-1}
+        if not good or (whole.exclusive and not one):
+            raise DataError(
+                f"{row['id']}: its image classes are {values}; give one of -1 (unknown)"
+                f", 0 and 1 for each of {', '.join(whole.names)}"
+                + (", exactly one of them 1, or all -1." if whole.exclusive else ".")
+            )
+        row |= {f"i{m}": value for m, value in enumerate(values)}
+        shown += (np.array(values) == 1) & (row["split"] == "train")
+    missing = [n for n, count in zip(whole.names, shown, strict=True) if not count]
+    if missing:
+        raise DataError(
+            f"{source}: no image of the training split is of the image class "
+            f"{', '.join(missing)}; check the labels, or remove the class."
+        )
+
+
+def _described(whole: ImageClasses | None, rows: list[dict]) -> dict[str, Any]:
+    """What the card says of image classes: {} without them.
+
+    "images" counts [that show it, that do not, unknown] of each class in each split.
+    """
+    if not whole:
+        return {}
+    counts = {
+        split: [
+            [
+                sum(r["split"] == split and r[f"i{m}"] == v for r in rows)
+                for v in (1, 0, -1)
+            ]
+            for m in range(len(whole.names))
+        ]
+        for split in dict.fromkeys(row["split"] for row in rows)
+    }
+    facts = {"names": list(whole.names), "exclusive": whole.exclusive, "images": counts}
+    return {"image_classes": facts}
 
 
 def _objects(ids: np.ndarray) -> dict:
