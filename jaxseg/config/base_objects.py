@@ -9,11 +9,14 @@ from ml_collections import config_dict
 def target() -> dict[str, Any]:
     """What the channels of the network mean; each file of jaxseg/targets/ says more."""
     return {
-        # classes; or border, distance, star, which learn objects from their ids
+        # classes; border, distance, star, which learn objects from their ids; or
+        # regions, each class within the one before
         "name": "classes",
         "border": {"width": 1},  # pixels of an object that are its border
         "distance": {"reach": 32},  # pixels: what lies deeper in an object is as deep
         "star": {"n_rays": 32, "reach": 64},  # reach: the longest ray, pixels
+        # classes above 0, the outermost first; () = in order
+        "regions": {"order": ()},
         "fields": {},  # of a module of your own
     }
 
@@ -49,6 +52,9 @@ def losses() -> dict[str, dict[str, Any]]:
         },
         # of target.name="distance"; beta: errors below it cost their square
         "distance": {"beta": 0.1},
+        # of target.name="regions"; weights: of each region, () = all 1
+        "region_cross_entropy": {"weights": ()},
+        "region_dice": {"smooth": 1.0},
         # of target.name="star"
         "object_probability": {},
         "star_rays": {},

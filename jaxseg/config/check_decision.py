@@ -19,11 +19,12 @@ def check(config: ConfigDict) -> None:
     _both(config)
     _coarse(config)
     _window(config)
-    if config.decision.name and config.target.name not in TARGETS:
+    reads = config.decision.name not in ("", "pooled")  # which reads the deepest map
+    if reads and config.target.name not in TARGETS:
         raise ConfigError(
             f"config.decision.name is {config.decision.name!r}, whose head reads the "
             f"logits of classes, but config.target.name is {config.target.name!r}: use "
-            f"{TARGETS[0]!r}, or config.decision.name=''."
+            f"{TARGETS[0]!r}, or config.decision.name='pooled'."
         )
 
 

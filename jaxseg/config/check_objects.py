@@ -36,7 +36,7 @@ def check(config: ConfigDict) -> None:
             f"{wanted!r}, but config.target.name is {target!r}: set it to {wanted!r}, "
             "or config.objects.rule to 'watershed'."
         )
-    if target != "classes" and config.supervision.name != "full":
+    if target not in ("classes", "regions") and config.supervision.name != "full":
         raise ConfigError(
             f"config.target.name is {target!r}, which is learnt from whole objects, "
             f"but config.supervision.name is {config.supervision.name!r}: set it to "

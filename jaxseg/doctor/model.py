@@ -128,7 +128,8 @@ def _right(truth: dict[str, jax.Array]) -> dict[str, jax.Array]:
     depth = truth.get("true_distance", jnp.zeros(()))
     sure = jnp.clip(depth, 1e-3, 1 - 1e-3)
     out = {"distance": depth, "object_logits": jnp.log(sure) - jnp.log1p(-sure)}
-    return out | {"rays": truth.get("true_rays")}
+    sides = 2 * truth.get("true_regions", jnp.zeros(())) - 1
+    return out | {"rays": truth.get("true_rays"), "region_logits": _CLEAR * sides}
 
 
 def _whole_image(logits: jax.Array, outputs: int) -> jax.Array:

@@ -102,6 +102,7 @@ _LOSSES = {
     "distance": "distance",
     "object_logits": "object_probability",
     "rays": "star_rays",
+    "region_logits": "region_cross_entropy",
 }
 
 

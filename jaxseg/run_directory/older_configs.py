@@ -92,6 +92,7 @@ NEW: dict[str, Any] = {
         "border": {"width": 1},
         "distance": {"reach": 32},
         "star": {"n_rays": 32, "reach": 64},
+        "regions": {"order": ()},
         "fields": {},
     },
     "objects": {
@@ -169,6 +170,8 @@ TERMS: dict[str, dict[str, Any]] = {
     "distance": {"beta": 0.1},
     "object_probability": {},
     "star_rays": {},
+    "region_cross_entropy": {"weights": ()},
+    "region_dice": {"smooth": 1.0},
     "distance_cross_entropy": _EMPHASIS,
     "coarse_cross_entropy": _EMPHASIS,
     "image_cross_entropy": {"positive_weight": 1.0},

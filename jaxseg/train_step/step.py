@@ -20,7 +20,7 @@ _MIX = 2**20  # of the random numbers of mixing, beside those of the examples
 INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
 INPUTS += ("image_classes",)
 INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
-INPUTS += ("coarse_logits",)
+INPUTS += ("coarse_logits", "region_logits", "true_regions")
 
 
 class Settings(NamedTuple):
@@ -337,7 +337,8 @@ def asks_for(loss: Loss) -> tuple[str, ...]:
     "image_classes" i8 [b, m] are 1 where the image shows this class of whole images, 0
     where not, -1 where that is unknown. The rest is
     what a target (jaxseg/targets/) learns beside the classes, and what is true of it:
-    "distance" and "true_distance", "object_logits", "rays" and "true_rays".
+    "distance" and "true_distance", "object_logits", "rays" and "true_rays",
+    "region_logits" and "true_regions".
     """
     arguments = inspect.signature(loss).parameters
     return tuple(name for name in INPUTS if name in arguments)

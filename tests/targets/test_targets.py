@@ -16,7 +16,7 @@ from jaxseg.types import IGNORE
 
 NAMES = lookup.names("targets")
 SETTINGS = {"border": {"width": 2}, "distance": {"reach": 9}}
-SETTINGS |= {"star": {"n_rays": 8, "reach": 9}, "classes": {}}
+SETTINGS |= {"star": {"n_rays": 8, "reach": 9}, "classes": {}, "regions": {}}
 each = pytest.mark.parametrize("name", NAMES)
 RAYS = jax.jit(star.rays, static_argnums=(1, 2))
 DISCS = [(6, 6, 5), (6, 15, 4.4), (14, 11, 5), (19, 21, 4), (2, 21, 1.5), (20, 3, 0)]
@@ -50,7 +50,7 @@ def logits_of(name, seed=0):
 
 
 def test_the_folder_holds_the_targets():
-    assert NAMES == ["border", "classes", "distance", "star"]
+    assert NAMES == ["border", "classes", "distance", "regions", "star"]
 
 
 @each
