@@ -5,6 +5,7 @@ command again goes on where it stopped, or says that the run is finished and whe
 report is.
 """
 
+import copy
 import pathlib
 import sys
 
@@ -51,6 +52,12 @@ def main(argv) -> int:
         if processes.is_main():
             print(text)
         return 0
+    if config.two_stage.on:
+        from jaxseg.sweep import stages
+
+        return stages.main(
+            older_configs.add_missing(copy.deepcopy(CONFIG.value)), workdir
+        )
     if config.num_seeds > 1:
         from jaxseg.sweep import run_members
 

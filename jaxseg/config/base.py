@@ -69,6 +69,7 @@ def base() -> ConfigDict:
     c.mix = base_augment.mix()
     c.model = _model()
     c.decision = base_decision.decision()
+    c.two_stage = base_decision.two_stage()
     c.target = base_objects.target()
     c.objects = base_objects.objects()
     c.aux_weight = 0.4  # of the auxiliary head in the loss

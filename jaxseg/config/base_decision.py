@@ -30,6 +30,17 @@ def decision() -> dict[str, Any]:
     }
 
 
+def two_stage() -> dict[str, Any]:
+    """Two runs as one: classify an image, then segment it where that calls for it."""
+    return {
+        "on": False,  # True: the recipe names both runs in get_stages()
+        "image_class": "",  # the class of whole images that calls for the segmentation
+        "pixel_class": "",  # what is left empty in other images,
+        "otherwise": "background",  # and the class of its pixels there
+        "objective": "dice_pooled",  # of that class, which the threshold makes large
+    }
+
+
 def segdecnet() -> dict[str, Any]:
     """The fields of the model segdecnet."""
     return {

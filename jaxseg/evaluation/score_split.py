@@ -214,18 +214,7 @@ def score_tally(
             f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
             " finish the run (start its command again) before scoring it."
         )
-    point, counted = frozen["operating_point"], tally
-    if point and "settings" in point:
-        counted = post_process.retally(
-            whole_split.predictions(scoring.scorer, scoring.variables, split),
-            tally,
-            split,
-            point,
-            to_native=scoring.scorer.to_native(),
-        )
-    elif at_frozen is not None:
-        counted = dataclasses.replace(tally, confusion=at_frozen.confusion)
-    decided = operating_point.apply(counted, point, split)
+    decided = _at_point(scoring, split, frozen["operating_point"], tally, at_frozen)
     copied = None
     if scoring.training is not None:
         share = {"process": jax.process_index(), "processes": jax.process_count()}
@@ -247,6 +236,38 @@ def score_tally(
     if "conformal" in frozen:  # older runs have none, and their result is as it was
         scores["conformal"] = conformal.assemble(tally, frozen["conformal"], split)
     return scores, decided
+
+
+def decided(scoring: Scoring, split: prepared.Split, frozen: dict[str, Any]) -> Decided:
+    """The counts of the split at what `choose_point` froze, and nothing else."""
+    at_frozen = None
+    if len(split.classes) > 2:
+        tally, at_frozen = _both(scoring, split, frozen)
+    else:
+        tally = tally_split(scoring.scorer, scoring.variables, split)
+    return _at_point(scoring, split, frozen["operating_point"], tally, at_frozen)
+
+
+def _at_point(
+    scoring: Scoring,
+    split: prepared.Split,
+    point: dict[str, Any] | None,
+    tally: Tally,
+    at_frozen: Tally | None,
+) -> Decided:
+    """The counts at a frozen point; `at_frozen` as in `score_tally`."""
+    counted = tally
+    if point and "settings" in point:
+        counted = post_process.retally(
+            whole_split.predictions(scoring.scorer, scoring.variables, split),
+            tally,
+            split,
+            point,
+            to_native=scoring.scorer.to_native(),
+        )
+    elif at_frozen is not None:
+        counted = dataclasses.replace(tally, confusion=at_frozen.confusion)
+    return operating_point.apply(counted, point, split)
 
 
 def _both(

@@ -27,6 +27,8 @@ class Scorer(NamedTuple):
     timeout: float
     classes: int | None = None  # k; None = all that is predicted
     maps: int | None = None  # k + m; None = all, so nothing is said of whole images
+    # (index, what is predicted) -> what counts as predicted; None: just that
+    gate: Callable | None = None
 
     def to_native(self) -> Callable:
         """(probability, native size) -> probability at that size."""
@@ -77,8 +79,18 @@ def channels(
     size of the view; with fit "crop" that of the image (`tiled_split`). Every device
     gets the same number of images at a time whatever the number of devices, and the
     same ones side by side: so the results are equal bit for bit. `only` names the
-    indices wanted; batches without one of them are not computed.
+    indices wanted; batches without one of them are not computed. The gate of the scorer
+    comes last.
     """
+    rows = _channels(scorer, variables, split, only)
+    if scorer.gate is None:
+        return rows
+    return ((index, scorer.gate(index, row)) for index, row in rows)
+
+
+def _channels(
+    scorer: Scorer, variables: Any, split: prepared.Split, only: set[int] | None
+) -> Iterator[tuple[int, np.ndarray]]:
     if scorer.view.fit == "crop":
         yield from tiled_split.predictions(
             functools.partial(scorer.predict, variables),

@@ -21,6 +21,7 @@ from jaxseg.run_directory import older_configs, schemas
 
 LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json"
 OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
+TWO_STAGE = "two_stage.json"  # of two runs that were joined
 COST = pathlib.Path("eval") / "cost.json"
 
 

@@ -87,6 +87,13 @@ NEW: dict[str, Any] = {
         "pooled": {"pool": "average", "dropout": 0.0, "outputs": 1},
         "fields": {},
     },
+    "two_stage": {
+        "on": False,
+        "image_class": "",
+        "pixel_class": "",
+        "otherwise": "background",
+        "objective": "dice_pooled",
+    },
     "target": {
         "name": "classes",
         "border": {"width": 1},

@@ -9,7 +9,7 @@ import typing
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
-from jaxseg.run_directory import image_schemas
+from jaxseg.run_directory import image_schemas, two_stage_schemas
 from jaxseg.run_directory.object_schemas import Number, ObjectResult
 
 
@@ -286,6 +286,7 @@ class Result(TypedDict):
     by_threshold: NotRequired[image_schemas.ByPixelThreshold]  # from here: two classes
     by_threshold_dilated: NotRequired[image_schemas.ByPixelThreshold]
     region_overlap: NotRequired[image_schemas.RegionOverlap]
+    two_stage: NotRequired[two_stage_schemas.TwoStageResult]  # of a joined run
 
 
 class Cost(TypedDict):

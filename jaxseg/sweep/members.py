@@ -15,6 +15,7 @@ from jaxseg.config import base, recipe_file
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
 
+STAGES = ("classify", "segment")  # of config.two_stage, in the order of training
 REPORT = "report"  # beside the members: no member may have this name
 _SEEDS = 3
 _NAME = re.compile(r"\w[\w.+=-]*")
@@ -57,6 +58,26 @@ def changes(
         name: {key: _plain(value) for key, value in values.items()}
         for name, values in changed.items()
     }
+
+
+def stages(config: ConfigDict, path: str | os.PathLike) -> dict[str, Changes]:
+    """{stage: what it changes} of config.two_stage: get_stages() of the recipe.
+
+    Raises ConfigError for a recipe without one, and for other stages than STAGES.
+    """
+    recipe = recipe_file.module(path)
+    if not hasattr(recipe, "get_stages"):
+        raise ConfigError(
+            f"config.two_stage.on is True, but {path} has no get_stages(): it returns "
+            f"what {' and '.join(STAGES)} change, as get_sweep() does for members."
+        )
+    changed = recipe_file.call(recipe.get_stages, path)
+    if not isinstance(changed, Mapping) or {*changed} != {*STAGES}:
+        raise ConfigError(
+            f"get_stages() in {path} must return {{stage: {{key of config: value}}}} "
+            f"of {' and '.join(STAGES)}; it returned {changed!r:.80}."
+        )
+    return {s: {**changed[s], "two_stage.on": False} for s in STAGES}
 
 
 def _plain(value: Any) -> Any:
