@@ -53,8 +53,11 @@ def claims(run: Run) -> list[Claim]:
 
 
 def verdict(run: Run) -> Claim:
-    """The claim to begin with: the metric that the run was chosen by."""
+    """The claim to begin with: on objects, or else the metric the run was chosen by."""
     split = derived_numbers.main_split(run)
+    of_objects = next(object_claims.claims(split), None)
+    if of_objects is not None:
+        return of_objects
     name = derived_numbers.headline(run, split)[0]["name"]
     words = "No baseline stands beside the results, so nothing is claimed of them."
     nothing = Claim(answer="unclear", text=words)

@@ -133,6 +133,7 @@ def test_f1_has_to_be_above_both_baselines(
     assert claim["answer"] == answer and words in claim["text"]
     assert "0.800 (threshold and watershed)" in claim["text"]
     assert claim in claims.claims(bead_run)
+    assert claims.verdict(bead_run) == claim  # a run that looks for objects begins so
     (row,) = [r for r in _cells(_table(bead_run, "Objects on")) if f"`{F1}`" in r[0][1]]
     assert row[3][1].startswith(mark) and bool(row[3][1]) == bool(mark)
     assert words in _words(bead_run)
