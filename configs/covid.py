@@ -60,7 +60,8 @@ def get_config(arg: str = "") -> ConfigDict:
 
 def get_stages() -> dict[str, dict]:
     """{stage: what it changes} of `:hybrid`, which is `:segment` but for the first."""
-    return {"classify": WAYS["classify"], "segment": {}}
+    infection = {"data": {"options": {"labels": "infection"}}}  # the lung is left out
+    return {"classify": WAYS["classify"], "segment": infection}
 
 
 _NO_PIXELS = {"cross_entropy": {"weight": 0.0}, "dice_batch": {"weight": 0.0}}
@@ -94,7 +95,6 @@ WAYS = {
             "on": True,
             "image_class": "covid19",
             "pixel_class": "infection",
-            "otherwise": "lung",
         }
     },
 }

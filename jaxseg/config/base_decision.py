@@ -35,8 +35,7 @@ def two_stage() -> dict[str, Any]:
     return {
         "on": False,  # True: the recipe names both runs in get_stages()
         "image_class": "",  # the class of whole images that calls for the segmentation
-        "pixel_class": "",  # what is left empty in other images,
-        "otherwise": "background",  # and the class of its pixels there
+        "pixel_class": "",  # of the segmentation, which other images have nothing of
         "objective": "dice_pooled",  # of that class, which the threshold makes large
     }
 

@@ -1,8 +1,8 @@
 """Scores two stages as one: an image is classified, and segmented if that asks for it.
 
 The first stage gives an image a probability of one of its classes. From a threshold on,
-which validation chose, the second stage segments it; below, the pixel classes of the
-second stage are left empty. What a case that the first stage misses costs is in every
+which validation chose, the second stage segments it; below, its mask is left empty. What
+a case that the first stage misses costs is in every
 number that is end to end.
 """
 
@@ -27,23 +27,19 @@ _WAYS = {
 
 
 class Gate(NamedTuple):
-    """Which images the second stage segments, and what the others show instead."""
+    """Which images the second stage segments; the others are background everywhere."""
 
     passes: Bool[np.ndarray, "n"]  # by the index of an image in its split
-    classes: tuple[int, ...]  # of pixels, left empty in images that do not pass
-    otherwise: int  # the class that such pixels are of instead
+    num_classes: int  # of pixels: the first maps that are predicted
 
 
 def apply(gate: Gate, index: int, row: Float[np.ndarray, "h w n"]) -> np.ndarray:
-    """The maps of an image: where it does not pass, without the classes of the gate.
-
-    Their probability goes to the class `otherwise`.
-    """
+    """The maps of an image as they are, or of one that is background for sure."""
     if gate.passes[index]:
         return row
-    out, classes = np.array(row), list(gate.classes)
-    out[..., gate.otherwise] += out[..., classes].sum(-1)
-    out[..., classes] = 0
+    out = np.array(row)
+    out[..., : gate.num_classes] = 0
+    out[..., 0] = 1
     return out
 
 
@@ -56,8 +52,8 @@ def choose(
 ) -> dict[str, Any]:
     """{"threshold", "objective", "value"}: the best threshold of the first stage.
 
-    `segmented` and `emptied` are {tp, fp, fn, tn: i64 [n]} of the pixel class that the
-    gate leaves empty, with every image segmented and with none. Tried is the
+    `segmented` and `emptied` are {tp, fp, fn, tn: i64 [n]} of a pixel class, with every
+    image segmented and with none. Tried is the
     probability of every image, from the highest; ties go to the highest, which
     segments the fewest images. Where no threshold defines the objective all images
     pass. Raises ConfigError for an objective that is none.

@@ -27,16 +27,15 @@ from jaxseg.run_directory import files, schemas, seal, two_stage_schemas
 CLASSIFY, SEGMENT = STAGES = ("classify", "segment")  # folders, and members to train
 
 
-_NAMED = ("image_class", "pixel_class", "otherwise")
+_NAMED = ("image_class", "pixel_class")
 _CLASSIFIED = ("image_classes",)  # what the result of the first stage says of images
 
 
 class Classes(NamedTuple):
-    """What the first stage asks for, and what the second leaves out without it."""
+    """What the first stage asks for, and what the second is judged by."""
 
     image: int  # of the classes of whole images
     pixel: int  # of the classes of pixels
-    otherwise: int  # of pixels, instead of it
 
 
 class Stages(NamedTuple):
@@ -55,8 +54,7 @@ def classes(config: ConfigDict, segmenting: prepared.Split) -> Classes:
     block, out = config.two_stage, []
     for key, names in (
         ("image_class", segmenting.image_class_names),
-        ("pixel_class", list(segmenting.classes)),
-        ("otherwise", list(segmenting.classes)),
+        ("pixel_class", list(segmenting.classes)[1:]),
     ):
         if block[key] not in names:
             raise ConfigError(
@@ -64,13 +62,7 @@ def classes(config: ConfigDict, segmenting: prepared.Split) -> Classes:
                 f"{', '.join(names) or 'no classes of whole images'}: choose one."
             )
         out.append(names.index(block[key]))
-    if out[1] == out[2]:
-        raise ConfigError(
-            f"config.two_stage.otherwise is {block.otherwise!r}, which is "
-            "config.two_stage.pixel_class too: name the class that such pixels are of "
-            "in an image that is not segmented."
-        )
-    return Classes(*out)
+    return Classes(out[0], out[1] + 1)  # the background is no choice
 
 
 def join(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
@@ -147,7 +139,7 @@ def _scoring(
 ) -> score_split.Scoring:
     """How the second stage is scored where only these images pass to it."""
     run = stages.second
-    gate = two_stage.Gate(passes, (stages.classes.pixel,), stages.classes.otherwise)
+    gate = two_stage.Gate(passes, len(run.experiment.card["classes"]))
     gated = run.experiment.scorer._replace(
         gate=functools.partial(two_stage.apply, gate)
     )

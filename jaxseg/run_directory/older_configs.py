@@ -91,7 +91,6 @@ NEW: dict[str, Any] = {
         "on": False,
         "image_class": "",
         "pixel_class": "",
-        "otherwise": "background",
         "objective": "dice_pooled",
     },
     "target": {

@@ -9,8 +9,7 @@ class TwoStage(TypedDict):
     """two_stage.json: when an image is segmented, as validation chose it."""
 
     image_class: str  # the first stage gives its probability
-    pixel_class: str  # which is left empty in an image that is not segmented
-    otherwise: str  # the class of its pixels there
+    pixel_class: str  # by which the two stages are judged
     threshold: float  # segmented from it on
     objective: str
     value: Number
