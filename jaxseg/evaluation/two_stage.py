@@ -1,9 +1,8 @@
 """Scores two stages as one: an image is classified, and segmented if that asks for it.
 
 The first stage gives an image a probability of one of its classes. From a threshold on,
-which validation chose, the second stage segments it; below, its mask is left empty. What
-a case that the first stage misses costs is in every
-number that is end to end.
+which validation chose, the second stage segments it; below, its mask is empty. So what
+a case costs that the first stage misses is in every number that is end to end.
 """
 
 from collections.abc import Mapping, Sequence

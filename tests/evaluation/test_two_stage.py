@@ -28,7 +28,7 @@ def chosen(probability=PROBABILITY, **options):
 def assembled(threshold=0.5, truth=TRUTH, **options):
     frozen = {"threshold": threshold, "objective": "dice_pooled", "value": None}
     frozen |= {"image_class": "covid19", "pixel_class": "infection"}
-    frozen |= {"otherwise": "lung", "source_split": "validation", "split_hash": "x"}
+    frozen |= {"source_split": "validation", "split_hash": "x"}
     return two_stage.assemble(
         PROBABILITY,
         truth,
@@ -42,11 +42,11 @@ def assembled(threshold=0.5, truth=TRUTH, **options):
     )
 
 
-def test_an_image_that_does_not_pass_shows_something_else():
+def test_an_image_that_does_not_pass_is_background():
     row = np.array([[[0.2, 0.3, 0.5, 7.0]]])
-    gate = two_stage.Gate(np.array([True, False]), (2,), 1)
+    gate = two_stage.Gate(np.array([True, False]), 3)
     assert two_stage.apply(gate, 0, row) is row
-    np.testing.assert_allclose(two_stage.apply(gate, 1, row), [[[0.2, 0.8, 0.0, 7.0]]])
+    np.testing.assert_allclose(two_stage.apply(gate, 1, row), [[[1.0, 0.0, 0.0, 7.0]]])
     assert row[0, 0, 2] == 0.5  # what came is left as it is
 
 
