@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxseg import pictures
-from jaxseg.devices import sharding
 from jaxseg.evaluation import class_table, image_level, metric_table
 from jaxseg.evaluation.tally import Tally
 from jaxseg.labels import IGNORE
@@ -125,20 +124,3 @@ def draw(
         ),
         "prediction": pictures.png(prediction),
     }
-
-
-def gather(shown: dict[int, np.ndarray]) -> list[tuple[int, np.ndarray]]:
-    """(index, probability) of all processes; each may have a size of its own."""
-    values = [np.zeros(0, np.float32), *(p.ravel() for p in shown.values())]
-    own = {
-        "index": np.array(list(shown), np.int32),
-        "shape": np.array([p.shape for p in shown.values()], np.int32).reshape(-1, 3),
-        "values": np.concatenate(values, dtype=np.float32),
-    }
-    pairs = []
-    for part in sharding.gather(own):
-        sizes = part["shape"].prod(1, dtype=np.int64)
-        rows = np.split(part["values"], np.cumsum(sizes)[:-1]) if len(sizes) else []
-        for index, shape, row in zip(part["index"], part["shape"], rows, strict=True):
-            pairs.append((int(index), row.reshape(shape)))
-    return pairs

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,13 +19,13 @@ from jaxseg.evaluation import (
     class_choices,
     conformal,
     count,
-    examples,
     image_blocks,
     image_level,
     nearest_image,
     operating_point,
     post_process,
     result,
+    second_pass,
     surfaces,
     temperature,
 )
@@ -81,16 +81,6 @@ def _decided(
         yield index, row[..., : scorer.classes]
 
 
-def _keep(
-    predictions: Predictions, wanted: Container[int], kept: dict[int, np.ndarray]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Passes predictions on; those of the `wanted` indices stay in `kept`."""
-    for index, probability in predictions:
-        if index in wanted:
-            kept[index] = probability
-        yield index, probability
-
-
 def tally_split(
     scorer: whole_split.Scorer,
     variables: Any,
@@ -131,7 +121,7 @@ def tally_ways(
     keep = {} if keep is None else keep
     image_scores: dict[int, np.ndarray] = {}
     channels = whole_split.channels(scorer, variables, split)
-    predictions = _keep(_decided(scorer, channels, image_scores), keep, keep)
+    predictions = whole_split.keep(_decided(scorer, channels, image_scores), keep, keep)
     if scorer.pixels:
         own = count.count_ways(
             predictions,
@@ -309,38 +299,6 @@ def _both(
     return plain, at_frozen
 
 
-def second_pass(
-    scoring: Scoring,
-    split: prepared.Split,
-    decided: Decided,
-    image_threshold: float | None = None,
-) -> tuple[list[tuple[int, np.ndarray]], surfaces.Measured | None]:
-    """(predictions of the images to show, what `surfaces` measures on all images).
-
-    One pass over the split, and every process gets the results of all. Without a
-    tolerance nothing is measured, and only batches with an image to show are computed.
-    """
-    scorer, tolerance = scoring.scorer, scoring.tolerance
-    listed = examples.choose(decided.tally, split.ids, image_threshold=image_threshold)
-    chosen = {e["index"] for e in listed}
-    only = chosen if tolerance is None else None
-    predictions = whole_split.predictions(scorer, scoring.variables, split, only)
-    shown: dict[int, np.ndarray] = {}
-    predictions, measured = _keep(predictions, chosen, shown), None
-    if tolerance is None:
-        collections.deque(predictions, maxlen=0)
-    else:
-        own = surfaces.measure(
-            predictions,
-            split,
-            point=decided.point,
-            tolerance=tolerance,
-            to_native=scorer.to_native(),
-        )
-        measured = surfaces.join(sharding.gather(own))
-    return examples.gather(shown), measured
-
-
 def score_split(
     scoring: Scoring,
     split: prepared.Split,
@@ -369,7 +327,14 @@ def score_split(
     cut = None
     if image := frozen.get("image"):
         cut = image_level.threshold_of(image, image_level.DECISION)
-    shown, measured = second_pass(scoring, split, decided, cut)
+    shown, measured = second_pass.predict(
+        scoring.scorer,
+        scoring.variables,
+        split,
+        decided,
+        tolerance=scoring.tolerance,
+        image_threshold=cut,
+    )
     columns = image_level.columns(decided.tally, frozen.get("image"))
     columns |= class_scores.columns(tally, frozen.get("image_classes"))
     if measured is not None:

@@ -20,7 +20,13 @@ from jaxseg.data import content, pipeline
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation.objects.finding import Finding, label_map
-from jaxseg.experiment import build, chosen, from_config, training_plan
+from jaxseg.experiment import (
+    build,
+    chosen,
+    from_config,
+    image_classes,
+    training_plan,
+)
 from jaxseg.inference import forward, image, stitch
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import (
@@ -178,6 +184,7 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
         normalise=parts.normalise,
         mirror=from_config.mirrored_axes(config),
         target=parts.target,
+        exclusive=image_classes.is_exclusive(record["dataset"]),
     )
     classes = len(record["dataset"]["classes"])
     return FinishedRun(

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from jaxtyping import Integer
 from ml_collections import ConfigDict
 
 from jaxseg import lookup
@@ -16,8 +18,6 @@ from jaxseg.errors import ConfigError
 from jaxseg.metrics import image_classification
 from jaxseg.train_step import step
 
-# what of a step is of whole images; all else is of pixels
-_OF_IMAGES = {"image", "label", "image_logits", "image_classes"}
 Classes = Mapping[str, Any]  # "image_classes" of the data card
 
 
@@ -40,14 +40,8 @@ def is_exclusive(card: Mapping[str, Any]) -> bool:
 
 
 def trains_pixels(config: ConfigDict) -> bool:
-    """Whether a term of the loss learns from pixels.
-
-    False where the classes of whole images are all that is learned. A run that learns
-    whether there is foreground counts as one of pixels, of which the head may be made.
-    """
-    asked = {name: step.asks_for(fn) for name, fn in _terms(config).items()}
-    of_classes = any("image_classes" in names for names in asked.values())
-    return not of_classes or any({*names} - _OF_IMAGES for names in asked.values())
+    """Whether a term of the loss learns from pixels: `step.trains_pixels`."""
+    return step.trains_pixels(_terms(config).values())
 
 
 def _terms(config: ConfigDict) -> dict[str, step.Loss]:
@@ -57,6 +51,37 @@ def _terms(config: ConfigDict) -> dict[str, step.Loss]:
         for name, block in config.loss.to_dict().items()
         if block["weight"] != 0
     }
+
+
+def counted(
+    name: str,
+    fn: step.Loss,
+    weights: str,
+    pixels: Integer[np.ndarray, "n k"],
+    shown: Integer[np.ndarray, "n m"] | None,
+) -> Integer[np.ndarray, "n _"]:
+    """What class weights by name are counted on: `pixels`, or images that show a class.
+
+    Raises ConfigError for a name that is of pixels alone, and for data without classes
+    of whole images.
+    """
+    if "image_classes" not in step.asks_for(fn):
+        return pixels
+    if weights == "median":  # all images are of one size: every class would weigh 1
+        raise ConfigError(
+            f"config.loss.{name}.class_weights is 'median', which counts the pixels of "
+            "a class where it is shown: use 'inverse', 'sqrt' or 'effective'."
+        )
+    if shown is None:
+        raise _no_classes(name)
+    return (shown == 1).astype(np.int64)
+
+
+def _no_classes(name: str) -> ConfigError:
+    return ConfigError(
+        f"config.loss.{name} learns classes of whole images, which the data does not "
+        "have: use data with them, or set its weight to 0."
+    )
 
 
 def check(config: ConfigDict, card: Mapping[str, Any], outputs: int) -> None:
@@ -82,10 +107,7 @@ def _check_terms(
 ) -> None:
     for name, fn in terms.items():
         if not classes:
-            raise ConfigError(
-                f"config.loss.{name} learns classes of whole images, which the data "
-                "does not have: use data with them, or set its weight to 0."
-            )
+            raise _no_classes(name)
         if outputs < 2:
             raise ConfigError(
                 f"config.loss.{name} needs a logit for each of the "

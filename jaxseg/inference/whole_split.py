@@ -1,7 +1,7 @@
 """Predicts every image of a split, batch by batch over the mesh."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -58,6 +58,18 @@ def maps(
     """(index, f32 [H, W, k + m]): the probabilities and the maps of the target."""
     for index, row in channels(scorer, variables, split, only):
         yield index, row[..., : scorer.maps]
+
+
+def keep(
+    predictions: Iterable[tuple[int, np.ndarray]],
+    wanted: Container[int],
+    kept: dict[int, np.ndarray],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Passes predictions on; those of the `wanted` indices stay in `kept`."""
+    for index, probability in predictions:
+        if index in wanted:
+            kept[index] = probability
+        yield index, probability
 
 
 def image_score(
