@@ -1,8 +1,8 @@
 """A small data set with classes of whole images, and configs that learn from it.
 
 Exclusive classes: an image has a stripe that is level, upright or slanting. Those that
-are not: it may have a level one, an upright one, both or none. A bright square, in every
-second image, is the class of pixels; it says nothing of the stripes.
+are not: it may have a level one, an upright one, both or none. A bright square, in
+every second image, is the class of pixels; it says nothing of the stripes.
 """
 
 import numpy as np
