@@ -99,7 +99,7 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
     asked = {name for fn in losses.values() for name in step.asks_for(fn)}
     outputs = _image_outputs(experiment) if "image_logits" in asked else 0
 
-    def run(image, mask, label, instances, classes):
+    def run(image, mask, label, instances, shown):
         truth = target.truth(mask, instances)
         mask = truth.get("mask", mask)
         shape = (*mask.shape, target.channels)
@@ -108,12 +108,12 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
         right = {"logits": _CLEAR * jax.nn.one_hot(mask, classes), **_right(truth)}
         inputs = {"image": image, "teacher": jax.nn.softmax(chance["logits"], -1)}
         inputs |= {"label": label, "instances": instances, **truth, "mask": mask}
-        inputs |= {"image_classes": classes}
+        inputs |= {"image_classes": shown}
         costs = []
         for parts in (chance, right):
             said = _whole_image(parts["logits"], outputs)
             if outputs > 1 and parts is right:
-                said = _CLEAR * (2.0 * (classes == 1) - 1)
+                said = _CLEAR * (2.0 * (shown == 1) - 1)
             inputs |= parts | {"image_logits": said}
             inputs |= {"coarse_logits": parts["logits"][:, ::8, ::8]}
             cost = {}

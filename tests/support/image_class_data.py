@@ -118,11 +118,14 @@ def prepare(
 
 # a quick training that learns something
 QUICK = {
-    **runs.SMALL,
+    "model.name": "support.tiny_classifier",
     "data.name": "support.image_class_data",
     "data.image_size": (SIZE, SIZE),
     "data.fit": "stretch",
+    "augment.flip_horizontal": 0.0,
     "augment.rotate_degrees": 0.0,
+    "augment.scale": (1.0, 1.0),
+    "augment.shift": 0.0,
     "epochs": 4,
     "batch_size": 8,
     "eval.every_epochs": 2,
@@ -136,9 +139,6 @@ QUICK = {
 }
 # the same without a term of pixels
 CLASSIFY = {
-    "model.name": "resnet_classifier",
-    "model.resnet_classifier.depth": 18,
-    "model.resnet_classifier.width": 4,
     "loss.cross_entropy.weight": 0.0,
     "loss.dice_batch.weight": 0.0,
     "loss.dice.weight": 0.0,
@@ -150,5 +150,8 @@ def config(folder, options=None, **changes):
     """The config of a training on this data; `folder` is where it may be read from."""
     out = runs.config("folder", **QUICK | {"data.dir": str(folder)})
     out.data.options = options or {}
+    out.model.fields = {"pixels": True}
     out.update_from_flattened_dict(changes)
+    if not any(block.weight for name, block in out.loss.items() if "image" not in name):
+        out.model.fields = {}  # nothing would learn its head of pixels
     return out
