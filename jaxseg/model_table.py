@@ -28,6 +28,7 @@ MODELS = flags.DEFINE_list("models", [], "Names of models; default: all.")
 VARIANTS = {
     "swin_upernet": [{"size": s} for s in ("tiny", "small", "base", "large")],
     "resnet_unet": [{"depth": d} for d in (18, 34, 50, 101)],
+    "resnet_classifier": [{"depth": d} for d in (18, 34, 50, 101)],
     "segdecnet": [{"decoder": False}, {"decoder": True}],
     "deeplabv3_plus": [{"depth": d} for d in (18, 34, 50, 101)],
 }

@@ -47,7 +47,7 @@ def click(
     was taken for foreground, at the size of the view; the network's answer is the most
     probable class, by the frozen offsets where the run has some. Raises ConfigError for
     numbers below 0 and a run that is not finished, DataError for other data than it
-    had.
+    had; ConfigError for a run that learned no pixels.
     """
     if min(positive, negative) < 0 or positive + negative == 0:
         raise ConfigError(
@@ -55,6 +55,11 @@ def click(
             "them above."
         )
     run = finished_run.with_data(workdir, "train", data_dir=data_dir)
+    if not run.experiment.scorer.pixels:
+        raise ConfigError(
+            f"{workdir} learned classes of whole images and no pixels, so no click can "
+            "say where it is wrong: use a run that segments."
+        )
     split, seed = run.experiment.splits["train"], run.config.seed
     before = _labels_of(workdir, run, split)
     budget = [negative] + [positive] * (len(split.classes) - 1)

@@ -271,6 +271,7 @@ def _model() -> dict[str, Any]:
             "dtype": "float32",
         },
         "resnet_unet": {"depth": 50, "width": 64, **decoder},  # depth 18, 34, 50, 101
+        "resnet_classifier": base_decision.resnet_classifier(),
         "efficientnet_unet": {"width": 1.0, "depth": 1.0, **decoder},  # multipliers
         "swin_upernet": {
             "size": "tiny",  # a published backbone: tiny, small, base, large;
@@ -385,7 +386,8 @@ def _eval() -> dict[str, Any]:
         "per_device_batch": 4,
         "every_epochs": 1,
         # of validation: the best epoch has the highest. Of a decision head too:
-        # image_average_precision, image_roc_auc, image_f1
+        # image_average_precision, image_roc_auc, image_f1; of classes of whole images
+        # class_roc_auc_mean, class_average_precision_mean, class_f1_macro or _accuracy
         "metric": "dice_pooled",
         "patience": 0,  # epochs without a better one before stopping; 0 = never
         "bootstrap": 1000,  # resamples of the images, for intervals

@@ -3,12 +3,14 @@ an image shows foreground, the model it was published with, and their losses."""
 
 from typing import Any
 
+from ml_collections import config_dict
+
 
 def decision() -> dict[str, Any]:
     """An output for the whole image; jaxseg/models/_heads.py explains each head."""
     return {
         # "": none; segdec, pooled, or a module of your own with `Head`. It learns from
-        # the label of the image by loss.image_cross_entropy
+        # the label of the image by loss.image_cross_entropy, or from its classes
         "name": "",
         "segdec": {
             "widths": (8, 16, 32),  # channels of its convolutions
@@ -24,7 +26,9 @@ def decision() -> dict[str, Any]:
         "pooled": {
             "pool": "average",  # or maximum, both
             "dropout": 0.0,
-            "outputs": 1,  # logits an image; 1 = whether it shows foreground
+            # logits an image: 1 = whether it shows foreground; 0 = one for each class
+            # of whole images of the data, learned by loss.image_class_*
+            "outputs": 1,
         },
         "fields": {},  # of a module of your own
     }
@@ -37,6 +41,16 @@ def two_stage() -> dict[str, Any]:
         "image_class": "",  # the class of whole images that calls for the segmentation
         "pixel_class": "",  # of the segmentation, which other images have nothing of
         "objective": "dice_pooled",  # of that class, which the threshold makes large
+    }
+
+
+def resnet_classifier() -> dict[str, Any]:
+    """The fields of the model resnet_classifier."""
+    return {
+        "depth": 50,  # 18, 34, 50, 101
+        "width": 64,
+        "pixel_head": False,  # True: logits at 1/32, upsampled, for terms of pixels
+        "dtype": "float32",
     }
 
 
@@ -71,4 +85,16 @@ def losses() -> dict[str, dict[str, Any]]:
         "coarse_cross_entropy": dict(emphasis),  # of logits at 1/8: segdecnet's
         # of config.decision; positive_weight: times the loss of positive images
         "image_cross_entropy": {"positive_weight": 1.0},
+        # of config.decision.pooled.outputs=0: classes of whole images, of which one is
+        # right; class_weights as those of cross_entropy, from the training images
+        "image_class_cross_entropy": {
+            "class_weights": config_dict.FieldReference(None, field_type=object),
+            "class_weight_cap": 0.0,
+            "label_smoothing": 0.0,
+        },
+        # the same where several classes may be right, each on its own;
+        # positive_weights: a number a class, times the loss of images that show it
+        "image_class_binary_cross_entropy": {
+            "positive_weights": config_dict.placeholder(tuple)
+        },
     }

@@ -17,7 +17,7 @@ from jaxseg.config import (
 from jaxseg.data import augment_settings, class_weights, intensity, resize
 from jaxseg.data.preparation import strata
 from jaxseg.errors import ConfigError
-from jaxseg.metrics import classification, overlap
+from jaxseg.metrics import classification, image_classification, overlap
 from jaxseg.postprocess import decision
 
 # as jaxseg/train_step/optimizer.py has them, which needs JAX; a test compares
@@ -182,7 +182,11 @@ def _fields(config: ConfigDict) -> None:
 def _choices(config: ConfigDict) -> None:
     modes = ("auto", *intensity.MODES)
     for key, allowed in {
-        "eval.metric": (*overlap.METRICS, *classification.HISTORY),
+        "eval.metric": (
+            *overlap.METRICS,
+            *classification.HISTORY,
+            *image_classification.HISTORY,
+        ),
         "operating_point.objective": decision.OBJECTIVES,
         "data.fit": resize.FITS,
         "data.intensity.mode": modes,

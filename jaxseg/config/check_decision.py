@@ -7,7 +7,9 @@ from jaxseg import lookup, schedule
 from jaxseg.errors import ConfigError
 
 HEADS = ("segdec", "pooled")  # as models/_heads.py has them; a test compares
-LOSS = "image_cross_entropy"  # the term here that learns from image_logits
+LOSS = "image_cross_entropy"  # the term here that learns whether there is foreground
+# and those that learn the classes of whole images, from a logit for each
+OF_CLASSES = ("image_class_cross_entropy", "image_class_binary_cross_entropy")
 COARSE, DISTANCE = "coarse_cross_entropy", "distance_cross_entropy"
 TARGETS = ("classes", "border")  # whose channels are classes, the background first
 
@@ -17,6 +19,7 @@ def check(config: ConfigDict) -> None:
     _name(config)
     _weights(config)
     _both(config)
+    _classes(config)
     _coarse(config)
     _window(config)
     reads = config.decision.name not in ("", "pooled")  # which reads the deepest map
@@ -46,7 +49,7 @@ def _name(config: ConfigDict) -> None:
 
 def _weights(config: ConfigDict) -> None:
     """ConfigError for a term whose weight is below 0 at some time of training."""
-    for name in (LOSS, COARSE, DISTANCE):
+    for name in (LOSS, *OF_CLASSES, COARSE, DISTANCE):
         if name in config.loss and min(schedule.values(config.loss[name].weight)) < 0:
             raise ConfigError(
                 f"config.loss.{name}.weight is {config.loss[name].weight}, which is "
@@ -60,20 +63,69 @@ def _both(config: ConfigDict) -> None:
     A term or model of the user's own may be either: experiment/decision.py looks at
     what they are once JAX runs.
     """
-    name, weight = config.decision.name, _weight(config, LOSS)
-    own = any("module" in block for block in config.loss.values())
-    if name and not weight and not own:
+    name = config.decision.name
+    teachers = [term for term in (LOSS, *OF_CLASSES) if _weight(config, term)]
+    if name and not teachers and not _own_terms(config):
         raise ConfigError(
             f"config.decision.name is {name!r}, but no loss teaches that head: set "
             f"config.loss.{LOSS}.weight, for example to 1.0, or config.decision.name "
-            "to ''."
+            f"to ''; classes of whole images are taught by {' or '.join(OF_CLASSES)}."
         )
-    if not name and weight and "." not in config.model.name:
+    if not name and teachers and "." not in config.model.name:
+        term = teachers[0]
+        heads = "'segdec' or 'pooled'" if term == LOSS else "'pooled'"
         raise ConfigError(
-            f"config.loss.{LOSS}.weight is {config.loss[LOSS].weight}, but the model "
-            "decides nothing about whole images: set config.decision.name to 'segdec' "
-            "or 'pooled', or that weight to 0."
+            f"config.loss.{term}.weight is {config.loss[term].weight}, but the model "
+            f"decides nothing about whole images: set config.decision.name to {heads}, "
+            "or that weight to 0."
         )
+
+
+def _classes(config: ConfigDict) -> None:
+    """ConfigError for a head and a loss of which only one is of classes of images."""
+    name, of_classes = (
+        config.decision.name,
+        [term for term in OF_CLASSES if _weight(config, term)],
+    )
+    if len(of_classes) == 2:
+        raise ConfigError(
+            f"config.loss.{OF_CLASSES[0]} is of classes of which one is right, "
+            f"config.loss.{OF_CLASSES[1]} of classes that may be shown together: give "
+            "a weight to one of them."
+        )
+    if name == "segdec" and of_classes:
+        raise ConfigError(
+            f"config.loss.{of_classes[0]} learns classes of whole images, but "
+            "config.decision.name='segdec' says one number, whether there is "
+            "foreground: use 'pooled' with config.decision.pooled.outputs=0."
+        )
+    if name != "pooled":
+        return
+    outputs, own = config.decision.pooled.outputs, _own_terms(config)
+    if of_classes and outputs == 1:
+        raise ConfigError(
+            f"config.loss.{of_classes[0]} needs a logit for each class of whole "
+            "images, but config.decision.pooled.outputs is 1, whether there is "
+            "foreground: set it to 0, one for each class."
+        )
+    if outputs != 1 and not of_classes and not own:
+        raise ConfigError(
+            f"config.decision.pooled.outputs is {outputs}, for classes of whole images,"
+            f" but no loss teaches these: give config.loss.{OF_CLASSES[0]} or "
+            f"config.loss.{OF_CLASSES[1]} a weight, or set outputs to 1."
+        )
+    if outputs != 1 and _weight(config, LOSS):
+        raise ConfigError(
+            f"config.loss.{LOSS} learns from one logit, whether there is foreground, "
+            f"but config.decision.pooled.outputs is {outputs}, for classes of whole "
+            f"images: set that weight to 0, or outputs to 1 and those of "
+            f"{' and '.join(OF_CLASSES)} to 0."
+        )
+
+
+def _own_terms(config: ConfigDict) -> bool:
+    """Whether a term is a module of the user's own, or has another name than it."""
+    return any("module" in block for block in config.loss.values())
 
 
 def _coarse(config: ConfigDict) -> None:

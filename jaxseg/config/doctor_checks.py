@@ -39,6 +39,8 @@ FULL = (
     "memory",
 )
 DEEP = ("overfit_one_batch",)
+# of masks: not asked of a run that learns classes of whole images alone
+OF_PIXELS = ("class_support", "label_values", "unlabelled", "foreground_windows")
 ALL = FAST + FULL + DEEP
 # an error of one of these is one of the data, any other one of the config
 OF_DATA = FAST[:6] + FULL[:3]

@@ -25,7 +25,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("supervision.annotators", "model.*.convs", "model.*.width")
         + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")
         + ("model.swin_upernet.aux_channels", "loss.gated_crf.radius")
-        + ("model.*.decoder_width", "model.*.low_width", "decision.pooled.outputs")
+        + ("model.*.decoder_width", "model.*.low_width")
         + ("model.*.kernel", "model.*.top_kernel", "decision.*.kernel")
         + ("loss.*.dilate",)
         + ("loss.gated_crf.downsample", "loss.neighbourhood.radius")
@@ -46,7 +46,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("loss.border_cross_entropy.w0", "loss.border_cross_entropy.sigma")
         + ("loss.border_cross_entropy.gap", "loss.distance.beta", "objects.opening")
         + ("objects.min_area", "objects.min_circularity", "objects.largest")
-        + ("loss.*.w_max", "loss.*.power", "loss.*.positive_weight"),
+        + ("loss.*.w_max", "loss.*.power", "loss.*.positive_weight")
+        + ("decision.pooled.outputs",),
         _NOT_NEGATIVE,
     ),
     **dict.fromkeys(
@@ -58,7 +59,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     ),
     **dict.fromkeys(
         ("optim.ema", "optim.momentum", "model.*.dropout", "model.*.drop_path")
-        + ("loss.cross_entropy.label_smoothing", "decision.*.dropout"),
+        + ("loss.*.label_smoothing", "decision.*.dropout"),
         _BELOW_ONE,
     ),
     "checkpoint.keep": (2, math.inf, False),
@@ -81,6 +82,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "model.*.down": ("max_pool", "strided"),
     "model.*.activation": ("relu", "leaky_relu"),
     "model.resnet_unet.depth": (18, 34, 50, 101),
+    "model.resnet_classifier.depth": (18, 34, 50, 101),
     "model.deeplabv3_plus.depth": (18, 34, 50, 101),
     "model.deeplabv3_plus.output_stride": (16, 8),
     "model.swin_upernet.size": ("tiny", "small", "base", "large"),
@@ -103,6 +105,7 @@ ROWS: dict[str, tuple[float, bool]] = {
     "model.swin_upernet.num_heads": (1, True),
     "model.swin_upernet.pool_scales": (1, True),
     "loss.*.classes": (0, True),
+    "loss.*.positive_weights": (0, False),
     "deep_weights": (0, False),
     "mix.erase_area": (0, False),
     "operating_point.min_areas": (0, False),

@@ -75,6 +75,11 @@ class Split:
         return (self.card.get("image_classes") or {"names": []})["names"]
 
     @property
+    def image_classes_exclusive(self) -> bool:
+        """Whether an image of known class is of exactly one of them."""
+        return bool((self.card.get("image_classes") or {}).get("exclusive"))
+
+    @property
     def has_instances(self) -> bool:
         """Whether its examples have object ids."""
         return "objects" in self.card["splits"][self.name]

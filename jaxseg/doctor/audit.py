@@ -43,6 +43,9 @@ def run(case: Case, names: Sequence[str]) -> list[Finding]:
     """The findings of the checks, in order; what stops a check is its finding."""
     findings = []
     for name in names:
+        if name in doctor_checks.OF_PIXELS and not case.experiment.scorer.pixels:
+            findings.append(Finding("ok", "no pixel is learned or scored", name=name))
+            continue
         try:
             finding = find(name)(case)
         except (ConfigError, DataError) as error:

@@ -21,6 +21,8 @@ _CLEAR = 4.0  # the logit of a right answer
 _FELL, _SOME = 0.5, 0.9  # of the loss at the start: learned, learned something
 _DICE = 0.8  # of the batch it was trained on
 _FULL = 0.9  # of the memory
+# what terms ask for that must cost less when right, and know nothing else
+_SIMPLE = ({"logits", "mask"}, {"logits"}, {"mask"}, {"image_logits", "image_classes"})
 
 
 class Trained(NamedTuple):
@@ -77,7 +79,7 @@ def loss_terms(case: Case) -> Finding:
             wrong.append(f"{name} is not finite")
         elif a == b:
             wrong.append(f"{name} is {a:.3g} whatever is predicted")
-        elif b > a and set(step.asks_for(fn)) <= {"logits", "mask"}:
+        elif b > a and set(step.asks_for(fn)) in _SIMPLE:
             wrong.append(f"{name} costs more when right")
     observed = f"{few(terms)} on {len(batch['mask'])} images"
     if wrong:
@@ -97,7 +99,7 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
     asked = {name for fn in losses.values() for name in step.asks_for(fn)}
     outputs = _image_outputs(experiment) if "image_logits" in asked else 0
 
-    def run(image, mask, label, instances):
+    def run(image, mask, label, instances, shown):
         truth = target.truth(mask, instances)
         mask = truth.get("mask", mask)
         shape = (*mask.shape, target.channels)
@@ -106,9 +108,13 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
         right = {"logits": _CLEAR * jax.nn.one_hot(mask, classes), **_right(truth)}
         inputs = {"image": image, "teacher": jax.nn.softmax(chance["logits"], -1)}
         inputs |= {"label": label, "instances": instances, **truth, "mask": mask}
+        inputs |= {"image_classes": shown}
         costs = []
         for parts in (chance, right):
-            inputs |= parts | {"image_logits": _whole_image(parts["logits"], outputs)}
+            said = _whole_image(parts["logits"], outputs)
+            if outputs > 1 and parts is right:
+                said = _CLEAR * (2.0 * (shown == 1) - 1)
+            inputs |= parts | {"image_logits": said}
             inputs |= {"coarse_logits": parts["logits"][:, ::8, ::8]}
             cost = {}
             for name, fn in losses.items():
@@ -118,8 +124,8 @@ def _costs(experiment, losses, batch) -> tuple[dict[str, float], dict[str, float
         return costs
 
     image = types.unit_interval(batch["image"])
-    ids = batch.get("instances")
-    costs = jax.jit(run)(image, batch["mask"], batch["label"], ids)
+    more = batch.get("instances"), batch.get("image_classes")
+    costs = jax.jit(run)(image, batch["mask"], batch["label"], *more)
     return tuple({k: float(v) for k, v in part.items()} for part in costs)
 
 
@@ -135,8 +141,10 @@ def _right(truth: dict[str, jax.Array]) -> dict[str, jax.Array]:
 def _whole_image(logits: jax.Array, outputs: int) -> jax.Array:
     """Logits [b, n] of what an image holds: the highest of its pixels.
 
-    They are the odds of foreground for one output, else those of each class.
+    They are the odds of foreground for one output, else chance for each class.
     """
+    if outputs > 1:
+        return jax.random.normal(jax.random.key(1), (len(logits), outputs))
     if outputs == 1:
         odds = jax.nn.logsumexp(logits[..., 1:], -1) - logits[..., 0]
         return jnp.max(odds, axis=(1, 2))[:, None]
@@ -279,6 +287,8 @@ def by_heart(config, experiment: build.Experiment, batch, steps: int) -> ByHeart
         pending = more
     numbers.append(jax.device_get(pending))
     last, losses = numbers[-1], [float(n["loss"]) for n in numbers]
+    if not experiment.scorer.pixels:
+        return ByHeart(losses, None, [])
     if "count/tp" not in last:
         return ByHeart(losses, None, _never_predicted(experiment, settings, now, batch))
     right = 2 * int(last["count/tp"])

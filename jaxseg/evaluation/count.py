@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from jaxseg.errors import ConfigError, DataError, NotFinite
 from jaxseg.evaluation import image_threshold, one_vs_rest
@@ -33,6 +33,7 @@ class Frozen(NamedTuple):
 
 
 AS_PREDICTED = Frozen(None, None)
+_NO_CLASSES = np.zeros(0)
 
 
 def count_split(
@@ -72,12 +73,14 @@ def count_ways(
     to_native: Resize,
     threads: int = 2,
     class_histograms: bool = True,
-    image_scores: Mapping[int, float] | None = None,
+    image_scores: Mapping[int, Float[np.ndarray, "n"]] | None = None,
+    image_classes: int = 0,
 ) -> list[Tally]:
     """The tally of each way to read the same predictions, all in one pass.
 
-    As `count_split`, which reads them as they are. `image_scores` has that of an index
-    when its prediction comes: the probability that the image shows foreground.
+    As `count_split`, which reads them as they are. `image_scores` has what is said of
+    the whole image of an index when its prediction comes: the probability that it shows
+    foreground or, with `image_classes`, that of each of so many classes.
     """
     image_scores = {} if image_scores is None else image_scores
     k = len(split.classes)
@@ -90,18 +93,43 @@ def count_ways(
         facts = {"index": index, "num_classes": k, "name": split.ids[index]}
         facts["class_histograms"] = class_histograms
         facts["label"] = int(example.get("label", -1))
-        facts["image_score"] = image_scores.get(index, math.nan)
+        if image_classes:
+            facts["class_probability"] = image_scores[index]
+            facts["class_truth"] = split.image_classes[index]
+        elif index in image_scores:
+            facts["image_score"] = float(image_scores[index][0])
         return [
             count_image(native, mask, example["image"], frozen=way, **facts)
             for way in ways
         ]
 
     sums = [tallies.Sum() for _ in ways]
-    nothing = [empty(k, class_histograms=class_histograms)] * len(ways)
-    for rows in itertools.chain([nothing], in_threads(one, predictions, threads)):
+    nothing = empty(k, class_histograms=class_histograms, image_classes=image_classes)
+    first = [nothing] * len(ways)
+    for rows in itertools.chain([first], in_threads(one, predictions, threads)):
         for whole, row in zip(sums, rows, strict=True):
             whole.add(row)
     return [whole.total(split.ids) for whole in sums]
+
+
+def of_whole_images(
+    image_scores: Mapping[int, Float[np.ndarray, "m"]], split: Any
+) -> Tally:
+    """The tally of what is said of m classes of whole images; pixels are not counted.
+
+    `image_scores` are the probabilities by index, of this process's share; `split` has
+    `labels`, `classes` and `image_classes`.
+    """
+    index = np.array(sorted(image_scores), np.int64)
+    said = [image_scores[i] for i in index.tolist()]
+    m = split.image_classes.shape[1]
+    return tallies.without_pixels(
+        index,
+        split.labels[index],
+        np.reshape(np.array(said, np.float32), (len(said), m)),
+        split.image_classes[index],
+        num_classes=len(split.classes),
+    )
 
 
 def at_native(
@@ -152,6 +180,8 @@ def count_image(
     class_histograms: bool = True,
     label: int = -1,
     image_score: float = math.nan,
+    class_probability: Float[np.ndarray, "m"] = _NO_CLASSES,
+    class_truth: Int[np.ndarray, "m"] = _NO_CLASSES,
 ) -> Tally:
     """Counts one image; `probability` is at the size of the mask, float32.
 
@@ -182,6 +212,8 @@ def count_image(
         counts["max_probability"] = np.float32(highest.max(initial=0))
     row = {"index": np.int64(index), "ignored": np.int64(mask.size - ids.size)}
     row |= {"label": np.int64(label), "image_score": np.float32(image_score)}
+    row["class_probability"] = np.asarray(class_probability, np.float32)
+    row["class_truth"] = np.asarray(class_truth, np.int8)
     row |= {"levels": levels} | counts
     whole = {name: row.pop(name) for name in WHOLE}
     return Tally(**{name: value[None] for name, value in row.items()}, **whole)

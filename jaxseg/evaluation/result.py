@@ -129,14 +129,15 @@ def write_tables(
     for title, values in columns.items():
         for row, value in zip(rows, values, strict=True):
             row[title] = value
-    atomic.replace(folder / f"{split.name}_per_image.csv", _csv(rows))
+    atomic.replace(folder / f"{split.name}_per_image.csv", csv_of(rows))
     if len(split.classes) == 2:
         cells = tally.scores.sum(axis=0, dtype=np.int64)
         rows = curves.rows(decision.THRESHOLDS, above(cells), cells.sum(axis=1))
-        atomic.replace(folder / f"{split.name}_pr.csv", _csv(rows))
+        atomic.replace(folder / f"{split.name}_pr.csv", csv_of(rows))
 
 
-def _csv(rows: list[dict[str, Any]]) -> bytes:
+def csv_of(rows: list[dict[str, Any]]) -> bytes:
+    """The content of a table, its columns those of the first row; None is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0] if rows else [], lineterminator="\n")
     writer.writeheader()

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,16 +19,19 @@ from jaxseg.evaluation import (
     class_choices,
     conformal,
     count,
-    examples,
     image_blocks,
     image_level,
     nearest_image,
     operating_point,
     post_process,
     result,
+    second_pass,
     surfaces,
     temperature,
 )
+from jaxseg.evaluation.image_classes import choose as class_choice
+from jaxseg.evaluation.image_classes import pixel_free
+from jaxseg.evaluation.image_classes import score as class_scores
 from jaxseg.evaluation.objects import score as objects
 from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.evaluation.tally import Decided, Tally, merge
@@ -58,32 +61,24 @@ Predictions = Iterable[tuple[int, np.ndarray]]
 def _decided(
     scorer: whole_split.Scorer,
     channels: Predictions,
-    image_scores: dict[int, float],
+    image_scores: dict[int, np.ndarray],
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The probabilities of `channels`; what a decision head says goes to the scores.
 
-    Raises NotFinite where that is no number.
+    That is one number, or one for each class of whole images; raises NotFinite where
+    one of them is none.
     """
     for index, row in channels:
         score = whole_split.image_score(scorer, row)
-        if score is not None and len(score) == 1:
-            if not np.isfinite(score[0]):
+        if score is not None and len(score) in (1, scorer.image_classes):
+            if not np.isfinite(score).all():
+                odd = score[~np.isfinite(score)][0]
                 raise NotFinite(
-                    f"the decision head says {score[0]} of image {index}: training has "
+                    f"the decision head says {odd} of image {index}: training has "
                     "diverged; lower the learning rate."
                 )
-            image_scores[index] = float(score[0])
+            image_scores[index] = score
         yield index, row[..., : scorer.classes]
-
-
-def _keep(
-    predictions: Predictions, wanted: Container[int], kept: dict[int, np.ndarray]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Passes predictions on; those of the `wanted` indices stay in `kept`."""
-    for index, probability in predictions:
-        if index in wanted:
-            kept[index] = probability
-        yield index, probability
 
 
 def tally_split(
@@ -119,19 +114,27 @@ def tally_ways(
     keep: dict[int, Any] | None = None,
     class_histograms: bool = True,
 ) -> list[Tally]:
-    """`tally_split` for each way to read the predictions, in one pass."""
+    """`tally_split` for each way to read the predictions, in one pass.
+
+    Where the network learned nothing of pixels, none is counted.
+    """
     keep = {} if keep is None else keep
-    image_scores: dict[int, float] = {}
+    image_scores: dict[int, np.ndarray] = {}
     channels = whole_split.channels(scorer, variables, split)
-    predictions = _keep(_decided(scorer, channels, image_scores), keep, keep)
-    own = count.count_ways(
-        predictions,
-        split,
-        ways,
-        to_native=scorer.to_native(),
-        class_histograms=class_histograms,
-        image_scores=image_scores,
-    )
+    predictions = whole_split.keep(_decided(scorer, channels, image_scores), keep, keep)
+    if scorer.pixels:
+        own = count.count_ways(
+            predictions,
+            split,
+            ways,
+            to_native=scorer.to_native(),
+            class_histograms=class_histograms,
+            image_scores=image_scores,
+            image_classes=scorer.image_classes,
+        )
+    else:
+        collections.deque(predictions, maxlen=0)
+        own = [count.of_whole_images(image_scores, split)] * len(ways)
     return [
         merge([Tally(**p) for p in sharding.gather(vars(tally))], ids=split.ids)
         for tally in own
@@ -154,8 +157,14 @@ def choose_point(
 
     With `finding` also how objects are looked for. For that, above two classes, and for
     a rule that is none of decision.RULES it runs on probabilities, so it needs scorer
-    and variables to predict the split once more.
+    and variables to predict the split once more. Of a network that learned nothing of
+    pixels only what is of classes of whole images is chosen.
     """
+    whole = {}
+    if class_scores.has_classes(validation):
+        whole["image_classes"] = class_choice.choose(validation, split)
+    if scorer is not None and not scorer.pixels:
+        return {"step": step, "operating_point": None, **whole}
     rule = decision.rule_for(rule, len(split.classes))
     if len(split.classes) > 2:
         point, scaling = class_choices.choose(
@@ -190,6 +199,7 @@ def choose_point(
         "baseline": baselines.choose(validation, split),
         "temperature": scaling,
         "conformal": conformal.choose(validation, split),
+        **whole,
     }
     frozen["image"] = image_blocks.choose(validation, split, point, objective=objective)
     if finding is not None:
@@ -209,29 +219,24 @@ def score_tally(
     `at_frozen` is the tally with the frozen offsets and temperature, for more than two
     classes.
     """
-    if frozen["step"] != scoring.step:
-        raise ConfigError(
-            f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
-            " finish the run (start its command again) before scoring it."
-        )
+    _check_step(scoring, frozen)
     decided = _at_point(scoring, split, frozen["operating_point"], tally, at_frozen)
     copied = None
     if scoring.training is not None:
         share = {"process": jax.process_index(), "processes": jax.process_count()}
         copied = nearest_image.confusion(scoring.training, split, **share)
     rows = baselines.rows(tally, frozen["baseline"], split, copied=copied)
+    options = _draws(scoring)
     scores = result.assemble(
         decided,
         rows,
         split,
         step=scoring.step,
-        seed=scoring.seed,
-        resamples=scoring.resamples,
         scaling=frozen.get("temperature"),  # older runs have none
         argmax=tally,
         softened=at_frozen,
+        **options,
     )
-    options = {"seed": scoring.seed, "resamples": scoring.resamples}
     scores |= image_blocks.of_counts(decided, tally, frozen, split, **options)
     if "conformal" in frozen:  # older runs have none, and their result is as it was
         scores["conformal"] = conformal.assemble(tally, frozen["conformal"], split)
@@ -270,6 +275,19 @@ def _at_point(
     return operating_point.apply(counted, point, split)
 
 
+def _draws(scoring: Scoring) -> dict[str, int]:
+    """What intervals are drawn by."""
+    return {"seed": scoring.seed, "resamples": scoring.resamples}
+
+
+def _check_step(scoring: Scoring, frozen: dict[str, Any]) -> None:
+    if frozen["step"] != scoring.step:
+        raise ConfigError(
+            f"the operating point belongs to step {frozen['step']}, not {scoring.step};"
+            " finish the run (start its command again) before scoring it."
+        )
+
+
 def _both(
     scoring: Scoring, split: prepared.Split, frozen: dict[str, Any]
 ) -> tuple[Tally, Tally]:
@@ -279,55 +297,6 @@ def _both(
     ways = (count.AS_PREDICTED, way)
     plain, at_frozen = tally_ways(scoring.scorer, scoring.variables, split, ways)
     return plain, at_frozen
-
-
-def second_pass(
-    scoring: Scoring,
-    split: prepared.Split,
-    decided: Decided,
-    image_threshold: float | None = None,
-) -> tuple[list[tuple[int, np.ndarray]], surfaces.Measured | None]:
-    """(predictions of the images to show, what `surfaces` measures on all images).
-
-    One pass over the split, and every process gets the results of all. Without a
-    tolerance nothing is measured, and only batches with an image to show are computed.
-    """
-    scorer, tolerance = scoring.scorer, scoring.tolerance
-    listed = examples.choose(decided.tally, split.ids, image_threshold=image_threshold)
-    chosen = {e["index"] for e in listed}
-    only = chosen if tolerance is None else None
-    predictions = whole_split.predictions(scorer, scoring.variables, split, only)
-    shown: dict[int, np.ndarray] = {}
-    predictions, measured = _keep(predictions, chosen, shown), None
-    if tolerance is None:
-        collections.deque(predictions, maxlen=0)
-    else:
-        own = surfaces.measure(
-            predictions,
-            split,
-            point=decided.point,
-            tolerance=tolerance,
-            to_native=scorer.to_native(),
-        )
-        measured = surfaces.join(sharding.gather(own))
-    return _gather(shown), measured
-
-
-def _gather(shown: dict[int, np.ndarray]) -> list[tuple[int, np.ndarray]]:
-    """(index, probability) of all processes; each may have a size of its own."""
-    values = [np.zeros(0, np.float32), *(p.ravel() for p in shown.values())]
-    own = {
-        "index": np.array(list(shown), np.int32),
-        "shape": np.array([p.shape for p in shown.values()], np.int32).reshape(-1, 3),
-        "values": np.concatenate(values, dtype=np.float32),
-    }
-    pairs = []
-    for part in sharding.gather(own):
-        sizes = part["shape"].prod(1, dtype=np.int64)
-        rows = np.split(part["values"], np.cumsum(sizes)[:-1]) if len(sizes) else []
-        for index, shape, row in zip(part["index"], part["shape"], rows, strict=True):
-            pairs.append((int(index), row.reshape(shape)))
-    return pairs
 
 
 def score_split(
@@ -343,33 +312,35 @@ def score_split(
     counted again, beside what is frozen. Process 0 writes the result, its tables and
     its pictures.
     """
-    at_frozen = None
+    at_frozen, options = None, _draws(scoring)
+    if not scoring.scorer.pixels:
+        _check_step(scoring, frozen)
+        tally = tally or tally_split(scoring.scorer, scoring.variables, split)
+        options |= {"step": scoring.step}
+        return pixel_free.score(scoring.workdir, tally, frozen, split, **options)
     if len(split.classes) > 2:
         tally, at_frozen = _both(scoring, split, frozen)
     elif tally is None:
         tally = tally_split(scoring.scorer, scoring.variables, split)
     scores, decided = score_tally(scoring, split, frozen, tally, at_frozen)
+    scores |= class_scores.blocks(tally, frozen, split, **options)
     cut = None
     if image := frozen.get("image"):
         cut = image_level.threshold_of(image, image_level.DECISION)
-    shown, measured = second_pass(scoring, split, decided, cut)
+    shown, measured = second_pass.predict(
+        scoring.scorer,
+        scoring.variables,
+        split,
+        decided,
+        tolerance=scoring.tolerance,
+        image_threshold=cut,
+    )
     columns = image_level.columns(decided.tally, frozen.get("image"))
+    columns |= class_scores.columns(tally, frozen.get("image_classes"))
     if measured is not None:
-        scores |= surfaces.assemble(
-            measured,
-            split,
-            tolerance=scoring.tolerance,
-            seed=scoring.seed,
-            resamples=scoring.resamples,
-        )
-        scores |= image_blocks.of_pixels(
-            scores,
-            tally,
-            measured,
-            split,
-            seed=scoring.seed,
-            resamples=scoring.resamples,
-        )
+        tolerance = scoring.tolerance
+        scores |= surfaces.assemble(measured, split, tolerance=tolerance, **options)
+        scores |= image_blocks.of_pixels(scores, tally, measured, split, **options)
         columns |= surfaces.columns(measured)
     drawn = {}
     if scoring.finding is not None and frozen.get("objects"):
@@ -379,8 +350,7 @@ def score_split(
             split,
             scoring.finding,
             frozen["objects"],
-            seed=scoring.seed,
-            resamples=scoring.resamples,
+            **options,
         )
         columns |= more
     if jax.process_index() == 0:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation import one_vs_rest
@@ -37,6 +37,10 @@ class Tally:
     max_probability: np.ndarray
     label: np.ndarray  # i64 [n], of the whole image, -1 = not labelled
     image_score: np.ndarray  # f32 [n], that it shows foreground; NaN without a head
+    # f32 [n, m], of each class of whole images, and i8 [n, m], whether it is shown:
+    # 1, 0 or -1, unknown; m = 0 where the network says nothing of them
+    class_probability: np.ndarray
+    class_truth: np.ndarray
     scores: np.ndarray  # u32 [n, 2, CELLS], pixels between two thresholds by truth
     levels: np.ndarray  # u32 [n, 2, 256], intensity of the image by truth
     pooled: np.ndarray  # i64 [2, histograms.BINS], scores of all images by truth
@@ -92,7 +96,9 @@ ROWS = [f.name for f in dataclasses.fields(Tally) if f.name not in WHOLE]
 _STARTS = np.append(0, np.searchsorted(histograms.LOWER, decision.THRESHOLDS))
 
 
-def empty(num_classes: int, *, class_histograms: bool = True) -> Tally:
+def empty(
+    num_classes: int, *, class_histograms: bool = True, image_classes: int = 0
+) -> Tally:
     """The tally of no image: what a process without a share of the split has."""
     k, two = num_classes, num_classes == 2
     if two:
@@ -107,10 +113,37 @@ def empty(num_classes: int, *, class_histograms: bool = True) -> Tally:
         max_probability=np.zeros(0, np.float32),
         label=np.zeros(0, np.int64),
         image_score=np.zeros(0, np.float32),
+        class_probability=np.zeros((0, image_classes), np.float32),
+        class_truth=np.zeros((0, image_classes), np.int8),
         scores=np.zeros((0, 2, CELLS * two), np.uint32),
         levels=np.zeros((0, 2, 256 * two), np.uint32),
         pooled=pooled,
         only_value=only_value,
+    )
+
+
+def without_pixels(
+    index: Int[np.ndarray, "n"],
+    label: Int[np.ndarray, "n"],
+    class_probability: Float[np.ndarray, "n m"],
+    class_truth: Int[np.ndarray, "n m"],
+    *,
+    num_classes: int,
+) -> Tally:
+    """The tally of images of which nothing is counted but their classes as a whole."""
+    n, (nothing, k) = len(index), (empty(num_classes), num_classes)
+    return dataclasses.replace(
+        nothing,
+        index=np.asarray(index, np.int64),
+        ignored=np.zeros(n, np.int64),
+        confusion=np.zeros((n, k, k), np.int64),
+        max_probability=np.zeros(n, np.float32),
+        label=np.asarray(label, np.int64),
+        image_score=np.full(n, np.nan, np.float32),
+        class_probability=np.asarray(class_probability, np.float32),
+        class_truth=np.asarray(class_truth, np.int8),
+        scores=np.zeros((n, 2, 0), np.uint32),
+        levels=np.zeros((n, 2, 0), np.uint32),
     )
 
 

@@ -19,6 +19,7 @@ from jaxseg.experiment import (
     abstract_state,
     check_splits,
     from_config,
+    image_classes,
     targets,
     training_labels,
     training_plan,
@@ -63,8 +64,9 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         for name in ("train", "validation", "test")
     }
     content.check(splits.values(), which=verify)
-    check_splits.labels(splits["validation"])
-    check_splits.labels(splits["test"])
+    pixels_trained = image_classes.trains_pixels(config)
+    for name in ("validation", "test"):
+        check_splits.labels(splits[name], pixels=pixels_trained)
     _check_rule(config.operating_point.rule, len(card["classes"]))
     parts = from_config.parts(config, card)
     check_splits.pixel_sizes(splits.values(), parts.view)
@@ -80,18 +82,24 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     abstract = abstract_state.of(config, mesh, init)
     labels = training_labels.drawn(config, splits["train"], parts.view)
     pixels = training_labels.class_pixels(config, splits["train"], labels)
-    settings = from_config.step_settings(config, pixels, parts, tx, plan)
-    training_labels.check_taught(config, splits["train"], labels, settings.losses)
+    outputs = _image_outputs(parts, abstract)
+    image_classes.check(config, card, outputs)
+    shown = splits["train"].image_classes
+    settings = from_config.step_settings(config, pixels, parts, tx, plan, shown)
+    if pixels_trained:
+        training_labels.check_taught(config, splits["train"], labels, settings.losses)
     from_config.check_outputs(
         settings, abstract, parts.image_shape, parts.target.channels
     )
-    _check_metric(config.eval.metric, parts, abstract)
+    _check_metric(config.eval.metric, outputs)
     predict = forward.make_predict(
         mesh,
         model=parts.model,
         normalise=parts.normalise,
         mirror=from_config.mirrored_axes(config),
         target=parts.target,
+        exclusive=image_classes.is_exclusive(card),
+        pixels=pixels_trained or parts.view.fit == "crop",
     )
     return Experiment(
         directory=directory,
@@ -114,6 +122,9 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
             timeout=config.data.timeout_s,
             classes=len(card["classes"]),
             maps=len(card["classes"]) + len(parts.target.names),
+            image_classes=outputs if outputs > 1 else 0,
+            exclusive=image_classes.is_exclusive(card),
+            pixels=pixels_trained,
         ),
         labels=labels,
         windows=_windows(config, splits["train"], parts.view, labels),
@@ -138,12 +149,15 @@ def _check_rule(rule: str, classes: int) -> None:
         )
 
 
-def _check_metric(metric: str, parts: from_config.Parts, abstract: TrainState) -> None:
-    """ConfigError for a metric of a decision that no head of the model makes."""
-    if metric not in classification.HISTORY:
-        return
+def _image_outputs(parts: from_config.Parts, abstract: TrainState) -> int:
+    """How many numbers the model says of a whole image; 0 without a head."""
     variables = {"params": abstract.params, **abstract.model_state}
-    if forward.image_logits(parts.model, variables, parts.image_shape) != 1:
+    return forward.image_logits(parts.model, variables, parts.image_shape)
+
+
+def _check_metric(metric: str, outputs: int) -> None:
+    """ConfigError for a metric of a decision that no head of the model makes."""
+    if metric in classification.HISTORY and outputs != 1:
         raise ConfigError(
             f"config.eval.metric is {metric!r}, which is of a decision head, and the "
             "model has none: give it one (config.decision), or choose a metric of "
@@ -159,7 +173,8 @@ def sibling(experiment: Experiment, config: ConfigDict) -> Experiment:
     _, rate = from_config.optimizer(config, experiment.plan)
     split, view = experiment.splits["train"], experiment.parts.view
     labels = training_labels.drawn(config, split, view)
-    training_labels.check_taught(config, split, labels, experiment.settings.losses)
+    if experiment.scorer.pixels:
+        training_labels.check_taught(config, split, labels, experiment.settings.losses)
     windows = _windows(config, split, view, labels)
     return experiment._replace(rate=rate, labels=labels, windows=windows)
 
@@ -221,8 +236,13 @@ def check_same_data(experiment: Experiment, record: dict[str, Any]) -> None:
         )
 
 
-def training_images(experiment: Experiment) -> nearest_image.Training:
-    """The training images as the baseline that copies the nearest one needs them."""
+def training_images(experiment: Experiment) -> nearest_image.Training | None:
+    """The training images as the baseline that copies the nearest one needs them.
+
+    None where no pixel is learned, so that none is scored.
+    """
+    if not experiment.scorer.pixels:
+        return None
     return nearest_image.read(
         experiment.splits["train"],
         process=jax.process_index(),

@@ -23,8 +23,18 @@ def pixel_sizes(splits: Iterable[prepared.Split], view: pipeline.View) -> None:
             )
 
 
-def labels(split: prepared.Split) -> None:
-    """ConfigError when a split that must be scored holds no labelled pixel."""
+def labels(split: prepared.Split, *, pixels: bool = True) -> None:
+    """ConfigError when a split that must be scored holds no label to score it by.
+
+    That is a labelled pixel or, without `pixels`, a known class of a whole image.
+    """
+    if not pixels:
+        if split.image_classes is not None and not np.any(split.image_classes >= 0):
+            raise ConfigError(
+                f"the {split.name} split has no image of known class; it cannot be "
+                "scored."
+            )
+        return
     if not np.any(split.pixels):
         raise ConfigError(
             f"the {split.name} split has no labelled pixel; it cannot be scored."

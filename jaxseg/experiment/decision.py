@@ -9,15 +9,21 @@ from ml_collections import ConfigDict
 
 from jaxseg import lookup, schedule
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import chosen
+from jaxseg.experiment import chosen, image_classes
 from jaxseg.models import _decided, _heads
 from jaxseg.train_step import parameter_groups, step
 
+Losses = Mapping[str, tuple[step.Loss, Any]]  # {name: (term, weight)}
 
-def around(config: ConfigDict, model: Any) -> Any:
+
+def around(
+    config: ConfigDict, model: Any, classes: Mapping[str, Any] | None = None
+) -> Any:
     """`model` with its head, or as it is where the config names none.
 
-    Raises ConfigError for a head that there is not, and for fields it does not take.
+    `classes` is "image_classes" of the data card, None without: a head whose outputs
+    are 0 has one for each of these. Raises ConfigError for a head that there is not,
+    for fields it does not take, and for no or one such class.
     """
     name = config.decision.name
     if not name:
@@ -29,8 +35,11 @@ def around(config: ConfigDict, model: Any) -> Any:
     else:
         hint = lookup.hint(name, _heads.BUILT_IN)
         raise ConfigError(f"config.decision.name is {name!r}: {hint}")
+    fields = chosen.fields(config.decision)
+    if "." not in name and fields.get("outputs") == 0:
+        fields["outputs"] = image_classes.count(classes)
     try:
-        return _decided.Decided(model, head(**chosen.fields(config.decision)))
+        return _decided.Decided(model, head(**fields))
     except TypeError as error:
         key = "fields" if "." in name else name
         raise ConfigError(f"config.decision.{key}: {name}: {error}.") from error
@@ -41,7 +50,7 @@ def inner(model: Any) -> Any:
     return model.model if isinstance(model, _decided.Decided) else model
 
 
-def check(config: ConfigDict, losses: Mapping[str, tuple[step.Loss, Any]]) -> None:
+def check(config: ConfigDict, losses: Losses) -> None:
     """Raises ConfigError for a head that none of these losses teaches."""
     name = config.decision.name
     if name and not _teachers(losses):
@@ -76,7 +85,7 @@ def resting(frozen: Any, settings: step.Settings) -> Any:
     return jax.tree.unflatten(jax.tree.structure(frozen), rests)
 
 
-def _teachers(losses: Mapping[str, tuple[step.Loss, Any]]) -> dict[str, Any]:
+def _teachers(losses: Losses) -> dict[str, Any]:
     """{name: weight} of the terms that read the logits of whole images."""
     return {
         name: weight

@@ -20,7 +20,13 @@ from jaxseg.data import content, pipeline
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation.objects.finding import Finding, label_map
-from jaxseg.experiment import build, chosen, from_config, training_plan
+from jaxseg.experiment import (
+    build,
+    chosen,
+    from_config,
+    image_classes,
+    training_plan,
+)
 from jaxseg.inference import forward, image, stitch
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import (
@@ -81,7 +87,8 @@ class FinishedRun(NamedTuple):
         the tiles of a convolutional network are not blended, but joined to what the
         whole image in one piece would give.
         A run that looks for objects (config.objects.rule) gives their label map too,
-        one with a decision head (config.decision) how probable foreground is at all.
+        one with a decision head (config.decision) how probable foreground is at all, or
+        each class of whole images.
         Raises DataError for channels or a type of numbers the run was not trained on,
         ConfigError for tiles of a run that sees whole images, and where they cannot be
         joined exactly.
@@ -104,6 +111,7 @@ class FinishedRun(NamedTuple):
             pixel_size=pixel_size,
             block=self.config.eval.per_device_batch,
             exact=field_of(self) if exact else None,
+            exclusive=image_classes.is_exclusive(card),
         )
 
     def _find(self) -> Callable | None:
@@ -178,6 +186,7 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
         normalise=parts.normalise,
         mirror=from_config.mirrored_axes(config),
         target=parts.target,
+        exclusive=image_classes.is_exclusive(record["dataset"]),
     )
     classes = len(record["dataset"]["classes"])
     return FinishedRun(

@@ -33,6 +33,7 @@ from jaxseg.experiment import (
     chosen,
     decision,
     finetune,
+    image_classes,
     length,
     processes,
     targets,
@@ -108,7 +109,7 @@ def parts(config: ConfigDict, card: dict) -> Parts:
             pixel_size=data.pixel_size,
             bits=intensity.bits(window["bits"], card["dtype"]),
         ),
-        model=model(config, target.channels),
+        model=model(config, target.channels, card.get("image_classes")),
         normalise=functools.partial(forward.scale, mean=mean, std=std),
         mean=mean,
         std=std,
@@ -139,8 +140,13 @@ def windows(
     )
 
 
-def model(config: ConfigDict, num_classes: int) -> Any:
-    """The model the config names, with the fields of its block, and its head."""
+def model(
+    config: ConfigDict, num_classes: int, classes: Mapping[str, Any] | None = None
+) -> Any:
+    """The model the config names, with the fields of its block, and its head.
+
+    `classes` is "image_classes" of the data card: see `decision.around`.
+    """
     name, fields = config.model.name, chosen.fields(config.model)
     if fields.get("aux") and not config.aux_weight:
         raise ConfigError(
@@ -160,7 +166,7 @@ def model(config: ConfigDict, num_classes: int) -> Any:
     except TypeError as error:
         key = "fields" if "." in name else name
         raise ConfigError(f"config.model.{key}: {name}: {error}.") from error
-    return decision.around(config, made)
+    return decision.around(config, made, classes)
 
 
 def mirrored_axes(config: ConfigDict) -> tuple[int, ...]:
@@ -175,12 +181,15 @@ def mirrored_axes(config: ConfigDict) -> tuple[int, ...]:
 
 
 def losses(
-    config: ConfigDict, pixels: Integer[np.ndarray, "n k"]
+    config: ConfigDict,
+    pixels: Integer[np.ndarray, "n k"],
+    shown: Integer[np.ndarray, "n m"] | None = None,
 ) -> dict[str, tuple[step.Loss, Any]]:
     """{name: (loss, weight)} of the terms whose weight is not 0.
 
     `pixels` are the labelled pixels of each class in each training image, from which
-    class weights by name follow.
+    class weights by name follow; those of terms of classes of whole images from
+    `shown`, 1 where a training image shows a class.
     """
     terms = {}
     for name, block in config.loss.to_dict().items():
@@ -188,10 +197,11 @@ def losses(
         block.pop("module", None)
         schedule.check(weight, name=f"loss.{name}.weight")
         chosen, cap = block.get("class_weights"), block.pop("class_weight_cap", 0.0)
-        if isinstance(chosen, str):
-            block["class_weights"] = class_weights.by_name(chosen, pixels, cap=cap)
         if weight != 0:
             fn = lookup.find(lookup.TERMS, module).loss
+            if isinstance(chosen, str):
+                counts = image_classes.counted(name, fn, chosen, pixels, shown)
+                block["class_weights"] = class_weights.by_name(chosen, counts, cap=cap)
             _check_arguments(fn, name, block)
             terms[name] = (functools.partial(fn, **block), weight)
             if "teacher" in step.asks_for(fn) and not config.optim.ema:
@@ -260,11 +270,12 @@ def step_settings(
     parts: Parts,
     tx: optax.GradientTransformation,
     plan: training_plan.Plan,
+    shown: Integer[np.ndarray, "n m"] | None = None,
 ) -> step.Settings:
-    """What a step of training is made of; `pixels` as for `losses`."""
+    """What a step of training is made of; `pixels` and `shown` as for `losses`."""
     sparse = training_labels.is_sparse(config)
     augment_settings.check_border(config.augment.border, sparse=sparse)
-    terms = losses(config, pixels)
+    terms = losses(config, pixels, shown)
     targets.check_losses(parts.target, terms)
     decision.check(config, terms)
     return step.Settings(
@@ -301,7 +312,7 @@ def mix(
             "0."
         )
     for name, (fn, _) in terms.items():
-        of_image = {"label", "image_logits"} & {*step.asks_for(fn)}
+        of_image = {"label", "image_logits", "image_classes"} & {*step.asks_for(fn)}
         if of_image and (settings["cutmix"] or settings["mixup"]):
             raise ConfigError(
                 f"loss.{name} learns from {min(of_image)} of whole images, which "

@@ -16,7 +16,7 @@ from jaxseg.train_step import step
 from jaxseg.types import Target
 
 _ALWAYS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instances")
-_ALWAYS += ("coarse_logits",)
+_ALWAYS += ("coarse_logits", "image_classes")
 
 
 def of(config: ConfigDict, num_classes: int) -> Target:

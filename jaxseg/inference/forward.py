@@ -36,11 +36,14 @@ def predict(
     normalise: Normalise,
     mirror: Sequence[int] = (),
     target: Target | None = None,
+    exclusive: bool = False,
+    pixels: bool = True,
 ) -> Float[Array, "b h w n"]:
     """Probabilities of the classes, float32, and after them the maps of `target`.
 
     Behind these come the sigmoids of `image_logits`, of a model that has them, each the
-    same at every pixel of the image.
+    same at every pixel of the image; with `exclusive` the softmax of several. Without
+    `pixels` nothing was learned of them, and the first one alone comes back, [b, 1, 1].
     With axes in `mirror` (1 = height, 2 = width) they are means over the image and its
     mirror images along each of these axes and along all: 2 passes for one axis, 4 for
     two. Test-time augmentation as in nnU-Net (Isensee et al., 2021,
@@ -54,7 +57,9 @@ def predict(
         maps = target.maps(logits) if target else jax.nn.softmax(logits, axis=-1)
         if "image_logits" not in outputs:
             return maps, None
-        return maps, jax.nn.sigmoid(outputs["image_logits"].astype(jnp.float32))
+        z = outputs["image_logits"].astype(jnp.float32)
+        several = exclusive and z.shape[-1] > 1
+        return maps, jax.nn.softmax(z, axis=-1) if several else jax.nn.sigmoid(z)
 
     def back(maps, axes):
         if target is None:
@@ -62,13 +67,16 @@ def predict(
         return functools.reduce(target.mirror, axes, maps)
 
     mean, whole = answer(image)
+    if not pixels:
+        mean = mean[:, :1, :1]
     if not mirror:
         return _behind(mean, whole)
     sizes = range(1, len(mirror) + 1)
     every = [axes for n in sizes for axes in itertools.combinations(mirror, n)]
     for axes in every:
         maps, more = answer(jnp.flip(image, axes))
-        mean = mean + back(maps, axes)
+        maps = back(maps, axes)
+        mean = mean + (maps if pixels else maps[:, :1, :1])
         whole = whole if more is None else whole + more
     passes = 1 + len(every)
     return _behind(mean / passes, whole if whole is None else whole / passes)
@@ -98,13 +106,18 @@ def image_logits(model: Any, variables: Any, shape: tuple[int, int, int]) -> int
 
 
 def image_score(
-    channels: Float[np.ndarray, "h w n"],
+    channels: Float[np.ndarray, "h w n"], *, exclusive: bool = False
 ) -> Float[np.ndarray, "n"]:
     """The highest of each channel behind the maps, f32: that of the surest tile.
 
-    Tiles may disagree on the whole image that they are part of.
+    Tiles may disagree on the whole image that they are part of, and one that shows
+    something is enough. Of several channels that are `exclusive` it is the mean over
+    the image: one of them is right of all of it, and their sum stays 1.
     """
-    return np.asarray(channels, np.float32).max(axis=(0, 1))
+    channels = np.asarray(channels, np.float32)
+    if exclusive and channels.shape[-1] > 1:  # f64: a constant keeps every bit
+        return channels.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    return channels.max(axis=(0, 1))
 
 
 def make_predict(
@@ -114,6 +127,8 @@ def make_predict(
     normalise: Normalise,
     mirror: Sequence[int] = (),
     target: Target | None = None,
+    exclusive: bool = False,
+    pixels: bool = True,
 ) -> Callable:
     """Compiles `predict(variables, batch)` for the mesh.
 
@@ -122,6 +137,7 @@ def make_predict(
     """
     rows = P(("data", "fsdp"))
     settings = {"model": model, "normalise": normalise, "mirror": mirror}
+    settings |= {"exclusive": exclusive, "pixels": pixels}
     fn = functools.partial(predict, target=target, **settings)
     return jax.jit(
         jax.shard_map(

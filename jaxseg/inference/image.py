@@ -22,6 +22,8 @@ class Prediction(NamedTuple):
     objects: Int32[np.ndarray, "h w"] | None = None
     # probability that the image shows foreground; None without a decision head
     image_score: float | None = None
+    # probability of each class of whole images; None for a run that learned none
+    image_classes: Float[np.ndarray, "m"] | None = None
 
 
 def as_stored(
@@ -151,6 +153,7 @@ def predict(
     exact: stitch.Field | None = None,
     find: Callable[..., np.ndarray] | None = None,
     num_maps: int | None = None,
+    exclusive: bool = False,
 ) -> Prediction:
     """Class ids and probabilities of an image u8 or u16 [h, w, c] of any size.
 
@@ -162,8 +165,8 @@ def predict(
     `maps` turns u8 or u16 [block, height, width, c] into f32 [block, height, width, n]:
     the probabilities of `num_classes` classes, and behind them what else `find` takes,
     which makes the label map of (maps at native size, scale=): `num_maps` in all (None:
-    every one). Behind these stands what the model says of the whole image. With the
-    block of an
+    every one). Behind these stands what the model says of the whole image, by several
+    numbers of classes that may be `exclusive`. With the block of an
     evaluation every bit is as it was scored: programs for blocks of other sizes round
     otherwise. With `exact`, what the network sees
     around a pixel, tiles are not blended: see `stitch`.
@@ -180,7 +183,9 @@ def predict(
     probability = whole[..., :num_classes]
     objects = None if find is None else find(whole, scale=native[0] / len(levels))
     classes = decision.decide(probability, operating_point)
-    return Prediction(classes, probability, objects, decided(joined[..., count:]))
+    said = joined[..., count:]
+    whole_image = decided(said), classes_of(said, exclusive=exclusive)
+    return Prediction(classes, probability, objects, *whole_image)
 
 
 def decided(channels: Float[np.ndarray, "h w n"]) -> float | None:
@@ -191,6 +196,18 @@ def decided(channels: Float[np.ndarray, "h w n"]) -> float | None:
     if channels.shape[-1] != 1:
         return None
     return float(forward.image_score(channels)[0])
+
+
+def classes_of(
+    channels: Float[np.ndarray, "h w n"], *, exclusive: bool
+) -> Float[np.ndarray, "n"] | None:
+    """The probabilities of the classes of whole images, of a head that says several.
+
+    None without a head, and for one that says one number, which `decided` is of.
+    """
+    if channels.shape[-1] < 2:
+        return None
+    return forward.image_score(channels, exclusive=exclusive)
 
 
 def canvas_of(

@@ -117,13 +117,15 @@ def predictions(
     timeout: float,
     only: set[int] | None = None,
     maps: int | None = None,
+    exclusive: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, probability f32 [h, w, k] at native size) of this process's images.
 
     `predict` maps a batch on the mesh to probabilities [b, height, width, k]; every
     device gets `block` tiles at a time. `only` names the indices wanted; steps without
     one of them are not computed. Channels from `maps` on are of the whole image: each
-    becomes its highest value before it is brought to the native size.
+    becomes one value, by `forward.image_score`, before it is brought to the native
+    size.
     """
     cuts = grids(split, view)
     processes = jax.process_count()
@@ -154,17 +156,22 @@ def predictions(
         canvas.add(probability)
         if canvas.whole:
             joined, size = canvas.probability(), split.sizes[index]
-            yield index, _at_native(joined, view, size, maps)
+            yield index, _at_native(joined, view, size, maps, exclusive=exclusive)
 
 
 def _at_native(
-    joined: np.ndarray, view: pipeline.View, size: Any, maps: int | None
+    joined: np.ndarray,
+    view: pipeline.View,
+    size: Any,
+    maps: int | None,
+    *,
+    exclusive: bool,
 ) -> np.ndarray:
     """The channels of an image f32 at its native size; see `predictions`."""
     if maps is None or joined.shape[-1] == maps:
         return view.to_native(joined, size)
     native = view.to_native(np.ascontiguousarray(joined[..., :maps]), size)
-    whole = forward.image_score(joined[..., maps:])
+    whole = forward.image_score(joined[..., maps:], exclusive=exclusive)
     shape = (*native.shape[:2], len(whole))
     return np.concatenate([native, np.broadcast_to(whole, shape)], axis=-1)
 

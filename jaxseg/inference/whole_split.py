@@ -1,7 +1,7 @@
 """Predicts every image of a split, batch by batch over the mesh."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +29,9 @@ class Scorer(NamedTuple):
     maps: int | None = None  # k + m; None = all, so nothing is said of whole images
     # (index, what is predicted) -> what counts as predicted; None: just that
     gate: Callable | None = None
+    image_classes: int = 0  # classes of whole images that the model answers, or none
+    exclusive: bool = False  # an image is of one of them
+    pixels: bool = True  # False: nothing was learned of them, and nothing is scored
 
     def to_native(self) -> Callable:
         """(probability, native size) -> probability at that size."""
@@ -57,13 +60,25 @@ def maps(
         yield index, row[..., : scorer.maps]
 
 
+def keep(
+    predictions: Iterable[tuple[int, np.ndarray]],
+    wanted: Container[int],
+    kept: dict[int, np.ndarray],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Passes predictions on; those of the `wanted` indices stay in `kept`."""
+    for index, probability in predictions:
+        if index in wanted:
+            kept[index] = probability
+        yield index, probability
+
+
 def image_score(
     scorer: Scorer, row: Float[np.ndarray, "h w c"]
 ) -> Float[np.ndarray, "n"] | None:
     """What `channels` say of the whole image; None without a decision head."""
     if scorer.maps is None or row.shape[-1] == scorer.maps:
         return None
-    return forward.image_score(row[..., scorer.maps :])
+    return forward.image_score(row[..., scorer.maps :], exclusive=scorer.exclusive)
 
 
 def channels(
@@ -101,6 +116,7 @@ def _channels(
             timeout=scorer.timeout,
             only=only,
             maps=scorer.maps,
+            exclusive=scorer.exclusive,
         )
         return
     batch_size = scorer.per_device_batch * jax.device_count()

@@ -5,9 +5,10 @@
 arrays, whose names, sizes and orientations come back. In the output folder are masks of
 class ids (`masks/`, by `--format` other files), pictures with the classes upon the
 images (`overlays/`), `predictions.csv` with areas and confidence (of a run with a
-decision head also `image_score` and `image_decision`), and `errors.csv` with the images
-that could not be used: then the exit code is 3. The decision rule is the one that the
-run froze.
+decision head also `image_score` and `image_decision`, of one with classes of whole
+images their probabilities and what is decided), and `errors.csv` with the images that
+could not be used: then the exit code is 3. The decision rule is the one that the run
+froze. A run that learned classes of whole images and no pixels writes no masks.
 
 The same command goes on where it was stopped: finished images are skipped, one that
 changed is predicted again. What was predicted by another run or with other options is

@@ -22,6 +22,8 @@ class Answer(NamedTuple):
     scale: float  # pixels of the image that one pixel has become that a network sees
     # probability that the image shows foreground; None without a decision head
     image_score: float | None = None
+    # probability of each class of whole images; None for runs that learned none
+    image_classes: Float[np.ndarray, "m"] | None = None
 
 
 def of_groups(
@@ -32,8 +34,8 @@ def of_groups(
 ) -> Answer:
     """The Answer for an image of `native` size (h, w), from what each group said.
 
-    Maps are means over all members, each brought to the native size first; so is the
-    image score, of what each says at the size that it sees.
+    Maps are means over all members, each brought to the native size first; so is what
+    they say of the whole image, of what each says at the size that it sees.
     """
     k, wanted = groups[0].classes, groups[0].maps
     total = image.maps_at_native(maps[0], groups[0].view, native, k)
@@ -49,12 +51,29 @@ def of_groups(
     classes = decision.decide(probability, operating_point)
     sure = of_chosen(probability, classes)
     scale = native[0] / maps[0].shape[0]
-    decided = [image.decided(one[..., wanted:]) for one in maps]
-    if None in decided:
-        return Answer(classes, probability, sure, total, scale)
+    whole = _whole_image([one[..., wanted:] for one in maps], groups)
+    return Answer(classes, probability, sure, total, scale, *whole)
+
+
+def _whole_image(
+    said: Sequence[Float[np.ndarray, "height width n"]], groups: Sequence[Group]
+) -> tuple[float | None, Float[np.ndarray, "m"] | None]:
+    """(the image score, the probabilities of classes): one of them, or none, is there.
+
+    `said` are the channels of each group behind its maps.
+    """
     members = [group.members for group in groups]
-    score = float(np.average(decided, weights=members))
-    return Answer(classes, probability, sure, total, scale, score)
+    decided = [image.decided(one) for one in said]
+    if None not in decided:
+        return float(np.average(decided, weights=members)), None
+    classes = [
+        image.classes_of(one, exclusive=group.exclusive)
+        for one, group in zip(said, groups, strict=True)
+    ]
+    if any(one is None for one in classes):
+        return None, None
+    mean = np.average(classes, axis=0, weights=members)
+    return None, mean.astype(np.float32)
 
 
 def check(probability: Float[np.ndarray, "h w k"]) -> None:
@@ -85,6 +104,7 @@ class Sums(NamedTuple):
     confidence: float  # sum over the predicted foreground
     score: float  # the highest probability of foreground
     image_score: float | None = None  # of a decision head
+    image_classes: tuple[float, ...] | None = None  # of classes of whole images
 
 
 def sums(
@@ -92,6 +112,7 @@ def sums(
     probability: Float[np.ndarray, "h w k"],
     confidence: Float[np.ndarray, "h w"],
     image_score: float | None = None,
+    image_classes: Float[np.ndarray, "m"] | None = None,
 ) -> Sums:
     """The Sums of a whole image, or of some of its rows."""
     k = probability.shape[-1]
@@ -104,6 +125,7 @@ def sums(
         float(inside.sum(dtype=np.float64)),
         float(foreground.max(initial=0)),
         image_score,
+        None if image_classes is None else tuple(image_classes.tolist()),
     )
 
 

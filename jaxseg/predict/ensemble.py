@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 from jaxseg.data import pipeline
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import finished_run, from_config
+from jaxseg.experiment import finished_run, from_config, image_classes
 from jaxseg.inference import forward, stitch
 from jaxseg.predict import mc_dropout
 from jaxseg.types import Batch
@@ -41,6 +41,7 @@ class Group(NamedTuple):
     classes: int  # k
     maps: int  # k, and the maps behind them; then what is said of the whole image
     exact: stitch.Field | None = None  # tiles are joined by it, not blended
+    exclusive: bool = False  # an image is of one of its classes as a whole
 
 
 class Ensemble(NamedTuple):
@@ -66,6 +67,16 @@ class Ensemble(NamedTuple):
         """From which score on an image is positive, of the first run; None: unknown."""
         image = self.runs[0].operating_point.get("image") or {}
         return image.get("threshold") if image.get("score") == "decision" else None
+
+    @property
+    def image_classes(self) -> dict[str, Any] | None:
+        """How classes of whole images are decided, as the first run froze it."""
+        return self.runs[0].operating_point.get("image_classes")
+
+    @property
+    def pixels(self) -> bool:
+        """Whether pixels were learned; where not, there are no masks."""
+        return image_classes.trains_pixels(self.runs[0].config)
 
 
 def load(
@@ -114,6 +125,12 @@ def _check_alike(runs: Sequence[finished_run.FinishedRun]) -> None:
     card = first.record["dataset"]
     for run in others:
         other = run.record["dataset"]
+        if _kind(run) != _kind(first):
+            raise ConfigError(
+                f"{run.workdir} and {first.workdir} learned other classes of whole "
+                "images, or only one of them pixels: runs of an ensemble answer the "
+                "same question; leave one of them out."
+            )
         for key in ("classes", "channels", "dtype"):
             if other[key] != card[key]:
                 raise ConfigError(
@@ -126,6 +143,13 @@ def _check_alike(runs: Sequence[finished_run.FinishedRun]) -> None:
                 f"{run.workdir} and {first.workdir} were trained on numbers of "
                 "different types (floats and whole numbers); leave one of them out."
             )
+
+
+def _kind(run: finished_run.FinishedRun) -> tuple[Any, ...]:
+    """What of whole images a run answers, and whether it learned pixels."""
+    frozen = run.operating_point.get("image_classes") or {}
+    pixels = image_classes.trains_pixels(run.config)
+    return frozen.get("names"), frozen.get("exclusive"), pixels
 
 
 def _check_decisions(runs: Sequence[finished_run.FinishedRun]) -> None:
@@ -220,6 +244,7 @@ def _group(
     maps, every = (
         len(first.classes) + n for n in (more, len(first.parts.target.names))
     )
+    exclusive = image_classes.is_exclusive(first.record["dataset"])
     one = functools.partial(
         _maps,
         maps=maps,
@@ -227,6 +252,7 @@ def _group(
         normalise=first.parts.normalise,
         mirror=mirror,
         target=first.parts.target,
+        exclusive=exclusive,
     )
     if passes:
         one = functools.partial(mc_dropout.mean_of_passes, predict=one, passes=passes)
@@ -252,6 +278,7 @@ def _group(
         len(runs),
         len(first.classes),
         maps,
+        exclusive=exclusive,
     )
 
 

@@ -72,6 +72,12 @@ def predict(request: Request) -> Outcome:
         exact=request.exact,
         passes=request.mc_dropout,
     )
+    if not model.pixels and request.probabilities:
+        raise ConfigError(
+            f"{request.runs[0]} learned classes of whole images and no pixels, so it "
+            "has no probabilities of them to write; those of the classes are in "
+            f"{outputs.PREDICTIONS}: omit --probabilities."
+        )
     with outputs.opened(
         request.output,
         source=request.source,

@@ -106,6 +106,7 @@ def _predict(item: inputs.Input, job: Job) -> None:
                 classes=job.model.classes,
                 pixel_size=size,
                 decide=job.model.image_threshold,
+                image_classes=job.model.image_classes,
             )
             if outputs.planes is not None:
                 outputs.planes.finish()
@@ -162,7 +163,9 @@ def _objects(outputs: _Outputs, job: Job, pixel_size: float | None) -> dict[str,
 
 def _check(path: pathlib.Path, rows: Rows, job: Job) -> None:
     model, why = job.model, ""
-    if len(model.groups) > 1:
+    if not model.pixels:
+        why = "the run learned classes of whole images and no pixels"
+    elif len(model.groups) > 1:
         why = "the runs of this ensemble see images in different ways"
     elif model.groups[0].view.fit != "crop":
         why = "the run sees whole images, not tiles at native scale"
@@ -198,9 +201,10 @@ def _sums(rows: Rows, model: Ensemble, outputs: _Outputs) -> _Sums:
     top = threshold if top is None else top
     k, above = len(model.classes), 0
     total = answer.Sums([0] * k, 0.0, 0.0)
-    wanted = model.groups[0].maps
+    wanted, whole = model.groups[0].maps, _WholeImage(model.groups[0].exclusive)
     for channels in maps_of(rows, model):
         answer.check(channels)
+        whole.add(channels[..., wanted:])
         maps, decided = channels[..., :wanted], image.decided(channels[..., wanted:])
         probability = maps[..., :k]
         if threshold is None:  # offsets, or the most probable class
@@ -215,6 +219,7 @@ def _sums(rows: Rows, model: Ensemble, outputs: _Outputs) -> _Sums:
             total.confidence + part.confidence,
             max(total.score, part.score),
             max(filter(None, (total.image_score, decided)), default=decided),
+            whole.classes(),
         )
         outputs.mask.add(classes)
         if outputs.planes is not None:
@@ -228,8 +233,32 @@ def _sums(rows: Rows, model: Ensemble, outputs: _Outputs) -> _Sums:
         shown &= gate is None or total.score > gate
     if not shown:
         nothing = [sum(total.pixels), *[0] * (k - 1)]
-        total = answer.Sums(nothing, 0.0, total.score, total.image_score)
+        total = total._replace(pixels=nothing, confidence=0.0)
     return _Sums(total, bool(shown))
+
+
+class _WholeImage:
+    """What rows say of classes of the whole image, as `forward.image_score` has it."""
+
+    def __init__(self, exclusive: bool):
+        self._exclusive, self._pixels = exclusive, 0
+        self._sum = self._most = np.zeros(0)
+
+    def add(self, channels: Float[np.ndarray, "rows w n"]) -> None:
+        """Adds what some rows say."""
+        if not self._pixels:
+            self._sum = np.zeros(channels.shape[-1])
+            self._most = np.zeros(channels.shape[-1], np.float32)
+        self._pixels += channels.shape[0] * channels.shape[1]
+        self._sum = self._sum + channels.sum(axis=(0, 1), dtype=np.float64)
+        self._most = np.maximum(self._most, channels.max(axis=(0, 1)))
+
+    def classes(self) -> tuple[float, ...] | None:
+        """The probabilities so far; None where fewer than two numbers are said."""
+        if len(self._sum) < 2:
+            return None
+        mean = (self._sum / self._pixels).astype(np.float32)
+        return tuple((mean if self._exclusive else self._most).tolist())
 
 
 def maps_of(rows: Rows, model: Ensemble) -> Iterator[Float[np.ndarray, "rows w n"]]:

@@ -31,7 +31,12 @@ class _Work(NamedTuple):
 
 
 def names(job: Job, name: str) -> list[str]:
-    """The files of the image with this id, in the output folder."""
+    """The files of the image with this id, in the output folder.
+
+    There are none of a run that learned no pixels.
+    """
+    if not job.model.pixels:
+        return []
     modules = [lookup.find(FORMATS, each) for each in job.formats]
     out = [f"{module.FOLDER}/{name}{module.SUFFIX}" for module in modules]
     out += [f"overlays/{name}.png"] * job.overlays
@@ -101,6 +106,16 @@ def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
     item, stored, model = work.item, work.stored, job.model
     size = stored.pixels.shape[:2]
     found = answer.of_groups(probabilities, model.groups, model.operating_point, size)
+    line: dict[str, Any] = {"id": item.id, "input_sha256": stored.sha256}
+    if not model.pixels:
+        line["row"] = tables.row_of_whole_image(
+            found.image_classes.tolist(),
+            model.image_classes,
+            size=size,
+            pixel_size=stored.pixel_size,
+        )
+        job.journal.write(line, {})
+        return item, ""
     labelled = masks.Labelled(
         classes=found.classes,
         confidence=found.confidence,
@@ -112,15 +127,19 @@ def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
         origin=f"{stored.sha256} {' '.join(model.digests)}",
         objects=job.rule and job.rule.find(found.maps, found.scale),
     )
-    line: dict[str, Any] = {"id": item.id, "input_sha256": stored.sha256}
     line["row"] = tables.row(
         answer.sums(
-            found.classes, found.probability, found.confidence, found.image_score
+            found.classes,
+            found.probability,
+            found.confidence,
+            found.image_score,
+            found.image_classes,
         ),
         size=size,
         classes=model.classes,
         pixel_size=stored.pixel_size,
         decide=model.image_threshold,
+        image_classes=model.image_classes,
     )
     encoded: list[bytes] = []
     try:

@@ -43,7 +43,7 @@ def measured(items: Sequence[inputs.Input], job: Job) -> Seam | None:
     log says why.
     """
     run, group = job.model.runs[0], job.model.groups[0]
-    if group.view.fit != "crop" or group.exact is not None:
+    if group.view.fit != "crop" or group.exact is not None or not job.model.pixels:
         return None
     item = next((item for item in items if _several(item, group.view, job)), None)
     if item is None:

@@ -16,6 +16,11 @@ def main_split(run: Run) -> Split:
     return next(iter(run["splits"].values()))
 
 
+def pixels_trained(split: Split) -> bool:
+    """Whether the run learned pixels; where not, nothing of them is reported."""
+    return split["result"].get("pixels_trained", True)
+
+
 def classes(split: Split) -> list[str]:
     """Class names, background first; [] where evaluation named none."""
     return [str(name) for name in split["result"].get("classes") or []]

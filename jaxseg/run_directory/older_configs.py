@@ -143,6 +143,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "attention_unet": _UNET | {"gate_conv": False},
     "attention_resunet": _UNET | {"gate_conv": False},
     "resnet_unet": {"depth": 50, "width": 64, **_DECODER},
+    "resnet_classifier": {
+        "depth": 50,
+        "width": 64,
+        "pixel_head": False,
+        "dtype": "float32",
+    },
     "efficientnet_unet": {"width": 1.0, "depth": 1.0, **_DECODER},
     "swin_upernet": _SWIN,
 }
@@ -181,6 +187,12 @@ TERMS: dict[str, dict[str, Any]] = {
     "distance_cross_entropy": _EMPHASIS,
     "coarse_cross_entropy": _EMPHASIS,
     "image_cross_entropy": {"positive_weight": 1.0},
+    "image_class_cross_entropy": {
+        "class_weights": None,
+        "class_weight_cap": 0.0,
+        "label_smoothing": 0.0,
+    },
+    "image_class_binary_cross_entropy": {"positive_weights": None},
 }
 _TONES = ("brightness", "contrast", "gamma", "noise")
 AUGMENT: dict[str, Any] = {

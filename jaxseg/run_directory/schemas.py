@@ -9,7 +9,11 @@ import typing
 from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
-from jaxseg.run_directory import image_schemas, two_stage_schemas
+from jaxseg.run_directory import (
+    image_class_schemas,
+    image_schemas,
+    two_stage_schemas,
+)
 from jaxseg.run_directory.object_schemas import Number, ObjectResult
 
 
@@ -205,6 +209,8 @@ class OperatingPoint(TypedDict):
     objects: NotRequired[ObjectChoice]  # of a run that looks for objects
     conformal: NotRequired[Conformal | None]
     image: NotRequired[image_schemas.ImageChoice]
+    # of a network with an output for each class of whole images
+    image_classes: NotRequired[image_class_schemas.ImageClassChoice]
 
 
 MetricRow = TypedDict(
@@ -287,6 +293,10 @@ class Result(TypedDict):
     by_threshold_dilated: NotRequired[image_schemas.ByPixelThreshold]
     region_overlap: NotRequired[image_schemas.RegionOverlap]
     two_stage: NotRequired[two_stage_schemas.TwoStageResult]  # of a joined run
+    image_classes: NotRequired[image_class_schemas.ImageClassResult]
+    # False: no term of the loss learned from pixels, and nothing of them is reported;
+    # absent, as in earlier versions: pixels were trained
+    pixels_trained: NotRequired[bool]
 
 
 class Cost(TypedDict):

@@ -17,6 +17,14 @@ def score_lines(result: dict) -> str:
                 f"{result['split']:<10} {row['name']:<14} {value}  ({row['class']}, "
                 f"images of support: {row['support_images']})"
             )
+    whole = result.get("image_classes") or {"means": [], "classes": []}
+    for row in whole["means"]:
+        value = "n/a" if row["value"] is None else f"{row['value']:.4f}"
+        lines.append(
+            f"{result['split']:<10} {row['name']:<22} {value}  (classes of whole "
+            f"images: {row['support_classes']} of {len(whole['classes'])}, images of "
+            f"support: {row['support_images']})"
+        )
     for row in result.get("class_table", []):
         if row["never_predicted"]:
             lines.append(

@@ -85,8 +85,10 @@ def make_step(config: ConfigDict, experiment: build.Experiment) -> Callable:
     States and numbers have a leading axis [m]; images, labels, weights and indices of
     the batch are shared. Class weights that are counted (by name) must be too.
     """
-    plan, pixels = experiment.plan, experiment.splits["train"].pixels
-    settings = from_config.step_settings(config, pixels, experiment.parts, None, plan)
+    plan, train = experiment.plan, experiment.splits["train"]
+    settings = from_config.step_settings(
+        config, train.pixels, experiment.parts, None, plan, train.image_classes
+    )
 
     def one(state, batch, mask, hyper):
         losses = {

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from jaxseg import atomic, pictures
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation import class_table, image_level, result, score_split, tally
+from jaxseg.evaluation.image_classes import score as image_classes
 from jaxseg.experiment import finetune, from_config, length
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
@@ -62,7 +63,7 @@ class Validated(NamedTuple):
 def validate(
     run: Run, variables: dict[str, Any], done: int, said: Sequence[str] = ()
 ) -> Validated:
-    """Scores validation; pictures and a curve go to TensorBoard.
+    """Scores validation; pictures and a curve of pixels go to TensorBoard.
 
     `said` are the classes that the validation before this one named as never predicted.
     """
@@ -71,12 +72,16 @@ def validate(
     counted = score_split.tally_split(
         scorer, variables, split, keep=probabilities, class_histograms=False
     )
-    metrics = result.summary(counted) | image_level.history(counted)
+    metrics = image_classes.history(counted, split)
+    if scorer.pixels:
+        metrics |= result.summary(counted) | image_level.history(counted)
     metric = run.config.eval.metric
     if metric not in metrics:
         raise ConfigError(
             f"config.eval.metric is {metric!r}; choose one of {sorted(metrics)}."
         )
+    if not scorer.pixels:
+        return Validated(metrics, {}, [])
     if jax.process_index() == 0:
         panels = [
             _picture(split[index], probability, scorer.to_native(), split.classes)

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,10 @@ INPUTS = ("logits", "mask", "label", "image", "image_logits", "teacher", "instan
 INPUTS += ("image_classes",)
 INPUTS += ("distance", "true_distance", "object_logits", "rays", "true_rays")
 INPUTS += ("coarse_logits", "region_logits", "true_regions")
+
+
+# what of these is of whole images; all else is of pixels
+OF_IMAGES = ("label", "image", "image_logits", "image_classes")
 
 
 class Settings(NamedTuple):
@@ -224,7 +228,9 @@ def _objective(
         inputs["image_classes"] = batch["image_classes"]
     for name in ("image_logits", "coarse_logits"):
         inputs |= {name: outputs[name]} if name in outputs else {}
-    numbers = _agreement(_classes(outputs["logits"], settings), mask)
+    numbers = {}
+    if trains_pixels(fn for fn, _ in settings.losses.values()):
+        numbers = _agreement(_classes(outputs["logits"], settings), mask)
     outputs, truth = _split(outputs, mask, inputs.get("instances"), settings)
     inputs, mask = inputs | truth, truth.get("mask", mask)
     terms = {name: (fn, asks_for(fn)) for name, (fn, _) in settings.losses.items()}
@@ -322,6 +328,17 @@ def _heads(outputs, mask, partner, settings: Settings) -> list[_Head]:
         scale = functools.partial(level, coarse[i])
         heads.append(_Head(f"deep{i + 1}_", logits, *masks, scale))
     return heads
+
+
+def trains_pixels(losses: Iterable[Loss]) -> bool:
+    """Whether one of the losses learns from pixels.
+
+    Not where classes of whole images are all that is learned. Losses of whether there
+    is foreground count as of pixels, of which the head may be made.
+    """
+    asked = [{*asks_for(loss)} for loss in losses]
+    of_classes = any("image_classes" in names for names in asked)
+    return not of_classes or any(names - {*OF_IMAGES} for names in asked)
 
 
 def asks_for(loss: Loss) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ class Format(NamedTuple):
     """One way of naming weights."""
 
     title: str
-    model: str  # the only model it fits; "" = any
+    models: tuple[str, ...]  # that it fits; () = any
     names: Callable[[str], tuple[str, ...]]  # of one leaf; () where it has none
     lacks: str = ""  # why leaves without a name stay as initialised
     extras: tuple[tuple[str, str], ...] = ()  # (pattern of names nobody needs, why)
@@ -35,6 +35,7 @@ _CONSTANT = (
 )
 _WHOLE_IMAGES = "belongs to the classifier of whole images"
 _NO_DECODER = "no part of the backbone that the file holds"
+_RESNETS = ("resnet_unet", "resnet_classifier")
 _CLASSIFIER = ("conv_head", "bn1", "fc")  # of the published EfficientNet, beside it
 
 _TIMM = (  # our module, timm's; {merge} is where it keeps the patch merging
@@ -67,7 +68,7 @@ _HF_RESNET = (  # torchvision's part of a name, Hugging Face's
 
 def own() -> Format:
     """jaxseg's own: the paths themselves, of any model."""
-    return Format("jaxseg", "", lambda path: (path,), torch=False, note="")
+    return Format("jaxseg", (), lambda path: (path,), torch=False, note="")
 
 
 def hf_upernet() -> Format:
@@ -75,7 +76,7 @@ def hf_upernet() -> Format:
     norm = (r"backbone\.(swin\.)?layernorm\..*", "a norm that UPerNet never calls")
     extras = (_COUNTER, _CONSTANT, norm)
     names = hf_names.hf_names
-    return Format("Hugging Face UPerNet-Swin", "swin_upernet", names, "", extras)
+    return Format("Hugging Face UPerNet-Swin", ("swin_upernet",), names, "", extras)
 
 
 def hf_swin(prefix: str, *, norms: bool) -> Format:
@@ -91,7 +92,7 @@ def hf_swin(prefix: str, *, norms: bool) -> Format:
         _CONSTANT,
         (r"((swin|backbone)\.)?layernorm\..*|classifier\..*", _WHOLE_IMAGES),
     )
-    return Format("Hugging Face Swin", "swin_upernet", names, _NO_DECODER, extras)
+    return Format("Hugging Face Swin", ("swin_upernet",), names, _NO_DECODER, extras)
 
 
 def timm_swin(*, merges_first: bool) -> Format:
@@ -114,7 +115,7 @@ def timm_swin(*, merges_first: bool) -> Format:
 
     extras = (_CONSTANT, (r"(norm|head)\..*", _WHOLE_IMAGES))
     title = "timm Swin" if merges_first else "original Swin (or timm before 0.9)"
-    return Format(title, "swin_upernet", names, _NO_DECODER, extras)
+    return Format(title, ("swin_upernet",), names, _NO_DECODER, extras)
 
 
 def torchvision_resnet() -> Format:
@@ -126,9 +127,7 @@ def torchvision_resnet() -> Format:
         return (torchvision_name(path.split("/", 2)[2]),)
 
     extras = (_COUNTER, (r"fc\..*", _WHOLE_IMAGES))
-    return Format(
-        "torchvision or timm ResNet", "resnet_unet", names, _NO_DECODER, extras
-    )
+    return Format("torchvision or timm ResNet", _RESNETS, names, _NO_DECODER, extras)
 
 
 def torchvision_name(path: str) -> str:
@@ -153,7 +152,7 @@ def hf_resnet(prefix: str) -> Format:
         return (prefix + name,)
 
     extras = (_COUNTER, (r"classifier\..*", _WHOLE_IMAGES))
-    return Format("Hugging Face ResNet", "resnet_unet", names, _NO_DECODER, extras)
+    return Format("Hugging Face ResNet", _RESNETS, names, _NO_DECODER, extras)
 
 
 def efficientnet() -> Format:
@@ -166,7 +165,7 @@ def efficientnet() -> Format:
 
     extras = (_COUNTER, (r"_(conv_head|bn1|fc)\..*", _WHOLE_IMAGES))
     title = "EfficientNet-Lite"
-    return Format(title, "efficientnet_unet", names, _NO_DECODER, extras)
+    return Format(title, ("efficientnet_unet",), names, _NO_DECODER, extras)
 
 
 def efficientnet_name(path: str) -> str:
@@ -195,10 +194,10 @@ def recognise(names: Collection[str], *, model: str, source: str) -> Format:
             "or UPerNet of Hugging Face, Swin of timm, ResNet, EfficientNet-Lite, "
             "jaxseg)."
         )
-    if layout.model not in ("", model):
+    if layout.models and model not in layout.models:
         raise ConfigError(
             f"{source} holds weights of {layout.title}, which fit config.model.name="
-            f"{layout.model}, not {model}."
+            f"{' or '.join(layout.models)}, not {model}."
         )
     return layout
 
@@ -228,6 +227,7 @@ def published(model: str) -> Format:
     formats = {
         "swin_upernet": hf_upernet,
         "resnet_unet": torchvision_resnet,
+        "resnet_classifier": torchvision_resnet,
         "efficientnet_unet": efficientnet,
     }
     return formats.get(model, own)()

@@ -9,6 +9,9 @@ from jaxseg.losses import image_cross_entropy
 from jaxseg.models import _decided, _heads, segdecnet, unet
 
 HEAD = {"decision.name": "segdec", "loss.image_cross_entropy.weight": 1.0}
+SOFTMAX, EACH = check_decision.OF_CLASSES
+OF_CLASSES = {"decision.name": "pooled", "decision.pooled.outputs": 0}
+OF_CLASSES |= {f"loss.{SOFTMAX}.weight": 1.0}
 
 
 def config(**changes):
@@ -33,6 +36,10 @@ def test_the_names_are_those_of_the_modules():
         HEAD | {"loss.image_cross_entropy.weight": ("staircase", 0.0, 0.01)},
         {"model.name": "segdecnet", "loss.coarse_cross_entropy.weight": 1.0},
         HEAD | {"target.name": "border"},
+        OF_CLASSES,
+        OF_CLASSES | {"decision.pooled.outputs": 3},
+        OF_CLASSES | {"loss.dice.weight": 0.0, "eval.metric": "class_accuracy"},
+        OF_CLASSES | {f"loss.{SOFTMAX}.weight": 0.0, f"loss.{EACH}.weight": 1.0},
     ],
 )
 def test_what_fits_together_passes(changes):
@@ -80,6 +87,35 @@ def test_what_fits_together_passes(changes):
         ),
         (HEAD | {"target.name": "star"}, "head reads the logits of classes"),
         (HEAD | {"decision.name": "my_lab.head"}, "no module my_lab.head"),
+        (
+            OF_CLASSES | {"decision.name": ""},
+            f"{SOFTMAX}.weight is 1.0, but .*'pooled'",
+        ),
+        (OF_CLASSES | {"decision.name": "segdec"}, "says one number.* use 'pooled'"),
+        (OF_CLASSES | {"decision.pooled.outputs": 1}, "outputs is 1, whether"),
+        (OF_CLASSES | {f"loss.{EACH}.weight": 1.0}, "give a weight to one of them"),
+        (OF_CLASSES | {f"loss.{SOFTMAX}.weight": -1.0}, "below 0"),
+        (
+            HEAD | {"decision.name": "pooled", "decision.pooled.outputs": 0},
+            "outputs is 0, for classes of whole images, but no loss teaches",
+        ),
+        (
+            OF_CLASSES | {"loss.image_cross_entropy.weight": 1.0},
+            "learns from one logit",
+        ),
+        (OF_CLASSES | {"decision.pooled.outputs": -1}, "outputs is -1; it must be at"),
+        (
+            OF_CLASSES | {f"loss.{SOFTMAX}.label_smoothing": 1.0},
+            "label_smoothing is 1.0; it must be from 0 to below 1",
+        ),
+        (
+            OF_CLASSES | {f"loss.{SOFTMAX}.class_weights": "invers"},
+            "did you mean 'inverse'",
+        ),
+        (
+            OF_CLASSES | {f"loss.{EACH}.positive_weights": (-1.0, 1.0)},
+            "give numbers of at least 0",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(changes, words):

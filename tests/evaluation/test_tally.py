@@ -180,7 +180,19 @@ def test_tallies_travel_between_processes_unharmed(k, monkeypatch):
     parts = [_measure(split, p) for p in predictions]
     parts[0] = dataclasses.replace(parts[0], confusion=parts[0].confusion + 2**40)
     parts[1].pooled[:] += 2**33
-    shares = [tallies.merge(parts[:4]), tallies.merge([*parts[4:], tallies.empty(k)])]
+    rng = np.random.default_rng(0)
+    classes = {"class_probability": np.float32, "class_truth": np.int8}
+    parts = [
+        dataclasses.replace(
+            part,
+            **{n: rng.integers(-1, 2, (1, 3)).astype(t) for n, t in classes.items()},
+        )
+        for part in parts
+    ]
+    nothing = tallies.empty(k, image_classes=3)
+    shares = [tallies.merge(parts), tallies.merge([nothing])]
+    if k == 3:
+        shares = [tallies.merge(parts[:4]), tallies.merge([*parts[4:], nothing])]
     barrier, sent = threading.Barrier(2), {}
 
     def allgather(array):

@@ -149,3 +149,82 @@ def test_the_surest_tile_speaks_for_the_image():
     assert image.decided(channels[..., :1]) == 0.75
     assert image.decided(channels) is None
     assert image.decided(channels[..., :0]) is None
+
+
+@pytest.mark.parametrize("mirror", [(), (1, 2)])
+def test_exclusive_classes_are_one_softmax_whose_mean_stays_one(mirror):
+    model, batch = tiny_decided.Model(says=3), tiny.batch(0)
+    image_ = NORMALISE(batch["image"].astype(np.float32) / 255)
+    variables = _learned(model, batch)
+    axes = [(), *([(1,), (2,), (1, 2)] if mirror else [])]
+    outputs = [model.apply(variables, np.flip(image_, a), train=False) for a in axes]
+    want = np.mean([jax.nn.softmax(o["image_logits"]) for o in outputs], axis=0)
+    predict = functools.partial(
+        forward.predict, variables, batch, model=model, normalise=NORMALISE
+    )
+    got = np.asarray(predict(mirror=mirror, exclusive=True))
+    np.testing.assert_allclose(got[:, 3, 5, 2:], want, rtol=1e-5)
+    np.testing.assert_allclose(got[..., 2:].sum(-1), 1, rtol=1e-5)
+    # of a run that learned no pixel one of them is enough
+    one = predict(mirror=mirror, exclusive=True, pixels=False)
+    assert one.shape == (len(image_), 1, 1, 5)
+    np.testing.assert_allclose(one[:, 0, 0, 2:], want, rtol=1e-5)
+
+
+def test_a_single_number_is_a_sigmoid_whatever_the_classes_of_the_data():
+    model, batch = tiny_decided.Model(), tiny.batch(0)
+    variables = _learned(model, batch)
+    options = {"model": model, "normalise": NORMALISE}
+    plain = forward.predict(variables, batch, **options)
+    np.testing.assert_array_equal(
+        forward.predict(variables, batch, **options, exclusive=True), plain
+    )
+
+
+def test_tiles_agree_on_exclusive_classes_by_their_mean():
+    channels = np.zeros((4, 6, 2), np.float32)
+    channels[:, :3], channels[:, 3:] = (0.9, 0.1), (0.3, 0.7)
+    mean = forward.image_score(channels, exclusive=True)
+    np.testing.assert_allclose(mean, [0.6, 0.4], rtol=1e-6)
+    assert forward.image_score(channels).tolist() == np.float32([0.9, 0.7]).tolist()
+    odd = np.full((37, 41, 3), np.float32(0.1) * np.float32([1, 3, 6]), np.float32)
+    assert forward.image_score(odd, exclusive=True).tolist() == odd[0, 0].tolist()
+    alone = channels[..., :1]  # one number is no class of several
+    assert forward.image_score(alone, exclusive=True) == np.float32(0.9)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("fit, size", [("stretch", (20, 16)), ("crop", (12, 12))])
+def test_classes_of_a_split_are_those_of_single_images(split, fit, size, exclusive):
+    model, batch = tiny_decided.Model(says=3), tiny.batch(0)
+    variables = _learned(model, batch)
+    options = {"model": model, "normalise": NORMALISE, "exclusive": exclusive}
+    scorer = _scorer(model, fit, size, image_classes=3, exclusive=exclusive)
+    scorer = scorer._replace(predict=forward.make_predict(scorer.mesh, **options))
+    truth = np.zeros((len(split), 3), np.int8)
+    truth[:, 1] = 1
+    split = dataclasses.replace(split, image_classes=truth)
+    tally = score_split.tally_split(scorer, variables, split)
+    assert tally.class_probability.shape == (len(split), 3)
+    np.testing.assert_array_equal(tally.class_truth, truth)
+    assert np.isnan(tally.image_score).all()
+    sums = tally.class_probability.sum(1)
+    assert (np.abs(sums - 1) < 1e-5).all() == exclusive
+    predict = jax.jit(functools.partial(forward.predict, **options))
+    for i in (0, 8):
+        one = image.predict(
+            split[i]["image"],
+            view=scorer.view,
+            maps=lambda b: predict(variables, {"image": b}),
+            num_classes=2,
+            num_maps=2,
+            operating_point=None,
+            exclusive=exclusive,
+        )
+        np.testing.assert_allclose(
+            one.image_classes, tally.class_probability[i], rtol=1e-5
+        )
+        assert one.image_score is None
+    without = score_split.tally_split(scorer._replace(pixels=False), variables, split)
+    np.testing.assert_array_equal(without.class_probability, tally.class_probability)
+    assert without.index.tolist() == tally.index.tolist() and not without.pixels.any()

@@ -24,6 +24,7 @@ STEPS = {
     "swin_upernet": 160,
 }
 BATCH, SIZE = 8, 32  # and 120 steps for the others
+OF_IMAGES = {"resnet_classifier"}  # its map of such an image is one pixel
 SIDES = ((12, 14), (8, 11), (6, 8), (5, 7))  # of the squares of classes 1 to 4
 COLOURS = np.array(
     [[0, 0, 0], [1.5, 0, 0], [0, 1.5, 0], [0, 0, 1.5], [-1.5, 1.5, 0]], np.float32
@@ -129,10 +130,10 @@ def test_the_rarest_class_is_rare_and_every_model_is_here():
     _, mask = draw(np.random.default_rng(2), 200)
     shares = np.bincount(mask.ravel()) / mask.size
     assert 0.02 < shares[4] < 0.04 and shares[0] > 0.6
-    assert {*FIELDS} == {*lookup.names("models")}
+    assert {*FIELDS} == {*lookup.names("models")} - OF_IMAGES
 
 
-@pytest.mark.parametrize("name", lookup.names("models"))
+@pytest.mark.parametrize("name", FIELDS)
 def test_every_class_is_predicted_where_it_is(name):
     shares = predicted_shares(name)
     assert np.diag(shares).min() > 0.3, np.diag(shares).round(3)

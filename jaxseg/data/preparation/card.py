@@ -53,7 +53,8 @@ def finish(
     the `pixel_sizes` ({id: micrometres}) where one is known, and the `image_classes`.
     Raises DataError for a label value that is no class, for an id or a group in two
     splits, for a class that the training split shows in no pixel and in no label of an
-    image, and for image classes that `_image_classes` refuses.
+    image (unless no pixel is labelled and there are image classes), and for image
+    classes that `_image_classes` refuses.
     """
     directory = pathlib.Path(builder.data_path)
     form = {"classes": classes, "channels": channels}
@@ -77,7 +78,8 @@ def finish(
     missing = [
         name for k, name in enumerate(classes) if pixels[k] == 0 and k not in named
     ]
-    if missing:
+    # a set of classes of whole images may have no mask at all
+    if missing and (any(pixels) or not image_classes):
         raise DataError(
             f"{source}: the training split has no pixel of {', '.join(missing)}; check "
             "the masks, name splits in splits.csv, or remove the class."

@@ -58,6 +58,18 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
         ("calibration", "Calibration", _calibration(run)),
         ("images", "Image level", _images(run)),
         ("cases", "Cases", _cases(run, examples)),
+        *_of_any_run(run),
+    ]
+    return blocks.sections(listed)
+
+
+def of_whole_images(run: Run) -> list[Block]:
+    """`sections` of a run that learned classes of whole images and no pixels."""
+    return blocks.sections(_of_any_run(run))
+
+
+def _of_any_run(run: Run) -> list[tuple[str, str, list[Block | None]]]:
+    return [
         ("training", "Training", _training(run)),
         ("labels", "Labels", training_labels.blocks(run)),
         ("data", "Data and class balance", _data(run)),
@@ -65,7 +77,6 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
         ("cost", "Cost of a prediction", cost.blocks(run)),
         ("environment", "Environment", _environment(run)),
     ]
-    return blocks.sections(listed)
 
 
 def _results(run: Run) -> list[Block | None]:
