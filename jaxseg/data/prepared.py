@@ -75,6 +75,11 @@ class Split:
         return (self.card.get("image_classes") or {"names": []})["names"]
 
     @property
+    def absent(self) -> list[str]:
+        """The classes that are declared to occur nowhere."""
+        return self.card.get("absent", [])
+
+    @property
     def has_instances(self) -> bool:
         """Whether its examples have object ids."""
         return "objects" in self.card["splits"][self.name]

@@ -17,7 +17,7 @@ from jaxseg import atomic
 from jaxseg.data import content, prepared, records, sealed
 from jaxseg.data.preparation import splits as split_table
 from jaxseg.data.preparation import workers
-from jaxseg.errors import DataError
+from jaxseg.errors import ConfigError, DataError
 from jaxseg.labels import IGNORE
 
 
@@ -43,6 +43,7 @@ def finish(
     options: Mapping[str, Any] | None = None,
     pixel_sizes: Mapping[str, float | None] | None = None,
     image_classes: ImageClasses | None = None,
+    absent: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> dict:
     """The data card, after reading every stored record back.
@@ -51,10 +52,14 @@ def finish(
     digest of the pixels of every record, the card that of every split. The extra of the
     card holds the `options` that the data set was prepared with, and `extra`; index.csv
     the `pixel_sizes` ({id: micrometres}) where one is known, and the `image_classes`.
-    Raises DataError for a label value that is no class, for an id or a group in two
-    splits, for a class that the training split shows in no pixel and in no label of an
-    image, and for image classes that `_image_classes` refuses.
+    `absent` are classes that are declared to occur nowhere: they keep their place in
+    `classes`, and the card lists them. Raises DataError for a label value that is no
+    class, for an id or a group in two splits, for a class that the training split shows
+    in no pixel and in no label of an image unless it is declared absent, for one that
+    is declared absent and occurs, and for image classes that `_image_classes` refuses;
+    ConfigError for absent classes that are no foreground class of `classes`.
     """
+    check_absent(absent, classes)
     directory = pathlib.Path(builder.data_path)
     form = {"classes": classes, "channels": channels}
     rows = list(_index_rows(directory, builder.info.splits, form))
@@ -75,13 +80,17 @@ def finish(
     trained = [row for row in rows if row["split"] == "train"]
     named = {row["label"] for row in trained if _bare(row)} - {0}
     missing = [
-        name for k, name in enumerate(classes) if pixels[k] == 0 and k not in named
+        name
+        for k, name in enumerate(classes)
+        if pixels[k] == 0 and k not in named and name not in absent
     ]
     if missing:
         raise DataError(
             f"{source}: the training split has no pixel of {', '.join(missing)}; check "
-            "the masks, name splits in splits.csv, or remove the class."
+            "the masks, name splits in splits.csv, remove the class, or declare it "
+            f"absent where it is known to occur nowhere (absent={','.join(missing)})."
         )
+    _check_occurs_nowhere(rows, classes, absent, source)
     sizes = np.array([[r["height"], r["width"]] for r in rows])
     card = {
         "name": builder.name,
@@ -106,6 +115,7 @@ def finish(
         "content": {s: _content([r for r in rows if r["split"] == s]) for s in splits},
         **content_of_masks,
         **_described(image_classes, rows),
+        **({"absent": list(absent)} if absent else {}),
         "refused": list(refused),
         "extra": {"options": options or {}, "splits_sha256": digest, **(extra or {})},
     }
@@ -114,6 +124,39 @@ def finish(
     card = sealed.seal(card, directory)
     atomic.replace(directory / sealed.CARD, json.dumps(card, indent=1).encode())
     return card
+
+
+def names(value: str | Sequence[str]) -> list[str]:
+    """The names of an option: a list of them, or one text with commas between."""
+    given = value.split(",") if isinstance(value, str) else value
+    return [name.strip() for name in given if name.strip()]
+
+
+def check_absent(absent: Sequence[str], classes: Sequence[str]) -> None:
+    """Raises ConfigError for declared absent classes that are none of the foreground.
+
+    At least one class of the foreground has to be left.
+    """
+    wrong = [name for name in absent if name not in classes[1:]]
+    if wrong or not set(classes[1:]) - set(absent):
+        raise ConfigError(
+            f"absent is {','.join(absent)!r}; give a list of names of {', '.join(classes[1:])}, "
+            "not all of them" + (f": {wrong[0]!r} is none of them." if wrong else ".")
+        )
+
+
+def _check_occurs_nowhere(
+    rows: list[dict], classes: Sequence[str], absent: Sequence[str], source: str
+) -> None:
+    """Raises DataError for a class that is declared absent and occurs."""
+    for k, name in enumerate(classes):
+        shown = [r["id"] for r in rows if r[f"c{k}"] or (k and r["label"] == k)]
+        if name in absent and shown:
+            raise DataError(
+                f"{source}: {name} is declared absent, but {len(shown)} images show "
+                f"it, such as {shown[0]}; correct their masks, or take {name} out of "
+                "absent."
+            )
 
 
 def _index_rows(
