@@ -40,7 +40,7 @@ from jaxseg.errors import ConfigError
 
 # blocks whose keys are not ours: the command line may add to them
 OPEN = ("model.fields", "sampler.fields", "supervision.fields", "data.options")
-OPEN += ("target.fields", "decision.fields")
+OPEN += ("target.fields", "decision.fields", "data.demo.options")
 
 
 def base() -> ConfigDict:
@@ -182,7 +182,8 @@ def _data() -> dict[str, Any]:
         "workers": 0,  # processes that decode; 0 = in this one
         "timeout_s": 300,  # a batch that takes longer stops the run
         "options": {},  # of the data set's prepare(), such as mask_format
-        "demo": {"images": 0, "size": 0},  # phantoms to make; 0 = real data
+        # phantoms to make; 0 = real data. options: more arguments of their write_demo()
+        "demo": {"images": 0, "size": 0, "options": {}},
     }
 
 
@@ -209,6 +210,7 @@ def _supervision() -> dict[str, Any]:
 def _sampler() -> dict[str, Any]:
     return {
         # or "balanced", when most images are empty; "by_class", when classes are rare;
+        # "by_image_class", when classes of whole images are;
         # "frequency", all of the rarer kind and as many of the other, used least
         "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
@@ -222,6 +224,11 @@ def _sampler() -> dict[str, Any]:
         "by_class": {
             # a number of the classes together; a number for "none of them" and each
             # class, that sum to 1; knots over training of either; negative = equal
+            "share": _any(-1.0),
+        },
+        "by_image_class": {
+            # negative = equal parts of the classes of whole images; or a number for
+            # "none of them is known" and each class, that sum to 1
             "share": _any(-1.0),
         },
         "frequency": {"factor": 4.0},  # times ln N: the power of the chances; 0 = equal

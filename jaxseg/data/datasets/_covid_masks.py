@@ -119,8 +119,8 @@ def _unlikely(path, note: dict, infection: np.ndarray, outside: int) -> str:
     marked = int(np.count_nonzero(infection))
     if note["kind"] != "covid19" and marked:
         return (
-            f"{path} marks {marked} pixels of a film that is not of COVID-19; infection "
-            "masks of other films are empty: correct the mask, or move the film."
+            f"{path} marks {marked} pixels of a film that is not of COVID-19, where "
+            "infection masks are empty: correct the mask, or move the film."
         )
     if note["kind"] == "covid19" and not marked and note["empty"] == "refuse":
         return (

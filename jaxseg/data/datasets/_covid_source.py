@@ -125,9 +125,8 @@ def _films(
         without = [name for name in kinds[1:] if stem not in stems[name]]
         if without:
             problems.append(
-                f"{path} has no file of the same name in {' and none in '.join(without)}"
-                "/; no image is left out in silence: restore the mask, or move the "
-                "image away."
+                f"{path} has no mask of its name in {' and none in '.join(without)}/; "
+                "no image is left out in silence: restore it, or move the image away."
             )
             continue
         relative = [stems[name][stem].relative_to(root).as_posix() for name in kinds]

@@ -38,7 +38,6 @@ from jaxseg.data.phantoms import covid_tree
 from jaxseg.data.preparation import build_once, card, tfds_builder
 from jaxseg.errors import ConfigError
 
-# an infection subset comes first: of an image in both, the one with more masks is kept
 SUBSETS = {
     "infection": ("infection",),
     "lung": ("lung",),
@@ -52,8 +51,8 @@ _CHOICES = {
     "empty": ("refuse", "count"),
 }
 _FOUR = (
-    "class 3 (non_covid_lung) is the whole lung of every Non-COVID image and no mask of "
-    "a lesion: its scores say how well these lungs are told from others."
+    "class 3 (non_covid_lung) is the whole lung of every Non-COVID image and no mask "
+    "of a lesion: its scores say how well these lungs are told from others."
 )
 write_demo = covid_tree.write  # phantom films in the tree that `prepare` reads
 
@@ -213,14 +212,10 @@ def _severity(rows: list[dict]) -> dict[str, dict[str, float | int]]:
     Infected pixels outside the lung mask count as lung.
     """
     out = {}
+    both = [r for r in rows if r["infected_pixels"] is not None and r["lung_pixels"]]
     for kind in IMAGE_CLASSES:
-        shares = [
-            r["infected_pixels"] / r["lung_pixels"]
-            for r in rows
-            if r["kind"] == kind
-            and r["infected_pixels"] is not None
-            and r["lung_pixels"]
-        ]
+        of_kind = [r for r in both if r["kind"] == kind]
+        shares = [r["infected_pixels"] / r["lung_pixels"] for r in of_kind]
         if shares:
             out[kind] = {"images": len(shares), "mean": float(np.mean(shares))}
     return out

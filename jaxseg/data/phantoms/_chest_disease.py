@@ -1,11 +1,12 @@
 """Draws pneumonia on a phantom chest: ground-glass patches, and lobes filled up.
 
 COVID-19 typically shows hazy patches in both lungs, peripheral and rather low, through
-which vessels can still be seen; lobar pneumonia fills one lobe up to its fissure, denser
-and on one side, with open airways as dark branches in it. Wong et al., Frequency and
-Distribution of Chest Radiographic Findings in Patients Positive for COVID-19,
-Radiology, 2020, https://doi.org/10.1148/radiol.2020201160; Franquet, Imaging of
-Community-acquired Pneumonia, 2018, https://doi.org/10.1097/RTI.0000000000000347
+which vessels can still be seen (Wong et al., Frequency and Distribution of Chest
+Radiographic Findings in Patients Positive for COVID-19, 2020,
+https://doi.org/10.1148/radiol.2020201160). Lobar pneumonia fills one lobe up to its
+fissure, denser and on one side, with open airways as dark branches in it (Franquet,
+Imaging of Community-acquired Pneumonia, 2018,
+https://doi.org/10.1097/RTI.0000000000000347).
 """
 
 from typing import NamedTuple

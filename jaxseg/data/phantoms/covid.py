@@ -1,8 +1,8 @@
 """Draws phantom chest radiographs: normal, COVID-19, and another pneumonia.
 
-The anatomy is that of `chest`; `_chest_disease` draws the two pneumonias. The films come
-from four scanners, which differ in field of view, contrast, tone curve, sharpness, noise
-and in the black border that the collimator leaves. Which scanner took a film says
+The anatomy is that of `chest`; `_chest_disease` draws the two pneumonias. The films
+come from four scanners, which differ in field of view, contrast, tone curve, sharpness,
+noise and in the black border that the collimator leaves. Which scanner took a film says
 nothing about the disease, unless somebody makes it so.
 """
 

@@ -140,7 +140,7 @@ def check_absent(absent: Sequence[str], classes: Sequence[str]) -> None:
     wrong = [name for name in absent if name not in classes[1:]]
     if wrong or not set(classes[1:]) - set(absent):
         raise ConfigError(
-            f"absent is {','.join(absent)!r}; give a list of names of {', '.join(classes[1:])}, "
+            f"absent is {','.join(absent)!r}; give names of {', '.join(classes[1:])}, "
             "not all of them" + (f": {wrong[0]!r} is none of them." if wrong else ".")
         )
 
