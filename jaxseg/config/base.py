@@ -177,7 +177,8 @@ def _data() -> dict[str, Any]:
             "bits": 0,  # kept at most: 8, 16, or 0 = as many as the data has
         },
         # what splits made of a folder agree in: "foreground"; "classes", the rarest
-        # that an image shows; "objects" an image; "auto", as the data set says
+        # that an image shows; "image_classes", the rarest of whole images; "objects" an
+        # image; "auto", as the data set says
         "stratify": "auto",
         "workers": 0,  # processes that decode; 0 = in this one
         "timeout_s": 300,  # a batch that takes longer stops the run

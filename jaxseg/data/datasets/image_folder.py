@@ -99,8 +99,10 @@ def prepare(
     and `test` shares of the images, stratified by what `stratify` says: "foreground"
     (its area), "classes" (the rarest class that an image shows, so that none misses a
     split that it could be in), "objects" (their number in an image, in bins that begin
-    at 0 and at each of `object_bins`), or "auto": classes where there are more than
-    two, else foreground. Raises DataError with all problems of the folder at once, and
+    at 0 and at each of `object_bins`), "image_classes" (the rarest class of whole
+    images), or "auto": these where there are any, classes where there are more than
+    two, else foreground. `absent` names classes that are declared to occur
+    nowhere: they keep their number, and nothing is scored for them. Raises DataError with all problems of the folder at once, and
     ConfigError for options that cannot be used.
     """
     source, absent = pathlib.Path(source), card.names(absent)
@@ -130,11 +132,6 @@ def _build(
     reading = {k: options[k] for k in ("mask_format", "allow_unlabelled", "max_pixels")}
     plan = check.examine(source, progress=progress, **reading)
     card.check_absent(options.get("absent", ()), plan.classes)
-    if options["stratify"] == "image_classes" and plan.image_classes is None:
-        raise ConfigError(
-            f"stratify is 'image_classes', but {source} has no classes of whole images:"
-            " write them into labels.csv, or use auto."
-        )
     how = {k: options[k] for k in ("shares", "seed", "stratify", "object_bins")}
     objects = count_objects.of(plan) if options["stratify"] == "objects" else None
     division = examples.divide(plan, **how, objects=objects)

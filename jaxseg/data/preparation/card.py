@@ -55,8 +55,9 @@ def finish(
     `absent` are classes that are declared to occur nowhere: they keep their place in
     `classes`, and the card lists them. Raises DataError for a label value that is no
     class, for an id or a group in two splits, for a class that the training split shows
-    in no pixel and in no label of an image unless it is declared absent, for one that
-    is declared absent and occurs, and for image classes that `_image_classes` refuses;
+    in no pixel and in no label of an image unless it is declared absent (or no pixel of
+    it is labelled, and it has image classes alone), for one that is declared absent and
+    occurs, and for image classes that `_image_classes` refuses;
     ConfigError for absent classes that are no foreground class of `classes`.
     """
     check_absent(absent, classes)
@@ -84,7 +85,8 @@ def finish(
         for k, name in enumerate(classes)
         if pixels[k] == 0 and k not in named and name not in absent
     ]
-    if missing:
+    only_images = image_classes and not any(pixels) and not named
+    if missing and not only_images:
         raise DataError(
             f"{source}: the training split has no pixel of {', '.join(missing)}; check "
             "the masks, name splits in splits.csv, remove the class, or declare it "

@@ -18,6 +18,7 @@ from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import convert, splits, strata, workers
 from jaxseg.data.preparation.convert import Shards
+from jaxseg.errors import ConfigError
 from jaxseg.labels import IGNORE, Example
 
 _SHARD_BYTES = 256 * 2**20  # of pixels, before compression
@@ -75,6 +76,11 @@ def divide(
         return Division(items, "as given by the user", repeated, [])
     groups = splits.join([item.group for item in items], digests)
     area, kinds = _areas(plan, labelled)
+    if stratify == "image_classes" and not plan.image_classes:
+        raise ConfigError(
+            "stratify is 'image_classes', but the folder has no classes of whole "
+            "images: write them into labels.csv, or use stratify=auto."
+        )
     if stratify == "auto" and plan.image_classes:
         stratify = "image_classes"
     elif stratify == "auto":

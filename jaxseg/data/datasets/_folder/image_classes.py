@@ -79,8 +79,8 @@ def _check_columns(path: pathlib.Path, header: list[str], columns: list[str]) ->
         )
     if len(columns) == 1 and columns != [_CLASS]:
         raise DataError(
-            f"{path}: the columns are {header}, not stem, label; allowed are also stem, "
-            "class, or stem and a column of 0 and 1 for each of two or more classes."
+            f"{path}: the columns are {header}, not stem, label; allowed are also "
+            "stem, class, or stem and a column of 0 and 1 for each of two or more classes."
         )
 
 

@@ -32,7 +32,7 @@ class Layout(NamedTuple):
     items: list[Item]
     classes: list[str] | None  # None without classes.txt
     problems: list[str]
-    image_classes: image_classes.ImageNames | None = None  # of whole images
+    whole: image_classes.ImageNames | None = None  # its classes of whole images
 
 
 def find(
