@@ -58,7 +58,8 @@ def root_of(source: pathlib.Path, subsets: tuple[str, ...]) -> pathlib.Path:
     while here.name in FOLDERS.values():
         here = here.parent
         bases.append(here)
-    bases += [p for p in sorted(source.iterdir()) if p.is_dir() and visible(p.name)]
+    below = [p for p in sorted(source.iterdir()) if p.is_dir() and visible(p.name)]
+    bases += [folder for folder in below if not _near(folder.name)]
     for base in bases:
         if all((base / name).is_dir() for name in wanted):
             return base
@@ -171,6 +172,12 @@ def _no_folder(folder: pathlib.Path, missing: list[str]) -> str:
         f"holds {there or 'no folder'}"
         + (f"; {', '.join(hints)}." if hints else "; names have spaces as published.")
     )
+
+
+def _near(name: str) -> bool:
+    """Whether a folder is one of the two top folders, or was meant to be."""
+    plain = [_plain(folder) for folder in FOLDERS.values()]
+    return bool(difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.8))
 
 
 def _plain(name: str) -> str:

@@ -89,15 +89,15 @@ def prepare(
     for options that cannot be used.
     """
     absent = card.names(absent)
-    given = {"subset": subset, "labels": labels, "duplicates": duplicates}
-    given |= {"empty": empty}
+    words = {"subset": subset, "labels": labels, "duplicates": duplicates}
+    words |= {"empty": empty}
     for name, choices in _CHOICES.items():
-        if given[name] not in choices:
+        if words[name] not in choices:
             raise ConfigError(
-                f"{name} is {given[name]!r}: {lookup.hint(given[name], choices)}"
+                f"{name} is {words[name]!r}: {lookup.hint(words[name], choices)}"
             )
     _check(subset, labels, absent, outside)
-    options = given | {"absent": absent, "outside": outside}
+    options = words | {"absent": absent, "outside": outside}
     source = pathlib.Path(source).expanduser()
     root = _covid_source.root_of(source, SUBSETS[subset])
     ghost = any(name in absent for name in _covid_masks.INFECTIONS)

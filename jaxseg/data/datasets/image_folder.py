@@ -101,9 +101,9 @@ def prepare(
     split that it could be in), "objects" (their number in an image, in bins that begin
     at 0 and at each of `object_bins`), "image_classes" (the rarest class of whole
     images), or "auto": these where there are any, classes where there are more than
-    two, else foreground. `absent` names classes that are declared to occur
-    nowhere: they keep their number, and nothing is scored for them. Raises DataError with all problems of the folder at once, and
-    ConfigError for options that cannot be used.
+    two, else foreground. `absent` names classes that are declared to occur nowhere:
+    they keep their number, and nothing is scored for them. Raises DataError with all
+    problems of the folder at once, and ConfigError for options that cannot be used.
     """
     source, absent = pathlib.Path(source), card.names(absent)
     check_choice("mask_format", mask_format, FORMATS)

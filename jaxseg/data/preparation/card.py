@@ -130,8 +130,8 @@ def finish(
 
 def names(value: str | Sequence[str]) -> list[str]:
     """The names of an option: a list of them, or one text with commas between."""
-    given = value.split(",") if isinstance(value, str) else value
-    return [name.strip() for name in given if name.strip()]
+    parts = value.split(",") if isinstance(value, str) else value
+    return [name.strip() for name in parts if name.strip()]
 
 
 def check_absent(absent: Sequence[str], classes: Sequence[str]) -> None:

@@ -80,7 +80,8 @@ def _check_columns(path: pathlib.Path, header: list[str], columns: list[str]) ->
     if len(columns) == 1 and columns != [_CLASS]:
         raise DataError(
             f"{path}: the columns are {header}, not stem, label; allowed are also "
-            "stem, class, or stem and a column of 0 and 1 for each of two or more classes."
+            "stem, class, or stem and a column of 0 and 1 for each of two or more "
+            "classes of images."
         )
 
 
@@ -101,8 +102,8 @@ def _by_name(
     path: pathlib.Path, rows: dict, problems: list[str]
 ) -> tuple[ImageNames, dict[str, tuple[int, ...]]]:
     """(the classes by name, {stem: 1 for its class, else 0; all -1 without one})."""
-    given = {stem: row[_CLASS] for stem, (_, row) in rows.items()}
-    names = sorted({name for name in given.values() if name})
+    class_of = {stem: row[_CLASS] for stem, (_, row) in rows.items()}
+    names = sorted({name for name in class_of.values() if name})
     spelt: dict[str, str] = {}
     for name in names:
         other = spelt.setdefault(" ".join(name.casefold().split()), name)
@@ -118,7 +119,7 @@ def _by_name(
         )
     values = {
         stem: tuple((int(name == own) if own else -1) for name in names)
-        for stem, own in given.items()
+        for stem, own in class_of.items()
     }
     return ImageNames(names, True), values
 
