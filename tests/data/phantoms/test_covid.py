@@ -1,4 +1,4 @@
-"""Phantom films of pneumonia look as promised, and their tree is that of COVID-QU-Ex."""
+"""Phantom films of pneumonia look as promised, in the tree of COVID-QU-Ex."""
 
 import collections
 
