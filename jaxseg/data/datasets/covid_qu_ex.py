@@ -35,7 +35,7 @@ from jaxseg import lookup
 from jaxseg.data.datasets import _covid_masks, _covid_source, _defect_source
 from jaxseg.data.files.listing import raise_all
 from jaxseg.data.phantoms import covid_tree
-from jaxseg.data.preparation import build_once, card, tfds_builder
+from jaxseg.data.preparation import build_once, card, class_checks, tfds_builder
 from jaxseg.errors import ConfigError
 
 SUBSETS = {
@@ -71,7 +71,7 @@ def prepare(
     progress: bool = True,
     subset: str = "infection",
     labels: str = "infection3",
-    absent: Sequence[str] = (),
+    absent: str | Sequence[str] = "",
     empty: str = "refuse",
     outside: float = 0.05,
     duplicates: str = "count",
@@ -88,7 +88,7 @@ def prepare(
     "refuse". Raises DataError with all problems of the folder at once, and ConfigError
     for options that cannot be used.
     """
-    absent = card.names(absent)
+    absent = class_checks.names(absent)
     words = {"subset": subset, "labels": labels, "duplicates": duplicates}
     words |= {"empty": empty}
     for name, choices in _CHOICES.items():
@@ -117,7 +117,7 @@ def prepare(
 
 def _check(subset: str, labels: str, absent: Sequence[str], outside: float) -> None:
     """Raises ConfigError for options that do not go together."""
-    card.check_absent(absent, _covid_masks.CLASSES[labels])
+    class_checks.check_absent(absent, _covid_masks.CLASSES[labels])
     if subset == "lung" and labels != "lung":
         raise ConfigError(
             f"labels is {labels!r}, but the lung subset has no infection masks: set "

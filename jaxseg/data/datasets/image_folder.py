@@ -57,7 +57,7 @@ from jaxseg.data.datasets._folder import (
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import suggestion
 from jaxseg.data.phantoms import tissue_tree
-from jaxseg.data.preparation import card, splits, strata, tfds_builder
+from jaxseg.data.preparation import class_checks, splits, strata, tfds_builder
 from jaxseg.errors import ConfigError
 
 FORMATS = ("auto", *label_format.FORMATS)
@@ -84,7 +84,7 @@ def prepare(
     seed: int = 0,
     stratify: str = "auto",
     object_bins: str = strata.BINS_OPTION,
-    absent: Sequence[str] = (),
+    absent: str | Sequence[str] = "",
 ) -> pathlib.Path:
     """The directory of the prepared data set: `data_dir`/image_folder/1.0.0-<hash>.
 
@@ -105,7 +105,7 @@ def prepare(
     they keep their number, and nothing is scored for them. Raises DataError with all
     problems of the folder at once, and ConfigError for options that cannot be used.
     """
-    source, absent = pathlib.Path(source), card.names(absent)
+    source, absent = pathlib.Path(source), class_checks.names(absent)
     check_choice("mask_format", mask_format, FORMATS)
     check_choice("stratify", stratify, strata.CHOICES)
     options = {"mask_format": mask_format, "allow_unlabelled": allow_unlabelled}
@@ -131,7 +131,7 @@ def _build(
 ) -> pathlib.Path:
     reading = {k: options[k] for k in ("mask_format", "allow_unlabelled", "max_pixels")}
     plan = check.examine(source, progress=progress, **reading)
-    card.check_absent(options.get("absent", ()), plan.classes)
+    class_checks.check_absent(options.get("absent", ()), plan.classes)
     how = {k: options[k] for k in ("shares", "seed", "stratify", "object_bins")}
     objects = count_objects.of(plan) if options["stratify"] == "objects" else None
     division = examples.divide(plan, **how, objects=objects)
