@@ -50,7 +50,8 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
         ("epoch_size", "share", "order"),
         "epoch_size(present, ...), share(present, *, epoch, epochs, ...) and "
         "order(present, *, seed, epoch, epochs, size, ...) with present bool [n, k], "
-        "the classes each image shows, as uniform does",
+        "the classes each image shows, as uniform does; where order asks for "
+        "image_classes, all three are told those of whole images, i8 [n, m] or None",
     ),
     "data/supervision": (
         ("SPARSE", "label|read|choose"),

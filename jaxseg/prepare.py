@@ -61,6 +61,9 @@ def describe(card: dict) -> list[str]:
         )
         if bare := split.get("label_only_images", 0):
             lines[-1] += f"; {bare} have a label and no mask"
+    lines += _image_classes(card)
+    if absent := card.get("absent"):
+        lines.append(f"  declared absent: {', '.join(absent)}")
     weights = zip(card["classes"], card["class_weights"], strict=True)
     lines.append(
         "  class weights N / (classes x n_c), training: "
@@ -74,11 +77,28 @@ def describe(card: dict) -> list[str]:
         if isinstance(value, int | float) and value:
             number = f"{value:.6g}" if isinstance(value, float) else value
             lines.append(f"  {key.replace('_', ' ')}: {number}")
+    if note := card["extra"].get("note"):
+        lines.append(f"  note: {note}")
     refused = card["refused"]
     lines.append(f"  refused: {len(refused)}")
     lines += [f"    {one['file']}: {one['reason']}" for one in refused[:_SHOWN]]
     if len(refused) > _SHOWN:
         lines.append(f"    and {len(refused) - _SHOWN} more, all in card.json")
+    return lines
+
+
+def _image_classes(card: dict) -> list[str]:
+    """A line for each split with the images that show each class of images."""
+    whole = card.get("image_classes")
+    if not whole:
+        return []
+    lines = []
+    for split, counts in whole["images"].items():
+        each = [
+            f"{name} {shows}" + (f" ({unknown} unknown)" if unknown else "")
+            for name, (shows, _, unknown) in zip(whole["names"], counts, strict=True)
+        ]
+        lines.append(f"  {split:10} shows the image classes {', '.join(each)}")
     return lines
 
 

@@ -35,12 +35,12 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from jaxseg import lookup
-from jaxseg.config import base_augment, base_decision, base_objects
+from jaxseg.config import base_augment, base_decision, base_objects, base_sampler
 from jaxseg.errors import ConfigError
 
 # blocks whose keys are not ours: the command line may add to them
 OPEN = ("model.fields", "sampler.fields", "supervision.fields", "data.options")
-OPEN += ("target.fields", "decision.fields")
+OPEN += ("target.fields", "decision.fields", "data.demo.options")
 
 
 def base() -> ConfigDict:
@@ -64,7 +64,7 @@ def base() -> ConfigDict:
     c.per_device_batch = 4
     c.data = _data()
     c.supervision = _supervision()
-    c.sampler = _sampler()
+    c.sampler = base_sampler.sampler()
     c.augment = base_augment.augment()
     c.mix = base_augment.mix()
     c.model = _model()
@@ -177,12 +177,14 @@ def _data() -> dict[str, Any]:
             "bits": 0,  # kept at most: 8, 16, or 0 = as many as the data has
         },
         # what splits made of a folder agree in: "foreground"; "classes", the rarest
-        # that an image shows; "objects" an image; "auto", as the data set says
+        # that an image shows; "image_classes", the rarest of whole images; "objects" an
+        # image; "auto", as the data set says
         "stratify": "auto",
         "workers": 0,  # processes that decode; 0 = in this one
         "timeout_s": 300,  # a batch that takes longer stops the run
         "options": {},  # of the data set's prepare(), such as mask_format
-        "demo": {"images": 0, "size": 0},  # phantoms to make; 0 = real data
+        # phantoms to make; 0 = real data. options: more arguments of their write_demo()
+        "demo": {"images": 0, "size": 0, "options": {}},
     }
 
 
@@ -202,30 +204,6 @@ def _supervision() -> dict[str, Any]:
         # of stored: supervision.npz of other runs; of mixed: lists of the ids that keep
         # their masks, one a line
         "paths": (),
-        "fields": {},  # of a module of your own
-    }
-
-
-def _sampler() -> dict[str, Any]:
-    return {
-        # or "balanced", when most images are empty; "by_class", when classes are rare;
-        # "frequency", all of the rarer kind and as many of the other, used least
-        "name": "uniform",
-        "seed": -1,  # of the order of examples; -1 = config.seed
-        "balanced": {
-            # of positives: a number, or a schedule (jaxseg/schedule.py); a negative
-            # number = as negative_keep and positive_weight imply
-            "share": _any(0.5),
-            "negative_keep": 1.0,  # share of the negatives that an epoch counts
-            "positive_weight": 1.0,
-        },
-        "by_class": {
-            # a number of the classes together; a number for "none of them" and each
-            # class, that sum to 1; knots over training of either; negative = equal
-            "share": _any(-1.0),
-        },
-        "frequency": {"factor": 4.0},  # times ln N: the power of the chances; 0 = equal
-        "uniform": {},
         "fields": {},  # of a module of your own
     }
 

@@ -101,12 +101,14 @@ def _shares(config: ConfigDict) -> None:
     """ConfigError for words where a sampler wants a number, or numbers, or knots."""
     balanced, by_class = (config.sampler.get(n, {}) for n in ("balanced", "by_class"))
     schedule.check(balanced.get("share", -1.0), name="sampler.balanced.share")
-    share = by_class.get("share", -1.0)
-    if not isinstance(share, (int, float, tuple, list)):
-        raise ConfigError(
-            f"config.sampler.by_class.share is {share!r}; give a number, or one for "
-            "none of the classes and one for each."
-        )
+    by_image_class = config.sampler.get("by_image_class", {})
+    for name, block in {"by_class": by_class, "by_image_class": by_image_class}.items():
+        share = block.get("share", -1.0)
+        if not isinstance(share, (int, float, tuple, list)):
+            raise ConfigError(
+                f"config.sampler.{name}.share is {share!r}; give a number, or one for "
+                "none of the classes and one for each."
+            )
 
 
 def _crop(config: ConfigDict) -> None:

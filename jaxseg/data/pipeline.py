@@ -71,8 +71,6 @@ class View:
         image, mask = resize.fit(image, mask, size, fit)
         label = np.int32(example["label"])
         record = _record(image, mask, label, np.float32(1), index)
-        if split.image_classes is not None:
-            record["image_classes"] = split.image_classes[index]
         if instances:
             ids = objects.of_example(example)
             record["instances"] = resize.fit_ids(ids, size, fit)
@@ -153,10 +151,15 @@ class _Train:
 
 
 def _viewed(of: "_Train | _Eval", index: int) -> dict[str, np.ndarray]:
-    """The example as the view shows it; a view need not know of objects."""
-    if of.instances:
-        return of.view(of.split, index, instances=True)
-    return of.view(of.split, index)
+    """The example as the view shows it, and the classes of its image.
+
+    A view need not know of objects, nor of these.
+    """
+    extra = {"instances": True} if of.instances else {}
+    record = of.view(of.split, index, **extra)
+    if of.split.image_classes is not None:
+        record["image_classes"] = of.split.image_classes[index]
+    return record
 
 
 def _window(whole, start, size) -> dict[str, np.ndarray]:

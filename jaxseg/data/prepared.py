@@ -80,6 +80,11 @@ class Split:
         return bool((self.card.get("image_classes") or {}).get("exclusive"))
 
     @property
+    def absent(self) -> list[str]:
+        """The classes that are declared to occur nowhere."""
+        return self.card.get("absent", [])
+
+    @property
     def has_instances(self) -> bool:
         """Whether its examples have object ids."""
         return "objects" in self.card["splits"][self.name]

@@ -25,9 +25,21 @@ def class_support(case: Case) -> Finding:
     """Every class has pixels in every split, or labels of images that name it."""
     splits = case.experiment.splits
     images = {name: _shown(s).sum(0) for name, s in splits.items()}
-    classes = splits["train"].classes
+    classes, absent = splits["train"].classes, splits["train"].absent
+    told = [s.pixels.any() or (s.labels >= 0).any() for s in splits.values()]
+    if splits["train"].image_classes is not None and not any(told):
+        return Finding(
+            WARNING,
+            "no pixel of any image is labelled, only classes of whole images are",
+            "what is scored by the pixel is n/a, and masks are not learned",
+            "train a classifier, or draw a few masks, in validation and test first",
+        )
     missing = {
-        name: [c for c, n in zip(classes, counts, strict=True) if n == 0]
+        name: [
+            c
+            for c, n in zip(classes, counts, strict=True)
+            if n == 0 and c not in absent
+        ]
         for name, counts in images.items()
     }
     empty = [name for name, counts in images.items() if not counts[1:].any()]
@@ -40,6 +52,8 @@ def class_support(case: Case) -> Finding:
         )
         for k in order
     )
+    if absent:
+        observed += f"; declared absent: {few(absent)}"
     if empty or missing["train"]:
         lost = [f"no foreground at all in {name}" for name in empty]
         if missing["train"]:

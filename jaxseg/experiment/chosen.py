@@ -1,8 +1,13 @@
 """Reads the fields of the part that a block of the config names."""
 
+import inspect
+import types
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from jaxseg import lookup
+from jaxseg.data import prepared
 
 
 def fields(block: ConfigDict) -> dict[str, Any]:
@@ -12,3 +17,16 @@ def fields(block: ConfigDict) -> dict[str, Any]:
     """
     key = "fields" if "." in block.name else block.name
     return block[key].to_dict() if key in block else {}
+
+
+def sampler(
+    config: ConfigDict, split: prepared.Split
+) -> tuple[types.ModuleType, dict[str, Any]]:
+    """(the sampler that the config names, its options).
+
+    Where it asks for `image_classes` by argument name, these are those of the split.
+    """
+    module, options = lookup.find("data/samplers", config.sampler.name), {}
+    if "image_classes" in inspect.signature(module.order).parameters:
+        options["image_classes"] = split.image_classes
+    return module, options | fields(config.sampler)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from jaxseg import lookup
 from jaxseg.data import pipeline, prepared
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import chosen, length
@@ -30,8 +29,7 @@ class Plan(NamedTuple):
 
 def make(config: ConfigDict, split: prepared.Split, batch_size: int) -> Plan:
     """The order of examples and the number of steps."""
-    name = config.sampler.name
-    sampler, options = lookup.find("data/samplers", name), chosen.fields(config.sampler)
+    sampler, options = chosen.sampler(config, split)
     present = split.present
     wanted = sampler.epoch_size(present, **options)
     steps, total, epochs = length.of(config, epoch_size=wanted, batch_size=batch_size)

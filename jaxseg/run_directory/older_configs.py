@@ -19,6 +19,7 @@ NEW: dict[str, Any] = {
     "data.overlap": 0.5,
     "data.pixel_size": 0.0,
     "data.stratify": "foreground",
+    "data.demo.options": {},
     "steps": 0,
     "steps_per_epoch": 0,
     "optim.warmup_steps": -1,
@@ -46,6 +47,7 @@ NEW: dict[str, Any] = {
     "sampler.seed": -1,
     "sampler.fields": {},
     "sampler.frequency": {"factor": 4.0},
+    "sampler.by_image_class": {"share": -1.0},
     "supervision": {
         "name": "full",
         "positive": 10,

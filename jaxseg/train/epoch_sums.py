@@ -9,6 +9,8 @@ import numpy as np
 
 from jaxseg.errors import NotFinite
 
+_SHOWS = ("shows/", "shows_image/")  # images that show a class of pixels, of images
+
 
 class EpochSums:
     """Sums over the steps of an epoch; a step's numbers are read one step later.
@@ -54,7 +56,7 @@ class EpochSums:
         else:
             self._run = []
         for name, value in self._last.items():
-            fed = name in ("examples", "positives") or name.startswith("shows/")
+            fed = name in ("examples", "positives") or name.startswith(_SHOWS)
             if name not in ("bad", "bad_run") and (fed or not self._last["bad"]):
                 self.sums[name] = self.sums.get(name, 0.0) + value
 
@@ -93,11 +95,18 @@ class EpochSums:
         return {**saved, "seconds": seconds}
 
     def row(
-        self, number: int, done: int, plan: Any, rate: Any, classes: Sequence[str]
+        self,
+        number: int,
+        done: int,
+        plan: Any,
+        rate: Any,
+        classes: Sequence[str],
+        image_classes: Sequence[str] = (),
     ) -> dict[str, Any]:
         """The row of history.csv of epoch `number`; starts the next epoch.
 
-        `classes` are the names of the classes, background first.
+        `classes` are the names of the classes, background first, `image_classes` those
+        of the classes of whole images.
         """
         saved, waited = self.flush(), self.wait_share()
         sums, good = saved["sums"], max(1, saved["steps"] - saved["bad"])
@@ -113,6 +122,10 @@ class EpochSums:
             if f"shows/{c}" in sums:
                 share = sums[f"shows/{c}"] / sums["examples"]
                 row[f"share_realised/{name}"] = share
+        for m, name in enumerate(image_classes):
+            if f"shows_image/{m}" in sums:
+                share = sums[f"shows_image/{m}"] / sums["examples"]
+                row[f"image_share_realised/{name}"] = share
         terms = sorted(name for name in sums if name.startswith("loss/"))
         for name in ("loss", *terms, "grad_norm"):
             row[name] = sums[name] / good if name in sums else None

@@ -140,10 +140,11 @@ def end_epoch(
     config, plan = run.config, run.experiment.plan
     number = (done - 1) // plan.steps_per_epoch
     classes = run.experiment.card["classes"]
+    image_classes = run.experiment.splits["train"].image_class_names
     run.sums.flush()
     _write_step(run, metadata)
     rate = functools.partial(_rate, run, metadata)
-    row = run.sums.row(number, done, plan, rate, classes)
+    row = run.sums.row(number, done, plan, rate, classes, image_classes)
     metrics, silent = None, metadata.get("silent", [])
     last = done == plan.total_steps
     if (number + 1) % config.eval.every_epochs == 0 or last:

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxseg import lookup
 from jaxseg.data import sparse_labels
 from jaxseg.experiment import build, chosen
 from jaxseg.run_directory import environment, history, seal
@@ -70,6 +69,7 @@ def end(
             "share_last": shares[-1],
             "share_realised": float(np.mean(realised)) if realised else None,
             "class_parts": _class_parts(config, experiment),
+            **_image_parts(config, experiment),
         },
     }
     return seal.close(workdir, record) if jax.process_index() == 0 else record
@@ -81,16 +81,29 @@ def _class_parts(config: ConfigDict, experiment: build.Experiment) -> list[list[
     A part is that of the images without foreground, then of each class; a sampler that
     does not draw by class gives [].
     """
-    sampler = lookup.find("data/samplers", config.sampler.name)
+    train = experiment.splits["train"]
+    sampler, options = chosen.sampler(config, train)
     if not hasattr(sampler, "parts"):
         return []
-    options = chosen.fields(config.sampler)
     options["epochs"] = experiment.plan.epochs
-    present = experiment.splits["train"].present
+    present = train.present
     return [
         sampler.parts(present, epoch=epoch, **options).tolist()
         for epoch in (0, experiment.plan.epochs - 1)
     ]
+
+
+def _image_parts(
+    config: ConfigDict, experiment: build.Experiment
+) -> dict[str, list[float]]:
+    """The parts that were drawn of images of no known class, then of each of them.
+
+    {} for a sampler that does not draw by the class of images.
+    """
+    sampler, options = chosen.sampler(config, experiment.splits["train"])
+    if not hasattr(sampler, "image_parts"):
+        return {}
+    return {"image_class_parts": sampler.image_parts(**options).tolist()}
 
 
 def _now() -> str:

@@ -130,7 +130,8 @@ def _decay(ema: float, done: jax.Array) -> jax.Array:
 def _fed(batch: Batch, classes: int) -> dict[str, jax.Array]:
     """What this step was really given: examples, and positives among them.
 
-    Above two classes also how many examples show each, as "shows/<class id>".
+    Above two classes also how many examples show each, as "shows/<class id>"; with
+    classes of whole images how many are of each, as "shows_image/<number>".
     """
     mask = batch["mask"]
     labelled = (mask > 0) & (mask != IGNORE)
@@ -139,6 +140,9 @@ def _fed(batch: Batch, classes: int) -> dict[str, jax.Array]:
         f"shows/{c}": jnp.any(mask == c, axis=(1, 2))
         for c in range(1, classes if classes > 2 else 0)
     }
+    of_image = batch.get("image_classes", jnp.zeros((len(mask), 0)))
+    for m in range(of_image.shape[1]):
+        shows[f"shows_image/{m}"] = of_image[:, m] == 1
     return {
         "examples": jnp.sum(batch["weight"]),
         "positives": jnp.sum(batch["weight"] * positive),

@@ -15,6 +15,7 @@ from jaxseg.train_step import step
 RECIPES = ("pneumothorax:smoke", "folder", "clicks")
 TERMS = lookup.names("losses") + lookup.names("regularisers")
 FED = step.INPUTS  # by the step
+FED_SAMPLERS = ("present", "image_classes")  # by the split
 ARRAYS = ("image", "mask", "instances", "key")
 
 
@@ -69,7 +70,7 @@ def test_a_block_of_a_term_has_a_weight_and_its_arguments(name):
 def test_a_block_of_a_sampler_has_its_arguments(name):
     sampler = lookup.find("data/samplers", name)
     block = base.base().sampler[name].to_dict()
-    assert block.keys() == keywords(sampler.epoch_size, "present").keys()
+    assert block.keys() == keywords(sampler.epoch_size, *FED_SAMPLERS).keys()
 
 
 def test_the_block_of_supervision_has_the_arguments_of_every_kind():

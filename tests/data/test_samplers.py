@@ -22,6 +22,10 @@ OPTIONS = {
     "balanced": {"share": 0.5, "negative_keep": 0.15, "positive_weight": 1.5},
     "by_class": {"share": -1.0},
     "frequency": {"factor": 4.0},
+    "by_image_class": {
+        "share": -1.0,
+        "image_classes": np.eye(3, dtype=np.int8)[np.arange(200) % 7 % 3],
+    },
 }
 
 

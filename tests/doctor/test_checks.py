@@ -109,6 +109,24 @@ def test_a_class_that_one_split_lacks(folder):
     found = doctored.found(doctored.splitting(folder, **splits), "class_support")
     assert found["class_support"].level == "error"
     assert "no rare in train" in found["class_support"].observed
+    for three in splits.values():  # nobody expects it anywhere
+        three.pixels[:, 2] = 0
+        three.__dict__.update(card=card | {"absent": ["rare"]})
+    found = doctored.found(doctored.splitting(folder, **splits), "class_support")
+    assert found["class_support"].level == "ok"
+    assert "declared absent: rare" in found["class_support"].observed
+
+
+def test_classes_of_images_without_a_labelled_pixel(folder):
+    splits = {}
+    for name, one in folder.experiment.splits.items():
+        bare = doctored.picked(one, range(len(one)))
+        bare.pixels[:], bare.labels[:] = 0, -1
+        bare.__dict__.update(image_classes=np.ones((len(one), 2), np.int8))
+        splits[name] = bare
+    found = doctored.found(doctored.splitting(folder, **splits), "class_support")
+    assert found["class_support"].level == "warning"
+    assert "only classes of whole images are" in found["class_support"].observed
 
 
 def test_images_without_labels_in_what_is_scored(folder):

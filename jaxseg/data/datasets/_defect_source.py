@@ -205,8 +205,13 @@ def store(
     rule: str,
     options: Mapping[str, Any],
     extra: Mapping[str, Any] | None = None,
+    image_classes: card.ImageClasses | None = None,
+    absent: Sequence[str] = (),
 ) -> pathlib.Path:
-    """The directory of the data set, written below `part` with its card."""
+    """The directory of the data set, written below `part` with its card.
+
+    `image_classes` and `absent` are those of `card.finish`.
+    """
     channels = rows[0]["channels"]
     dtypes = {row["dtype"] for row in rows}
     dtype = "uint16" if "uint16" in dtypes else "uint8"
@@ -225,6 +230,8 @@ def store(
         source=str(root),
         split_rule=rule,
         options=options,
+        image_classes=image_classes,
+        absent=absent,
         extra=facts,
     )
     return pathlib.Path(builder.data_path)

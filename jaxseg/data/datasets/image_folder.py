@@ -20,9 +20,21 @@ defect/b. A label in `labels.csv` is the name of a class, its number, or good or
 where there are two. train/, validation/ and test/ may hold either layout. A label that
 contradicts its mask is an error.
 
+Classes of whole images that are others than those of pixels stand in labels.csv too, of
+images with masks or without any:
+
+    stem,class          stem,edema,effusion,nodule
+    a,normal            a,0,1,0
+    b,pneumonia         b,1,,1
+
+Left, each image is of one class, by name; right, of any number of them: 1 it shows the
+class, 0 it does not. An empty cell is unknown, and so is an image without a line.
+
 `splits.csv` has the columns stem, split (train, validation, test,
 or unlabelled for an image without a mask) and group (patient or slide, optional).
-`classes.txt` names one class a line, background first. Nothing is written there.
+`classes.txt` names one class a line, background first; the option `absent` names those
+that occur in no image, such as a class of which no mask exists. Nothing is written
+there.
 
 Masks with a palette of black and white are read by colour, all others by index. Images
 of floating-point numbers become 16 bits, by `intensity.from_float`.
@@ -31,6 +43,7 @@ of floating-point numbers become 16 bits, by `intensity.from_float`.
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 
@@ -44,7 +57,7 @@ from jaxseg.data.datasets._folder import (
 from jaxseg.data.files import images
 from jaxseg.data.files.listing import suggestion
 from jaxseg.data.phantoms import tissue_tree
-from jaxseg.data.preparation import splits, strata, tfds_builder
+from jaxseg.data.preparation import class_checks, splits, strata, tfds_builder
 from jaxseg.errors import ConfigError
 
 FORMATS = ("auto", *label_format.FORMATS)
@@ -71,6 +84,7 @@ def prepare(
     seed: int = 0,
     stratify: str = "auto",
     object_bins: str = strata.BINS_OPTION,
+    absent: str | Sequence[str] = "",
 ) -> pathlib.Path:
     """The directory of the prepared data set: `data_dir`/image_folder/1.0.0-<hash>.
 
@@ -85,17 +99,20 @@ def prepare(
     and `test` shares of the images, stratified by what `stratify` says: "foreground"
     (its area), "classes" (the rarest class that an image shows, so that none misses a
     split that it could be in), "objects" (their number in an image, in bins that begin
-    at 0 and at each of `object_bins`), or "auto": classes where there are more than
-    two, else foreground. Raises DataError with all problems of the folder at once, and
-    ConfigError for options that cannot be used.
+    at 0 and at each of `object_bins`), "image_classes" (the rarest class of whole
+    images), or "auto": these where there are any, classes where there are more than
+    two, else foreground. `absent` names classes that are declared to occur nowhere:
+    they keep their number, and nothing is scored for them. Raises DataError with all
+    problems of the folder at once, and ConfigError for options that cannot be used.
     """
-    source = pathlib.Path(source)
+    source, absent = pathlib.Path(source), class_checks.names(absent)
     check_choice("mask_format", mask_format, FORMATS)
     check_choice("stratify", stratify, strata.CHOICES)
     options = {"mask_format": mask_format, "allow_unlabelled": allow_unlabelled}
     shares = splits.shares(validation=validation, test=test)
     options |= {"max_pixels": max_pixels, "shares": shares, "seed": seed}
     options |= {"stratify": stratify, "object_bins": strata.edges(object_bins)}
+    options |= {"absent": absent} if absent else {}
     build = functools.partial(_build, source, options=options, progress=progress)
     return store.once(Builder, source, data_dir, options, build)
 
@@ -114,6 +131,7 @@ def _build(
 ) -> pathlib.Path:
     reading = {k: options[k] for k in ("mask_format", "allow_unlabelled", "max_pixels")}
     plan = check.examine(source, progress=progress, **reading)
+    class_checks.check_absent(options.get("absent", ()), plan.classes)
     how = {k: options[k] for k in ("shares", "seed", "stratify", "object_bins")}
     objects = count_objects.of(plan) if options["stratify"] == "objects" else None
     division = examples.divide(plan, **how, objects=objects)

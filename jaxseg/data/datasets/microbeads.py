@@ -107,7 +107,7 @@ def _build(
         progress=progress,
         instances=True,
     )
-    if any(item.label is not None for item in plan.items):
+    if plan.image_classes or any(item.label is not None for item in plan.items):
         raise DataError(
             f"{source} holds labels of whole images (good/ and defect/, or labels.csv),"
             " which do not say where beads are; draw masks, or prepare it as "

@@ -37,6 +37,23 @@ def read(path: pathlib.Path) -> str:
         ) from None
 
 
+def header(path: pathlib.Path) -> list[str]:
+    """The names of the columns of a CSV file, as `table` reads them; [] without any.
+
+    Raises DataError where the file is no text, or its first line no CSV.
+    """
+    lines = read(path).splitlines()
+    head = lines[0] if lines else ""
+    try:
+        rows = list(csv.reader([head], delimiter=_delimiter(head), strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path} line 1 is no CSV: {error}.") from None
+    names = [cell.strip() for cell in rows[0]] if rows else []
+    while names and not names[-1]:
+        names.pop()
+    return names
+
+
 def table(
     path: pathlib.Path, needed: str, allowed: tuple[str, ...], problems: list[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
@@ -50,7 +67,7 @@ def table(
     head = text.splitlines()[0] if text else ""
     lines = csv.reader(
         io.StringIO(text, newline=""),
-        delimiter=";" if ";" in head else ",",
+        delimiter=_delimiter(head),
         strict=True,
     )
     names: list[str] | None = None
@@ -73,6 +90,10 @@ def table(
         raise DataError(f"{path} line {lines.line_num} is no CSV: {error}.") from None
     if names is None:
         _checked(path, [], needed, allowed)
+
+
+def _delimiter(head: str) -> str:
+    return ";" if ";" in head else ","
 
 
 def _checked(

@@ -99,10 +99,13 @@ def curve(points: np.ndarray, count: int = 48) -> np.ndarray:
     return _basis(len(points), count) @ points
 
 
-def frame(rng: np.random.Generator, size: int) -> Film:
-    """Return a Film with a random position, turn, magnification and aspect."""
+def frame(rng: np.random.Generator, size: int, *, zoom: float = 1.0) -> Film:
+    """Return a Film with a random position, turn, magnification and aspect.
+
+    `zoom` multiplies the magnification: a smaller field of view where it is above 1.
+    """
     angle = np.deg2rad(rng.normal(0, 2.5))
-    zoom, aspect = rng.uniform(0.82, 0.99), rng.uniform(0.96, 1.04)
+    zoom, aspect = zoom * rng.uniform(0.82, 0.99), rng.uniform(0.96, 1.04)
     turn = np.array(
         [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     ) @ np.diag([zoom * aspect, zoom / aspect])

@@ -85,7 +85,7 @@ def radiograph(
     patient = body(rng) if patient is None else patient
     film = films.frame(rng, size)
     lungs = [anatomy.cavity(patient, side) for side in (0, 1)]
-    layers = _layers(rng, film, patient, lungs)
+    layers = expanded(rng, film, patient, lungs)
     mask, line = np.zeros((size, size), bool), 0.0
     if positive:
         mask, line = _pneumothorax(rng, film, lungs, layers.air > 0.3)
@@ -93,7 +93,12 @@ def radiograph(
     return _expose(rng, film, density, bits=bits), mask
 
 
-def _layers(rng, film, patient, lungs):
+def expanded(
+    rng: np.random.Generator,
+    film: films.Film,
+    patient: films.Body,
+    lungs: list[anatomy.Lung],
+) -> Layers:
     """Return the Layers of a film of this patient with both lungs expanded."""
     heart = film.fill(anatomy.heart(patient), blur=1.6)
     whole = np.maximum(*(film.fill(lung.outline, blur=0.7) for lung in lungs))

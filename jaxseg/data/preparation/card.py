@@ -8,26 +8,18 @@ import json
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from jaxseg import atomic
 from jaxseg.data import content, prepared, records, sealed
+from jaxseg.data.preparation import class_checks, workers
 from jaxseg.data.preparation import splits as split_table
-from jaxseg.data.preparation import workers
+from jaxseg.data.preparation.class_checks import ImageClasses, is_bare
 from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
-
-
-class ImageClasses(NamedTuple):
-    """The classes of whole images, which may be others than those of pixels."""
-
-    names: Sequence[str]
-    exclusive: bool  # every known image is of exactly one of them
-    of: Mapping[str, Sequence[int]]  # id -> 1 shows, 0 does not, -1 unknown, of each
-
 
 _WITHOUT = "pixels_sha256 without ids"  # of a row, until the card has it
 
@@ -43,6 +35,7 @@ def finish(
     options: Mapping[str, Any] | None = None,
     pixel_sizes: Mapping[str, float | None] | None = None,
     image_classes: ImageClasses | None = None,
+    absent: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> dict:
     """The data card, after reading every stored record back.
@@ -51,11 +44,15 @@ def finish(
     digest of the pixels of every record, the card that of every split. The extra of the
     card holds the `options` that the data set was prepared with, and `extra`; index.csv
     the `pixel_sizes` ({id: micrometres}) where one is known, and the `image_classes`.
-    Raises DataError for a label value that is no class, for an id or a group in two
-    splits, for a class that the training split shows in no pixel and in no label of an
-    image (unless no pixel is labelled and there are image classes), and for image
-    classes that `_image_classes` refuses.
+    `absent` are classes that are declared to occur nowhere: they keep their place in
+    `classes`, and the card lists them. Raises DataError for a label value that is no
+    class, for an id or a group in two splits, for a class that the training split shows
+    in no pixel and in no label of an image unless it is declared absent (or no pixel of
+    it is labelled, and it has image classes alone), for one that is declared absent and
+    occurs, and for image classes that `class_checks` refuses;
+    ConfigError for absent classes that are no foreground class of `classes`.
     """
+    class_checks.check_absent(absent, classes)
     directory = pathlib.Path(builder.data_path)
     form = {"classes": classes, "channels": channels}
     rows = list(_index_rows(directory, builder.info.splits, form))
@@ -65,7 +62,7 @@ def finish(
         row["pixel_size"] = known.get(row["id"], "")
     content_of_masks = _content_of_masks(rows)
     if image_classes:
-        _image_classes(rows, image_classes, source)
+        class_checks.add_image_classes(rows, image_classes, source)
     splits = {
         split: _split_summary([r for r in rows if r["split"] == split], len(classes))
         for split in builder.info.splits
@@ -73,17 +70,9 @@ def finish(
     pixels = splits["train"]["pixels"]
     columns = ([row[key] for row in rows] for key in ("id", "group", "split"))
     table, digest = split_table.table(*columns)
-    trained = [row for row in rows if row["split"] == "train"]
-    named = {row["label"] for row in trained if _bare(row)} - {0}
-    missing = [
-        name for k, name in enumerate(classes) if pixels[k] == 0 and k not in named
-    ]
-    # a set of classes of whole images may have no mask at all
-    if missing and (any(pixels) or not image_classes):
-        raise DataError(
-            f"{source}: the training split has no pixel of {', '.join(missing)}; check "
-            "the masks, name splits in splits.csv, or remove the class."
-        )
+    class_checks.check_pixel_classes(
+        rows, classes, absent, source, whole=image_classes is not None
+    )
     sizes = np.array([[r["height"], r["width"]] for r in rows])
     card = {
         "name": builder.name,
@@ -107,7 +96,8 @@ def finish(
         },
         "content": {s: _content([r for r in rows if r["split"] == s]) for s in splits},
         **content_of_masks,
-        **_described(image_classes, rows),
+        **class_checks.described(image_classes, rows),
+        **({"absent": list(absent)} if absent else {}),
         "refused": list(refused),
         "extra": {"options": options or {}, "splits_sha256": digest, **(extra or {})},
     }
@@ -158,55 +148,6 @@ def _index_row(
     return row | {"pixels_sha256": content.of_record(example)}
 
 
-def _image_classes(rows: list[dict], whole: ImageClasses, source: str) -> None:
-    """Gives every row the columns i0, i1, ... of its image classes.
-
-    Raises DataError for an id without them, for values that are none of -1, 0 and 1,
-    for exclusive classes of which an image has several or some unknown, and for a class
-    that no image of the training split shows.
-    """
-    shown = np.zeros(len(whole.names), np.int64)
-    for row in rows:
-        values = [int(v) for v in whole.of.get(row["id"], ())]
-        good = len(values) == len(whole.names) and set(values) <= {-1, 0, 1}
-        one = sorted(values) == [0] * (len(values) - 1) + [1] or set(values) == {-1}
-        if not good or (whole.exclusive and not one):
-            raise DataError(
-                f"{row['id']}: its image classes are {values}; give one of -1 (unknown)"
-                f", 0 and 1 for each of {', '.join(whole.names)}"
-                + (", exactly one of them 1, or all -1." if whole.exclusive else ".")
-            )
-        row |= {f"i{m}": value for m, value in enumerate(values)}
-        shown += (np.array(values) == 1) & (row["split"] == "train")
-    missing = [n for n, count in zip(whole.names, shown, strict=True) if not count]
-    if missing:
-        raise DataError(
-            f"{source}: no image of the training split is of the image class "
-            f"{', '.join(missing)}; check the labels, or remove the class."
-        )
-
-
-def _described(whole: ImageClasses | None, rows: list[dict]) -> dict[str, Any]:
-    """What the card says of image classes: {} without them.
-
-    "images" counts [that show it, that do not, unknown] of each class in each split.
-    """
-    if not whole:
-        return {}
-    counts = {
-        split: [
-            [
-                sum(r["split"] == split and r[f"i{m}"] == v for r in rows)
-                for v in (1, 0, -1)
-            ]
-            for m in range(len(whole.names))
-        ]
-        for split in dict.fromkeys(row["split"] for row in rows)
-    }
-    facts = {"names": list(whole.names), "exclusive": whole.exclusive, "images": counts}
-    return {"image_classes": facts}
-
-
 def _objects(ids: np.ndarray) -> dict:
     digest = hashlib.sha256(ids.astype("<u4").tobytes()).hexdigest()
     objects = int(np.count_nonzero(np.unique(ids)))
@@ -238,18 +179,13 @@ def _split_summary(rows: list[dict], num_classes: int) -> dict:
         "groups": len({r["group"] for r in rows}),
         "pixels": pixels,
         "ignored_pixels": sum(r["ignored"] for r in rows),
-        "unlabelled_images": sum(_bare(r) and r["label"] < 0 for r in rows),
+        "unlabelled_images": sum(is_bare(r) and r["label"] < 0 for r in rows),
         "labelled_images": sum(r["label"] >= 0 for r in rows),
-        "label_only_images": sum(_bare(r) and r["label"] >= 0 for r in rows),
+        "label_only_images": sum(is_bare(r) and r["label"] >= 0 for r in rows),
     }
     if any("objects" in r for r in rows):
         summary["objects"] = sum(r["objects"] for r in rows)
     return summary
-
-
-def _bare(row: dict) -> bool:
-    """Whether no pixel of an image is labelled."""
-    return row["ignored"] == row["height"] * row["width"]
 
 
 def _content(rows: list[dict]) -> str:

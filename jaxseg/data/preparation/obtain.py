@@ -5,6 +5,7 @@ import inspect
 import json
 import pathlib
 import types
+from collections.abc import Callable
 from typing import Any
 
 from absl import logging
@@ -30,24 +31,27 @@ def dataset(
 ) -> pathlib.Path:
     """The directory of the prepared data set `name`.
 
-    With `demo["images"]` above 0 the data set's own `write_demo(folder, **demo)` draws
+    With `demo["images"]` above 0 the data set's own `write_demo(folder, ...)` draws
     raw files in `cache`, once for each `demo`, and they are prepared there; so are the
     raw files in `directory` when `raw`. Else `directory` must hold a prepared one.
-    `options` are for the data set's `prepare`, and so is `stratify` where it takes one
-    and the options do not say it. Raises ConfigError for options it does
-    not take, for no directory, and for a data set that draws nothing; DataError when
-    nothing is prepared in `directory`.
+    `demo["options"]` are further arguments of `write_demo`; `options` are for the data
+    set's `prepare`, and so is `stratify` where it takes one and the options do not say
+    it. Raises ConfigError for options that either does not take, for no directory, and
+    for a data set that draws nothing; DataError when nothing is prepared in
+    `directory`.
     """
     module = lookup.find(_KIND, name)
-    _check_options(module, name, options)
+    _check_options(module.prepare, "config.data.options", name, options)
     if (
         stratify != "auto"
         and "stratify" in inspect.signature(module.prepare).parameters
     ):
         options = {"stratify": stratify} | options
     if demo["images"]:
+        extra = demo.get("options", {})
+        demo = {key: demo[key] for key in ("images", "size")} | extra
         folder = cache / "demo" / f"{name}-{_digest(demo)}"
-        _draw(module, name, folder / "raw", demo)
+        _draw(module, name, folder / "raw", demo, extra)
         place = folder / _digest(options) if options else folder
         return module.prepare(folder / "raw", place, progress=progress, **options)
     if not directory:
@@ -69,7 +73,9 @@ def dataset(
     return newest
 
 
-def _draw(module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict) -> None:
+def _draw(
+    module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict, extra: dict
+) -> None:
     if raw.exists():
         scratch.remove_abandoned(raw.parent, f".{raw.name}")
         return
@@ -80,6 +86,7 @@ def _draw(module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict) ->
             f"{name} draws no demonstration data, only {able} do; set "
             "config.data.demo.images=0 and config.data.dir."
         )
+    _check_options(module.write_demo, "config.data.demo.options", name, extra)
     logging.info("drawing %d phantom images for %s", demo["images"], name)
     try:
         module.write_demo(raw, **demo)
@@ -88,15 +95,17 @@ def _draw(module: types.ModuleType, name: str, raw: pathlib.Path, demo: dict) ->
             raise
 
 
-def _check_options(module: types.ModuleType, name: str, options: dict) -> None:
-    parameters = inspect.signature(module.prepare).parameters.values()
+def _check_options(
+    function: Callable, block: str, name: str, options: dict[str, Any]
+) -> None:
+    """Raises ConfigError for options that are no keywords of a function."""
+    parameters = inspect.signature(function).parameters.values()
     allowed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    allowed.remove("progress")
+    allowed = [one for one in allowed if one not in ("progress", "images", "size")]
     unknown = sorted(options.keys() - set(allowed))
     if unknown:
         raise ConfigError(
-            f"config.data.options holds {', '.join(unknown)}, but {name} takes "
-            f"{allowed}."
+            f"{block} holds {', '.join(unknown)}, but {name} takes {allowed}."
         )
 
 

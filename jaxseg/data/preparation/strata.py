@@ -12,8 +12,9 @@ from jaxtyping import Bool, Int
 
 from jaxseg.errors import ConfigError
 
-# what automatic splits agree in; auto is classes where there are more than two
-CHOICES = ("auto", "foreground", "classes", "objects")
+# what automatic splits agree in; auto is image_classes where there are such, and
+# classes where there are more than two
+CHOICES = ("auto", "foreground", "classes", "image_classes", "objects")
 # objects at which the next bin begins: 0, 1-4, 5-14, 15-29, 30-99, 100 and more
 OBJECT_BINS = (1, 5, 15, 30, 100)
 BINS_OPTION = ",".join(map(str, OBJECT_BINS))  # the same, as options of `prepare` are

@@ -20,11 +20,10 @@ so far each group comes within one example of its part, or two where shares chan
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxseg.data.samplers import _stream
+from jaxseg.data.samplers import _quotas
 from jaxseg.errors import ConfigError, DataError
 
 Share = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
-_FIRST_TAG = 3  # of the streams; uniform and balanced have 0 to 2
 
 
 def epoch_size(present: Bool[np.ndarray, "n k"], *, share: Share) -> int:
@@ -55,7 +54,7 @@ def parts(
 
     Raises ConfigError for a share that is none.
     """
-    there = _groups(present).any(axis=0)
+    there = _quotas.with_none(present[:, 1:]).any(axis=0)
     groups = len(there)
     wanted = _at(share, epoch / max(1, epochs - 1), groups)
     if wanted.size == 1:
@@ -65,10 +64,10 @@ def parts(
             wanted = np.ones(groups)
         else:
             wanted = np.where(foreground, wanted[0] / foreground.sum(), 1 - wanted[0])
-    wanted = np.where(there, wanted, 0.0)
-    if not wanted.sum() > 0:
+    out = _quotas.divided(wanted, there)
+    if out is None:
         raise _no_share(share, groups)
-    return wanted / wanted.sum()
+    return out
 
 
 def order(
@@ -85,47 +84,12 @@ def order(
     A pure function of its arguments: the streams go on where the epoch before ended,
     which is computed, not remembered.
     """
-    groups = _groups(present)
-    before, counts = _counts(present, epoch, epochs, size, share)
-    places, examples = [], []
-    for g, (start, count) in enumerate(zip(before, counts, strict=True)):
-        members = np.flatnonzero(groups[:, g])
-        if count:
-            tag = _FIRST_TAG + g
-            drawn = _stream.take(len(members), start, count, seed=seed, tag=tag)
-            examples.append(members[drawn])
-            places.append((np.arange(count) + 0.5) / count)
-    return np.concatenate(examples)[np.argsort(np.concatenate(places), kind="stable")]
 
+    def at(number: int) -> np.ndarray:
+        return parts(present, epoch=number, epochs=epochs, share=share)
 
-def _groups(present: np.ndarray) -> np.ndarray:
-    """bool [n, k]: the images of each group, first those without foreground."""
-    none = ~present[:, 1:].any(axis=1, keepdims=True)
-    return np.concatenate([none, present[:, 1:]], axis=1)
-
-
-def _counts(present, epoch: int, epochs: int, size: int, share: Share):
-    """(draws of each group before `epoch`, those within it), lists of int.
-
-    An epoch gives each group what it lacks, rounded down, and the few draws that are
-    left to the groups that lack most.
-    """
-    total = np.zeros(present.shape[1])
-    before = drawn = np.zeros(present.shape[1], np.int64)
-    for number in range(epoch + 1):
-        wanted = parts(present, epoch=number, epochs=epochs, share=share)
-        total, before = total + size * wanted, drawn
-        lack = np.round(total - drawn, 6)  # equal parts stay equal
-        count = np.maximum(np.floor(lack), 0).astype(np.int64)
-        left = size - count.sum()
-        rest = np.where(wanted > 0, lack - count, -np.inf)
-        if left > 0:
-            most = np.argsort(-rest, kind="stable")
-            np.add.at(count, most[np.arange(left) % np.sum(wanted > 0)], 1)
-        for _ in range(-left):  # a group that was ahead got no fewer than 0
-            count[np.argmin(np.where(count > 0, rest, np.inf))] -= 1
-        drawn = before + count
-    return before.tolist(), (drawn - before).tolist()
+    groups = _quotas.with_none(present[:, 1:])
+    return _quotas.order(groups, at, seed=seed, epoch=epoch, size=size)
 
 
 def _at(share: Share, progress: float, groups: int) -> np.ndarray:

@@ -23,7 +23,8 @@ from jaxseg.report.text import number
 
 GAP = 0.05  # of a score: how far training may be ahead of validation
 SHARE_TOLERANCE = 0.01  # of an epoch: rounding of a share to whole images
-NATURAL = ("uniform",)  # samplers whose share of positives is that of the data
+# samplers whose share of positives is that of the data, or follows from other shares
+NATURAL = ("uniform", "by_image_class")
 WEIGHT_TOLERANCE = 1e-3  # relative: cards may round what they store
 
 

@@ -87,6 +87,33 @@ def class_balance(run: Run) -> Block | None:
     return table(heads, rows, title="Sampling by class", note=note)
 
 
+def image_class_balance(run: Run) -> Block | None:
+    """Images of each class of whole images as stored, drawn for it, and fed."""
+    whole = pick(run["info"], "dataset", "image_classes") or {}
+    names, counts = whole.get("names") or [], pick(whole, "images", "train")
+    if not names or not counts:
+        return None
+    parts = pick(run["info"], "sampler", "image_class_parts") or []
+    shown = class_numbers.history(run, "image_share_realised")
+    rows = []
+    for m, (name, (shows, no, unknown)) in enumerate(zip(names, counts, strict=True)):
+        total = shows + no + unknown
+        part = shows / total if total else None
+        realised = float(np.mean(shown[name][1])) if name in shown else None
+        rows.append(
+            [
+                name,
+                (number(shows, "count"), number(part, "percent")),
+                number(unknown, "count"),
+                number(parts[m + 1], "percent") if parts else "as stored",
+                number(realised, "percent"),
+            ]
+        )
+    heads = ["Class of images", "Training images", "Unknown", "Drawn for it"]
+    heads += ["Fed images of it"]
+    return table(heads, rows, title="Classes of whole images")
+
+
 def class_weights(card: dict[str, Any], config: dict[str, Any]) -> Block | None:
     """Class weights of the data card, and what the losses of the run took."""
     rows = [

@@ -17,7 +17,8 @@ from jaxseg.report.run import loss_weights
 def training(run: Run) -> list[Picture | None]:
     """Draws loss, Dice, learning rate, share of positives and speed over epochs."""
     names = list(run["history"][0])
-    other = ("validation", "test", "share_realised")  # share_realised/<class>
+    # the last two of <class>
+    other = ("validation", "test", "share_realised", "image_share_realised")
     train = [n for n in names if "/" not in n or n.split("/")[0] not in other]
     loss = [n for n in train if n.split("/")[0] == "loss"]
     dice = [n for n in train if "dice" in n and n not in loss]

@@ -183,6 +183,7 @@ def _data(run: Run) -> list[Block | None]:
         data_card.splits(card),
         data_card.balance(run),
         data_card.class_balance(run),
+        data_card.image_class_balance(run),
         data_card.class_weights(card, run["config"]),
     ]
 

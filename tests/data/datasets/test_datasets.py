@@ -7,7 +7,13 @@ import tensorflow_datasets as tfds
 from support import defect_trees, real_images
 
 from jaxseg import lookup
-from jaxseg.data.phantoms import beads_tree, cracks_tree, phc_tree, siim_tree
+from jaxseg.data.phantoms import (
+    beads_tree,
+    covid_tree,
+    cracks_tree,
+    phc_tree,
+    siim_tree,
+)
 from jaxseg.data.prepared import open_split
 
 
@@ -23,6 +29,8 @@ def _raw(name, folder):
         real_images.bbbc007(folder)
     elif name == "sccdnet":
         cracks_tree.write(folder, images=32, size=48, seed=0)
+    elif name == "covid_qu_ex":
+        covid_tree.write(folder, images=24, size=64, seed=0)
     elif hasattr(defect_trees, name):
         getattr(defect_trees, name)(folder)
     else:

@@ -77,7 +77,7 @@ def test_the_air_lies_in_one_lung_and_is_dark_and_bare():
         patient = chest.body(rng)
         film = films.frame(rng, SIZE)
         lungs = [chest.anatomy.cavity(patient, side) for side in (0, 1)]
-        layers = chest._layers(rng, film, patient, lungs)
+        layers = chest.expanded(rng, film, patient, lungs)
         mask, line = chest._pneumothorax(rng, film, lungs, layers.air > 0.3)
         inside = [film.fill(lung.outline) > 0.25 for lung in lungs]
         assert sorted((mask & ~part).sum() == 0 for part in inside) == [False, True]

@@ -17,13 +17,17 @@ DRAWN = [
 ]
 
 
+# so that all that is drawn is prepared
+WHOLE = {"covid_qu_ex": {"subset": "both"}}
+
+
 def _dataset(name, cache, *, images=0, size=0, directory="", raw=False, **options):
     return obtain.dataset(
         name,
         directory=str(directory),
         raw=raw,
         demo={"images": images, "size": size},
-        options=options,
+        options=WHOLE.get(name, {}) | options,
         cache=cache,
         progress=False,
     )
@@ -43,6 +47,19 @@ def test_demonstration_data_follows_the_name_and_is_drawn_once(name, tmp_path):
     assert _dataset(name, tmp_path, images=24, size=64) == found
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.*")}
     assert _dataset(name, tmp_path, images=25, size=64) != found
+
+
+def test_options_of_the_drawing(tmp_path):
+    demo = {"images": 24, "size": 64, "options": {"absent": True}}
+    options = {"directory": "", "raw": True, "cache": tmp_path, "progress": False}
+    options |= {"demo": demo, "options": {"absent": "infection"}}
+    card = prepared.read_card(obtain.dataset("covid_qu_ex", **options))
+    assert card["absent"] == ["infection"]
+    for wrong in ({"absnt": True}, {"images": 48}):
+        words = f"config.data.demo.options holds {[*wrong][0]}, but covid_qu_ex takes"
+        with pytest.raises(ConfigError, match=words):
+            options["demo"] = demo | {"options": wrong}
+            obtain.dataset("covid_qu_ex", **options)
 
 
 def test_phantom_films_keep_their_place_and_bytes(tmp_path):

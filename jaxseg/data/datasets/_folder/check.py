@@ -11,6 +11,7 @@ from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import facts as looked
 from jaxseg.data.datasets._folder import image_labels, label_format, pairing
 from jaxseg.data.datasets._folder.facts import Facts, Reading
+from jaxseg.data.datasets._folder.image_classes import ImageNames
 from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.files import palettes
 from jaxseg.data.files.listing import raise_all
@@ -29,6 +30,7 @@ class Plan(NamedTuple):
     mask_format: str
     why: str  # this format
     reading: Reading  # of the masks
+    image_classes: ImageNames | None = None  # of whole images
 
     @property
     def has_instances(self) -> bool:
@@ -57,7 +59,7 @@ def examine(
     Raises DataError with all problems at once, each naming its file: the first 20, and
     how many there are.
     """
-    items, classes, problems = pairing.find(
+    items, classes, problems, whole = pairing.find(
         source, allow_unlabelled=allow_unlabelled, instances=instances
     )
     reading = Reading(threshold=mask_format == "binary", max_pixels=max_pixels)
@@ -85,7 +87,8 @@ def examine(
         reading = reading._replace(white=white)
         facts = [looked.by_colour(fact, white) for fact in facts]
     bare = not any(len(fact.values) for fact in facts)
-    if mask_format == "auto" and bare and any(item.label is not None for item in items):
+    told = whole or any(item.label is not None for item in items)
+    if mask_format == "auto" and bare and told:
         mask_format = "class_ids" if len(classes or ()) > 2 else "binary"
         why = "no image has a mask, only labels of whole images are there"
     elif mask_format == "auto" and not problems:
@@ -119,6 +122,7 @@ def examine(
         mask_format=mask_format,
         why=why,
         reading=reading,
+        image_classes=whole,
     )
 
 

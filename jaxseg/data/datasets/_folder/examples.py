@@ -18,6 +18,7 @@ from jaxseg.data.files import images
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import convert, splits, strata, workers
 from jaxseg.data.preparation.convert import Shards
+from jaxseg.errors import ConfigError
 from jaxseg.labels import IGNORE, Example
 
 _SHARD_BYTES = 256 * 2**20  # of pixels, before compression
@@ -75,14 +76,23 @@ def divide(
         return Division(items, "as given by the user", repeated, [])
     groups = splits.join([item.group for item in items], digests)
     area, kinds = _areas(plan, labelled)
-    if stratify == "auto":
+    if stratify == "image_classes" and not plan.image_classes:
+        raise ConfigError(
+            "stratify is 'image_classes', but the folder has no classes of whole "
+            "images: write them into labels.csv, or use stratify=auto."
+        )
+    if stratify == "auto" and plan.image_classes:
+        stratify = "image_classes"
+    elif stratify == "auto":
         stratify = "classes" if len(plan.classes) > 2 else "foreground"
     counts = [objects[k].count for k in labelled] if objects is not None else []
     bins = _strata(plan, labelled, stratify, len(shares), counts, object_bins)
     what = f"objects an image ({', '.join(strata.bin_names(object_bins))})"
-    what = {"classes": "the rarest class shown", "objects": what}.get(
-        stratify, stratify
-    )
+    what = {
+        "classes": "the rarest class shown",
+        "image_classes": "the rarest class of images",
+        "objects": what,
+    }.get(stratify, stratify)
     chosen = splits.assign(
         [groups[k] for k in labelled],
         kinds,
@@ -132,6 +142,13 @@ def _strata(
     if stratify == "objects":
         stratum = strata.by_objects(counts, object_bins)
         names, what = strata.bin_names(object_bins), "objects an image"
+    elif stratify == "image_classes":
+        none = (0,) * len(plan.image_classes.names)
+        of = [plan.items[k].image_classes or none for k in labelled]
+        shown = np.pad(np.array(of) == 1, ((0, 0), (1, 0)))
+        stratum = strata.by_rarest_class(shown)
+        names = ["no class of images", *plan.image_classes.names]
+        what = "the rarest class of images"
     else:
         shown = np.zeros((len(labelled), len(plan.classes)), bool)
         for row, k in zip(shown, labelled, strict=True):

@@ -14,8 +14,11 @@ class Item(NamedTuple):
     group: str
     instances: pathlib.Path | None = None  # object ids beside a mask without them
     label: int | None = None  # of the whole image; None = what its mask says
+    # 1 shows, 0 does not, -1 unknown, of each class of images; None = nothing is told
+    image_classes: tuple[int, ...] | None = None
 
     @property
     def is_labelled(self) -> bool:
         """Whether anything is said of what the image shows."""
-        return self.mask is not None or self.label is not None
+        told = any(value >= 0 for value in self.image_classes or ())
+        return told or self.mask is not None or self.label is not None

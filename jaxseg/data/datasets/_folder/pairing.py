@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from absl import logging
 
-from jaxseg.data.datasets._folder import image_labels
+from jaxseg.data.datasets._folder import image_classes, image_labels
 from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.files import images, text
 from jaxseg.data.files.listing import (
@@ -32,6 +32,7 @@ class Layout(NamedTuple):
     items: list[Item]
     classes: list[str] | None  # None without classes.txt
     problems: list[str]
+    whole: image_classes.ImageNames | None = None  # its classes of whole images
 
 
 def find(
@@ -41,7 +42,7 @@ def find(
 
     With `instances` a folder of that name beside masks/ holds the object ids of every
     image, or stands in place of masks/. Folders good/ and defect/ in place of images/,
-    or a table labels.csv, hold labels of whole images.
+    or a table labels.csv, hold labels of whole images, or their classes.
     """
     if not source.is_dir():
         raise DataError(f"{source} is no folder.")
@@ -66,10 +67,11 @@ def find(
                 f"{source} has {image_labels.TABLE} beside good/ and defect/; keep "
                 "one of them."
             )
+    whole = None
     if not by_split:
         items = _one(source, "", there, problems, instances)
         if not sorted_by_label:
-            items = image_labels.from_table(source, items, classes, problems)
+            items, whole = image_classes.from_table(source, items, classes, problems)
         items = _split_by_table(source, items, allow_unlabelled, problems)
     else:
         _need(source, SPLITS, there)
@@ -83,11 +85,11 @@ def find(
                 problems.append(f"{source / split / 'images'} holds no image.")
             items += [item._replace(split=split) for item in pairs]
         if not sorted_by_label:
-            items = image_labels.from_table(source, items, classes, problems)
+            items, whole = image_classes.from_table(source, items, classes, problems)
         problems += _without_mask(items, allow_unlabelled)
     if not items and not problems:
         raise DataError(f"{source / 'images'} holds no image.")
-    return Layout(items, classes, problems)
+    return Layout(items, classes, problems, whole)
 
 
 def _folders(folder: pathlib.Path) -> list[str]:

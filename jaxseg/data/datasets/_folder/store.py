@@ -7,7 +7,7 @@ changed folder is prepared anew and an unchanged one is there already.
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
@@ -16,6 +16,7 @@ from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import examples
 from jaxseg.data.datasets._folder.check import Plan
 from jaxseg.data.datasets._folder.examples import Division
+from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.files import disk, pixel_size, scratch
 from jaxseg.data.files.listing import fingerprint
 from jaxseg.data.preparation import card, tfds_builder
@@ -75,7 +76,8 @@ def write(
 ) -> pathlib.Path:
     """The directory of the data set, written below the folder `part`, with its card.
 
-    `extra` is added to the extra of the card. `pixel_sizes` are {id: micrometres};
+    `extra` is added to the extra of the card; `absent` of the options are the classes
+    that are declared to occur nowhere. `pixel_sizes` are {id: micrometres};
     without them they are read from the headers of the images.
     """
     items = division.items
@@ -111,9 +113,20 @@ def write(
         refused=division.refused,
         options=options,
         pixel_sizes=pixel_sizes,
+        image_classes=_image_classes(plan, items),
+        absent=options.get("absent", ()),
         extra={**facts, **(extra or {})},
     )
     for name, split in content["splits"].items():
         if not split["positives"]:
             logging.warning("%s: no image of %s holds any class", source, name)
     return pathlib.Path(builder.data_path)
+
+
+def _image_classes(plan: Plan, items: Sequence[Item]) -> card.ImageClasses | None:
+    """The classes of whole images for the card; None where the folder has none."""
+    if plan.image_classes is None:
+        return None
+    unknown = (-1,) * len(plan.image_classes.names)
+    of = {item.id: item.image_classes or unknown for item in items}
+    return card.ImageClasses(*plan.image_classes, of)
