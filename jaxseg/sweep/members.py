@@ -103,15 +103,26 @@ def members(
         for key, value in values.items():
             block, last = _place(own, key, f"member {name!r}")
             try:
-                if _is_block(block, last, value):
-                    block[last].update(value)
-                else:
-                    block[last] = value
-            except (TypeError, ValueError) as error:
+                _change(block, last, value, key)
+            except (TypeError, ValueError, KeyError) as error:
                 raise ConfigError(f"member {name!r}, config.{key}: {error}") from error
         out[name] = older_configs.complete(own)
         out[name].num_seeds = 1
     return out
+
+
+def _change(block: ConfigDict, last: str, value: Any, key: str) -> None:
+    """Sets a key, or those in a block of keys; blocks of base.OPEN take new ones."""
+    if not _is_block(block, last, value):
+        block[last] = value
+    elif key in base.OPEN:
+        with block[last].unlocked():
+            block[last].update(value)
+    else:
+        for inside, each in value.items():
+            if inside not in block[last]:
+                raise KeyError(f"there is no key {inside!r} in it")
+            _change(block[last], inside, each, f"{key}.{inside}")
 
 
 def _is_block(block: ConfigDict, last: str, value: Any) -> bool:

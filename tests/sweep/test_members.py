@@ -126,6 +126,16 @@ def test_a_door_makes_every_member_of_the_shipped_sweeps(name):
             assert block[last] == value, (member, key)
 
 
+def test_blocks_of_changes_reach_open_blocks_and_no_new_key():
+    config, key = runs.config("clicks"), "data"
+    changed = {"a": {key: {"workers": 1, "options": {"mine": 2}}}}
+    made = members.members(config, changed)["a"]
+    assert made.data.workers == 1 and made.data.options.mine == 2
+    assert config.data.options.to_dict() == {}
+    with pytest.raises(errors.ConfigError, match="no key 'worker'"):
+        members.members(config, {"a": {key: {"worker": 1}}})
+
+
 def test_a_recipe_without_a_sweep_is_repeated_from_its_own_seed(tmp_path):
     path = recipe(tmp_path)
     config = runs.config("clicks", seed=4)
