@@ -160,6 +160,12 @@ def _open(
 ) -> tuple[pathlib.Path, ConfigDict, schemas.Record]:
     """(workdir, its config, its record); ConfigError for a run that is not finished."""
     workdir = pathlib.Path(workdir)
+    if (workdir / files.TWO_STAGE).is_file():
+        raise ConfigError(
+            f"{workdir} is two runs joined: python -m jaxseg.predict --run={workdir} "
+            "uses both; anything else asks for one of them, classify/ or segment/ in "
+            "it."
+        )
     record = seal.read(workdir)
     if record["status"] != "finished":
         raise ConfigError(

@@ -55,6 +55,17 @@ def of_groups(
     return Answer(classes, probability, sure, total, scale, *whole)
 
 
+def background(native: tuple[int, int], maps: int, k: int) -> Answer:
+    """The Answer for an image that is not segmented: background everywhere, for sure.
+
+    `maps` is the number of maps, of which the first k are probabilities.
+    """
+    total = np.zeros((*native, maps), np.float32)
+    total[..., 0] = 1
+    sure = np.ones(native, np.float32)
+    return Answer(np.zeros(native, np.uint8), total[..., :k], sure, total, 1.0)
+
+
 def _whole_image(
     said: Sequence[Float[np.ndarray, "height width n"]], groups: Sequence[Group]
 ) -> tuple[float | None, Float[np.ndarray, "m"] | None]:

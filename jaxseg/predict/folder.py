@@ -12,6 +12,7 @@ from jaxseg.data.files import images, paths
 from jaxseg.errors import ConfigError
 from jaxseg.predict import (
     ensemble,
+    first_stage,
     huge,
     in_memory,
     inputs,
@@ -65,13 +66,15 @@ def predict(request: Request) -> Outcome:
         lookup.check(FORMATS, name)
         lookup.find(FORMATS, name).check()
     found = inputs.find(request.source)
-    model = ensemble.load(
-        request.runs,
-        augmentation=request.augmentation,
-        tile=request.tile,
-        exact=request.exact,
-        passes=request.mc_dropout,
-    )
+    options = {"augmentation": request.augmentation, "tile": request.tile}
+    options |= {"exact": request.exact, "passes": request.mc_dropout}
+    first, runs = None, request.runs
+    if len(runs) == 1 and first_stage.is_joined(runs[0]):
+        first, second = first_stage.load(runs[0], **options)
+        runs = (second,)
+    model = ensemble.load(runs, **options)
+    if first is not None:
+        first_stage.check_alike(first, model)
     if not model.pixels and request.probabilities:
         raise ConfigError(
             f"{request.runs[0]} learned classes of whole images and no pixels, so it "
@@ -81,7 +84,7 @@ def predict(request: Request) -> Outcome:
     with outputs.opened(
         request.output,
         source=request.source,
-        marker=_marker(request, model),
+        marker=_marker(request, model, first),
         overwrite=request.overwrite,
     ) as journal:
         job = Job(
@@ -92,16 +95,21 @@ def predict(request: Request) -> Outcome:
             overlays=request.overlays,
             probabilities=request.probabilities,
             rule=objects.rule_of(model.runs[0]),
+            first=first,
         )
         outcome = _predict(found, job)
         _write_tables(request, found, job, outcome)
     return outcome._replace(at_seams=seam.measured(outcome.fresh, job))
 
 
-def _marker(request: Request, model: ensemble.Ensemble) -> dict[str, Any]:
+def _marker(
+    request: Request, model: ensemble.Ensemble, first: first_stage.First | None
+) -> dict[str, Any]:
     """What the files of the output folder depend on, as JSON."""
     members = [str(run.workdir.resolve()) for run in model.runs]
     passes = {"mc_dropout": request.mc_dropout} if request.mc_dropout else {}
+    if first is not None:
+        passes |= {"first_stage": first.model.digests, "calls_from": first.threshold}
     return passes | {
         "made_by": f"jaxseg {jaxseg.__version__}",
         "runs": members,

@@ -163,7 +163,9 @@ def _objects(outputs: _Outputs, job: Job, pixel_size: float | None) -> dict[str,
 
 def _check(path: pathlib.Path, rows: Rows, job: Job) -> None:
     model, why = job.model, ""
-    if not model.pixels:
+    if job.first is not None:
+        why = "the run has two stages, of which the first sees whole images"
+    elif not model.pixels:
         why = "the run learned classes of whole images and no pixels"
     elif len(model.groups) > 1:
         why = "the runs of this ensemble see images in different ways"

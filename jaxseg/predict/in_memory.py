@@ -5,7 +5,7 @@ nothing else; the devices work meanwhile, and threads decide, encode and write.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,11 @@ from jaxseg.evaluation import count
 from jaxseg.inference import image
 from jaxseg.predict import answer, huge, inputs, masks, objects, packs, tables
 from jaxseg.predict.ensemble import Ensemble
+from jaxseg.predict.first_stage import SEGMENTED
 from jaxseg.predict.job import FORMATS, Job, Result
 
 _WRITERS = 2  # threads
+Said = dict[str, np.ndarray]  # probabilities of classes, by the first stage, by id
 
 
 class _Work(NamedTuple):
@@ -47,24 +49,81 @@ def names(job: Job, name: str) -> list[str]:
 def predict(
     found: Sequence[inputs.Input], unfinished: Sequence[int], job: Job
 ) -> Iterator[Result]:
-    """Predicts the unfinished ones of the inputs, and yields what became of each."""
-    blocks = [group.block for group in job.model.groups]
+    """Predicts the unfinished ones of the inputs, and yields what became of each.
+
+    Of a joined run those are segmented that its first stage calls for. They are packed
+    as if there were no others, so what a mask is does not depend on what was finished.
+    """
+    said: Said = {}
+    if job.first is None:
+        yield from _segmented(found, unfinished, job, said)
+        return
+    stopped = yield from _classified(found, unfinished, job, said)
+    rows = job.journal.finished
+    passing = [
+        n
+        for n, item in enumerate(found)
+        if (item.id in said and item.id not in stopped)
+        or (item.id in rows and rows[item.id]["row"].get(SEGMENTED) == 1)
+    ]
+    left = [k for k, n in enumerate(passing) if found[n].id in said]
+    yield from _segmented([found[n] for n in passing], left, job, said)
+
+
+def _classified(
+    found: Sequence[inputs.Input], unfinished: Sequence[int], job: Job, said: Said
+) -> Generator[Result, None, set[str]]:
+    """Fills `said` by the first stage, and writes the images that do not pass.
+
+    Returns the ids of these.
+    """
+    failed: list[Result] = []
+    stopped: set[str] = set()
+    model = job.first.model
+    for work, maps in _stream(found, unfinished, job, model, failed):
+        size = work.stored.pixels.shape[:2]
+        of = answer.of_groups(maps, model.groups, model.operating_point, size)
+        said[work.item.id] = of.image_classes
+        if not job.first.passes(of.image_classes):
+            stopped.add(work.item.id)
+            wanted, k = job.model.groups[0].maps, len(job.model.classes)
+            yield _write(work, answer.background(size, wanted, k), job, said)
+    yield from failed
+    return stopped
+
+
+def _segmented(
+    found: Sequence[inputs.Input], unfinished: Sequence[int], job: Job, said: Said
+) -> Iterator[Result]:
+    failed: list[Result] = []
+    ours = _stream(found, unfinished, job, job.model, failed)
+    finish = functools.partial(_finish, job=job, said=said)
+    yield from count.in_threads(finish, ours, _WRITERS)
+    yield from failed
+
+
+def _stream(
+    found: Sequence[inputs.Input],
+    unfinished: Sequence[int],
+    job: Job,
+    model: Ensemble,
+    failed: list[Result],
+) -> Iterator[tuple[_Work, list[np.ndarray]]]:
+    """The unfinished images, and what each group of the model says of them."""
+    blocks = [group.block for group in model.groups]
     numbers = [
         n
         for n in packs.needed(unfinished, blocks, len(found))
         if not found[n].problem
         and not huge.is_huge(found[n].path, job.wanted.max_pixels)
     ]
-    failed: list[Result] = []
     stream = packs.probabilities(
-        _shown(found, numbers, set(unfinished), job, failed),
-        job.model.groups,
-        job.model.mesh,
-        timeout=max(run.config.data.timeout_s for run in job.model.runs),
+        _shown(found, numbers, set(unfinished), job, model, failed),
+        model.groups,
+        model.mesh,
+        timeout=max(run.config.data.timeout_s for run in model.runs),
     )
-    ours = (pair for pair in stream if pair[0].unfinished)
-    yield from count.in_threads(functools.partial(_finish, job=job), ours, _WRITERS)
-    yield from failed
+    return (pair for pair in stream if pair[0].unfinished)
 
 
 def _shown(
@@ -72,6 +131,7 @@ def _shown(
     numbers: Sequence[int],
     unfinished: set[int],
     job: Job,
+    model: Ensemble,
     failed: list[Result],
 ) -> Iterator[packs.Shown]:
     """The images as each group sees them; what cannot be used goes to `failed`."""
@@ -88,7 +148,7 @@ def _shown(
         problem, seen = work.stored.problem, []
         if not problem:
             try:
-                seen = _seen(work.stored, job.model)
+                seen = _seen(work.stored, model)
             except DataError as error:
                 problem = f"{work.item.path}: {error}"
         if problem and work.unfinished:
@@ -100,12 +160,18 @@ def _seen(stored: inputs.Stored, model: Ensemble) -> list[np.ndarray]:
     return [image.seen(stored.pixels, g.view, stored.pixel_size) for g in model.groups]
 
 
-def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
+def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job, said: Said) -> Result:
     """Decides, encodes and writes one image."""
     work, probabilities = pair
+    size, model = work.stored.pixels.shape[:2], job.model
+    of = answer.of_groups(probabilities, model.groups, model.operating_point, size)
+    return _write(work, of, job, said)
+
+
+def _write(work: _Work, found: answer.Answer, job: Job, said: Said) -> Result:
+    """Encodes and writes the answer for one image."""
     item, stored, model = work.item, work.stored, job.model
     size = stored.pixels.shape[:2]
-    found = answer.of_groups(probabilities, model.groups, model.operating_point, size)
     line: dict[str, Any] = {"id": item.id, "input_sha256": stored.sha256}
     if not model.pixels:
         line["row"] = tables.row_of_whole_image(
@@ -141,6 +207,9 @@ def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job) -> Result:
         decide=model.image_threshold,
         image_classes=model.image_classes,
     )
+    if job.first is not None:
+        line["row"] |= tables.of_classes(said[item.id], job.first.model.image_classes)
+        line["row"][SEGMENTED] = int(job.first.passes(said[item.id]))
     encoded: list[bytes] = []
     try:
         for name in job.formats:

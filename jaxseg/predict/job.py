@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from jaxseg.predict import inputs, objects
 from jaxseg.predict.ensemble import Ensemble
+from jaxseg.predict.first_stage import First
 from jaxseg.predict.outputs import Journal
 
 FORMATS = "predict/formats"  # the folder of what --format names
@@ -20,3 +21,4 @@ class Job(NamedTuple):
     overlays: bool = True
     probabilities: bool = False
     rule: objects.Rule | None = None  # None: no objects are looked for
+    first: First | None = None  # of a joined run: which images `model` segments
