@@ -76,7 +76,7 @@ def join(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
         finished_run.with_data(workdir / stage, "validation") for stage in STAGES
     )
     splits = second.experiment.splits
-    _check_apart(first.experiment.splits["train"], splits)
+    check_apart(first.experiment.splits["train"], splits)
     stages = Stages(first, second, classes(config, splits["validation"]))
     probability = _probability(stages, splits["validation"])
     frozen = two_stage.choose(
@@ -100,7 +100,7 @@ def join(config: ConfigDict, workdir: pathlib.Path) -> dict[str, Any]:
     return _record(config, workdir)
 
 
-def _check_apart(training: prepared.Split, scored: dict[str, prepared.Split]) -> None:
+def check_apart(training: prepared.Split, scored: dict[str, prepared.Split]) -> None:
     """DataError where an image that the first stage learned from is to be scored."""
     learned = {*training.ids, *training.groups}
     for name in ("validation", "test"):
