@@ -72,6 +72,18 @@ def segdecnet() -> dict[str, Any]:
     }
 
 
+def evidence() -> dict[str, Any]:
+    """What a run with a head of whole images is asked about its answers, of eval."""
+    return {
+        # True: scored again without the object, and with nothing but the object:
+        "shortcut": False,
+        "shortcut_classes": (),  # pixel classes that are the object; () = all above 0
+        # maps of where the head looks; whether their maximum for `image_class` ("" =
+        # the one output of a head of foreground) lies in pixels of `mask_class`; "" = no
+        "localise": {"image_class": "", "mask_class": ""},
+    }
+
+
 def losses() -> dict[str, dict[str, Any]]:
     """The arguments of the terms of defects and of whole images, by name."""
     emphasis = {
