@@ -78,8 +78,9 @@ def evidence() -> dict[str, Any]:
         # True: scored again without the object, and with nothing but the object:
         "shortcut": False,
         "shortcut_classes": (),  # pixel classes that are the object; () = all above 0
-        # maps of where the head looks; whether their maximum for `image_class` ("" =
-        # the one output of a head of foreground) lies in pixels of `mask_class`; "" = no
+        # maps of where the head looks, and whether their maximum for `image_class`
+        # ("" = foreground, of a head that says nothing else) lies in pixels of
+        # `mask_class`; "" = no maps
         "localise": {"image_class": "", "mask_class": ""},
     }
 

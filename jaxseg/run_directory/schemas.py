@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
 from jaxseg.run_directory import (
+    evidence_schemas,
     image_class_schemas,
     image_schemas,
     two_stage_schemas,
@@ -294,6 +295,9 @@ class Result(TypedDict):
     region_overlap: NotRequired[image_schemas.RegionOverlap]
     two_stage: NotRequired[two_stage_schemas.TwoStageResult]  # of a joined run
     image_classes: NotRequired[image_class_schemas.ImageClassResult]
+    # these two where the run asked for them
+    shortcut: NotRequired[evidence_schemas.Shortcut]
+    localisation: NotRequired[evidence_schemas.Localisation]
     # False: no term of the loss learned from pixels, and nothing of them is reported;
     # absent, as in earlier versions: pixels were trained
     pixels_trained: NotRequired[bool]

@@ -1,15 +1,21 @@
 """Scores what answers on whole images rest on, as far as a run asked for it."""
 
-from collections.abc import Callable, Sequence
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
+from jaxseg import atomic
 from jaxseg.data import prepared
 from jaxseg.devices import sharding
 from jaxseg.evaluation.evidence import cases, localisation, shortcut, whole_scores
+from jaxseg.evaluation.tally import Tally
 from jaxseg.inference import whole_split
+from jaxseg.run_directory import files
+from jaxseg.run_directory.evidence_schemas import ClassExample
 
 
 class Asked(NamedTuple):
@@ -22,6 +28,45 @@ class Asked(NamedTuple):
     output: int = 0  # whose maps play the pointing game
     mask_class: int = 0  # in pixels of this class; 0: no game
     tolerance: float = 0.0  # pixels
+
+
+def score(
+    workdir: pathlib.Path,
+    scorer: whole_split.Scorer,
+    variables: Any,
+    split: prepared.Split,
+    asked: Asked | None,
+    tally: Tally,
+    frozen: Mapping[str, Any],
+    *,
+    seed: int,
+    resamples: int,
+) -> dict[str, Any]:
+    """The blocks that `asked` asks for, and the images whose class is told best.
+
+    Process 0 writes `eval/<split>_class_examples.json` and the files it names, of a
+    run with an output for each class of images.
+    """
+    if asked is None:
+        return {}
+    if chosen := frozen.get("image_classes"):
+        thresholds = [row["threshold"] for row in chosen["classes"]]
+        listed, drawn = examples(
+            scorer,
+            variables,
+            split,
+            asked,
+            tally.class_probability.astype(np.float64),
+            thresholds=None if chosen["exclusive"] else thresholds,
+        )
+        if jax.process_index() == 0:
+            folder = workdir / "eval"
+            for name, content in drawn.items():
+                atomic.replace(folder / f"{split.name}_class_examples" / name, content)
+            path = folder / f"{split.name}_class_examples.json"
+            files.write(path, listed, list[ClassExample])
+    options = {"seed": seed, "resamples": resamples}
+    return blocks(scorer, variables, split, asked, **options)
 
 
 def blocks(
@@ -66,9 +111,11 @@ def maps(
     split: prepared.Split,
     asked: Asked,
     only: set[int],
-):
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (index, maps f32 [H, W, width]) of the images of this process."""
-    looking = scorer._replace(predict=asked.attention, classes=None, maps=None)
+    looking = scorer._replace(
+        predict=asked.attention, classes=None, maps=None, gate=None
+    )
     return whole_split.channels(looking, variables, split, only)
 
 

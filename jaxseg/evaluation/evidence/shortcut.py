@@ -20,8 +20,8 @@ SHARE = 0.5  # of what the area has above 0.5
 RULE = (
     f"kept: without the object the lower end of the area is above {0.5 + MARGIN:g}, "
     f"and more than {SHARE:.0%} of what it has above 0.5 is left; lost: the upper end "
-    "says the opposite of either; no_score: the area as it is does not exceed 0.5 by its "
-    "whole interval, so there is nothing to keep; unclear: the interval does not decide"
+    "says the opposite of either; no_score: the area as it is does not exceed 0.5 by "
+    "its whole interval, so nothing can be kept; unclear: the interval does not decide"
 )
 _DETAIL = {
     "as_is": "the images as they are",
