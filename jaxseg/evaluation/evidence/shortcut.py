@@ -12,8 +12,9 @@ from jaxtyping import Float, Int
 
 from jaxseg.data import prepared
 from jaxseg.evaluation.evidence import covered, whole_scores
+from jaxseg.evaluation.image_classes import resample
 from jaxseg.inference import whole_split
-from jaxseg.metrics import bootstrap, classification
+from jaxseg.metrics import bootstrap, classification, image_classification
 
 MARGIN = 0.05  # above 0.5: what is no accident may still be of no consequence
 SHARE = 0.5  # of what the area has above 0.5
@@ -89,37 +90,26 @@ def _ranked(
         classification.ranking(column, label)["roc_auc"]
         for column, label in zip(said.T, truth.T, strict=True)
     ]
-    defined = [k for k, value in enumerate(each) if value is not None]
-    names, code = np.unique(np.array(groups, str), return_inverse=True)
-    low = high = None
-    if defined and len(names) > 1:
-        parts = []
-        for taken in bootstrap.draws(len(names), seed=seed, resamples=resamples):
-            parts.append(_mean_again(said, truth, defined, taken[:, code]))
-        low, high = bootstrap.interval(np.concatenate(parts))
+    again = resample.resample(
+        said,
+        truth,
+        [None] * len(titles),
+        groups,
+        exclusive=False,  # areas need no answer
+        seed=seed,
+        resamples=resamples,
+    )
+    value = image_classification.mean(each)
+    ends = again.ends("roc_auc_mean") if value is not None else (None, None)
     return {
-        "roc_auc_mean": float(np.mean([each[k] for k in defined])) if defined else None,
-        "low": low,
-        "high": high,
+        "roc_auc_mean": value,
+        "low": ends[0],
+        "high": ends[1],
         "classes": [
             {"name": name, "roc_auc": value}
             for name, value in zip(titles, each, strict=True)
         ],
     }
-
-
-def _mean_again(
-    said: np.ndarray, truth: np.ndarray, defined: list[int], times: np.ndarray
-) -> Float[np.ndarray, "r"]:
-    """The mean area on resamples; NaN where one class lacks a kind."""
-    drawn = []
-    for k in defined:
-        known = truth[:, k] >= 0
-        row = classification.resampled(
-            said[known, k], truth[known, k] > 0, times[:, known]
-        )
-        drawn.append(row["roc_auc"])
-    return np.mean(drawn, axis=0)
 
 
 def verdict(whole: dict[str, Any], without: dict[str, Any]) -> str:
