@@ -96,10 +96,14 @@ def _means(splits: list[Split]) -> Block:
             )
     heads = ["Number, split", "Value", "Without a model", "Support"]
     note = (
-        "Accuracy stands beside that of the commonest class, which needs no model. "
         "Means leave out classes that no image shows; their support says how many are "
         "left. Intervals: 95 % bootstrap over groups of images."
     )
+    if of_split(splits[0])["exclusive"]:
+        note = (
+            "Accuracy stands beside that of the commonest class, which needs no model. "
+            f"{note}"
+        )
     return table(heads, rows, title="All classes together", note=note)
 
 
