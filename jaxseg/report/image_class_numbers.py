@@ -48,15 +48,24 @@ def mean(split: Split, name: str) -> dict[str, Any] | None:
 
 def baseline(split: Split, name: str) -> tuple[str, float] | None:
     """The best answer without a model by one of the means, and what it scores."""
-    values = {
-        base["name"]: base["metrics"][name]
-        for base in of_split(split)["baselines"]
-        if base["metrics"].get(name) is not None
-    }
+    values = baselines(split, f"{PREFIX}{name}")
     if not values:
         return None
     best = max(values, key=lambda base: values[base])
     return best, values[best]
+
+
+def baselines(split: Split, metric: str) -> dict[str, float]:
+    """answer without a model -> what it scores by a metric of `score_rows`."""
+    record = of_split(split)
+    if record is None or not metric.startswith(PREFIX):
+        return {}
+    name = metric.removeprefix(PREFIX)
+    return {
+        base["name"]: base["metrics"][name]
+        for base in record["baselines"]
+        if base["metrics"].get(name) is not None
+    }
 
 
 def optimistic(split: Split) -> list[str]:

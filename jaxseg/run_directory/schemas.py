@@ -118,6 +118,14 @@ class Status(TypedDict):
     status: Literal["running", "finished"]
 
 
+class Parent(TypedDict):
+    """The run that a run comes after: what tells it from others, wherever it lies."""
+
+    name: str  # of its directory
+    created: str
+    config_sha256: str  # of its config.json when this run began
+
+
 class Record(TypedDict):
     """run.json: what was fixed when the run began, and how it ended."""
 
@@ -127,6 +135,8 @@ class Record(TypedDict):
     finished: str | None
     status: Literal["running", "finished"]
     resumed: int
+    note: NotRequired[str]  # what the run is for, in the words of its config
+    parent: NotRequired[Parent | None]
     epochs: int
     versions: dict[str, Any]
     platform: NotRequired[str]

@@ -70,6 +70,8 @@ def add(
         block = score.assemble(tally, frozen, facts, seed=0, resamples=60)
         best = best or score.history(tally, facts)
         result = json.loads(path.read_text()) | {"image_classes": block}
+        for name in ("class_table", "confusion", "argmax") if alone else ():
+            result.pop(name, None)
         path.write_text(json.dumps(result | (ALONE if alone else {}), indent=1))
         columns = score.columns(tally, frozen)
         if alone:
