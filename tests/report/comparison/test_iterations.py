@@ -104,10 +104,22 @@ def test_the_absent_the_unpredicted_and_the_rarest_class_are_followed(runs, undr
     assert "Dice 0 before" not in rare and " before." in rare
 
 
-def test_a_difference_that_is_not_decided_is_not_called_one(runs, undrawn):
-    told, _ = _told(runs, "first", "aside")
-    assert "Changed: `optim.learning_rate` 0.001 → 0.01." in told
-    assert ": n.s. (difference" in told[-2]
+@pytest.mark.parametrize(
+    "answer, words",
+    [
+        ("yes", ": better, decided (difference +0.0100"),
+        ("no", ": WORSE, decided"),
+        ("tie", ": equal"),
+        ("unclear", ": n.s. (difference +0.0100 [-0.0100, +0.0300], Holm p = 0.4"),
+    ],
+)
+def test_what_a_step_did_is_what_its_test_says(runs, answer, words):
+    step = next(s for s in _steps(runs, "first", "aside") if s.before)
+    test = {"value": 0.01, "low": -0.01, "high": 0.03, "adjusted": 0.4, "seeds": None}
+    test |= {"answer": answer, "values": (0.5, 0.49)}
+    tests = {METRIC: {(step.ranked, step.before.ranked): test}}
+    assert words in iterations.did(step, tests, METRIC)
+    assert "not tested" in iterations.did(step, {}, METRIC)
 
 
 def test_a_repeat_with_another_seed_is_no_change_to_be_tested(runs, tmp_path, undrawn):
