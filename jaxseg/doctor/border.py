@@ -126,9 +126,8 @@ def shortcut(case: Case) -> Finding:
         "a corner or the grey levels of one scanner: a network may learn that, score "
         "well here and fail elsewhere",
         "look at the borders of the images of this class beside others; crop or cover "
-        "what differs, or give every class images of every source; set "
-        "config.eval.shortcut=True, which scores the trained model again without the "
-        "object",
+        "what differs, or give every class images of every source; with a head of "
+        "whole images config.eval.shortcut=True scores it again without the object",
     )
 
 

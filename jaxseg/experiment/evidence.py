@@ -35,10 +35,8 @@ def asked(
                 "them as they are by default."
             )
         return None
-    names = (card.get("image_classes") or {"names": []})["names"]
-    if outputs != max(len(names), 1) and outputs != 1:
-        return None  # a head of the user's own, whose outputs have no names here
-    names = ["foreground"] if outputs == 1 else names
+    # a head of several outputs has one for each class of images: image_classes.check
+    names = ["foreground"] if outputs == 1 else card["image_classes"]["names"]
     erased = ()
     if config.eval.shortcut:
         erased = tuple(

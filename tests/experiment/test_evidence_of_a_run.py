@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support import fake_run
 from support import image_class_data as data
 
 from jaxseg.errors import ConfigError
@@ -29,7 +30,9 @@ def folder(tmp_path_factory):
 def run(folder, tmp_path_factory):
     """A finished run that learned classes of images alone, and its report."""
     workdir = tmp_path_factory.mktemp("runs") / "classify"
-    config = data.config(folder, **data.CLASSIFY | ASKED)
+    before = fake_run.make(workdir.parent / "before", epochs=1)
+    why = {"parent": str(before), "note": "without masks"}
+    config = data.config(folder, **data.CLASSIFY | ASKED | why)
     loop.train_and_evaluate(config, workdir)
     report.build(workdir)
     return workdir
@@ -47,6 +50,14 @@ def test_both_questions_are_answered_in_the_result(run):
         assert (block["image_class"], block["mask_class"]) == ("level", "square")
         assert block["images"] == 1 or block["images"] == 2
         assert block["tolerance"] == 2.0
+
+
+def test_its_record_says_what_it_comes_after_and_why(run):
+    record = json.loads((run / "run.json").read_text())
+    assert record["parent"]["name"] == "before" and record["note"] == "without masks"
+    top = (run / "report.md").read_text().split("## What was tested")[0]
+    assert "after before" in top and "without masks" in top
+    assert "The classifier of whole images" in top
 
 
 def test_its_surest_answers_are_kept_as_pictures(run):

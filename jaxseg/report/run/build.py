@@ -42,6 +42,11 @@ def content(run: Run) -> page.Page:
         text.plural(len(run["history"]), "epoch"),
         f"finished {info['finished']}" if info.get("finished") else info.get("status"),
     ]
+    parent = info.get("parent")
+    if parent:
+        facts.append(f"after {parent['name']}")
+    if info.get("note"):
+        facts.append(info["note"])
     return page.Page(
         generator="jaxseg run",
         title=info.get("name") or run["workdir"].resolve().name,

@@ -197,6 +197,7 @@ def _data(run: Run) -> list[Block | None]:
         data_card.balance(run),
         data_card.class_balance(run),
         data_card.image_class_balance(run),
+        image_classes.support(run),
         data_card.class_weights(card, run["config"]),
     ]
 
