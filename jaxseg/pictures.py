@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 
 from jaxseg.labels import IGNORE
 
@@ -198,3 +198,25 @@ def png(image: np.ndarray) -> bytes:
     # OpenCV stores colours as blue, green, red
     flipped = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
     return cv2.imencode(".png", flipped)[1].tobytes()
+
+
+def attention(
+    image: UInt8[np.ndarray, "h w 3"],
+    attended: Float[np.ndarray, "h w"],
+    mask: Bool[np.ndarray, "h w"],
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The image, grey, under a map of where a classifier looks, brighter for more.
+
+    The map is a share of its own maximum, in the colours of inferno; the outline of
+    `mask` is sky blue. A map without a maximum leaves the image as it is.
+    """
+    low, high = float(attended.min()), float(attended.max())
+    part = (attended - low) / (high - low) if high > low else np.zeros_like(attended)
+    levels = np.rint(255 * part).astype(np.uint8)
+    heat = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]
+    alpha = 0.65 * part[..., None]
+    out = np.rint(grey(image) * (1 - alpha) + heat * alpha).astype(np.uint8)
+    outlines, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    return cv2.drawContours(np.ascontiguousarray(out), outlines, -1, CLASSES[0], 1)

@@ -35,7 +35,13 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from jaxseg import lookup
-from jaxseg.config import base_augment, base_decision, base_objects, base_sampler
+from jaxseg.config import (
+    base_augment,
+    base_decision,
+    base_objects,
+    base_optim,
+    base_sampler,
+)
 from jaxseg.errors import ConfigError
 
 # blocks whose keys are not ours: the command line may add to them
@@ -49,6 +55,10 @@ def base() -> ConfigDict:
     c.name = ""  # of the run: runs/<name>-<recipe>
     c.recipe = ""  # the variant: full, demo, smoke ...
     c.recipe_chosen = ""  # why: by name, by default ...
+    # the run directory of the run before, which a comparison shows this one after. It
+    # only names it: weights to start from are pretrained.path
+    c.parent = ""
+    c.note = ""  # what the run is for, in words: stands in its reports
     c.seed = 0
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
     c.auto = {  # settings chosen from data and machine: jaxseg/config/auto_rules.py
@@ -77,11 +87,11 @@ def base() -> ConfigDict:
     # ... divided by their sum
     c.deep_weights = ()
     c.loss = _loss()
-    c.optim = _optim()
+    c.optim = base_optim.optim()
     # a weight file, a run directory, or package:efficientnet-lite0; what the file lacks
     # is an error unless allow_missing names it: ("classifier/*",)
     c.pretrained = {"path": "", "allow_missing": ()}
-    c.transfer = _transfer()
+    c.transfer = base_optim.transfer()
     c.eval = _eval()
     c.operating_point = {  # chosen on validation, then frozen
         "objective": "dice_pooled",
@@ -321,44 +331,6 @@ def _overlap() -> dict[str, Any]:
     }
 
 
-def _optim() -> dict[str, Any]:
-    return {
-        "name": "adamw",  # or "sgd" with Nesterov momentum
-        "learning_rate": 1e-3,
-        "weight_decay": 0.05,  # of sgd coupled, L2: 3e-5 say
-        "momentum": 0.99,  # of sgd
-        "warmup_epochs": 1.0,
-        "warmup_steps": -1,  # in place of warmup_epochs; -1 = as many as those have
-        # or "poly": (1 - t / T) ** power; "plateau": lower when validation stalls
-        "schedule": "cosine",
-        "power": 0.9,  # of poly
-        "final_scale": 0.0,  # of the learning rate, at the end of the schedule
-        "plateau": {  # of the metric of validation, config.eval.metric
-            "factor": 0.5,  # times the rate ...
-            "patience": 10,  # ... after so many epochs without a better one
-            "threshold": 1e-4,  # a better one is more than this above the best
-            "min_rate": 1e-6,
-        },
-        "clip_norm": 1.0,  # 0 = do not clip
-        "clip_each": False,  # True: each tensor at that norm, not all together
-        "accumulate": 1,  # micro-batches a step
-        "ema": 0.0,  # decay, after a warm-up, of the evaluated average; 0 = none
-        "bad_steps": 10,  # non-finite steps in a row before training stops
-    }
-
-
-def _transfer() -> dict[str, Any]:
-    """Patterns are of paths such as "encoder/layer1_0/conv1/kernel"; * crosses "/"."""
-    return {
-        "freeze": (),  # patterns of parameters that stay as they are: ("encoder/*",)
-        "frozen_until": 0,  # optimizer steps after which they learn; 0 = never
-        "freeze_norm": (),  # patterns of batch norms that keep their statistics
-        "encoder_scale": 1.0,  # times the learning rate
-        "decoder_scale": 1.0,
-        "layer_decay": 1.0,  # of the rate, from each block of the encoder to the last
-    }
-
-
 def _eval() -> dict[str, Any]:
     return {
         "per_device_batch": 4,
@@ -374,4 +346,5 @@ def _eval() -> dict[str, Any]:
         # True: probabilities are means over the image and its mirror images, along the
         # axes that augment.flip_* mirrors in training
         "mirror": False,
+        **base_decision.evidence(),
     }

@@ -72,6 +72,19 @@ def segdecnet() -> dict[str, Any]:
     }
 
 
+def evidence() -> dict[str, Any]:
+    """What a run with a head of whole images is asked about its answers, of eval."""
+    return {
+        # True: scored again without the object, and with nothing but the object:
+        "shortcut": False,
+        "shortcut_classes": (),  # pixel classes that are the object; () = all above 0
+        # maps of where the head looks, and whether their maximum for `image_class`
+        # ("" = foreground, of a head that says nothing else) lies in pixels of
+        # `mask_class`; "" = no maps
+        "localise": {"image_class": "", "mask_class": ""},
+    }
+
+
 def losses() -> dict[str, dict[str, Any]]:
     """The arguments of the terms of defects and of whole images, by name."""
     emphasis = {

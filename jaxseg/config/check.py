@@ -9,6 +9,7 @@ from jaxseg import lookup, schedule
 from jaxseg.config import (
     base,
     check_decision,
+    check_evidence,
     check_objects,
     check_supervision,
     doctor_checks,
@@ -63,6 +64,7 @@ def check(config: ConfigDict) -> None:
     check_objects.check(config)
     check_supervision.check(config)
     check_decision.check(config)
+    check_evidence.check(config)
     _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size

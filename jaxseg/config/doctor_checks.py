@@ -31,6 +31,7 @@ FULL = (
     "unreadable",
     "constant_images",
     "near_duplicates",
+    "shortcut",
     "foreground_windows",
     "value_range",
     "co_transform",
@@ -43,7 +44,7 @@ DEEP = ("overfit_one_batch",)
 OF_PIXELS = ("class_support", "label_values", "unlabelled", "foreground_windows")
 ALL = FAST + FULL + DEEP
 # an error of one of these is one of the data, any other one of the config
-OF_DATA = FAST[:6] + FULL[:3]
+OF_DATA = FAST[:6] + FULL[:4]
 
 
 def options(config: ConfigDict) -> dict[str, Any]:

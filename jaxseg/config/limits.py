@@ -113,6 +113,7 @@ ROWS: dict[str, tuple[float, bool]] = {
 }
 TEXTS = ("auto.keep", "pretrained.allow_missing", "transfer.freeze")
 TEXTS += ("transfer.freeze_norm", "supervision.paths", "doctor.ignore")
+TEXTS += ("eval.shortcut_classes",)
 
 
 def check(config: ConfigDict) -> None:
@@ -197,6 +198,8 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
             why = "objects.rule is ''"
         elif kind == "supervision" and config.supervision.name == "full":
             why = "supervision.name is 'full'" if below != ["name"] else ""
+        elif key == "eval.shortcut_classes" and not config.eval.shortcut:
+            why = "eval.shortcut is False"
         elif key == "supervision.masks" and config.supervision.name != "mixed":
             why = f"supervision.name is {config.supervision.name!r}"
         if why:

@@ -8,12 +8,21 @@ from ml_collections import ConfigDict
 
 from jaxseg.config import doctor_checks
 from jaxseg.devices import sharding
-from jaxseg.doctor import data, feeding, images, model, plan, probe, scale
+from jaxseg.doctor import (
+    border,
+    data,
+    feeding,
+    images,
+    model,
+    plan,
+    probe,
+    scale,
+)
 from jaxseg.doctor.case import ERROR, WARNING, Case, Finding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.experiment import build
 
-_FAMILIES = (data, images, scale, plan, feeding, model)
+_FAMILIES = (data, images, border, scale, plan, feeding, model)
 
 
 def find(name: str):

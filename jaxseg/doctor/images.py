@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxseg.data import prepared
 from jaxseg.data.preparation import convert
+from jaxseg.doctor import border
 from jaxseg.doctor.case import ERROR, OK, WARNING, Case, Finding, few
 from jaxseg.experiment import build
 from jaxseg.types import IGNORE
@@ -36,6 +37,8 @@ class Look(NamedTuple):
     foreground: bool = False
     values: tuple[int, ...] = ()  # of the mask
     thumb: np.ndarray | None = None  # f32 [_SIDE ** 2], standardised
+    frame: np.ndarray | None = None  # f32, border.frame
+    tones: np.ndarray | None = None  # f32, border.tones
 
 
 def scan(experiment: build.Experiment, *, show: bool = True) -> list[Look]:
@@ -68,6 +71,8 @@ def _look(split: prepared.Split, index: int, *, view) -> Look:
         foreground=bool(((example["mask"] > 0) & (example["mask"] != IGNORE)).any()),
         values=tuple(np.flatnonzero(np.bincount(example["mask"].ravel())).tolist()),
         thumb=(small - small.mean()) / max(float(small.std()), 1e-6),
+        frame=border.frame(stored),
+        tones=border.tones(stored, example["mask"]),
     )
 
 

@@ -29,6 +29,8 @@ from jaxseg.evaluation import (
     surfaces,
     temperature,
 )
+from jaxseg.evaluation.evidence import score as evidence
+from jaxseg.evaluation.evidence.score import Asked
 from jaxseg.evaluation.image_classes import choose as class_choice
 from jaxseg.evaluation.image_classes import pixel_free
 from jaxseg.evaluation.image_classes import score as class_scores
@@ -53,6 +55,7 @@ class Scoring(NamedTuple):
     # training images, for the baseline that copies the nearest; None: leave it out
     training: nearest_image.Training | None = None
     finding: Finding | None = None  # how objects are looked for; None: they are not
+    evidence: Asked | None = None  # of answers on whole images; None: nothing is asked
 
 
 Predictions = Iterable[tuple[int, np.ndarray]]
@@ -280,6 +283,14 @@ def _draws(scoring: Scoring) -> dict[str, int]:
     return {"seed": scoring.seed, "resamples": scoring.resamples}
 
 
+def _evidence(
+    scoring: Scoring, split: prepared.Split, frozen: dict[str, Any], tally: Tally
+) -> dict[str, Any]:
+    """The blocks of `evidence.score`, which writes its examples too."""
+    parts = scoring.workdir, scoring.scorer, scoring.variables, split, scoring.evidence
+    return evidence.score(*parts, tally, frozen, **_draws(scoring))
+
+
 def _check_step(scoring: Scoring, frozen: dict[str, Any]) -> None:
     if frozen["step"] != scoring.step:
         raise ConfigError(
@@ -316,7 +327,8 @@ def score_split(
     if not scoring.scorer.pixels:
         _check_step(scoring, frozen)
         tally = tally or tally_split(scoring.scorer, scoring.variables, split)
-        options |= {"step": scoring.step}
+        more = _evidence(scoring, split, frozen, tally)
+        options |= {"step": scoring.step, "more": more}
         return pixel_free.score(scoring.workdir, tally, frozen, split, **options)
     if len(split.classes) > 2:
         tally, at_frozen = _both(scoring, split, frozen)
@@ -324,6 +336,7 @@ def score_split(
         tally = tally_split(scoring.scorer, scoring.variables, split)
     scores, decided = score_tally(scoring, split, frozen, tally, at_frozen)
     scores |= class_scores.blocks(tally, frozen, split, **options)
+    scores |= _evidence(scoring, split, frozen, tally)
     cut = None
     if image := frozen.get("image"):
         cut = image_level.threshold_of(image, image_level.DECISION)

@@ -14,10 +14,12 @@ from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation import nearest_image
+from jaxseg.evaluation.evidence.score import Asked
 from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.experiment import (
     abstract_state,
     check_splits,
+    evidence,
     from_config,
     image_classes,
     targets,
@@ -49,6 +51,7 @@ class Experiment(NamedTuple):
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
     windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
     finding: Finding | None = None  # how objects are looked for
+    evidence: Asked | None = None  # of the answers on whole images
 
 
 def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Experiment:
@@ -129,6 +132,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         labels=labels,
         windows=_windows(config, splits["train"], parts.view, labels),
         finding=from_config.finding(config, card, parts.target),
+        evidence=evidence.asked(config, card, parts, mesh, outputs=outputs),
     )
 
 

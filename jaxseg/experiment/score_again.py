@@ -79,6 +79,7 @@ def score_again(
             step=run.step,
             training=build.training_images(run.experiment),
             finding=run.experiment.finding,
+            evidence=run.experiment.evidence,
             **from_config.scoring_options(run.config),
         )
         result = score_split.score_split(

@@ -30,7 +30,7 @@ class Decided(nn.Module):
 
     def __call__(self, image: Float[Array, "b h w c"], *, train: bool) -> Outputs:
         outputs = self.model(image, train=train)
-        _check(outputs)
+        check(outputs)
         logits = outputs.get("coarse_logits", outputs["logits"])
         whole: Any = self.decision(outputs["features"], logits, train=train)
         if getattr(whole, "ndim", 0) != 2 or whole.shape[0] != image.shape[0]:
@@ -41,7 +41,8 @@ class Decided(nn.Module):
         return outputs | {"image_logits": whole}
 
 
-def _check(outputs: Outputs) -> None:
+def check(outputs: Outputs) -> None:
+    """Raises ConfigError for outputs that no head can read, or that have one."""
     if "features" not in outputs:
         raise ConfigError(
             f"the model returns only {sorted(outputs)}, but a head of config.decision "

@@ -12,7 +12,13 @@ import pathlib
 from typing import Any, TypedDict
 
 from jaxseg.errors import DataError
-from jaxseg.run_directory import files, older_configs, schemas, seal
+from jaxseg.run_directory import (
+    evidence_schemas,
+    files,
+    older_configs,
+    schemas,
+    seal,
+)
 
 Row = dict[str, Any]
 _TEXT = {"id", "group", "worst_class"}
@@ -27,6 +33,7 @@ class Split(TypedDict):
     images: list[Row]  # eval/<split>_per_image.csv
     pr: list[Row]  # eval/<split>_pr.csv; [] when there is no pixel curve
     cases: list[dict[str, Any]]  # examples; image, mask, probability are paths
+    class_cases: list[dict[str, Any]]  # of classes of images; image, attention: paths
 
 
 class Run(TypedDict):
@@ -107,7 +114,23 @@ def _split(root: pathlib.Path, name: str) -> Split:
         images=_rows(folder / f"{name}_per_image.csv", wanted),
         pr=pr,
         cases=[_case(folder, name, case) for case in examples],
+        class_cases=_class_cases(folder, name),
     )
+
+
+def _class_cases(folder: pathlib.Path, name: str) -> list[dict[str, Any]]:
+    """Images whose class was answered surest; [] of a run without such answers."""
+    path = folder / f"{name}_class_examples.json"
+    if not path.is_file():
+        return []
+    listed = files.read(path, list[evidence_schemas.ClassExample])
+    for case in listed:
+        for key in ("image", "attention"):
+            if key in case:
+                file = case[key] = folder / path.stem / case[key]
+                if not file.is_file():
+                    raise DataError(f"{file} is missing: evaluate the split again.")
+    return listed
 
 
 def _check_lengths(path: pathlib.Path, record: schemas.ObjectResult) -> None:

@@ -74,6 +74,11 @@ NEW: dict[str, Any] = {
     "eval.surface": True,
     "eval.tolerance": 2.0,
     "eval.mirror": False,
+    "eval.shortcut": False,
+    "eval.shortcut_classes": (),
+    "eval.localise": {"image_class": "", "mask_class": ""},
+    "parent": "",
+    "note": "",
     "deep_weights": (),
     "decision": {
         "name": "",

@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
 from jaxseg.run_directory import (
+    evidence_schemas,
     image_class_schemas,
     image_schemas,
     two_stage_schemas,
@@ -117,6 +118,14 @@ class Status(TypedDict):
     status: Literal["running", "finished"]
 
 
+class Parent(TypedDict):
+    """The run that a run comes after: what tells it from others, wherever it lies."""
+
+    name: str  # of its directory
+    created: str
+    config_sha256: str  # of its config.json when this run began
+
+
 class Record(TypedDict):
     """run.json: what was fixed when the run began, and how it ended."""
 
@@ -126,6 +135,8 @@ class Record(TypedDict):
     finished: str | None
     status: Literal["running", "finished"]
     resumed: int
+    note: NotRequired[str]  # what the run is for, in the words of its config
+    parent: NotRequired[Parent | None]
     epochs: int
     versions: dict[str, Any]
     platform: NotRequired[str]
@@ -294,6 +305,9 @@ class Result(TypedDict):
     region_overlap: NotRequired[image_schemas.RegionOverlap]
     two_stage: NotRequired[two_stage_schemas.TwoStageResult]  # of a joined run
     image_classes: NotRequired[image_class_schemas.ImageClassResult]
+    # these two where the run asked for them
+    shortcut: NotRequired[evidence_schemas.Shortcut]
+    localisation: NotRequired[evidence_schemas.Localisation]
     # False: no term of the loss learned from pixels, and nothing of them is reported;
     # absent, as in earlier versions: pixels were trained
     pixels_trained: NotRequired[bool]

@@ -196,6 +196,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         step=step,
         training=build.training_images(experiment),
         finding=experiment.finding,
+        evidence=experiment.evidence,
         **from_config.scoring_options(config),
     )
     split = experiment.splits["validation"]

@@ -22,7 +22,7 @@ from jaxseg.weights import into_model
 
 # what may differ when a run goes on: it changes speed, not results
 FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
-FREE += ("mesh", "doctor", "auto")
+FREE += ("mesh", "doctor", "auto", "parent", "note")
 
 
 class Run(NamedTuple):
@@ -93,6 +93,7 @@ def open_run(
     `record` is what `claim` gave; with `sibling_of` model, data and compiled step are
     those of another run. Raises ConfigError and DataError for what a user can mend.
     """
+    run_record.parent(workdir, config, record)  # a wrong one, before data is opened
     if sibling_of is None:
         size = training_plan.batch_size(config, record.get("batch_size", 0))
         experiment = build.load(config, batch_size=size)

@@ -1,6 +1,7 @@
 """Writes the record of a run, run.json, when it begins and when it has ended."""
 
 import datetime
+import hashlib
 import pathlib
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxseg.data import sparse_labels
+from jaxseg.errors import ConfigError
 from jaxseg.experiment import build, chosen
-from jaxseg.run_directory import environment, history, seal
+from jaxseg.run_directory import environment, files, history, schemas, seal
 from jaxseg.train import label_pictures
 
 
@@ -32,6 +34,8 @@ def begin(
         "finished": None,
         "status": "running",
         "resumed": before.get("resumed", -1) + 1,
+        "note": config.note,
+        "parent": parent(workdir, config, before),
         "epochs": experiment.plan.epochs,
         **environment.environment(),
         **build.describe(experiment),
@@ -43,6 +47,36 @@ def begin(
             label_pictures.write(workdir, train, view, labels)
         seal.write(workdir, record)
     return record
+
+
+def parent(
+    workdir: pathlib.Path, config: ConfigDict, before: dict[str, Any]
+) -> schemas.Parent | None:
+    """What tells the run of config.parent from others; None where none is named.
+
+    `before` is the record so far: a parent that was moved since stays as it was.
+    Raises ConfigError for a directory that holds no run, and for the run itself.
+    """
+    if not config.parent:
+        return None
+    path = pathlib.Path(config.parent)
+    if path.resolve() == workdir.resolve():
+        raise ConfigError(
+            f"config.parent is {config.parent}, which is this very run: name the run "
+            "before it, or ''."
+        )
+    if not all((path / name).is_file() for name in (files.RUN, files.CONFIG)):
+        if before.get("parent"):
+            return before["parent"]
+        raise ConfigError(
+            f"config.parent is {config.parent}, which holds no run (no {files.RUN} and "
+            f"{files.CONFIG} in it): name the directory of the run before, or ''."
+        )
+    return {
+        "name": path.resolve().name,
+        "created": seal.read(path)["created"],
+        "config_sha256": hashlib.sha256((path / files.CONFIG).read_bytes()).hexdigest(),
+    }
 
 
 def end(

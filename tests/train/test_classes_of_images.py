@@ -103,6 +103,7 @@ def test_its_files_have_no_pixels_either(alone):
         f"{split}{end}"
         for split in ("validation", "test")
         for end in (".json", "_per_image.csv", "_examples.json")
+        + ("_class_examples.json", "_class_examples")
     }
     rows = runs.history(alone)
     names = [name for name in rows[0] if name.startswith(("validation/", "train/"))]

@@ -27,14 +27,17 @@ def score(
     step: int,
     seed: int,
     resamples: int,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Scores the split with what was frozen; returns eval/<split>.json.
+
+    `more` are further blocks of it.
 
     Process 0 writes it, its table of images, and the list of examples, which is empty.
     """
     options = {"seed": seed, "resamples": resamples}
     scores = result(tally, split, step=step)
-    scores |= class_scores.blocks(tally, frozen, split, **options)
+    scores |= class_scores.blocks(tally, frozen, split, **options) | (more or {})
     if jax.process_index() == 0:
         folder, rows = workdir / "eval", per_image(tally, split)
         chosen = frozen.get("image_classes")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from jaxseg.report import derived_numbers, end_of_curve, text
 from jaxseg.report.blocks import Claim
-from jaxseg.report.comparison import by_class, objects, scores, wording
+from jaxseg.report.comparison import by_class, image_classes, objects, scores, wording
 from jaxseg.report.comparison.group_runs import Unit, members, several, split_of
 from jaxseg.report.comparison.paired_tests import Test, Tests, between
 from jaxseg.report.read import Row, Split, pick
@@ -82,6 +82,7 @@ def claims(rankings: list[list[Unit]], metric: str) -> list[Claim]:
     units = [unit for ranking in rankings for unit in ranking]
     return [
         *by_class.claims(units),
+        *image_classes.claims(units),
         *same_images(rankings),
         *above_baselines(units, metric),
         *objects.claims(units),

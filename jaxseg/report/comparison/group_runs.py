@@ -17,6 +17,7 @@ REPEATS = ("seed", "num_seeds")  # what may differ between members of a group
 # what changes when, where and how fast a run works, and not what is learned
 IDLE = ("recipe_chosen", "auto", "log_every", "checkpoint", "doctor", "mesh")
 IDLE += ("data.dir", "data.workers", "data.timeout_s", "eval.every_epochs")
+IDLE += ("parent", "note", "eval.shortcut", "eval.shortcut_classes", "eval.localise")
 _DEPTH = 3  # how far below a given directory runs are looked for
 
 

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from jaxseg.metrics import paired_test
-from jaxseg.report.comparison import class_counts, object_tests, scores
+from jaxseg.report import derived_numbers
+from jaxseg.report.comparison import (
+    class_counts,
+    image_class_tests,
+    object_tests,
+    scores,
+)
 from jaxseg.report.comparison.group_runs import Unit, comparable, members, split_of
 
 Test = dict[str, Any]
@@ -14,23 +20,48 @@ Tests = dict[str, dict[tuple[str, str], Test]]  # metric -> (first, second) -> t
 
 
 def test_pairs(ranking: Sequence[Unit], metric: str) -> Tests:
-    """Tests every pair of a ranking by every metric that counts per image can repeat.
+    """Tests every pair of a ranking by every metric that its images can repeat.
 
     A test is `paired_test.Difference` of the first minus the second with `values`;
     `adjusted`: p by Holm over all pairs of the metric, so best and worst may be picked
     afterwards; `seeds`: Welch's p over seeds, by Holm too, None unless both are groups;
     `answer`: is the first better than the second (yes, no, unclear, tie). A group is
     the mean of its members, on every resample. Above two classes the metrics are means
-    over classes (`over_classes`), else of counts summed over them. {} where nothing is
-    testable.
+    over classes (`over_classes`), else of counts summed over them. Units that were not
+    scored by pixels, or answered other classes of images, have no test by these. {}
+    where nothing is testable.
     """
     if len(ranking) < 2 or not comparable(ranking[0], ranking[1]):
         return {}
-    names = scores.testable(ranking, metric)
+    of_pixels = [u for u in ranking if derived_numbers.pixels_trained(split_of(u))]
+    tests = _of_pixels(of_pixels, metric) | _of_image_classes(ranking)
+    if metric in tests:  # first
+        tests = {metric: tests[metric]} | tests
+    return tests
+
+
+def _resamples(ranking: Sequence[Unit]) -> int:
+    """As many as Holm needs to decide."""
+    pairs = len(ranking) * (len(ranking) - 1) // 2
+    return max(paired_test.RESAMPLES, 100 * pairs)
+
+
+def _of_image_classes(ranking: Sequence[Unit]) -> Tests:
+    """The tests of the units that answered the same classes of whole images."""
+    units = image_class_tests.testable(ranking)
+    if len(units) < 2:
+        return {}
+    splits = [split_of(run) for run in members(units)]
+    drawn = image_class_tests.resample(splits, resamples=_resamples(units))
+    return _families(units, image_class_tests.names(splits), drawn)
+
+
+def _of_pixels(ranking: Sequence[Unit], metric: str) -> Tests:
+    """The tests of the units that were scored by pixels, and by objects."""
+    names = scores.testable(ranking, metric) if len(ranking) > 1 else []
     if not names:
         return {}
-    pairs = len(ranking) * (len(ranking) - 1) // 2
-    resamples = max(paired_test.RESAMPLES, 100 * pairs)  # so that Holm can decide
+    resamples = _resamples(ranking)
     splits = [split_of(run) for run in members(ranking)]
     if over_classes(ranking):
         counted = [class_counts.of_split(split) for split in splits]
@@ -42,8 +73,6 @@ def test_pairs(ranking: Sequence[Unit], metric: str) -> Tests:
     if object_tests.testable(splits):
         drawn = object_tests.resample(splits, resamples=resamples)
         tests |= _families(ranking, object_tests.NAMES, drawn)
-    if metric in tests:  # first
-        tests = {metric: tests[metric]} | tests
     return tests
 
 

@@ -9,7 +9,12 @@ from scipy import special
 
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import overlap
-from jaxseg.report import class_numbers, derived_numbers, object_numbers
+from jaxseg.report import (
+    class_numbers,
+    derived_numbers,
+    image_class_numbers,
+    object_numbers,
+)
 from jaxseg.report.comparison.group_runs import Unit, several, split_of
 from jaxseg.report.read import Row, Run, Split, pick
 
@@ -43,9 +48,11 @@ def higher(name: str) -> bool:
 def score_rows(split: Split) -> list[Row]:
     """A row for each metric: of the foreground class, or the mean over several.
 
-    Behind them are those of objects, but for the bias of the count: it has no order.
+    Behind them are those of objects, but for the bias of the count: it has no order,
+    and the means over classes of whole images.
     """
     rows = derived_numbers.metric_rows(split) + _more_rows(split) + of_objects(split)
+    rows += image_class_numbers.score_rows(split)
     names = derived_numbers.classes(split)
     kept: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: row["class"] != derived_numbers.MEAN):

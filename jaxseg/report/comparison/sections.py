@@ -12,7 +12,9 @@ from jaxseg.report.blocks import Block, Card, folded, paragraph
 from jaxseg.report.comparison import (
     by_class,
     config_differences,
+    image_classes,
     image_level,
+    iterations,
     label_budgets,
     objects,
     paired_tests,
@@ -51,7 +53,9 @@ def sections(
     best = rankings[0]  # the largest set of runs that were judged on the same images
     listed = [
         ("summary", "Summary", _summary(rankings, metric, left_out)),
+        ("iterations", "Iterations", iterations.blocks(units, tests, metric)),
         ("classes", "By class", by_class.blocks(rankings, metric)),
+        ("image_classes", "Image classes", image_classes.blocks(rankings)),
         ("objects", "Objects", objects.blocks(rankings)),
         ("images", "Image level", image_level.blocks(rankings)),
         ("labels", "Score against labels", label_budgets.blocks(best, tests, metric)),

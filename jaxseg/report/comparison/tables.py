@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jaxseg.metrics import overlap
-from jaxseg.report import derived_numbers, text
+from jaxseg.report import derived_numbers, image_class_numbers, text
 from jaxseg.report.blocks import Block, table
 from jaxseg.report.comparison import config_differences, scores, wording
 from jaxseg.report.comparison.group_runs import (
@@ -65,6 +65,7 @@ def _summary_cells(unit: Unit, metric: str) -> list[Any]:
     score, split = scores.score(unit, metric), split_of(unit)
     row = next((r for r in scores.score_rows(split) if r["name"] == metric), None)
     bars = derived_numbers.known_baselines(split, row) if row else {}
+    bars |= image_class_numbers.baselines(split, metric)
     pick = max if scores.higher(metric) else min
     best = pick(bars, key=lambda name: bars[name]) if bars else None
     bar = (wording.value(bars[best]), text.label(best)) if best else text.UNDEFINED
@@ -178,7 +179,9 @@ def _score_rows(unit: Unit, split: str | None) -> list[Row]:
     scored = _scored_split(unit, split)
     if not scored:
         return []
-    others = {row["name"] for row in scores.of_objects(scored)}  # a section of theirs
+    # these have a section of their own
+    own = scores.of_objects(scored) + image_class_numbers.score_rows(scored)
+    others = {row["name"] for row in own}
     return [row for row in scores.score_rows(scored) if row["name"] not in others]
 
 

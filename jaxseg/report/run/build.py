@@ -3,10 +3,15 @@
 import os
 import pathlib
 
-from jaxseg.report import derived_numbers, object_numbers, page, text
-from jaxseg.report.blocks import Claim
+from jaxseg.report import (
+    derived_numbers,
+    image_class_numbers,
+    object_numbers,
+    page,
+    text,
+)
 from jaxseg.report.read import Run, read
-from jaxseg.report.run import cases, claims, sections
+from jaxseg.report.run import cases, claims, class_examples, sections
 
 
 def build(workdir: str | os.PathLike) -> dict[str, pathlib.Path]:
@@ -22,46 +27,14 @@ def build(workdir: str | os.PathLike) -> dict[str, pathlib.Path]:
 def content(run: Run) -> page.Page:
     """Collects what the report says, as plain data without an undefined value."""
     split = derived_numbers.main_split(run)
-    if not derived_numbers.pixels_trained(split):
-        return _of_whole_images(run)
     examples = cases.cases(split)
+    lead = cases.highlights(split, examples)
+    if not derived_numbers.pixels_trained(split):
+        lead = class_examples.highlights(split, class_examples.cases(split))
     verdict = claims.verdict(run)
     flattering = derived_numbers.optimistic(run, split)
     flattering += object_numbers.optimistic(split)
-    return page.Page(
-        generator="jaxseg run",
-        title=_title(run),
-        facts=_facts(run),
-        verdict=verdict,
-        warning=" and ".join(flattering),
-        cards=sections.cards(run),
-        lead=cases.highlights(split, examples),
-        claims=[claim for claim in claims.claims(run) if claim != verdict],
-        sections=sections.sections(run, examples),
-    )
-
-
-def _of_whole_images(run: Run) -> page.Page:
-    """The page of a run that learned classes of whole images and no pixels."""
-    words = "This run learned classes of whole images and no pixels."
-    return page.Page(
-        generator="jaxseg run",
-        title=_title(run),
-        facts=_facts(run),
-        verdict=Claim(answer="unclear", text=words),
-        warning="",
-        cards=[],
-        lead=[],
-        claims=[],
-        sections=sections.of_whole_images(run),
-    )
-
-
-def _title(run: Run) -> str:
-    return run["info"].get("name") or run["workdir"].resolve().name
-
-
-def _facts(run: Run) -> list[str]:
+    flattering += image_class_numbers.optimistic(split)
     info = run["info"]
     facts = [
         info.get("recipe"),
@@ -69,4 +42,19 @@ def _facts(run: Run) -> list[str]:
         text.plural(len(run["history"]), "epoch"),
         f"finished {info['finished']}" if info.get("finished") else info.get("status"),
     ]
-    return [str(fact) for fact in facts if fact]
+    parent = info.get("parent")
+    if parent:
+        facts.append(f"after {parent['name']}")
+    if info.get("note"):
+        facts.append(info["note"])
+    return page.Page(
+        generator="jaxseg run",
+        title=info.get("name") or run["workdir"].resolve().name,
+        facts=[str(fact) for fact in facts if fact],
+        verdict=verdict,
+        warning=" and ".join(flattering),
+        cards=sections.cards(run),
+        lead=lead,
+        claims=[claim for claim in claims.claims(run) if claim != verdict],
+        sections=sections.sections(run, examples),
+    )

@@ -4,8 +4,6 @@ Of two classes the errors are painted upon the prediction. Of more, truth and pr
 have the colours of their classes, and the errors a panel and colours of their own.
 """
 
-import io
-import pathlib
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,9 @@ from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
 from jaxseg.report import blocks, class_numbers, derived_numbers, text
 from jaxseg.report.blocks import Block
-from jaxseg.report.figures import Picture
 from jaxseg.report.read import Split, pick
+from jaxseg.report.run import panels
 
-SIDE = 360  # longer side of a panel on the page
 RIGHT, EXTRA, MISSED = (0, 158, 115), (230, 60, 20), (240, 228, 66)
 UNLABELLED = (128, 128, 128)
 
@@ -89,8 +86,8 @@ def highlights(split: Split, examples: list[dict[str, Any]]) -> list[Block]:
 
 
 def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
-    image = _read(case["image"], "RGB")
-    truth = _read(case["mask"], "L")
+    image = panels.read(case["image"], "RGB")
+    truth = panels.read(case["mask"], "L")
     prediction, rule = _predict(split, case)
     for name, array in (("mask", truth), ("probability", prediction)):
         if array.shape != image.shape[:2]:
@@ -98,25 +95,26 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
                 f"{case[name]} is {array.shape[0]}x{array.shape[1]} pixels, its image "
                 f"{image.shape[0]}x{image.shape[1]}: evaluate the split again."
             )
-    panels = _panels(split, image, truth, prediction)
+    shown = _panels(split, image, truth, prediction)
     role, case_id = ROLES.get(case["role"], text.label(case["role"])), case["id"]
     title = f"{role}: {case_id}"
     stem = f"{split['name']}_{index}_{case['role']}"
     if case.get("image_score") is not None:
         stem += f"_score_{case['image_score']:.3f}"
     drawn = [
-        _picture(f"{stem}_{word}", panel, f"{title}, {word}")
-        for word, panel in panels.items()
+        panels.picture(f"{stem}_{word}", panel, f"{title}, {word}")
+        for word, panel in shown.items()
     ]
-    listed = ", ".join(panels)
-    strip = _picture(stem, _side_by_side(list(panels.values())), f"{title}: {listed}")
+    listed = ", ".join(shown)
+    whole = panels.side_by_side([*shown.values()])
+    strip = panels.picture(stem, whole, f"{title}: {listed}")
     return {
         "role": case["role"],
         "id": case_id,
         "title": title,
         "score": _score(case),
         "note": _note(case, rule, int((prediction > 0).sum())),
-        "words": list(panels),
+        "words": [*shown],
         "panels": drawn,
         "strip": strip,
     }
@@ -125,10 +123,10 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
 def _predict(split: Split, case: dict[str, Any]) -> tuple[np.ndarray, str]:
     """Predicted class ids [h, w], and the rule that they follow."""
     if "prediction" in case:
-        return _read(case["prediction"], "L"), "as scored"
+        return panels.read(case["prediction"], "L"), "as scored"
     threshold = pick(split["result"], "operating_point", "threshold")
     cut = 0.5 if threshold is None else threshold
-    probability = _read(case["probability"], "L") / 255
+    probability = panels.read(case["probability"], "L") / 255
     prediction = (probability > cut).astype(np.uint8)
     if case.get("predicted_pixels") == 0:
         prediction[:] = 0  # removed by the minimum area
@@ -169,27 +167,6 @@ def _note(case: dict[str, Any], rule: str, pixels: int) -> str:
     return words
 
 
-def _read(path: pathlib.Path, mode: str) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            # palettes hold class ids: their indices, not their colours
-            if not (mode == "L" and image.mode in ("L", "P")):
-                image = image.convert(mode)
-            return np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}.") from error
-
-
-def _size(shape: tuple[int, ...]) -> tuple[int, int]:
-    scale = SIDE / max(shape[:2])
-    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
-
-
-def _fit(image: np.ndarray) -> np.ndarray:
-    size = _size(image.shape)
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-
-
 def _paint(
     image: np.ndarray, layers: list[tuple[np.ndarray, tuple]], strength: float = 0.6
 ) -> np.ndarray:
@@ -198,10 +175,10 @@ def _paint(
     Each layer is averaged over the pixels it covers, so that a thin line of a large
     image stays visible when the panel is smaller.
     """
-    panel = _fit(image).astype(np.float32)
+    panel = panels.fit(image).astype(np.float32)
     for where, colour in layers:
         cover = Image.fromarray(where.astype(np.float32))
-        cover = np.array(cover.resize(_size(image.shape), Image.Resampling.BOX))
+        cover = np.array(cover.resize(panels.size(image.shape), Image.Resampling.BOX))
         alpha = strength * np.minimum(cover, 1.0)[..., None]
         panel += alpha * (np.array(colour, np.float32) - panel)
     return np.rint(panel).clip(0, 255).astype(np.uint8)
@@ -213,7 +190,7 @@ def _panels(
     """word -> panel u8 [h, w, 3], in reading order."""
     if not class_numbers.several(split):
         return {
-            "input": _fit(image),
+            "input": panels.fit(image),
             "truth": _by_class(image, truth, truth),
             "prediction": _errors(image, truth, prediction),
         }
@@ -222,7 +199,7 @@ def _panels(
     layers.append((truth == IGNORE, UNLABELLED))
     grey = pictures.grey(image)  # the colours of classes are no others
     return {
-        "input": _fit(image),
+        "input": panels.fit(image),
         "truth": _by_class(grey, truth, truth),
         "prediction": _by_class(grey, prediction, truth),
         "errors": _paint(pictures.pale(image), layers, strength=0.8),
@@ -245,30 +222,6 @@ def _errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.
     missed = labelled & (truth > 0) & (prediction == 0)
     layers = [(right, RIGHT), (extra, EXTRA), (missed, MISSED)]
     return _paint(image, [*layers, (~labelled, UNLABELLED)])
-
-
-def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:
-    gap = np.full((panels[0].shape[0], 8, 3), 255, np.uint8)
-    parts = [part for panel in panels for part in (gap, panel)]
-    return np.concatenate(parts[1:], axis=1)
-
-
-def _picture(name: str, panel: np.ndarray, alt: str) -> Picture:
-    if (panel == panel[..., :1]).all():
-        panel = panel[..., 0]  # grey: a third of the bytes
-    data = io.BytesIO()
-    Image.fromarray(panel).save(data, format="PNG")
-    safe = "".join(c if c.isalnum() and c.isascii() else "_" for c in name)
-    height, width = panel.shape[:2]
-    return {
-        "name": safe,
-        "png": data.getvalue(),
-        "svg": None,
-        "alt": alt,
-        "caption": "",
-        "width": width,
-        "height": height,
-    }
 
 
 def _class_entries(split: Split) -> list[dict[str, str]]:

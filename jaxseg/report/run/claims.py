@@ -6,7 +6,12 @@ whose numbers are not in the run is absent, never guessed.
 
 from collections.abc import Iterator
 
-from jaxseg.report import class_numbers, derived_numbers, end_of_curve, text
+from jaxseg.report import (
+    class_numbers,
+    derived_numbers,
+    end_of_curve,
+    text,
+)
 from jaxseg.report.blocks import Claim
 from jaxseg.report.read import Row, Run, Split, pick
 from jaxseg.report.run import (
@@ -15,6 +20,8 @@ from jaxseg.report.run import (
     class_curves,
     class_decision,
     conformal,
+    evidence,
+    image_class_claims,
     image_level,
     object_claims,
     training_labels,
@@ -31,6 +38,15 @@ WEIGHT_TOLERANCE = 1e-3  # relative: cards may round what they store
 def claims(run: Run) -> list[Claim]:
     """All claims about a run: its results first, then its training and its data."""
     split = derived_numbers.main_split(run)
+    answers = [*image_class_claims.claims(split), *evidence.claims(split)]
+    if not derived_numbers.pixels_trained(split):
+        return [
+            *answers,
+            *training_labels.claims(run),
+            *convergence(run),
+            *sampling(run),
+            *integrity(run),
+        ]
     return [
         *class_claims.claims(run, split),
         *above_baselines(run, split),
@@ -41,6 +57,7 @@ def claims(run: Run) -> list[Claim]:
         *calibration.claims(split),
         *detection(split),
         *image_level.claims(split),
+        *answers,
         *operating_point(run, split),
         *conformal.claims(split),
         *transfer(run),
@@ -56,6 +73,8 @@ def claims(run: Run) -> list[Claim]:
 def verdict(run: Run) -> Claim:
     """The claim to begin with: on objects, or else the metric the run was chosen by."""
     split = derived_numbers.main_split(run)
+    if not derived_numbers.pixels_trained(split):
+        return image_class_claims.verdict(run, split)
     of_objects = next(object_claims.claims(split), None)
     if of_objects is not None:
         return of_objects

@@ -24,11 +24,13 @@ def training(run: Run) -> list[Picture | None]:
     dice = [n for n in train if "dice" in n and n not in loss]
     dice += [n for n in names if re.fullmatch("validation/dice[^/]*", n)]
     whole = [n for n in names if n.startswith("validation/image_")]
+    classes = [n for n in names if n.startswith("validation/class_")]
     share = ["share_target", "share_realised"]
     wanted = [
         ("loss", "Loss", [*loss, "validation/loss"]),
         ("dice", "Dice", dice),
         ("decision", "Decision on whole images of validation", whole),
+        ("class_history", "Classes of whole images of validation", classes),
         ("learning_rate", "Learning rate", ["learning_rate"]),
         ("share", "Share of positive images fed", share),
         ("throughput", "Images per second", ["images_per_second"]),
@@ -48,7 +50,7 @@ def _curves(run: Run, name: str, title: str, columns: list[str]) -> Picture | No
         shown = curves if len(curves) > 1 else [("", *curves[0][1:])]
         figures.lines(axes, shown, x="epoch")
         loss_weights.draw(axes, weights)
-        if name in ("dice", "decision", "share", "throughput"):
+        if name in ("dice", "decision", "class_history", "share", "throughput"):
             axes.set_ylim(bottom=0)
 
     listed = ", ".join(f"`{c[0]}`" for c in curves)

@@ -3,7 +3,12 @@
 import json
 from typing import Any
 
-from jaxseg.report import blocks, class_numbers, derived_numbers, text
+from jaxseg.report import (
+    blocks,
+    class_numbers,
+    derived_numbers,
+    text,
+)
 from jaxseg.report.blocks import (
     Block,
     Card,
@@ -20,11 +25,14 @@ from jaxseg.report.run import (
     calibration,
     cases,
     class_curves,
+    class_examples,
     class_plots,
     class_table,
     conformal,
     cost,
     data_card,
+    evidence,
+    image_classes,
     image_level,
     object_claims,
     objects,
@@ -47,36 +55,36 @@ _CONFIG = {  # blocks of the config that come first, in this order
 _UNTITLED = {"title": ""}  # a table whose title its fold has
 
 
+# of pixels: a run that learned classes of whole images alone has none of them
+_OF_PIXELS = ("results", "objects", "curves", "surfaces", "rules", "calibration")
+_OF_PIXELS += ("images", "cases")
+
+
 def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
     """[{"id", "title", "blocks"}] without blocks that the run has no numbers for."""
+    split = derived_numbers.main_split(run)
     listed = [
-        ("results", "Results", _results(run)),
-        ("objects", "Objects", objects.section(run)),
-        ("curves", "Precision and recall", _curves(run)),
-        ("surfaces", "Surfaces and detection", surfaces.blocks(run)),
-        ("rules", "By rule and threshold", _rules(run)),
-        ("calibration", "Calibration", _calibration(run)),
-        ("images", "Image level", _images(run)),
-        ("cases", "Cases", _cases(run, examples)),
-        *_of_any_run(run),
+        ("results", "Results", _results),
+        ("image_classes", "Image classes", image_classes.blocks),
+        ("evidence", "What the answers rest on", evidence.blocks),
+        ("class_cases", "Cases by class", _class_cases),
+        ("objects", "Objects", objects.section),
+        ("curves", "Precision and recall", _curves),
+        ("surfaces", "Surfaces and detection", surfaces.blocks),
+        ("rules", "By rule and threshold", _rules),
+        ("calibration", "Calibration", _calibration),
+        ("images", "Image level", _images),
+        ("cases", "Cases", lambda run: _cases(run, examples)),
+        ("training", "Training", _training),
+        ("labels", "Labels", training_labels.blocks),
+        ("data", "Data and class balance", _data),
+        ("config", "Configuration", _config),
+        ("cost", "Cost of a prediction", cost.blocks),
+        ("environment", "Environment", _environment),
     ]
-    return blocks.sections(listed)
-
-
-def of_whole_images(run: Run) -> list[Block]:
-    """`sections` of a run that learned classes of whole images and no pixels."""
-    return blocks.sections(_of_any_run(run))
-
-
-def _of_any_run(run: Run) -> list[tuple[str, str, list[Block | None]]]:
-    return [
-        ("training", "Training", _training(run)),
-        ("labels", "Labels", training_labels.blocks(run)),
-        ("data", "Data and class balance", _data(run)),
-        ("config", "Configuration", _config(run)),
-        ("cost", "Cost of a prediction", cost.blocks(run)),
-        ("environment", "Environment", _environment(run)),
-    ]
+    if not derived_numbers.pixels_trained(split):
+        listed = [row for row in listed if row[0] not in _OF_PIXELS]
+    return blocks.sections((key, title, made(run)) for key, title, made in listed)
 
 
 def _results(run: Run) -> list[Block | None]:
@@ -142,6 +150,11 @@ def _cases(run: Run, examples: list[dict[str, Any]]) -> list[Block | None]:
     return [paragraph(cases.order_in_words(split)), legend, blocks.cases(examples)]
 
 
+def _class_cases(run: Run) -> list[Block | None]:
+    split = derived_numbers.main_split(run)
+    return class_examples.section(split, class_examples.cases(split))
+
+
 def _training(run: Run) -> list[Block | None]:
     facts = [
         ("parameters", number(run["info"].get("params"), "count")),
@@ -184,6 +197,7 @@ def _data(run: Run) -> list[Block | None]:
         data_card.balance(run),
         data_card.class_balance(run),
         data_card.image_class_balance(run),
+        image_classes.support(run),
         data_card.class_weights(card, run["config"]),
     ]
 
@@ -242,12 +256,15 @@ def _environment(run: Run) -> list[Block | None]:
 def cards(run: Run) -> list[Card]:
     """The few numbers to remember, each with what it stands against."""
     split = derived_numbers.main_split(run)
+    if not derived_numbers.pixels_trained(split):
+        return image_classes.cards(split)
     rows, many = derived_numbers.headline(run, split), class_numbers.several(split)
     listed = class_table.cards(run, split) if many else []
     for row in [] if many else rows[:4]:
         listed.append(tables.score_card(text.label(row["name"]), split, row))
     listed += object_claims.cards(split)
     listed += image_level.cards(split)
+    listed += image_classes.cards(split, 1)
     curve = pick(split["result"], "curves", "pixel") or {}
     precision = curve.get("average_precision")
     if precision is not None:

@@ -9,7 +9,7 @@ from PIL import Image
 from jaxseg import pictures
 from jaxseg.report import derived_numbers, page
 from jaxseg.report.read import read
-from jaxseg.report.run import build, cases
+from jaxseg.report.run import build, cases, panels
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def _middle(pixel, scale):
 
 def test_panels_show_classes_in_colour_and_errors_apart(split):
     """Every class and every error is looked up at a pixel that has it."""
-    scale = cases.SIDE / 48
+    scale = panels.SIDE / 48
     shown = set()
     examples = cases.cases(split)
     by_id = {case["id"]: case for case in split["cases"]}
