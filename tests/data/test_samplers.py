@@ -160,6 +160,13 @@ def test_the_draws_of_a_group_come_within_one_of_its_part_and_repeat_evenly():
     assert np.ptp(seen[[0, 50, 100]]) <= 2  # two streams: of class 3, and of class 1
 
 
+def test_the_orders_by_class_are_those_of_older_runs():
+    knots = ((0.0, 0.7, 0.1, 0.1, 0.1), (1.0, 0.1, 0.2, 0.3, 0.4))
+    orders = np.stack(_orders("by_class", 9, 48, RARE, share=knots)).astype("<i8")
+    digest = hashlib.sha256(orders.tobytes()).hexdigest()
+    assert digest.startswith("5eecd76e23f389ec")
+
+
 def test_knots_of_one_number_and_groups_without_images():
     knots = ((0.0, 1.0), (1.0, 0.5))
     parts = [by_class.parts(RARE, epoch=e, epochs=3, share=knots) for e in range(3)]
