@@ -19,6 +19,7 @@ LOSSES = {
     "border": ["cross_entropy", "dice_batch"],
     "distance": ["cross_entropy", "distance"],
     "star": ["cross_entropy", "object_probability", "star_rays"],
+    "regions": ["cross_entropy", "region_cross_entropy", "region_dice"],
 }
 
 
