@@ -73,7 +73,7 @@ def count_ways(
     to_native: Resize,
     threads: int = 2,
     class_histograms: bool = True,
-    image_scores: Mapping[int, Float[np.ndarray, "n"]] | None = None,
+    image_scores: Mapping[int, Float[np.ndarray, "n"] | float] | None = None,
     image_classes: int = 0,
 ) -> list[Tally]:
     """The tally of each way to read the same predictions, all in one pass.
@@ -97,7 +97,7 @@ def count_ways(
             facts["class_probability"] = image_scores[index]
             facts["class_truth"] = split.image_classes[index]
         elif index in image_scores:
-            facts["image_score"] = float(image_scores[index][0])
+            facts["image_score"] = float(np.ravel(image_scores[index])[0])
         return [
             count_image(native, mask, example["image"], frozen=way, **facts)
             for way in ways
