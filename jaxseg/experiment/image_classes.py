@@ -147,9 +147,22 @@ def _check_head(
 
 
 def _check_model(config: ConfigDict) -> None:
-    """ConfigError for terms of pixels beside a model whose logits are always 0."""
-    name = config.model.name
-    if name != "resnet_classifier" or config.model[name].pixel_head:
+    """ConfigError where a model and the terms of the loss do not both learn pixels."""
+    name, pixels = config.model.name, trains_pixels(config)
+    if name != "resnet_classifier":
+        if not pixels and "." not in name and not config.transfer.freeze:
+            raise ConfigError(
+                f"config.model.name={name} has a decoder, but no loss of this run "
+                "learns pixels, so it would never learn: use resnet_classifier, or "
+                "name what shall stay as it is in config.transfer.freeze."
+            )
+        return
+    if config.model[name].pixel_head:
+        if not pixels:
+            raise ConfigError(
+                f"config.model.{name}.pixel_head is True, but no loss of this run "
+                "learns pixels: set it to False."
+            )
         return
     for term, fn in _terms(config).items():
         if "logits" in step.asks_for(fn):

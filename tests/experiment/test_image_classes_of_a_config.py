@@ -14,6 +14,8 @@ CARD = {"image_classes": {"names": ["a", "b", "c"], "exclusive": True}}
 TOGETHER = {"image_classes": {"names": ["a", "b", "c"], "exclusive": False}}
 OF_CLASSES = {"loss.dice.weight": 0.0, f"loss.{SOFTMAX}.weight": 1.0}
 OF_CLASSES |= {"decision.name": "pooled", "decision.pooled.outputs": 0}
+OF_CLASSES |= {"model.name": "resnet_classifier"}
+JOINT = OF_CLASSES | {"loss.dice.weight": 1.0, "model.name": "unet"}
 OF_EACH = OF_CLASSES | {f"loss.{SOFTMAX}.weight": 0.0, f"loss.{EACH}.weight": 1.0}
 F1 = {"eval.metric": "class_f1_macro"}
 
@@ -44,8 +46,16 @@ def test_a_head_has_as_many_outputs_as_the_data_has_classes():
         (OF_CLASSES | F1, CARD, 3),
         (OF_CLASSES | {"eval.metric": "class_accuracy"}, CARD, 3),
         (OF_EACH | F1, TOGETHER, 3),
-        (OF_CLASSES | {"loss.dice.weight": 1.0}, CARD, 3),  # joint: a metric of pixels
-        (OF_CLASSES | F1 | {"loss.dice.weight": 1.0}, CARD, 3),
+        (JOINT, CARD, 3),  # chosen by a metric of pixels
+        (JOINT | F1, CARD, 3),
+        (OF_CLASSES | F1 | {"model.name": "my_lab.encoder"}, CARD, 3),
+        (
+            OF_CLASSES
+            | F1
+            | {"model.name": "unet", "transfer.freeze": ("decoder/*", "head/*")},
+            CARD,
+            3,
+        ),
     ],
 )
 def test_what_is_of_the_same_classes_passes(changes, card, outputs):
@@ -77,10 +87,17 @@ def test_what_is_of_the_same_classes_passes(changes, card, outputs):
             "'class_accuracy', which is of classes of which one is right",
         ),
         (
-            OF_CLASSES | {"loss.dice.weight": 1.0, "model.name": "resnet_classifier"},
+            JOINT | {"model.name": "resnet_classifier"},
             CARD,
             3,
             r"loss.dice learns from logits of pixels, which .*pixel_head=True",
+        ),
+        (OF_CLASSES | F1 | {"model.name": "unet"}, CARD, 3, "has a decoder, but no"),
+        (
+            OF_CLASSES | F1 | {"model.resnet_classifier.pixel_head": True},
+            CARD,
+            3,
+            "pixel_head is True, but no loss",
         ),
     ],
 )

@@ -77,7 +77,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         for number in range(COUNTS[split]):
             one = example(split, number, exclusive=self.exclusive)
             if not self.masks:
-                one["mask"][:] = 255
+                one["mask"][:], one["label"] = 255, -1
             yield one["id"], records.encode(one)
 
 
