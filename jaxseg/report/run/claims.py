@@ -25,6 +25,7 @@ from jaxseg.report.run import (
     image_level,
     object_claims,
     training_labels,
+    two_stage,
 )
 from jaxseg.report.text import number
 
@@ -51,6 +52,7 @@ def claims(run: Run) -> list[Claim]:
         *class_claims.claims(run, split),
         *above_baselines(run, split),
         *object_claims.claims(split),
+        *two_stage.claims(split),
         *above_prevalence(split),
         *class_curves.claims(split),
         *class_decision.claims(split),

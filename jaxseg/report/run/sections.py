@@ -41,6 +41,7 @@ from jaxseg.report.run import (
     surfaces,
     tables,
     training_labels,
+    two_stage,
 )
 from jaxseg.report.text import number, plain
 
@@ -65,6 +66,7 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
     split = derived_numbers.main_split(run)
     listed = [
         ("results", "Results", _results),
+        ("two_stage", "Classify, then segment", two_stage.blocks),
         ("image_classes", "Image classes", image_classes.blocks),
         ("evidence", "What the answers rest on", evidence.blocks),
         ("class_cases", "Cases by class", _class_cases),
