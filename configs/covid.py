@@ -28,9 +28,7 @@ from jaxseg.config import base
 def get_config(arg: str = "") -> ConfigDict:
     """The recipe `arg`: one of WAYS, or NAME_full or NAME_smoke; "" decides by data."""
     c = base.base()
-    c.name = "covid"
-    c.epochs = 20
-    c.batch_size = 128
+    c.name, c.epochs, c.batch_size = "covid", 20, 128
     c.data.update(name="covid_qu_ex", image_size=(256, 256), workers=2)
     c.data.dir = os.environ.get("JAXSEG_DATA", "")
     c.augment.flip_horizontal = 0.5
@@ -48,8 +46,9 @@ def get_config(arg: str = "") -> ConfigDict:
     tree = os.path.join(c.data.dir, "Infection Segmentation Data")
     default = "segment_full" if c.data.dir and os.path.isdir(tree) else "segment"
     variants = {f"{way}{size}": WAYS[way] for way in WAYS for size in SIZES}
+    variants["smoke"] = WAYS["segment"]
     base.variant(c, arg, variants, default=default, why="by the data present")
-    size = c.recipe.partition("_")[2]
+    size = c.recipe.rpartition("_")[2]
     if size != "full":
         c.update(DEMO)
         c.model.name = SMALL[c.model.name]
