@@ -4,9 +4,9 @@
 
 Everything after `-n N` goes to `python -m jaxseg.main`. Lines of the others than
 process 0 carry their number. SIGTERM and SIGINT reach every process; when one fails,
-the rest are ended. With `--restarts=N` they are started again, at most N times, when all
-have stopped after saving (exit code 75) and when one was killed or lost (69): the run
-goes on from its last checkpoint.
+the rest are ended. With `--restarts=N` they are started again, at most N times, when
+all have stopped after saving (exit code 75) and when one was killed or lost (69): the
+run goes on from its last checkpoint.
 """
 
 import argparse

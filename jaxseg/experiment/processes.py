@@ -1,5 +1,6 @@
 """Joins the processes of a run before any device is touched, and finds the cache."""
 
+import logging as python_logging
 import os
 import pathlib
 
@@ -10,7 +11,7 @@ from jaxseg.devices import cluster, peers
 from jaxseg.errors import PeersMissing
 
 # they tell every file they open and every backend that is not there
-_CHATTY = ("dataset_info", "dataset_builder", "xla_bridge", "distributed")
+_CHATTY = ("dataset_info", "dataset_builder", "xla_bridge")
 
 
 def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
@@ -31,6 +32,7 @@ def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
 
 
 def _join(place: cluster.Place, timeout: float) -> None:
+    python_logging.getLogger("jax._src.distributed").setLevel(python_logging.WARNING)
     address = peers.join(place, timeout=timeout, silence=cluster.silence(os.environ))
     if any("_proxy" in name.lower() for name in os.environ):
         # gRPC would ask a proxy for the way to a host beside this one, and wait
