@@ -26,7 +26,7 @@ COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0.")
 PROCESSES = flags.DEFINE_integer("num_processes", 0, "Number of processes.")
 PROCESS = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0.")
 TIMEOUT = flags.DEFINE_float(
-    "coordinator_timeout_s", 0, "Seconds until all processes must have come; 0 = 120."
+    "coordinator_timeout_s", 0, "Until all processes must have come; default 120."
 )
 
 

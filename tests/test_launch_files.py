@@ -116,10 +116,8 @@ def jobset():
 
 def test_the_jobset_has_the_fields_of_its_kind_and_no_others(jobset):
     assert not wrong(jobset, JOBSET)
-    assert (jobset["apiVersion"], jobset["kind"]) == (
-        "jobset.x-k8s.io/v1alpha2",
-        "JobSet",
-    )
+    assert jobset["apiVersion"] == "jobset.x-k8s.io/v1alpha2"
+    assert jobset["kind"] == "JobSet"
     jobset = json.loads(json.dumps(jobset))
     job(jobset)["backofLimit"] = job(jobset).pop("backoffLimit")
     place = "/spec/replicatedJobs/0/template/spec"
@@ -129,23 +127,16 @@ def test_the_jobset_has_the_fields_of_its_kind_and_no_others(jobset):
 
 
 def test_the_jobset_restarts_and_fails_by_exit_code(jobset):
-    job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
-    fail, ignore = job["podFailurePolicy"]["rules"]
+    own, container = pod(jobset)
+    fail, ignore = job(jobset)["podFailurePolicy"]["rules"]
     assert fail["action"] == "FailJob" and ignore["action"] == "Ignore"
     codes = {errors.ConfigError.exit_code, errors.DataError.exit_code, STOPPED}
     assert set(fail["onExitCodes"]["values"]) == codes
-    assert (
-        fail["onExitCodes"]["containerName"]
-        == job["template"]["spec"]["containers"][0]["name"]
-    )
-    assert (
-        job["backoffLimit"] == 0 and job["template"]["spec"]["restartPolicy"] == "Never"
-    )
+    assert fail["onExitCodes"]["containerName"] == container["name"]
+    assert job(jobset)["backoffLimit"] == 0 and own["restartPolicy"] == "Never"
     stopped, bad = jobset["spec"]["failurePolicy"]["rules"]
     # as the controller of jobs writes it
-    text = (
-        "Container train for pod x/y-0 failed with exit code {} matching FailJob rule"
-    )
+    text = "Container train for pod x/y-0 failed with exit code {} matching FailJob"
     pattern = stopped["onJobFailureMessagePatterns"][0]
     assert re.search(pattern, text.format(STOPPED))
     assert not re.search(pattern, text.format(2))
@@ -154,21 +145,19 @@ def test_the_jobset_restarts_and_fails_by_exit_code(jobset):
 
 
 def test_a_pod_of_the_jobset_knows_its_place(jobset):
-    job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
-    assert job["completionMode"] == "Indexed"
-    (container,) = job["template"]["spec"]["containers"]
+    own, container = pod(jobset)
+    assert job(jobset)["completionMode"] == "Indexed"
     environ = {item["name"]: item.get("value", "") for item in container["env"]}
     host = environ.pop("JAXSEG_COORDINATOR_HOST")
     assert host == "" and container["env"][0]["name"] == "JAXSEG_COORDINATOR_HOST"
-    name = environ["JAXSEG_COORDINATOR"].replace(
-        "$(JAXSEG_COORDINATOR_HOST)", "j-0-0.j"
-    )
+    name = environ["JAXSEG_COORDINATOR"]
+    name = name.replace("$(JAXSEG_COORDINATOR_HOST)", "j-0-0.j")
     environ |= {"JOB_COMPLETION_INDEX": "1", "JAXSEG_COORDINATOR": name}
     place = cluster.place(environ)
-    assert place[:3] == (job["completions"], 1, "j-0-0.j:7777")
-    assert job["completions"] == job["parallelism"]
+    assert place[:3] == (job(jobset)["completions"], 1, "j-0-0.j:7777")
+    assert job(jobset)["completions"] == job(jobset)["parallelism"]
     assert cluster.timeout(environ) == 900
-    (shm,) = [v for v in job["template"]["spec"]["volumes"] if v["name"] == "shm"]
+    (shm,) = [v for v in own["volumes"] if v["name"] == "shm"]
     assert shm["emptyDir"]["medium"] == "Memory"
     assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
 
@@ -204,12 +193,11 @@ def _batch(tmp_path, name, code, **more):
         path.chmod(0o755)
     (tmp_path / "commands.txt").write_text(COMMANDS)
     (tmp_path / "calls").write_text("")
+    path = f"{tmp_path}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", str(LAUNCH / name), *arguments],
         cwd=tmp_path,
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
-        | own
-        | more,
+        env={"PATH": path, "SLURM_JOB_ID": "7"} | own | more,
         capture_output=True,
         text=True,
         timeout=100,

@@ -95,7 +95,8 @@ class Coordinator:
             await asyncio.sleep(min(silence / BEATS, 1.0))
 
     async def _accept(self, reader, writer) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
+        # anybody may connect, and say anything
+        with contextlib.suppress(OSError, EOFError, ValueError, KeyError, TypeError):
             first = await reader.readexactly(len(HELLO))
             if first == HELLO:
                 await self._member(reader, writer)
@@ -132,6 +133,8 @@ class Coordinator:
                 f"process {member.number} on {member.host} was told of {processes} "
                 f"processes, process 0 of {mine}; give all the same number."
             )
+        if not 0 <= member.number < mine:
+            return f"process {member.number} is none of 0 to {mine - 1}."
         if other:
             return (
                 f"two processes are number {member.number}, on {other.host} and on "
@@ -142,7 +145,7 @@ class Coordinator:
     def _bye(self, member: Member, message: dict[str, Any]) -> None:
         code = int(message["bye"])
         member.left = True
-        if code not in IN_ORDER or not self.running:
+        if code not in IN_ORDER:
             text = str(message.get("text", ""))[:2000]
             self._end({"ended": code, "text": text}, member)
 
@@ -152,7 +155,7 @@ class Coordinator:
     def _end(self, message: dict[str, Any], member: Member) -> None:
         if not self.over.is_set():
             who = {"process": member.number, "host": member.host}
-            self._tell(message | who)
+            self._tell(message | who, but=member)
             self.over.set()
 
     def _missing(self) -> None:
@@ -162,9 +165,10 @@ class Coordinator:
         self._tell({"missing": missing, "came": came})
         self.over.set()
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _tell(self, message: dict[str, Any], *, but: Member | None = None) -> None:
         for member in list(self.members.values()):
-            member.send(message)
+            if member is not but:
+                member.send(message)
 
 
 async def _listen(accept, settings: Settings) -> asyncio.Server:

@@ -69,7 +69,7 @@ def join(place: cluster.Place, *, timeout: float, silence: float) -> str:
     _resolve(place)
     address = place.coordinator
     if place.process == 0:
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"127.0.0.1:{free_port()}"
         _start_coordinator(place, timeout, silence, address)
     _link = _answered(place, timeout, silence)
     threading.Thread(target=_watch, args=(_link,), daemon=True, name="peers").start()
@@ -129,7 +129,7 @@ def _start_coordinator(
     """Starts the coordinator beside process 0; ConfigError where its port is in use."""
     host, port = cluster.host_and_port(place.coordinator)
     settings = coordinator.Settings(
-        host="127.0.0.1" if host in _LOOPBACK else None,
+        host=host if host in _LOOPBACK else None,
         port=port,
         processes=place.processes,
         timeout=timeout,
@@ -158,7 +158,8 @@ def _start_coordinator(
 _children: list[subprocess.Popen] = []  # kept: their input closes when forgotten
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this host that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -167,7 +168,8 @@ def _free_port() -> int:
 def _answered(place: cluster.Place, timeout: float, silence: float) -> _Link:
     """The link, once the coordinator says that all have come."""
     host, port = cluster.host_and_port(place.coordinator)
-    host = "127.0.0.1" if place.process == 0 else host
+    if place.process == 0 and host not in _LOOPBACK:
+        host = "127.0.0.1"  # it listens there too, and the way round may be closed
     end, why = time.monotonic() + timeout, "it was not tried"
     while (left := end - time.monotonic()) > 0:
         try:
@@ -176,6 +178,8 @@ def _answered(place: cluster.Place, timeout: float, silence: float) -> _Link:
             _hello(link)
             _roll_call(link)
             return link
+        except ConfigError:  # one of ValueError
+            raise
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error)
         time.sleep(min(0.3, max(0.0, end - time.monotonic())))
@@ -210,8 +214,6 @@ def _roll_call(link: _Link) -> None:
                 raise ConfigError(message["refused"])
             if "missing" in message:
                 raise PeersMissing(_missing(message, link.place.processes))
-            if "ended" in message:
-                _end_as(link, message)
 
 
 def _missing(message: dict[str, Any], processes: int) -> str:
@@ -259,8 +261,7 @@ def _end_as(link: _Link, message: dict[str, Any]) -> NoReturn:
     if "lost" in message:
         _say(f"{who} {message['lost']}; process {link.place.process} ends: {_AGAIN}")
         _exit(_LOST)
-    if number != link.place.process:
-        time.sleep(_GRACE)  # the same is often wrong here, and will be said here
+    time.sleep(_GRACE)  # the same is often wrong here, and will be said here
     reason = f": {message['text']}" if message["text"] else ""
     _say(
         f"process {link.place.process} ends because {who} ended with exit code "

@@ -64,7 +64,7 @@ class Door:
 
 @pytest.fixture
 def start():
-    port, doors = peers._free_port(), []
+    port, doors = peers.free_port(), []
 
     def start(process, processes=2, *, then=WAIT, timeout=120, silence=60):
         doors.append(Door(port, process, processes, then, timeout, silence))

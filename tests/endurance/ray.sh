@@ -37,8 +37,8 @@ processes() { pgrep -f -- "-m jaxseg.main .*--workdir=$work/run"; }
 saved() { ls -d "$work"/run/checkpoints/[0-9]* 2>/dev/null | grep -v tmp | tail -n 1; }
 newer() { [[ -n $(saved) && $(saved) != "$1" ]]; }
 
-"$PYTHON" launch/ray_train.py -n 2 "${small[@]}" --config.epochs=400 \
-    --config.eval.every_epochs=100 --config.checkpoint.every_steps=40 \
+"$PYTHON" launch/ray_train.py -n 2 "${small[@]}" --config.epochs=50 \
+    --config.eval.every_epochs=50 --config.checkpoint.every_steps=10 \
     --workdir="$work/run" >"$work/run.log" 2>&1 &
 driver=$!
 wait_for newer ""

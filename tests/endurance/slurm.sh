@@ -96,7 +96,7 @@ check "two tasks finish ($(state "$job"))" test "$(state "$job")" = COMPLETED
 check "its run is finished" finished "$work/plain"
 check "the decision is printed" grep -q "process 1 of 2, coordinator $host:.*(from Slurm)" "$work/plain.log"
 
-long=(--config.epochs=400 --config.eval.every_epochs=100 --config.checkpoint.every_steps=40)
+long=(--config.epochs=50 --config.eval.every_epochs=50 --config.checkpoint.every_steps=10)
 job=$(submit launch/slurm.sbatch term "${small[@]}" "${long[@]}" --workdir="$work/term")
 wait_for bash -c "ls -d $work/term/checkpoints/[0-9]*"
 scancel --signal=TERM "$job"

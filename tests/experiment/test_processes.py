@@ -30,7 +30,7 @@ command_line.run(main)
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_the_other_without_a_dump(victim, tmp_path):
-    port = peers._free_port()
+    port = peers.free_port()
     doors = []
     for k in (0, 1):
         own = {
