@@ -24,7 +24,7 @@ from jaxseg.errors import ConfigError, PeersMissing
 
 _LOST = PeersMissing.exit_code
 _AGAIN = "start the same command again to go on from the last checkpoint."
-_GRACE = 3.0  # seconds for this process to come to the same end by itself
+_GRACE = 2.0  # seconds for this process to come to the same end by itself
 _VERDICT = 2.0  # seconds in which the coordinator hears that somebody hung up
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
