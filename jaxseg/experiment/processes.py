@@ -22,7 +22,9 @@ def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
     PeersMissing when they do not come, ConfigError for settings that cannot be.
     """
     logging.get_absl_logger().addFilter(lambda record: record.module not in _CHATTY)
-    place = place or cluster.place(os.environ)
+    if place is None:  # else who decided it has said so
+        place = cluster.place(os.environ)
+        logging.info("%s", cluster.line(place))
     if place.processes > 1 and not jax.distributed.is_initialized():
         _join(place, timeout or cluster.timeout(os.environ))
     if not jax.config.jax_compilation_cache_dir:
