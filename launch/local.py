@@ -35,10 +35,8 @@ def main() -> int:
         code, asked = run(options.n, options.module, rest)
         if code not in (PREEMPTED, LOST) or asked or restart == options.restarts:
             return code
-        print(
-            f"restart {restart + 1} of {options.restarts} (exit code {code})",
-            flush=True,
-        )
+        count = f"{restart + 1} of {options.restarts}"
+        print(f"restart {count}, after exit code {code}", flush=True)
     return code
 
 

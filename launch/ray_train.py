@@ -50,6 +50,7 @@ def main() -> int:
         parser.error(f"-n is {options.n}; it must be at least 1")
     if options.commands and rest:
         parser.error(f"--commands takes no {rest[0]!r}: its lines say everything")
+    sys.stdout.reconfigure(line_buffering=True)  # a log shows a restart at once
     ray = _ray(parser)
     ray.init(address=options.address, log_to_driver=True)
     asked: list[int] = []

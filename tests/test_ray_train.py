@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -75,12 +76,16 @@ def get_node_ip_address():
 STRATEGIES = "def PlacementGroupSchedulingStrategy(*words, **more): pass\n"
 # says what it was given, and ends with the next exit code of its own file
 MAIN = """
-import os, pathlib, sys
+import os, pathlib, signal, sys, time
 process = os.environ.get("JAXSEG_PROCESS", "")
 print(process, "of", os.environ.get("JAXSEG_PROCESSES"), *sys.argv[1:])
 path = pathlib.Path("codes" + (process or sys.argv[-1].rpartition("/")[2]))
 first, *rest = path.read_text().split() if path.exists() else ["0"]
 path.write_text(" ".join(rest) or "0")
+if first == "waits":
+    signal.signal(signal.SIGTERM, lambda *why: sys.exit(75))
+    print("waits", flush=True)
+    time.sleep(100)
 sys.exit(int(first))
 """
 
@@ -97,19 +102,24 @@ def launch(tmp_path):
     (tmp_path / "ray" / "util" / "__init__.py").write_text(UTIL)
     (tmp_path / "ray" / "util" / "scheduling_strategies.py").write_text(STRATEGIES)
 
-    def launch(*words, **codes):
+    def start(*words, **codes):
         for process, text in codes.items():
             (tmp_path / f"codes{process.removeprefix('p')}").write_text(text)
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, SCRIPT, *words],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(tmp_path)},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=100,
         )
 
-    launch.folder = tmp_path
+    def launch(*words, **codes):
+        process = start(*words, **codes)
+        out, err = process.communicate(timeout=100)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    launch.start, launch.folder = start, tmp_path
     return launch
 
 
@@ -131,6 +141,17 @@ def test_what_stopped_or_was_lost_is_started_again_and_what_failed_is_not(launch
     assert done.returncode == 2 and "restart" not in done.stdout
     done = launch("-n", "1", "--restarts=1", p0="75 75 0")
     assert done.returncode == 75 and "restart 1 of 1" in done.stdout
+
+
+def test_asked_to_stop_it_stops_the_workers_and_starts_nothing_again(launch):
+    process = launch.start("-n", "2", p0="waits 0", p1="waits 0")
+    lines = iter(process.stdout.readline, "")
+    waiting = [line for _, line in zip("abcde", lines, strict=False)]
+    assert sum("waits" in line for line in waiting) == 2, waiting
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 75, err
+    assert "restart" not in out
 
 
 def test_members_of_a_sweep_are_trained_and_finished_ones_skipped(launch):

@@ -2,7 +2,7 @@
 # Runs launch/slurm.sbatch and slurm_array.sbatch with Debian's Slurm on this machine.
 #
 #     apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge
-#     bash tests/endurance/slurm.sh            # as root, about six minutes
+#     bash tests/endurance/slurm.sh            # as root, ten minutes or so
 #
 # One node, two tasks: a run that finishes; one that `scancel --signal=TERM` stops, and
 # that its requeue finishes; one whose task is killed, the same; an array of two members.
@@ -126,4 +126,4 @@ for round in first second; do
     check "the array's members are finished, $round time" \
         bash -c "grep -q '\"status\": *\"finished\"' $work/sweep/seed0/run.json && grep -q '\"status\": *\"finished\"' $work/sweep/seed1/run.json"
 done
-check "finished members end at once" bash -c "! grep -q 'step ' $work/array-second-1.log"
+check "finished members end at once" bash -c "! grep -q '^step ' $work/array-second-1.log"
