@@ -13,6 +13,12 @@ class DataError(ValueError):
     exit_code = 3
 
 
+class PeersMissing(RuntimeError):
+    """Other processes of the run did not come, or were lost: exit code 69."""
+
+    exit_code = 69
+
+
 class NotWritten(OSError):
     """A file could not be written, the disk being full perhaps: exit code 74."""
 

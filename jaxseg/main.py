@@ -6,12 +6,14 @@ report is.
 """
 
 import copy
+import os
 import pathlib
 import sys
 
 from absl import flags, logging
 
 from jaxseg.config import check, command_line, limits
+from jaxseg.devices import cluster
 from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
 
@@ -23,14 +25,25 @@ DRY_RUN = flags.DEFINE_bool(
 COORDINATOR = flags.DEFINE_string("coordinator", "", "host:port of process 0.")
 PROCESSES = flags.DEFINE_integer("num_processes", 0, "Number of processes.")
 PROCESS = flags.DEFINE_integer("process_id", -1, "Number of this process, from 0.")
+TIMEOUT = flags.DEFINE_float(
+    "coordinator_timeout_s", 0, "Until all processes must have come; default 120."
+)
 
 
 def main(argv) -> int:
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
+    place = cluster.place(
+        os.environ,
+        coordinator=COORDINATOR.value,
+        processes=PROCESSES.value,
+        process=PROCESS.value,
+    )
+    timeout = cluster.timeout(os.environ, TIMEOUT.value)
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
     logging.set_verbosity(logging.INFO)
     logging.info("%s", check.first_line(config, workdir))
+    logging.info("%s", cluster.line(place))
     for line in limits.without_effect(config, command_line.overrides(sys.argv)):
         logging.warning("%s", line)
     # JAX is imported only now: a typing error is answered without it
@@ -38,11 +51,7 @@ def main(argv) -> int:
     from jaxseg.run_directory import summary
     from jaxseg.train import loop
 
-    processes.start(
-        coordinator=COORDINATOR.value,
-        processes=PROCESSES.value,
-        process=PROCESS.value,
-    )
+    processes.start(place, timeout=timeout)
     config = self_configuration.resolve(config, workdir)
     check.check(config)
     if DRY_RUN.value:

@@ -4,8 +4,9 @@
 
 Everything after `-n N` goes to `python -m jaxseg.main`. Lines of the others than
 process 0 carry their number. SIGTERM and SIGINT reach every process; when one fails,
-the rest are ended; when all stop after saving (exit code 75), they are started again
-with `--restarts`.
+the rest are ended. With `--restarts=N` they are started again, at most N times, when
+all have stopped after saving (exit code 75) and when one was killed or lost (69): the
+run goes on from its last checkpoint.
 """
 
 import argparse
@@ -17,23 +18,26 @@ import sys
 import threading
 import time
 
-PREEMPTED = 75
+PREEMPTED = 75  # exit codes of README's table
+LOST = 69
 _GRACE = 20.0  # seconds the others get after one has failed
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-n", type=int, required=True, help="number of processes")
-    parser.add_argument("--restarts", type=int, default=0, help="after exit code 75")
+    parser.add_argument("--restarts", type=int, default=0, help="after 75 and 69")
     parser.add_argument("--module", default="jaxseg.main", help="what to run")
     options, rest = parser.parse_known_args()
     if options.n < 1:
         parser.error(f"-n is {options.n}; it must be at least 1")
-    for _ in range(options.restarts + 1):
+    for restart in range(options.restarts + 1):
         code, asked = run(options.n, options.module, rest)
-        if code != PREEMPTED or asked:
-            break
-    return code if code >= 0 else 1  # ended by a signal
+        if code not in (PREEMPTED, LOST) or asked or restart == options.restarts:
+            return code
+        count = f"{restart + 1} of {options.restarts}"
+        print(f"restart {count}, after exit code {code}", flush=True)
+    return code
 
 
 def run(count: int, module: str, rest: list[str]) -> tuple[int, bool]:
@@ -88,19 +92,24 @@ def _relay(k: int, process: subprocess.Popen) -> None:
 
 
 def _wait(processes: list[subprocess.Popen]) -> int:
-    first = 0
-    while any(p.poll() is None for p in processes):
-        failed = [p.returncode for p in processes if p.poll() not in (None, 0)]
+    """The exit code of the first process that fails, once all have ended; else 0.
+
+    69 when a signal ended it. One that lost its peers fails in its own way: the cause
+    comes first.
+    """
+    first, deadline = 0, 0.0
+    while True:
+        codes = [p.poll() for p in processes]
+        failed = [code for code in codes if code]
         if failed and not first:
             first, deadline = failed[0], time.monotonic() + _GRACE
+        if None not in codes:
+            return LOST if first < 0 else first
         if first and time.monotonic() > deadline:
             for process in processes:
                 if process.poll() is None:
                     process.kill()
         time.sleep(0.1)
-    codes = [p.returncode for p in processes if p.returncode]
-    # a process that lost its peers fails in its own way: the cause comes first
-    return first or (codes[0] if codes else 0)
 
 
 def _free_port() -> int:

@@ -1,7 +1,8 @@
 """The frame of every door: one clear line and one exit code for what goes wrong.
 
-Exit codes: 0 done, 2 bad config or flag, 3 bad data, 74 no room to write, 75 stopped
-after saving (start the same command again), 130 stopped by Ctrl-C, 1 anything else.
+Exit codes: 0 done, 2 bad config or flag, 3 bad data, 69 other processes of the run are
+missing, 74 no room to write, 75 stopped after saving (start the same command again),
+130 stopped by Ctrl-C, 1 anything else.
 Nothing here imports JAX, so a typing error is answered at once.
 """
 
@@ -16,6 +17,7 @@ from ml_collections import ConfigDict, config_dict, config_flags
 
 from jaxseg import lookup
 from jaxseg.config import base, recipe_file
+from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
 
 BAD_CONFIG = ConfigError.exit_code
@@ -72,7 +74,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
                 NotWritten.exit_code,
             )
 
-    app.run(guarded, flags_parser=_parse)
+    with peers.farewell():
+        app.run(guarded, flags_parser=_parse)
 
 
 def fail(message: str, code: int) -> None:

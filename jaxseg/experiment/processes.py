@@ -1,42 +1,61 @@
 """Joins the processes of a run before any device is touched, and finds the cache."""
 
+import logging as python_logging
 import os
 import pathlib
 
 import jax
 from absl import logging
 
-from jaxseg.errors import ConfigError
+from jaxseg.devices import cluster, peers
+from jaxseg.errors import PeersMissing
 
 # they tell every file they open and every backend that is not there
 _CHATTY = ("dataset_info", "dataset_builder", "xla_bridge")
 
 
-def start(*, coordinator: str = "", processes: int = 0, process: int = -1) -> None:
+def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
     """Joins the other processes, if there are any, and opens the compilation cache.
 
-    Flags come first, then JAXSEG_COORDINATOR, JAXSEG_PROCESSES and JAXSEG_PROCESS (set
-    by `launch/local.py`), then what JAX finds out by itself from SLURM.
+    `place` is this process's own, by default what the environment says; `timeout` is
+    the seconds until all must have come, by default those of the environment. Raises
+    PeersMissing when they do not come, ConfigError for settings that cannot be.
     """
     logging.get_absl_logger().addFilter(lambda record: record.module not in _CHATTY)
-    coordinator = coordinator or os.environ.get("JAXSEG_COORDINATOR", "")
-    if coordinator:
-        processes = processes or int(os.environ.get("JAXSEG_PROCESSES", 0))
-        process = process if process >= 0 else int(os.environ.get("JAXSEG_PROCESS", -1))
-        if not 0 <= process < processes:
-            raise ConfigError(
-                f"process {process} of {processes} cannot join {coordinator}; give "
-                "--num_processes and --process_id, counted from 0."
-            )
-        jax.distributed.initialize(coordinator, processes, process)
-    elif int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in os.environ:
-        jax.distributed.initialize()
-    if jax.process_count() > 1:
-        logging.info("process %d of %d", jax.process_index(), jax.process_count())
+    if place is None:  # else who decided it has said so
+        place = cluster.place(os.environ)
+        logging.info("%s", cluster.line(place))
+    if place.processes > 1 and not jax.distributed.is_initialized():
+        _join(place, timeout or cluster.timeout(os.environ))
     if not jax.config.jax_compilation_cache_dir:
         cache = cache_dir() / "jit"
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _join(place: cluster.Place, timeout: float) -> None:
+    python_logging.getLogger("jax._src.distributed").setLevel(python_logging.WARNING)
+    address = peers.join(place, timeout=timeout, silence=cluster.silence(os.environ))
+    if any("_proxy" in name.lower() for name in os.environ):
+        # gRPC would ask a proxy for the way to a host beside this one, and wait
+        around = [os.environ.get("no_grpc_proxy", ""), address.rpartition(":")[0]]
+        os.environ["no_grpc_proxy"] = ",".join(filter(None, around))
+        jax.config.update("jax_check_proxy_envs", False)
+    try:
+        jax.distributed.initialize(
+            address,
+            place.processes,
+            place.process,
+            local_device_ids=place.devices,
+            cluster_detection_method="deactivate",
+            initialization_timeout=max(1, round(timeout)),
+            coordinator_bind_address=address if place.process == 0 else None,
+        )
+    except RuntimeError as error:
+        raise PeersMissing(
+            f"all {place.processes} processes came, but JAX could not join process "
+            f"{place.process} with {place.coordinator}: {error}"
+        ) from error
 
 
 def is_main() -> bool:
