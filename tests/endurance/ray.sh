@@ -34,7 +34,7 @@ check() { # what, then a command
 }
 finished() { grep -q '"status": *"finished"' "$1/run.json"; }
 processes() { pgrep -f -- "-m jaxseg.main .*--workdir=$work/run"; }
-saved() { ls -d "$work"/run/checkpoints/[0-9]* 2>/dev/null | grep -v tmp | tail -n 1; }
+saved() { ls -d "$work"/run/checkpoints/[0-9]* 2>/dev/null | grep -v "orbax\|incomplete" | tail -n 1; }
 newer() { [[ -n $(saved) && $(saved) != "$1" ]]; }
 
 "$PYTHON" launch/ray_train.py -n 2 "${small[@]}" --config.epochs=50 \
