@@ -2,7 +2,7 @@
 # Runs launch/ray_train.py with two workers on this machine, and ends one of them.
 #
 #     pip install 'jaxseg[ray]'
-#     bash tests/endurance/ray.sh              # about five minutes
+#     bash tests/endurance/ray.sh              # ten minutes or so
 #
 # A worker's process is killed while it trains, then a worker itself (the actor): both
 # times the run must go on from its checkpoint and end well, and no process be left. Then
@@ -34,6 +34,7 @@ check() { # what, then a command
 }
 finished() { grep -q '"status": *"finished"' "$1/run.json"; }
 processes() { pgrep -f -- "-m jaxseg.main .*--workdir=$work/run"; }
+none_left() { ! processes; }
 saved() { ls -d "$work"/run/checkpoints/[0-9]* 2>/dev/null | grep -v "orbax\|incomplete" | tail -n 1; }
 newer() { [[ -n $(saved) && $(saved) != "$1" ]]; }
 
@@ -54,7 +55,7 @@ wait "$driver"
 driver=
 check "the run is finished" finished "$work/run"
 check "without a dump" bash -c "! grep -q 'Terminating process because' $work/run.log"
-check "no process is left" bash -c "! pgrep -f -- '-m jaxseg.main .*--workdir=$work/run'"
+check "no process is left" none_left
 
 "$PYTHON" -m jaxseg.sweep "${small[@]}" --config.epochs=1 --seeds=2 --workdir="$work/sweep" \
     --commands >"$work/commands.txt"
