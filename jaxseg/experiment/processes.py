@@ -22,10 +22,11 @@ def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
     PeersMissing when they do not come, ConfigError for settings that cannot be.
     """
     logging.get_absl_logger().addFilter(lambda record: record.module not in _CHATTY)
-    if place is None:  # else who decided it has said so
-        place = cluster.place(os.environ)
-        logging.info("%s", cluster.line(place))
+    decided = place is not None  # and said, by who decided it
+    place = place or cluster.place(os.environ)
     if place.processes > 1 and not jax.distributed.is_initialized():
+        if not decided:
+            logging.info("%s", cluster.line(place))
         _join(place, timeout or cluster.timeout(os.environ))
     if not jax.config.jax_compilation_cache_dir:
         cache = cache_dir() / "jit"

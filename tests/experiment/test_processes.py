@@ -61,7 +61,9 @@ def test_a_killed_process_ends_the_other_without_a_dump(victim, tmp_path):
         for door in doors:
             door.kill()
             door.communicate()
-    err = (tmp_path / f"{1 - victim}.err").read_text()
+    decision, err = (tmp_path / f"{1 - victim}.err").read_text().split("\n", 1)
+    coordinator = f"coordinator 127.0.0.1:{port} (from the environment)"
+    assert decision.endswith(f"process {1 - victim} of 2, {coordinator}")
     host = socket.gethostname()
     want = f"jaxseg: process {victim} of 2 on {host} vanished: it was killed, or its "
     assert err == (
