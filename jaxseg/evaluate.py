@@ -3,6 +3,9 @@
 Any number of devices will do: the counts are the same. The operating point is the one
 that was frozen when the run finished; nothing is chosen here. Scores that differ from
 those that are there never replace them: they are written beside, in eval_again/.
+With a `--name`, `--data_dir` is other data, prepared or a raw folder, whose classes are
+those of the run by name: python -m jaxseg.evaluate --run=runs/ptx --data_dir=elsewhere
+--name=hospital_b writes eval/hospital_b.json and a section of the report.
 `--verify=all` compares every stored image and mask with its digest first, not a few of
 them. `--cost` scores nothing: it measures latency, images a second and the size of the
 weights on this machine, writes eval/cost.json and builds the report again.
@@ -13,11 +16,17 @@ import pathlib
 from absl import flags, logging
 
 from jaxseg.config import command_line
+from jaxseg.errors import ConfigError
 
 RUN = flags.DEFINE_string("run", "", "Run directory.")
-SPLIT = flags.DEFINE_string("split", "test", "Split to score.")
+SPLIT = flags.DEFINE_string(
+    "split", None, "Split to score; default test, and all of them of other data."
+)
 VERIFY = command_line.define_verify()
-DATA_DIR = flags.DEFINE_string("data_dir", "", "Where the data lies now, if it moved.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", "", "Where the data lies now, if it moved; with --name, other data."
+)
+NAME = flags.DEFINE_string("name", "", "What to call scores of other data.")
 COST = flags.DEFINE_bool("cost", False, "Measure what a prediction costs here instead.")
 
 
@@ -33,9 +42,11 @@ def main(argv) -> int:
     processes.start()
     if COST.value:
         return _measure_cost()
+    if NAME.value:
+        return _score_other_data()
     again = score_again.score_again(
         pathlib.Path(RUN.value),
-        SPLIT.value,
+        SPLIT.value or "test",
         data_dir=DATA_DIR.value,
         verify=VERIFY.value,
     )
@@ -45,6 +56,37 @@ def main(argv) -> int:
         if again.folder is not None:
             build.build(RUN.value)
         print(summary.score_lines(again.result))
+        print(f"equal to the scores that were there: {again.same}")
+        print("".join(f"  {note}\n" for note in again.notes), end="")
+    return 0
+
+
+def _score_other_data() -> int:
+    """Scores data of elsewhere, and says how far that is from the test set."""
+    from jaxseg.experiment import other_data, processes
+    from jaxseg.report import read
+    from jaxseg.report.run import build
+    from jaxseg.report.run import other_data as page
+    from jaxseg.run_directory import summary
+
+    if not DATA_DIR.value:
+        raise ConfigError(
+            f"--name={NAME.value} names the scores of other data; give its folder, "
+            "--data_dir=FOLDER, or leave --name out to score the run's own split."
+        )
+    again = other_data.score(
+        RUN.value,
+        DATA_DIR.value,
+        name=NAME.value,
+        split=SPLIT.value or "all",
+        verify=VERIFY.value,
+    )
+    if processes.is_main():
+        print(summary.score_lines(again.result))
+        if again.folder is not None:
+            build.build(RUN.value)
+            run = read.read(RUN.value)
+            print("".join(f"{line}\n" for line in page.lines(run, NAME.value)), end="")
         print(f"equal to the scores that were there: {again.same}")
         print("".join(f"  {note}\n" for note in again.notes), end="")
     return 0

@@ -30,7 +30,7 @@ def measure(
     warmup: int = WARMUP,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """schemas.Cost of `predict(variables, {"image": [1, height, width, c]})`.
+    """cost_schemas.Cost of `predict(variables, {"image": [1, height, width, c]})`.
 
     `shape` is (height, width, c) of the image, whose pixels are noise of `dtype`;
     `clock` tells seconds. Percentiles are of `passes` times, in milliseconds.

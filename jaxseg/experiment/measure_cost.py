@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxseg.evaluation import cost
 from jaxseg.experiment import finished_run
-from jaxseg.run_directory import environment, files, schemas, seal
+from jaxseg.run_directory import cost_schemas, environment, files, seal
 
 
 def measure_cost(
@@ -32,6 +32,6 @@ def measure_cost(
     measured |= {"jax": about["versions"]["jax"], "step": run.step}
     path = workdir / files.COST
     with files.lock(workdir):
-        files.write(path, measured, schemas.Cost)
+        files.write(path, measured, cost_schemas.Cost)
         seal.renew(workdir, [path])
     return measured

@@ -69,9 +69,9 @@ def score_again(
     # no run: said before a lock makes a folder
     seal.read(workdir)
     with contextlib.ExitStack() as stack:
-        writable = jax.process_index() == 0 and stack.enter_context(_held(workdir))
+        writable = jax.process_index() == 0 and stack.enter_context(held(workdir))
         run = finished_run.with_data(workdir, split, data_dir=data_dir, verify=verify)
-        fresh = stack.enter_context(_temporary(workdir if writable else None))
+        fresh = stack.enter_context(temporary(workdir if writable else None))
         scoring = score_split.Scoring(
             workdir=fresh,
             scorer=run.experiment.scorer,
@@ -138,8 +138,8 @@ def keep(
 
 
 @contextlib.contextmanager
-def _held(workdir: pathlib.Path) -> Iterator[bool]:
-    """Holds the lock of the run; False where the run cannot be written at all."""
+def held(workdir: pathlib.Path) -> Iterator[bool]:
+    """Holds the lock of the run; yields False where it cannot be written at all."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(files.lock(workdir))
@@ -153,7 +153,7 @@ def _held(workdir: pathlib.Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def _temporary(workdir: pathlib.Path | None) -> Iterator[pathlib.Path]:
+def temporary(workdir: pathlib.Path | None) -> Iterator[pathlib.Path]:
     """A folder that ends with the block, in `workdir` or where the system has such."""
     if workdir is None:
         with tempfile.TemporaryDirectory(prefix="jaxseg-") as folder:

@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 from jaxseg.errors import DataError
 from jaxseg.run_directory import (
+    cost_schemas,
     evidence_schemas,
     files,
     older_configs,
@@ -44,7 +45,8 @@ class Run(TypedDict):
     info: schemas.Record  # run.json
     history: list[Row]  # a row an epoch; None where a value is undefined
     splits: dict[str, Split]  # test first
-    cost: schemas.Cost | None  # of a prediction, where it was measured
+    others: dict[str, Split]  # data that the run was not made with, by name
+    cost: cost_schemas.Cost | None  # of a prediction, where it was measured
 
 
 def read(workdir: str | os.PathLike) -> Run:
@@ -70,12 +72,15 @@ def read(workdir: str | os.PathLike) -> Run:
     first = [name for name in _ORDER if name in names]
     record = seal.read(root)
     seal.check(root, record)
+    read_splits = {n: _split(root, n) for n in first + sorted(names - set(first))}
+    others = {n: s for n, s in read_splits.items() if "other_data" in s["result"]}
     return Run(
         workdir=root,
         config=_config(root / files.CONFIG),
         info=record,
         history=history,
-        splits={n: _split(root, n) for n in first + sorted(names - set(first))},
+        splits={n: s for n, s in read_splits.items() if n not in others},
+        others=others,
         cost=_cost(root / files.COST),
     )
 
@@ -86,8 +91,8 @@ def _config(path: pathlib.Path) -> dict[str, Any]:
     return json.loads(json.dumps(config))  # tuples as lists, as a file has them
 
 
-def _cost(path: pathlib.Path) -> schemas.Cost | None:
-    return files.read(path, schemas.Cost) if path.is_file() else None
+def _cost(path: pathlib.Path) -> cost_schemas.Cost | None:
+    return files.read(path, cost_schemas.Cost) if path.is_file() else None
 
 
 def pick(value: Any, *keys: str) -> Any:

@@ -13,6 +13,7 @@ from jaxseg.run_directory import (
     evidence_schemas,
     image_class_schemas,
     image_schemas,
+    other_data_schemas,
     two_stage_schemas,
 )
 from jaxseg.run_directory.object_schemas import Number, ObjectResult
@@ -305,31 +306,14 @@ class Result(TypedDict):
     region_overlap: NotRequired[image_schemas.RegionOverlap]
     two_stage: NotRequired[two_stage_schemas.TwoStageResult]  # of a joined run
     image_classes: NotRequired[image_class_schemas.ImageClassResult]
+    # of other data than the run's own, named by whoever scored it
+    other_data: NotRequired[other_data_schemas.OtherData]
     # these two where the run asked for them
     shortcut: NotRequired[evidence_schemas.Shortcut]
     localisation: NotRequired[evidence_schemas.Localisation]
     # False: no term of the loss learned from pixels, and nothing of them is reported;
     # absent, as in earlier versions: pixels were trained
     pixels_trained: NotRequired[bool]
-
-
-class Cost(TypedDict):
-    """eval/cost.json: what one prediction took, on the machine that measured it."""
-
-    detail: str
-    size: list[int]  # height, width and channels of what the network sees
-    batch: int
-    passes: int
-    latency_ms_p50: float
-    latency_ms_p95: float
-    images_per_second: float
-    weights_mib: float
-    parameters: int
-    device: str
-    cpus: int
-    platform: str
-    jax: str
-    step: int
 
 
 class HistoryRow(TypedDict):

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import os
 import pathlib
 import types
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 from absl import logging
 
 from jaxseg import lookup
+from jaxseg.data import sealed
 from jaxseg.data.files import scratch
 from jaxseg.data.preparation import build_once
 from jaxseg.errors import ConfigError, DataError
@@ -71,6 +73,54 @@ def dataset(
             f"--data_dir={directory}"
         )
     return newest
+
+
+def any_data(
+    directory: str | os.PathLike,
+    *,
+    name: str,
+    options: dict,
+    cache: pathlib.Path,
+    progress: bool,
+) -> pathlib.Path:
+    """The directory of whatever data set is in `directory`, prepared if it is raw.
+
+    A prepared one may be of any name; of several, it is the one called `name`. A raw
+    folder is prepared in `cache`: as images and masks where it looks like that, else as
+    `name` reads its own raw files. `options` are for that data set alone. Raises
+    DataError where there is nothing, and for several sets of other names.
+    """
+    folder = pathlib.Path(directory).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder: name one with prepared or raw images.")
+    if (folder / sealed.CARD).is_file():
+        return folder
+    if newest := build_once.locate(name.rpartition(".")[2], folder):
+        return newest
+    others = {path.parent.parent.name for path in folder.glob("*/*.*.*/card.json")}
+    if len(others) > 1:
+        raise DataError(
+            f"{folder} holds several prepared data sets ({', '.join(sorted(others))}); "
+            "name the folder of one of them."
+        )
+    if others:
+        return build_once.locate(others.pop(), folder)
+    own = "image_folder" if is_image_folder(folder) else name
+    module = lookup.find(_KIND, own)
+    chosen = options if own == name else {}
+    place = cache / "raw" / _digest([own, str(folder.resolve()), chosen])
+    return module.prepare(folder, place, progress=progress, **chosen)
+
+
+def is_image_folder(folder: pathlib.Path) -> bool:
+    """Whether a folder is laid out as images with masks or labels beside them."""
+    places = [folder, *(folder / name for name in ("train", "validation", "test"))]
+    return any(
+        ((place / "images").is_dir() and (place / "masks").is_dir())
+        or ((place / "images").is_dir() and (place / "labels.csv").is_file())
+        or ((place / "good").is_dir() and (place / "defect").is_dir())
+        for place in places
+    )
 
 
 def _draw(

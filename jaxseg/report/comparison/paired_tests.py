@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from jaxseg.metrics import paired_test
-from jaxseg.report import derived_numbers
+from jaxseg.report import class_counts, derived_numbers
 from jaxseg.report.comparison import (
-    class_counts,
     image_class_tests,
     object_tests,
     scores,

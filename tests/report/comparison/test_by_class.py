@@ -6,8 +6,8 @@ import shutil
 import pytest
 from support import fake_run
 
-from jaxseg.report import page
-from jaxseg.report.comparison import build, by_class, class_counts, group_runs
+from jaxseg.report import class_counts, page
+from jaxseg.report.comparison import build, by_class, group_runs
 from jaxseg.report.read import read
 
 METRIC = "dice_pooled"

@@ -20,13 +20,13 @@ def of_split(split: Split) -> list[paired_test.Images] | None:
     if len(names) < 2 or not rows or not all(column in rows[0] for column in columns):
         return None
     return [
-        paired_test.images([row | _counts(row, name) for row in rows])
+        paired_test.images([row | of_class(row, name) for row in rows])
         for name in names
         if any(row[f"truth_pixels/{name}"] for row in rows)
     ]
 
 
-def _counts(row: dict, name: str) -> dict[str, int]:
+def of_class(row: dict, name: str) -> dict[str, int]:
     """tp, fp, fn of a class from its pixels and its Dice, which is 2 tp / their sum."""
     truth, predicted, dice = (
         row[f"{kind}/{name}"] or 0
