@@ -6,6 +6,9 @@ those that are there never replace them: they are written beside, in eval_again/
 With a `--name`, `--data_dir` is other data, prepared or a raw folder, whose classes are
 those of the run by name: python -m jaxseg.evaluate --run=runs/ptx --data_dir=elsewhere
 --name=hospital_b writes eval/hospital_b.json and a section of the report.
+With `--masks`, masks that any other tool or person made are scored with the same
+metrics, without a run: python -m jaxseg.evaluate --masks=their_masks --data_dir=DATA
+--name=nnunet writes --output=nnunet, which python -m jaxseg.report compares with runs.
 `--verify=all` compares every stored image and mask with its digest first, not a few of
 them. `--cost` scores nothing: it measures latency, images a second and the size of the
 weights on this machine, writes eval/cost.json and builds the report again.
@@ -26,20 +29,27 @@ VERIFY = command_line.define_verify()
 DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "Where the data lies now, if it moved; with --name, other data."
 )
+MASKS = flags.DEFINE_string("masks", "", "Folder of masks to score without a run.")
+OUTPUT = flags.DEFINE_string(
+    "output", "", "Where the scores of --masks go; default a directory of its name."
+)
 NAME = flags.DEFINE_string("name", "", "What to call scores of other data.")
 COST = flags.DEFINE_bool("cost", False, "Measure what a prediction costs here instead.")
 
 
 def main(argv) -> int:
     logging.set_verbosity(logging.INFO)
-    if not RUN.value:
+    if not RUN.value and not MASKS.value:
         command_line.fail(
-            "name the run, for example --run=runs/ptx", command_line.BAD_CONFIG
+            "name the run, for example --run=runs/ptx, or a folder of --masks",
+            command_line.BAD_CONFIG,
         )
     from jaxseg.experiment import processes, score_again
     from jaxseg.run_directory import summary
 
     processes.start()
+    if MASKS.value:
+        return _score_masks()
     if COST.value:
         return _measure_cost()
     if NAME.value:
@@ -58,6 +68,35 @@ def main(argv) -> int:
         print(summary.score_lines(again.result))
         print(f"equal to the scores that were there: {again.same}")
         print("".join(f"  {note}\n" for note in again.notes), end="")
+    return 0
+
+
+def _score_masks() -> int:
+    """Scores masks that no run made."""
+    from jaxseg.experiment import score_masks
+    from jaxseg.run_directory import summary
+
+    for flag, wrong, words in (
+        ("run", RUN.value, "masks are scored without a run: leave out one of the two"),
+        ("data_dir", not DATA_DIR.value, "give the folder of the data they are of"),
+        ("name", not NAME.value, "say whose masks they are, such as nnunet"),
+    ):
+        if wrong:
+            raise ConfigError(f"--masks and --{flag}: {words}.")
+    output = OUTPUT.value or NAME.value
+    result = score_masks.score_masks(
+        MASKS.value,
+        DATA_DIR.value,
+        name=NAME.value,
+        output=output,
+        split=SPLIT.value or "test",
+        verify=VERIFY.value,
+    )
+    print(summary.score_lines(result))
+    print(
+        f"in {output}; compare it with runs, or with masks of others: "
+        f"python -m jaxseg.report {output} runs/x --output=report"
+    )
     return 0
 
 

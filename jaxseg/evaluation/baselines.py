@@ -57,14 +57,22 @@ def rows(
     return out
 
 
+def constants(tally: Tally, split: Any) -> list[dict[str, Any]]:
+    """The rows of `rows` that say the same of every pixel."""
+    empty = _constant(tally, 0, "all_empty", "background", split)
+    majority = _most_frequent(tally, 0, "majority_class", "class", split)
+    if tally.num_classes > 2:
+        one = _most_frequent(tally, 1, "all_one_class", "foreground class", split)
+        return [empty, majority, one]
+    return [empty, _constant(tally, 1, "all_foreground", "foreground", split), majority]
+
+
 def _without_images(
     tally: Tally, point: dict[str, Any] | None, split: Any
 ) -> list[dict[str, Any]]:
-    empty = _constant(tally, 0, "all_empty", "background", split)
-    majority = _most_frequent(tally, 0, "majority_class", "class", split)
+    fixed = constants(tally, split)
     if not operating_point.needs_threshold(tally, point):
-        one = _most_frequent(tally, 1, "all_one_class", "foreground class", split)
-        return [empty, majority, one]
+        return fixed
     optimistic = operating_point.is_optimistic(point, split)
     rule = "at or above" if point["polarity"] == "bright" else "below"
     detail = (
@@ -76,12 +84,7 @@ def _without_images(
         tally.levels, threshold=point["threshold"], polarity=point["polarity"]
     ).T
     by_intensity = with_foreground(tally, wrong, right)
-    return [
-        empty,
-        _constant(tally, 1, "all_foreground", "foreground", split),
-        majority,
-        _row(by_intensity, "best_global_threshold", detail, split),
-    ]
+    return [*fixed, _row(by_intensity, "best_global_threshold", detail, split)]
 
 
 def _constant(tally: Tally, c: int, name: str, why: str, split: Any) -> dict[str, Any]:

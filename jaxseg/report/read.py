@@ -43,7 +43,7 @@ class Run(TypedDict):
     workdir: pathlib.Path
     config: dict[str, Any]  # config.json, without what the run does not use
     info: schemas.Record  # run.json
-    history: list[Row]  # a row an epoch; None where a value is undefined
+    history: list[Row]  # a row an epoch, [] of masks; None where a value is undefined
     splits: dict[str, Split]  # test first
     others: dict[str, Split]  # data that the run was not made with, by name
     cost: cost_schemas.Cost | None  # of a prediction, where it was measured
@@ -54,12 +54,6 @@ def read(workdir: str | os.PathLike) -> Run:
     root = pathlib.Path(workdir)
     if not root.is_dir():
         raise DataError(f"{root} is no directory: give the workdir of a run.")
-    path = root / files.HISTORY
-    history = _rows(path, sorted(schemas.HistoryRow.__required_keys__))
-    if not history:
-        raise DataError(f"{path} has no rows: train an epoch first.")
-    if any(row["epoch"] is None for row in history):
-        raise DataError(f"{path} has a row without an epoch.")
     names = {
         path.stem
         for path in (root / "eval").glob("*.json")
@@ -72,17 +66,33 @@ def read(workdir: str | os.PathLike) -> Run:
     first = [name for name in _ORDER if name in names]
     record = seal.read(root)
     seal.check(root, record)
+    no_run = "masks" in record
+    config = files.read_json(root / files.CONFIG) if no_run else None
     read_splits = {n: _split(root, n) for n in first + sorted(names - set(first))}
     others = {n: s for n, s in read_splits.items() if "other_data" in s["result"]}
     return Run(
         workdir=root,
-        config=_config(root / files.CONFIG),
+        config=_config(root / files.CONFIG) if config is None else config,
         info=record,
-        history=history,
+        history=[] if no_run else _history(root / files.HISTORY),
         splits={n: s for n, s in read_splits.items() if n not in others},
         others=others,
         cost=_cost(root / files.COST),
     )
+
+
+def of_masks(run: Run) -> bool:
+    """Whether masks of another tool or person stand here, and nothing was trained."""
+    return "masks" in run["info"]
+
+
+def _history(path: pathlib.Path) -> list[Row]:
+    history = _rows(path, sorted(schemas.HistoryRow.__required_keys__))
+    if not history:
+        raise DataError(f"{path} has no rows: train an epoch first.")
+    if any(row["epoch"] is None for row in history):
+        raise DataError(f"{path} has a row without an epoch.")
+    return history
 
 
 def _config(path: pathlib.Path) -> dict[str, Any]:

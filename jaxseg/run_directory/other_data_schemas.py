@@ -1,6 +1,8 @@
-"""The shape of what eval/<name>.json says of data that a run was not made with."""
+"""The shapes of scores on other data, and of masks that no run made."""
 
 from typing import Any, TypedDict
+
+from jaxseg.run_directory.object_schemas import Number
 
 
 class OtherData(TypedDict):
@@ -11,3 +13,25 @@ class OtherData(TypedDict):
     reordered: list[str]  # its classes in its own order; [] where that is the run's
     shared: list[str]  # ids of the images that are images of the test set too
     detail: str  # how it is known that they are, or why nothing is
+
+
+AgreementRow = TypedDict(
+    "AgreementRow",
+    {
+        "class": str,
+        "dice": Number,
+        "kappa": Number,
+        "objects": int,  # of the reference
+        "other_objects": int,
+        "matched_objects": int,
+        "object_f1": Number,
+    },
+)
+AgreementRow.__doc__ = "How far two masks agree on a class, by pixels and by objects."
+
+
+class Agreement(TypedDict):
+    """How far masks of elsewhere agree with those of the data, which may be a rater."""
+
+    policy: str
+    classes: list[AgreementRow]

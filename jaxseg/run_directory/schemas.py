@@ -136,6 +136,7 @@ class Record(TypedDict):
     finished: str | None
     status: Literal["running", "finished"]
     resumed: int
+    masks: NotRequired[str]  # the folder that was scored in place of a run
     note: NotRequired[str]  # what the run is for, in the words of its config
     parent: NotRequired[Parent | None]
     epochs: int
@@ -306,6 +307,7 @@ class Result(TypedDict):
     region_overlap: NotRequired[image_schemas.RegionOverlap]
     two_stage: NotRequired[two_stage_schemas.TwoStageResult]  # of a joined run
     image_classes: NotRequired[image_class_schemas.ImageClassResult]
+    agreement: NotRequired[other_data_schemas.Agreement]  # of masks of elsewhere
     # of other data than the run's own, named by whoever scored it
     other_data: NotRequired[other_data_schemas.OtherData]
     # these two where the run asked for them

@@ -27,10 +27,23 @@ _COLUMNS = ["path", "size", "mtime_ns", "sha256"]
 
 
 def locate(name: str, data_dir: str | os.PathLike) -> pathlib.Path | None:
-    """The newest complete version of the data set `name` in `data_dir`, if any."""
-    cards = pathlib.Path(data_dir).glob(f"{name}/*.*.*/card.json")
-    versions = [p.parent for p in cards if tfds.core.Version.is_valid(p.parent.name)]
-    return max(versions, key=lambda p: tfds.core.Version(p.name), default=None)
+    """The newest complete version of the data set `name` in `data_dir`, if any.
+
+    A folder of a user's own images has a digest of its files behind the version; of
+    several of one version the one that was prepared last counts.
+    """
+    cards = pathlib.Path(data_dir).expanduser().glob(f"{name}/*.*.*/card.json")
+    versions = [(p, tfds.core.Version(v)) for p in cards if (v := _version(p))]
+    newest = max(
+        versions, key=lambda pair: (pair[1], _stat(pair[0])[1]), default=(None,)
+    )
+    return newest[0] and newest[0].parent
+
+
+def _version(card: pathlib.Path) -> str | None:
+    """The version in the name of the folder of a card; None where it is none."""
+    version = card.parent.name.partition("-")[0]
+    return version if tfds.core.Version.is_valid(version) else None
 
 
 def once(

@@ -9,9 +9,15 @@ from collections.abc import Iterator, Sequence
 from jaxseg.report import derived_numbers, end_of_curve, text
 from jaxseg.report.blocks import Claim
 from jaxseg.report.comparison import by_class, image_classes, objects, scores, wording
-from jaxseg.report.comparison.group_runs import Unit, members, several, split_of
+from jaxseg.report.comparison.group_runs import (
+    Unit,
+    members,
+    several,
+    split_of,
+    trained,
+)
 from jaxseg.report.comparison.paired_tests import Test, Tests, between
-from jaxseg.report.read import Row, Split, pick
+from jaxseg.report.read import Row, Split, of_masks, pick
 
 
 def verdict(ranking: list[Unit], tests: Tests, metric: str) -> Claim:
@@ -173,7 +179,9 @@ def order(ranking: list[Unit], metric: str) -> Iterator[Claim]:
 
 def equal_means(units: Sequence[Unit]) -> Iterator[Claim]:
     """Had the runs the same training images, the same length and the same code?"""
-    runs = [run for unit in units for run in unit["runs"]]
+    runs = [run for unit in units for run in unit["runs"] if not of_masks(run)]
+    if len(runs) < 2:
+        return
     checks = [
         ("trained on the same images", ("dataset", "split_hash", "train")),
         ("trained on the same pixels", ("dataset", "content", "train")),
@@ -198,7 +206,7 @@ def equal_means(units: Sequence[Unit]) -> Iterator[Claim]:
 def long_enough(units: Sequence[Unit]) -> Iterator[Claim]:
     """Had validation stopped improving when each run ended? By `end_of_curve`."""
     ends = {}
-    for unit in members(units):
+    for unit in trained(members(units)):
         end = end_of_curve.end(unit["runs"][0])
         if end is not None:
             ends[unit["name"]] = end

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.report import derived_numbers
-from jaxseg.report.read import Run, Split, read
+from jaxseg.report.read import Run, Split, of_masks, read
 from jaxseg.report.text import dotted
 from jaxseg.run_directory import files, schemas
 
@@ -179,6 +179,11 @@ def images_of(unit: Unit) -> str:
     """The split of a unit and the beginning of its hash."""
     name, digest = unit["images"]
     return f"{name} `{digest[:12]}`" if digest else f"{name}, no hash recorded"
+
+
+def trained(units: Sequence[Unit]) -> list[Unit]:
+    """The units without masks that no run made."""
+    return [unit for unit in units if not of_masks(unit["runs"][0])]
 
 
 def several(unit: Unit) -> bool:

@@ -42,7 +42,8 @@ def curves(units: Sequence[Unit], metric: str) -> list[Picture | None]:
         "loss": "Training loss",
         column: f"Validation: {text.label(column.split('/')[-1])}",
     }
-    sizes = {_epoch_size(run) for unit in units for run in unit["runs"]}
+    runs = [run for unit in units for run in unit["runs"] if run["history"]]
+    sizes = set(map(_epoch_size, runs))
     axes = ["epoch", "images_seen"] if len(sizes) > 1 else ["epoch"]
     return [_curve(units, c, columns[c], over) for c in columns for over in axes]
 

@@ -16,7 +16,7 @@ from jaxseg.report import (
     object_numbers,
 )
 from jaxseg.report.comparison.group_runs import Unit, several, split_of
-from jaxseg.report.read import Row, Run, Split, pick
+from jaxseg.report.read import Row, Run, Split, of_masks, pick
 
 DEFAULT = "dice_pooled"
 _LOWER = ("loss", "hd95", "hd", "assd", "ece", "brier", "nll", "count")
@@ -29,7 +29,7 @@ def stated_metric(units: Sequence[Unit], wanted: str | None = None) -> str:
     Raises ConfigError when no run has it, naming what they have.
     """
     runs = [run for unit in units for run in unit["runs"]]
-    chosen = {derived_numbers.selection(run) for run in runs}
+    chosen = {derived_numbers.selection(run) for run in runs if not of_masks(run)}
     name = wanted or (chosen.pop() if len(chosen) == 1 else None)
     scored = [row["name"] for unit in units for row in score_rows(split_of(unit))]
     if wanted and wanted not in scored:

@@ -10,6 +10,7 @@ from jaxseg.metrics import paired_test
 from jaxseg.report import blocks, derived_numbers
 from jaxseg.report.blocks import Block, Card, folded, paragraph
 from jaxseg.report.comparison import (
+    agreement,
     by_class,
     config_differences,
     image_classes,
@@ -31,9 +32,10 @@ from jaxseg.report.comparison.group_runs import (
     several,
     split_of,
     title,
+    trained,
 )
 from jaxseg.report.comparison.paired_tests import Tests
-from jaxseg.report.read import Run
+from jaxseg.report.read import Run, of_masks
 from jaxseg.report.run import claims as run_claims
 from jaxseg.report.text import number, plain, plural
 
@@ -49,7 +51,8 @@ def sections(
     output: pathlib.Path,
 ) -> list[Block]:
     """[{"id", "title", "blocks"}]; `output` is where links to runs begin."""
-    units = [unit for ranking in rankings for unit in ranking]
+    every = [unit for ranking in rankings for unit in ranking]
+    units = trained(every)
     best = rankings[0]  # the largest set of runs that were judged on the same images
     listed = [
         ("summary", "Summary", _summary(rankings, metric, left_out)),
@@ -58,14 +61,15 @@ def sections(
         ("image_classes", "Image classes", image_classes.blocks(rankings)),
         ("objects", "Objects", objects.blocks(rankings)),
         ("images", "Image level", image_level.blocks(rankings)),
+        ("agreement", "Agreement with the masks of the data", agreement.blocks(every)),
         ("labels", "Score against labels", label_budgets.blocks(best, tests, metric)),
         ("tests", "Paired tests", _tests(best, tests, metric)),
         ("extremes", "Best against worst", _extremes(best, tests, metric)),
-        ("curves", "Curves", _curves(best, units, metric)),
+        ("curves", "Curves", _curves(best, every, metric)),
         ("metrics", "Metrics", _metrics(rankings)),
         ("convergence", "Convergence", _convergence(units)),
-        ("config", "What differs", _config(units)),
-        ("runs", "Runs", [_run(unit, output) for unit in members(units)]),
+        ("config", "What differs", _config(units) if len(units) > 1 else []),
+        ("runs", "Runs", [_run(unit, output) for unit in members(every)]),
     ]
     return blocks.sections(listed)
 
@@ -172,7 +176,7 @@ def _convergence(units: list[Unit]) -> list[Block]:
     words = "Reduction is the share of the initial loss that is gone at the end."
     if len(losses) > 1:
         words += " The runs minimise different losses: their values are not comparable."
-    return [paragraph(words), tables.convergence(units)]
+    return [paragraph(words), tables.convergence(units)] if units else []
 
 
 def _config(units: list[Unit]) -> list[Block | None]:
@@ -202,7 +206,7 @@ def _run(unit: Unit, output: pathlib.Path) -> Block:
     parts = [
         _link(run, output),
         blocks.pairs("", facts),
-        blocks.claims(run_claims.claims(run)),
+        blocks.claims([] if of_masks(run) else run_claims.claims(run)),
         folded("Every setting that the run depends on", [blocks.code(whole)]),
     ]
     return folded(unit["name"], parts)

@@ -17,7 +17,7 @@ from jaxseg.report.comparison.group_runs import (
     title,
 )
 from jaxseg.report.comparison.paired_tests import Test, Tests, between
-from jaxseg.report.read import Row, Run, Split
+from jaxseg.report.read import Row, Run, Split, of_masks
 from jaxseg.report.text import number
 
 _PAIRS_SHOWN = 10  # of more pairs, those with the best are shown and all are folded
@@ -75,11 +75,16 @@ def _summary_cells(unit: Unit, metric: str) -> list[Any]:
         (wording.scored(score), wording.span(score)),
         bar,
         wording.scored(scores.score(unit, metric, "validation")),
-        _each(unit, lambda run: number(len(run["history"]), "count")),
-        _each(unit, lambda run: number(run["info"].get("images_seen"), "count")),
+        _each(unit, lambda run: _trained(run, len(run["history"]))),
+        _each(unit, lambda run: _trained(run, run["info"].get("images_seen"))),
         number(time, "seconds"),
-        _each(unit, lambda run: number(run["info"].get("params"), "count")),
+        _each(unit, lambda run: _trained(run, run["info"].get("params"))),
     ]
+
+
+def _trained(run: Run, count: float | None) -> str:
+    """A number of training; masks that no run made have none."""
+    return "masks" if of_masks(run) else number(count, "count")
 
 
 def _each(unit: Unit, words: Callable[[Run], str]) -> str:

@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from jaxseg.errors import ConfigError
 from jaxseg.report import (
     derived_numbers,
     image_class_numbers,
@@ -10,7 +11,7 @@ from jaxseg.report import (
     page,
     text,
 )
-from jaxseg.report.read import Run, read
+from jaxseg.report.read import Run, of_masks, read
 from jaxseg.report.run import cases, claims, class_examples, sections
 
 
@@ -21,6 +22,11 @@ def build(workdir: str | os.PathLike) -> dict[str, pathlib.Path]:
     Raises DataError naming a file of the run that is missing or cannot be used.
     """
     run = read(workdir)
+    if of_masks(run):
+        raise ConfigError(
+            f"{workdir} holds scores of masks and no run; compare it with runs or with "
+            f"other masks: python -m jaxseg.report {workdir} runs/x --output=report"
+        )
     return page.write(content(run), run["workdir"])
 
 
