@@ -82,10 +82,15 @@ def names(kind: str) -> list[str]:
 
 
 def hint(name: str, choices: Iterable[str]) -> str:
-    """The end of an error: the nearest right name, or all of them."""
+    """The end of an error: the nearest right name, those that have it, or all."""
     choices = list(choices)
     near = difflib.get_close_matches(str(name), choices, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose one of {choices}."
+    if near:
+        return f"did you mean {near[0]!r}?"
+    longer = [one for one in choices if str(name) and str(one).startswith(str(name))]
+    if 0 < len(longer) < len(choices):
+        return f"did you mean one of {longer}?"
+    return f"choose one of {choices}."
 
 
 def term(name: str, block: Mapping[str, Any]) -> str:

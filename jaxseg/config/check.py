@@ -44,6 +44,11 @@ def check(config: ConfigDict) -> None:
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
         schedule.check(block.weight, name=f"loss.{name}.weight")
+        if "module" not in block and min(schedule.values(block.weight)) < 0:
+            raise ConfigError(
+                f"config.loss.{name}.weight is {block.weight!r}; it must be at least "
+                "0: a term of negative weight would be made worse, not better."
+            )
         weights, cap = block.get("class_weights"), block.get("class_weight_cap", 0)
         if isinstance(weights, str):
             class_weights.check(weights, cap=cap, key=f"loss.{name}")
@@ -111,6 +116,13 @@ def _shares(config: ConfigDict) -> None:
                 f"config.sampler.{name}.share is {share!r}; give a number, or one for "
                 "none of the classes and one for each."
             )
+    for name in ("balanced", "by_class", "by_image_class"):
+        share = config.sampler.get(name, {}).get("share", -1.0)
+        if isinstance(share, (int, float)) and not (0 <= share <= 1 or share == -1):
+            raise ConfigError(
+                f"config.sampler.{name}.share is {share!r}; a share is from 0 to 1, or "
+                "-1 for that of the data."
+            )
 
 
 def _crop(config: ConfigDict) -> None:
@@ -160,7 +172,8 @@ def _numbers(config: ConfigDict) -> None:
     default = base.base()
     for key in base.keys(config):
         value = _get(config, key)
-        if isinstance(value, float) and not math.isfinite(value):
+        several = value if isinstance(value, (tuple, list)) else (value,)
+        if any(isinstance(x, float) and not math.isfinite(x) for x in several):
             raise ConfigError(f"config.{key} is {value}; give a finite number.")
     for key in {*base.keys(default)} & {*base.keys(config)}:
         example, value = _get(default, key), _get(config, key)

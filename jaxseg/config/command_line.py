@@ -6,6 +6,7 @@ missing, 74 no room to write, 75 stopped after saving (start the same command ag
 Nothing here imports JAX, so a typing error is answered at once.
 """
 
+import difflib
 import errno
 import os
 import re
@@ -22,6 +23,24 @@ from jaxseg.errors import ConfigError, NotWritten, Preempted
 
 BAD_CONFIG = ConfigError.exit_code
 _KEY = re.compile(r"--?(?:no)?config\.([^=]+)")
+# what others call a key
+SHORT = {
+    "lr": "optim.learning_rate",
+    "learning_rate": "optim.learning_rate",
+    "wd": "optim.weight_decay",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "optimizer": "optim.name",
+    "model": "model.name",
+    "dataset": "data.name",
+    "data": "data.dir",
+    "data_dir": "data.dir",
+    "img_size": "data.image_size",
+    "num_workers": "data.workers",
+    "num_epochs": "epochs",
+    "max_epochs": "epochs",
+    "weights": "pretrained.path",
+}
 _WRONG_KINDS = {
     "invalid literal for int": "give a whole number.",
     "could not convert string to float": "give a number.",
@@ -201,7 +220,23 @@ def _parse(argv: Sequence[str]) -> list[str]:
         cause = error.__context__  # absl wraps it in the name of the flag
         own = cause if isinstance(cause, ConfigError) else error
         text = " ".join(str(own).replace("\\n", " ").split())
+        if isinstance(error, flags.UnrecognizedFlagError):
+            text += _meant(error.flagname)
         fail(_plain_words(text), BAD_CONFIG)
+
+
+def _meant(name: str) -> str:
+    """The key that somebody who typed --NAME may have meant; "" where there is none."""
+    if "config" not in flags.FLAGS:
+        return ""
+    keys = base.keys(base.base())
+    wanted = [key for key in keys if key == name or key.endswith(f".{name}")]
+    wanted += [SHORT[name]] if name in SHORT else []
+    wanted += difflib.get_close_matches(name, keys, n=1)
+    if not wanted:
+        return ""
+    key = min(wanted, key=lambda key: (key != SHORT.get(name), key.count("."), key))
+    return f"; a setting is typed as --config.{key}=..."
 
 
 def _plain_words(text: str) -> str:

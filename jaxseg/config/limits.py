@@ -45,7 +45,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("loss.tversky.alpha", "loss.tversky.beta", "loss.*.class_weight_cap")
         + ("loss.border_cross_entropy.w0", "loss.border_cross_entropy.sigma")
         + ("loss.border_cross_entropy.gap", "loss.distance.beta", "objects.opening")
-        + ("objects.min_area", "objects.min_circularity", "objects.largest")
+        + ("objects.min_area", "objects.largest", "optim.plateau.threshold")
+        + ("optim.plateau.min_rate", "data.intensity.bits")
         + ("loss.*.w_max", "loss.*.power", "loss.*.positive_weight")
         + ("decision.pooled.outputs",),
         _NOT_NEGATIVE,
@@ -62,6 +63,11 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("loss.*.label_smoothing", "decision.*.dropout"),
         _BELOW_ONE,
     ),
+    "doctor.prevalence": (-1, 1, False),
+    "objects.min_circularity": _SHARE,
+    "optim.plateau.factor": _BELOW_ONE,
+    "optim.plateau.patience": _POSITIVE,
+    "supervision.length": _POSITIVE,
     "checkpoint.keep": (2, math.inf, False),
     "mix.cutmix_alpha": (1e-3, math.inf, False),
     "mix.mixup_alpha": (1e-3, math.inf, False),
@@ -70,6 +76,12 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "optim.warmup_steps": (-1, math.inf, False),
     "sampler.seed": (-1, math.inf, False),
     "supervision.seed": (-1, math.inf, False),
+    **dict.fromkeys(
+        ("loss.gated_crf.sigma_rgb", "loss.gated_crf.sigma_xy")
+        + ("loss.image_label.sharpness", "loss.neighbourhood.colour")
+        + ("model.efficientnet_unet.depth",),
+        (1e-6, math.inf, False),
+    ),
     "model.efficientnet_unet.width": _NOT_NEGATIVE,
     "target.star.n_rays": (4, math.inf, False),
 }

@@ -53,6 +53,12 @@ MISTAKES = {
     (SMOKE, "--config.loss.dice.weight=fast"): "give a number, knots such as",
     (SMOKE, "--config.loss.focal.class_weights=aut"): "did you mean 'auto'",
     (SMOKE, "--config.loss.focal.class_weight_cap=9"): "whose weights it could bound",
+    (SMOKE, "--config.eval.metric=dice"): "did you mean one of ['dice_pooled', 'dice_",
+    (SMOKE, "--config.optim.learning_rate=nan"): "learning_rate is nan; give a finite",
+    (SMOKE, "--config.data.image_size=64,x"): "give numbers, such as 256,256",
+    (SMOKE, "--lr=1e-3"): "is typed as --config.optim.learning_rate=...",
+    (SMOKE, "--optim.learning_rate=1"): "is typed as --config.optim.learning_rate=...",
+    (SMOKE, "--batchsize=8"): "'batchsize'; a setting is typed as --config.batch_size=",
 }
 
 

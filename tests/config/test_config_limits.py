@@ -1,5 +1,7 @@
 """What is said of a value before JAX starts is what the modules say later."""
 
+import math
+
 import pytest
 
 from jaxseg.config import base, check, limits
@@ -63,6 +65,54 @@ def test_a_value_out_of_its_limits_is_one_sentence(key, value, words):
     with pytest.raises(ConfigError) as told:
         limits.check(_with(**{key: value}))
     assert words in str(told.value) and f"config.{key} is" in str(told.value)
+
+
+NEGATIVE = -(10**6)
+
+
+def _numeric():
+    """(key, its default) of every number, and of every row of numbers."""
+    config = base.base()
+    for key in base.keys(config):
+        value = limits._get(config, key)
+        row = value if isinstance(value, tuple) else (value,)
+        numbers = [isinstance(x, (int, float)) and not isinstance(x, bool) for x in row]
+        if row and all(numbers):
+            yield key, value
+
+
+@pytest.mark.parametrize("bad", [math.inf, NEGATIVE])
+def test_no_number_may_be_endless_or_far_below(bad):
+    """Whatever the key: said before any data is touched."""
+    config, accepted = base.base(), []
+    config.data.dir = "/somewhere"
+    for key, value in _numeric():
+        if bad != NEGATIVE and isinstance(value, int):
+            continue  # the config itself wants a whole number
+        wrong = (bad,) * len(value) if isinstance(value, tuple) else type(value)(bad)
+        block, _, last = key.rpartition(".")
+        block = limits._get(config, block) if block else config
+        block[last] = wrong
+        try:
+            check.check(config)
+            accepted.append(key)
+        except ConfigError as error:
+            assert key.split(".")[0] in str(error), key
+        block[last] = value
+    check.check(config)
+    assert not accepted
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["optim.ema", "optim.plateau.factor", "model.unet.dropout", "doctor.prevalence"]
+    + ["mix.cutmix", "sampler.balanced.share", "sampler.by_class.share"]
+    + ["augment.flip_horizontal", "data.foreground_share", "objects.min_circularity"],
+)
+def test_a_share_is_not_above_one(key):
+    config = _with(**{key: 1.5, "data.dir": "/somewhere"})
+    with pytest.raises(ConfigError, match=f"{key} is 1.5"):
+        check.check(config)
 
 
 def test_a_term_of_ones_own_may_mean_something_else():
