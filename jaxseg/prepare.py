@@ -10,13 +10,14 @@ Exit codes: 0 done, 2 wrong flag, 3 data that cannot be used, 74 no room to writ
 import inspect
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 
 from absl import flags, logging
 
 from jaxseg import lookup
-from jaxseg.config import command_line
+from jaxseg.config import command_line, recipe_file
 from jaxseg.errors import ConfigError
 
 _EXAMPLE = __doc__.splitlines()[2].strip()
@@ -45,6 +46,24 @@ def main(argv: Sequence[str]) -> None:
 
     print("\n".join(describe(prepared.read_card(directory))))
     print(f"in {directory}")
+    print(f"train on it: {next_command(_DATASET.value, data_dir)}")
+
+
+def next_command(dataset: str, data_dir: str) -> str:
+    """The command that trains on what was prepared, by the recipe of that data set."""
+    recipe, more = _recipe(dataset)
+    where = shlex.quote(str(data_dir))
+    return f"python -m jaxseg.main --config={recipe}{more} --config.data.dir={where}"
+
+
+def _recipe(dataset: str) -> tuple[str, str]:
+    """(the recipe whose data set it is, what has to be said beside it)."""
+    for name in recipe_file.names():
+        made = recipe_file.load(name)
+        if made.data.name == dataset:
+            variants = ":full" if made.data.demo.images else ""
+            return f"{name}{variants}", ""
+    return "folder", f" --config.data.name={dataset}"
 
 
 def describe(card: dict) -> list[str]:

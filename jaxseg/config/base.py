@@ -59,19 +59,19 @@ def base() -> ConfigDict:
     # only names it: weights to start from are pretrained.path
     c.parent = ""
     c.note = ""  # what the run is for, in words: stands in its reports
-    c.seed = 0
+    c.seed = 0  # of the weights, the order of examples, augmentation and the bootstrap
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
     c.auto = {  # settings chosen from data and machine: jaxseg/config/auto_rules.py
         "on": False,
         "keep": (),  # keys that stay as they are; those of the command line do
         "reasons": (),  # written by the program: what was chosen, and why
     }
-    c.epochs = 100
+    c.epochs = 100  # passes over what the sampler draws from the training images
     c.steps = 0  # of the optimizer, in place of epochs; 0 = as many as the epochs have
     # steps between validations; 0 = as the sampler says, experiment/length.py how
     c.steps_per_epoch = 0
     c.batch_size = 0  # over all devices; 0 = per_device_batch x devices, fixed at start
-    c.per_device_batch = 4
+    c.per_device_batch = 4  # images a step on each device, where batch_size is 0
     c.data = _data()
     c.supervision = _supervision()
     c.sampler = base_sampler.sampler()
@@ -101,7 +101,7 @@ def base() -> ConfigDict:
         "rule": "auto",
         "min_areas": (0.0,),  # smallest foreground that counts, as shares of the image
     }
-    c.doctor = {
+    c.doctor = {  # what is examined before training
         "ignore": (),  # names of checks of python -m jaxseg.doctor that may fail
         "prevalence": -1.0,  # share of positive images in use; -1 = unknown
         "steps": 100,  # of --deep, on one batch
@@ -162,11 +162,12 @@ def _none(kind: type) -> config_dict.FieldReference:
 
 
 def _data() -> dict[str, Any]:
+    """Which images there are, and how the model sees them."""
     return {
         "name": "image_folder",  # of jaxseg/data/datasets/
         "dir": "",  # the data; default $JAXSEG_DATA where the recipe says so
-        # True: dir holds raw files, prepared at the first start; False: dir is what
-        # `python -m jaxseg.prepare --data_dir` wrote
+        # whether raw files in dir are prepared in the cache at the first start; what
+        # `python -m jaxseg.prepare --data_dir` wrote is recognised, whatever this is
         "raw": True,
         "image_size": (256, 256),  # height, width the model sees
         # how images get to it: "stretch"; "pad", which keeps the aspect ratio; "crop",
@@ -332,9 +333,10 @@ def _overlap() -> dict[str, Any]:
 
 
 def _eval() -> dict[str, Any]:
+    """How validation and test are scored."""
     return {
-        "per_device_batch": 4,
-        "every_epochs": 1,
+        "per_device_batch": 4,  # images that a device predicts at a time
+        "every_epochs": 1,  # epochs between two validations
         # of validation: the best epoch has the highest. Of a decision head too:
         # image_average_precision, image_roc_auc, image_f1; of classes of whole images
         # class_roc_auc_mean, class_average_precision_mean, class_f1_macro or _accuracy

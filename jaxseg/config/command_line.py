@@ -17,7 +17,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from jaxseg import lookup
-from jaxseg.config import base, recipe_file
+from jaxseg.config import base, explain, recipe_file
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
 
@@ -41,6 +41,7 @@ SHORT = {
     "max_epochs": "epochs",
     "weights": "pretrained.path",
 }
+ASKS = ("--help", "-help", "-h", "--helpfull", "--helpshort", "--config.help")
 _WRONG_KINDS = {
     "invalid literal for int": "give a whole number.",
     "could not convert string to float": "give a number.",
@@ -93,8 +94,47 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
                 NotWritten.exit_code,
             )
 
+    if any(word in ASKS for word in sys.argv[1:]):
+        _print(help_lines(main))
+        sys.exit(0)
     with peers.farewell():
         app.run(guarded, flags_parser=_parse)
+
+
+def help_lines(main: Callable) -> list[str]:
+    """What `--help` of a door says, or with `--config.help` every key of the config.
+
+    With a recipe on the command line the values are those of the recipe.
+    """
+    takes_config = "config" in flags.FLAGS
+    if takes_config and "--config.help" in sys.argv:
+        recipe = config_value(sys.argv)
+        return explain.lines(recipe and recipe_file.load(recipe))
+    lines = [*(sys.modules[main.__module__].__doc__ or "").strip().splitlines(), ""]
+    for module, own in sorted(flags.FLAGS.flags_by_module_dict().items()):
+        if module == "__main__" or "jaxseg" in module or module == sys.argv[0]:
+            lines += [_flag_line(flag) for flag in own]
+    lines.append("  --verbosity=0: -1 to say less, 1 to say more")
+    if takes_config:
+        lines += [
+            "",
+            f"Recipes: {', '.join(recipe_file.names())}; or the path of your own.",
+            "Settings are typed as --config.KEY=VALUE; --config.help lists every key "
+            "with its default and what it means.",
+        ]
+    return lines
+
+
+def _flag_line(flag: flags.Flag) -> str:
+    default = "" if flag.default is None or flag.name == "config" else flag.default
+    return f"  --{flag.name}={default}: {flag.help}"
+
+
+def _print(lines: Sequence[str]) -> None:
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # somebody reads the first lines only
+        sys.stdout = open(os.devnull, "w")
 
 
 def fail(message: str, code: int) -> None:

@@ -35,7 +35,8 @@ def dataset(
 
     With `demo["images"]` above 0 the data set's own `write_demo(folder, ...)` draws
     raw files in `cache`, once for each `demo`, and they are prepared there; so are the
-    raw files in `directory` when `raw`. Else `directory` must hold a prepared one.
+    raw files in `directory` when `raw`, unless it holds a prepared one, which it must
+    otherwise.
     `demo["options"]` are further arguments of `write_demo`; `options` are for the data
     set's `prepare`, and so is `stratify` where it takes one and the options do not say
     it. Raises ConfigError for options that either does not take, for no directory, and
@@ -61,18 +62,18 @@ def dataset(
             "config.data.dir is empty; name the folder of the data with "
             "--config.data.dir=... or $JAXSEG_DATA."
         )
+    if newest := build_once.locate(name.rpartition(".")[2], directory):
+        return newest
     if raw:
         source = [str(pathlib.Path(directory).expanduser().resolve()), options]
         place = cache / "raw" / _digest(source)
         return module.prepare(directory, place, progress=progress, **options)
-    newest = build_once.locate(name.rpartition(".")[2], directory)
-    if newest is None:
-        raise DataError(
-            f"{directory} holds no prepared {name}; make it with: "
-            f"python -m jaxseg.prepare --dataset={name} --source=RAW "
-            f"--data_dir={directory}"
-        )
-    return newest
+    raise DataError(
+        f"{directory} holds no prepared {name}; make it with: "
+        f"python -m jaxseg.prepare --dataset={name} --source=RAW "
+        f"--data_dir={directory}. If these are the raw files, --config.data.raw=True "
+        "prepares them in the cache."
+    )
 
 
 def any_data(
