@@ -51,19 +51,28 @@ def main(argv: Sequence[str]) -> None:
 
 def next_command(dataset: str, data_dir: str) -> str:
     """The command that trains on what was prepared, by the recipe of that data set."""
-    recipe, more = _recipe(dataset)
+    before, os.environ["JAXSEG_DATA"] = os.environ.get("JAXSEG_DATA"), str(data_dir)
+    try:  # recipes ask there whether they have real data
+        recipe = _recipe(dataset)
+    finally:
+        del os.environ["JAXSEG_DATA"]
+        if before is not None:
+            os.environ["JAXSEG_DATA"] = before
     where = shlex.quote(str(data_dir))
-    return f"python -m jaxseg.main --config={recipe}{more} --config.data.dir={where}"
+    return f"python -m jaxseg.main --config={recipe} --config.data.dir={where}"
 
 
-def _recipe(dataset: str) -> tuple[str, str]:
-    """(the recipe whose data set it is, what has to be said beside it)."""
+def _recipe(dataset: str) -> str:
+    """The recipe that trains on real data of this set, with its variant."""
     for name in recipe_file.names():
-        made = recipe_file.load(name)
-        if made.data.name == dataset:
-            variants = ":full" if made.data.demo.images else ""
-            return f"{name}{variants}", ""
-    return "folder", f" --config.data.name={dataset}"
+        for variant in ("", f":{dataset}", ":full", ":unet", ":segment_full"):
+            try:
+                data = recipe_file.load(f"{name}{variant}").data
+            except ConfigError:  # it has no such variant
+                continue
+            if data.name == dataset and not data.demo.images:
+                return f"{name}{variant}"
+    return f"folder --config.data.name={dataset}"
 
 
 def describe(card: dict) -> list[str]:

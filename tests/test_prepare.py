@@ -1,6 +1,7 @@
 """The door `python -m jaxseg.prepare`: what it prints, and its exit codes."""
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -8,7 +9,9 @@ import pytest
 from support import dicom_files
 
 from jaxseg import lookup, prepare
+from jaxseg.config import check, recipe_file
 from jaxseg.data import prepared
+from jaxseg.run_directory import older_configs
 
 
 def _door(*flags, **environment):
@@ -36,6 +39,8 @@ def test_prepares_and_prints_the_card(tmp_path):
         "by patient, stratified by label and area, seed 3",
         f"refused: 1 {broken.relative_to(raw)}: {broken}: this is not a DICOM file.",
         f"in {directory}",
+        f"train on it: python -m jaxseg.main --config=pneumothorax "
+        f"--config.data.dir={tmp_path / 'data'}",
     ):
         assert words in " ".join(run.stdout.split())
     assert run.stderr.splitlines()[-1] == "Converting: 24 of 24"
@@ -68,6 +73,20 @@ def test_says_what_is_wrong_in_one_line(flags, code, why, tmp_path):
     assert (run.returncode, run.stdout) == (code, "")
     (line,) = run.stderr.splitlines()
     assert line.startswith("jaxseg: ") and why in line
+
+
+@pytest.mark.parametrize("name", lookup.names("data/datasets"))
+def test_the_next_command_trains_on_that_data(name, monkeypatch):
+    monkeypatch.setenv("JAXSEG_DATA", "/elsewhere")
+    words = prepare.next_command(name, "/my data").split(" ", 3)[-1]
+    recipe, *others = shlex.split(words)
+    monkeypatch.setenv("JAXSEG_DATA", "/my data")  # as the door does
+    config = recipe_file.load(recipe.removeprefix("--config="))
+    typed = dict(word.removeprefix("--config.").split("=") for word in others)
+    config.update_from_flattened_dict(typed)
+    check.check(older_configs.complete(config))
+    assert config.data.name == name and config.data.dir == "/my data"
+    assert not config.data.demo.images
 
 
 @pytest.mark.parametrize("name", lookup.names("data/datasets"))

@@ -6,7 +6,7 @@ import pytest
 from jaxseg import lookup
 from jaxseg.data import prepared
 from jaxseg.data.datasets import image_folder, phc, siim_acr
-from jaxseg.data.phantoms import cells, phc_tree, siim_tree
+from jaxseg.data.phantoms import cells, phc_tree, siim_tree, tissue_tree
 from jaxseg.data.preparation import obtain
 from jaxseg.errors import ConfigError, DataError
 
@@ -19,6 +19,9 @@ DRAWN = [
 
 # so that all that is drawn is prepared
 WHOLE = {"covid_qu_ex": {"subset": "both"}}
+
+
+ANY = {"name": "siim_acr", "options": {}, "progress": False}
 
 
 def _dataset(name, cache, *, images=0, size=0, directory="", raw=False, **options):
@@ -104,9 +107,23 @@ def test_raw_folders_have_a_place_each(tmp_path):
 def test_a_prepared_one_is_found(tmp_path):
     phc_tree.write(tmp_path / "raw", images=8, size=40)
     made = phc.prepare(tmp_path / "raw", tmp_path / "data", progress=False)
-    assert _dataset("phc", tmp_path, directory=tmp_path / "data") == made
+    for raw in (False, True):  # which is so is not asked for
+        assert _dataset("phc", tmp_path, directory=tmp_path / "data", raw=raw) == made
+    assert obtain.any_data(tmp_path / "data", **ANY | {"cache": tmp_path}) == made
+    assert obtain.any_data(made, **ANY | {"cache": tmp_path}) == made
     with pytest.raises(DataError, match="holds no prepared siim_acr; make it with"):
         _dataset("siim_acr", tmp_path, directory=tmp_path / "data")
+
+
+def test_a_folder_of_a_user_is_recognised_once_it_is_prepared(tmp_path):
+    raw = tmp_path / "raw"
+    tissue_tree.write(raw, images=24, size=48)
+    made = image_folder.prepare(raw, tmp_path / "data", progress=False)
+    assert made.name.startswith("1.0.0-")
+    found = _dataset("image_folder", tmp_path, directory=tmp_path / "data", raw=True)
+    assert found == made and obtain.is_image_folder(raw)
+    with pytest.raises(DataError, match="is no folder"):
+        obtain.any_data(tmp_path / "no", **ANY | {"cache": tmp_path})
 
 
 def test_what_cannot_be_had_is_said(tmp_path, monkeypatch):
