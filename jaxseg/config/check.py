@@ -44,11 +44,6 @@ def check(config: ConfigDict) -> None:
         if "weight" not in block:
             raise ConfigError(f"config.loss.{name} has no weight; give it one.")
         schedule.check(block.weight, name=f"loss.{name}.weight")
-        if "module" not in block and min(schedule.values(block.weight)) < 0:
-            raise ConfigError(
-                f"config.loss.{name}.weight is {block.weight!r}; it must be at least "
-                "0: a term of negative weight would be made worse, not better."
-            )
         weights, cap = block.get("class_weights"), block.get("class_weight_cap", 0)
         if isinstance(weights, str):
             class_weights.check(weights, cap=cap, key=f"loss.{name}")

@@ -49,10 +49,11 @@ def _name(config: ConfigDict) -> None:
 
 def _weights(config: ConfigDict) -> None:
     """ConfigError for a term whose weight is below 0 at some time of training."""
-    for name in (LOSS, *OF_CLASSES, COARSE, DISTANCE):
-        if name in config.loss and min(schedule.values(config.loss[name].weight)) < 0:
+    for name, block in config.loss.items():
+        # a term of one's own may mean something else
+        if "module" not in block and min(schedule.values(block.weight)) < 0:
             raise ConfigError(
-                f"config.loss.{name}.weight is {config.loss[name].weight}, which is "
+                f"config.loss.{name}.weight is {block.weight}, which is "
                 "below 0 at some time, so that mistakes are rewarded; use 0 or more."
             )
 
