@@ -14,19 +14,19 @@ def sampler() -> dict[str, Any]:
         "name": "uniform",
         "seed": -1,  # of the order of examples; -1 = config.seed
         "balanced": {
-            # of positives: a number, or a schedule (jaxseg/schedule.py); a negative
-            # number = as negative_keep and positive_weight imply
+            # of positives: a share, or a schedule (jaxseg/schedule.py); -1 = as
+            # negative_keep and positive_weight imply
             "share": _any(0.5),
             "negative_keep": 1.0,  # share of the negatives that an epoch counts
             "positive_weight": 1.0,
         },
         "by_class": {
             # a number of the classes together; a number for "none of them" and each
-            # class, that sum to 1; knots over training of either; negative = equal
+            # class, that sum to 1; knots over training of either; -1 = equal
             "share": _any(-1.0),
         },
         "by_image_class": {
-            # negative = equal parts of the classes of whole images; or a number for
+            # -1 = equal parts of the classes of whole images; or a number for
             # "none of them is known" and each class, that sum to 1
             "share": _any(-1.0),
         },
