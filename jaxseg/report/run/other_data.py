@@ -1,9 +1,9 @@
 """Sections on data that a run was not made with, each beside the test set."""
 
-from jaxseg.report import blocks, other_data_numbers, text
+from jaxseg.report import blocks, derived_numbers, other_data_numbers, text
 from jaxseg.report.blocks import Block, folded, pairs, paragraph, table
 from jaxseg.report.read import Run, Split
-from jaxseg.report.run import cases, data_card, tables
+from jaxseg.report.run import cases, data_card, image_classes, tables
 from jaxseg.report.text import number
 
 
@@ -42,15 +42,25 @@ def _one(run: Run, split: Split) -> list[Block | None]:
         "point that validation of the run froze. Nothing was chosen on it."
     )
     shown = cases.cases(split)
+    alone = run | {"splits": {name: split}}
     examples = [blocks.legend(cases.legend(split)), blocks.cases(shown)]
     return [
         paragraph(words),
         *_against_test(run, split),
-        folded(f"Every metric on {name}", [tables.metrics(run, split) | {"title": ""}]),
+        _metrics(run, split),
+        *image_classes.blocks(alone),
         pairs(f"Data card of {name}", facts),
         data_card.splits(card),
         folded(f"Cases of {name}", examples) if shown else None,
     ]
+
+
+def _metrics(run: Run, split: Split) -> Block | None:
+    """Every metric of pixels, folded; None where no pixel was learned."""
+    if not derived_numbers.pixels_trained(split):
+        return None
+    table_of_all = tables.metrics(run, split) | {"title": ""}
+    return folded(f"Every metric on {split['name']}", [table_of_all])
 
 
 def _against_test(run: Run, split: Split) -> list[Block]:

@@ -1,5 +1,6 @@
 """The page of a run with classes of whole images, and of one that learned no pixels."""
 
+import copy
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from jaxseg.report.run import (
     evidence,
     image_class_claims,
     image_classes,
+    other_data,
 )
 
 
@@ -78,6 +80,21 @@ def test_a_page_of_classes_alone_begins_with_them_and_says_nothing_of_pixels(mad
     assert "Dice" not in text.split("## Configuration")[0]
     assert "Attention: where it looks" in text
     assert (run["workdir"] / "figures/class_history.png").is_file()
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_other_data_has_them_too(made, alone):
+    run = made(alone=alone)
+    card = {"name": "folder", "version": "1.0.0", "channels": 1, "dtype": "uint8"}
+    card |= {"classes": ["a"], "splits": {}, "sizes": {"min": [4, 4], "max": [4, 4]}}
+    about = {"card": card, "splits": ["test"], "reordered": [], "shared": []}
+    split = copy.deepcopy(run["splits"]["test"]) | {"name": "hospital_b"}
+    split["result"]["other_data"] = about | {"detail": "by their id"}
+    blocks = other_data.blocks_of(run | {"others": {"hospital_b": split}})
+    titles = [block.get("title", "") for block in blocks if block]
+    assert any("Every metric" in title for title in titles) != alone
+    own = image_classes.blocks(run | {"splits": {"hospital_b": split}})
+    assert own and all(block in blocks for block in own if block)
 
 
 def test_the_tables_hold_what_was_scored(made):
