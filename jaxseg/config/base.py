@@ -340,6 +340,8 @@ def _eval() -> dict[str, Any]:
         # class_roc_auc_mean, class_average_precision_mean, class_f1_macro or _accuracy
         "metric": "dice_pooled",
         "patience": 0,  # epochs without a better one before stopping; 0 = never
+        # the loss of validation after an epoch: the terms of training, no augmentation
+        "loss": True,
         "bootstrap": 1000,  # resamples of the images, for intervals
         "surface": True,  # distances of borders and FROC: a second pass over the split
         "tolerance": 2.0,  # pixels that a border may be off

@@ -71,6 +71,7 @@ NEW: dict[str, Any] = {
         "layer_decay": 1.0,
     },
     "operating_point.rule": "threshold",
+    "eval.loss": False,
     "eval.surface": True,
     "eval.tolerance": 2.0,
     "eval.mirror": False,

@@ -152,6 +152,8 @@ def end_epoch(
         metrics = {f"validation/{name}": v for name, v in scored.metrics.items()}
         by_class = {f"validation/{name}": v for name, v in scored.by_class.items()}
         row |= metrics | by_class
+        if run.experiment.predict_with_loss is not None:
+            row["validation/loss"] = scored.loss
         silent = scored.silent
     metadata = validation.metadata(config, metadata, metrics, number, done, silent)
     if jax.process_index() == 0:

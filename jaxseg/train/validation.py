@@ -15,7 +15,7 @@ from jaxseg.evaluation.image_classes import score as image_classes
 from jaxseg.experiment import finetune, from_config, length
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import files
-from jaxseg.train import never_predicted, progress, tensorboard
+from jaxseg.train import epoch_loss, never_predicted, progress, tensorboard
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import plateau
 
@@ -56,6 +56,7 @@ class Validated(NamedTuple):
     """What validation scored after an epoch."""
 
     metrics: dict[str, float | None]  # at threshold 0.5 or by argmax
+    loss: float | None  # of the terms of training; None where it was not asked for
     by_class: dict[str, float | None]  # `class_table.history`; {} for two classes
     silent: list[str]  # classes never predicted, as `never_predicted.warn` says
 
@@ -69,9 +70,16 @@ def validate(
     """
     split, scorer = run.experiment.splits["validation"], run.experiment.scorer
     probabilities = dict.fromkeys(_shown(split))
+    rows: epoch_loss.Rows = []
+    if run.experiment.predict_with_loss is not None:
+        scorer, rows = epoch_loss.listening(run.experiment)
     counted = score_split.tally_split(
         scorer, variables, split, keep=probabilities, class_histograms=False
     )
+    loss = None
+    if rows:
+        weights = {name: term.weight for name, term in run.config.loss.items()}
+        loss = epoch_loss.mean(rows, run.experiment, weights, done=done)
     metrics = image_classes.history(counted, split)
     if scorer.pixels:
         metrics |= result.summary(counted) | image_level.history(counted)
@@ -81,7 +89,7 @@ def validate(
             f"config.eval.metric is {metric!r}; choose one of {sorted(metrics)}."
         )
     if not scorer.pixels:
-        return Validated(metrics, {}, [])
+        return Validated(metrics, loss, {}, [])
     if jax.process_index() == 0:
         panels = [
             _picture(split[index], probability, scorer.to_native(), split.classes)
@@ -93,7 +101,7 @@ def validate(
         if len(split.classes) == 2:
             _write_curve(run.writer, done, counted)
     if len(split.classes) == 2:
-        return Validated(metrics, {}, [])
+        return Validated(metrics, loss, {}, [])
     silent = never_predicted.warn(
         counted,
         split.classes,
@@ -101,7 +109,8 @@ def validate(
         said=said,
         log=jax.process_index() == 0,
     )
-    return Validated(metrics, class_table.history(counted, split.classes), silent)
+    by_class = class_table.history(counted, split.classes)
+    return Validated(metrics, loss, by_class, silent)
 
 
 def _write_curve(writer: Any, done: int, counted: tally.Tally) -> None:
