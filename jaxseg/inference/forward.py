@@ -48,7 +48,8 @@ def predict(
     With axes in `mirror` (1 = height, 2 = width) they are means over the image and its
     mirror images along each of these axes and along all: 2 passes for one axis, 4 for
     two. Of `also`, (outputs of the model, batch) -> arrays [b, ...], what it gives for
-    the image itself comes back beside the probabilities. Test-time augmentation as in nnU-Net (Isensee et al., 2021,
+    the image itself comes back beside the probabilities.
+    Test-time augmentation as in nnU-Net (Isensee et al., 2021,
     https://www.nature.com/articles/s41592-020-01008-z), which averages logits.
     """
     image = normalise(types.unit_interval(batch["image"]))

@@ -112,6 +112,16 @@ class BestEpoch(TypedDict):
     value: float
 
 
+class EarlyStop(TypedDict):
+    """Why a run ended before its last step: validation did not improve for long."""
+
+    step: int  # the last one
+    patience: int  # epochs, of the config
+    metric: str
+    best_epoch: int | None
+    words: str  # all of it as one sentence
+
+
 class Status(TypedDict):
     """What run.json says of any run: whether it has ended."""
 
@@ -153,6 +163,7 @@ class Record(TypedDict):
     data_directory: NotRequired[str]
     devices: dict[str, Any]
     best: NotRequired[BestEpoch | None]  # from here on: when the run has ended
+    early_stop: NotRequired[EarlyStop | None]  # None: it went to the end
     images_seen: NotRequired[int]
     seconds: NotRequired[float]
     skipped_steps: NotRequired[int]

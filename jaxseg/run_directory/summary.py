@@ -4,6 +4,10 @@ import pathlib
 
 from jaxseg.run_directory import files
 
+# what tells the two kinds of scores apart, wherever they are printed
+AFTER_AN_EPOCH = "(after the epoch: threshold 0.5, or the most probable class)"
+FINAL = "final scores, at the operating point that validation chose"
+
 
 def score_lines(result: dict) -> str:
     """The main scores of a split, each with its support."""
@@ -34,14 +38,25 @@ def score_lines(result: dict) -> str:
     return "\n".join(lines)
 
 
+def _point(workdir: pathlib.Path) -> str:
+    """The threshold of the operating point in brackets, where it is one number."""
+    result = files.read_json(workdir / "eval" / "test.json")
+    threshold = (result.get("operating_point") or {}).get("threshold")
+    return "" if threshold is None else f" (threshold {threshold:.3g})"
+
+
 def of_run(record: dict, workdir: pathlib.Path, paths: dict) -> str:
     """The last lines a user sees: the result, and where everything is."""
     lines = [f"run        {workdir}  ({record['status']} {record['finished']})"]
     best = record.get("best")
     if best:
         lines.append(
-            f"best       epoch {best['epoch']}: {best['metric']} {best['value']:.4f}"
+            f"best       epoch {best['epoch']}: {best['metric']} {best['value']:.4f} "
+            f"{AFTER_AN_EPOCH}"
         )
+    if record.get("early_stop"):
+        lines.append(f"ended      {record['early_stop']['words']}")
+    lines.append(f"scores     {FINAL}{_point(workdir)}:")
     for name in ("validation", "test"):
         lines.append(score_lines(files.read_json(workdir / "eval" / f"{name}.json")))
     lines += [f"{kind:<10} {path}" for kind, path in paths.items()]

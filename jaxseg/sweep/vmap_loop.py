@@ -102,7 +102,13 @@ def _fit(runs: list[Run], stop_request: stop.Stop) -> None:
                 _add(runs, pending)
                 pending = None
                 metadata = [
-                    loop.end_epoch(run, vmap_step.take(now, i), metadata[i], done)
+                    loop.end_epoch(
+                        run,
+                        vmap_step.take(now, i),
+                        metadata[i],
+                        done,
+                        name=run.workdir.name,
+                    )
                     for i, run in enumerate(runs)
                 ]
                 stopping = stop_request.by(runs[0].checkpoints, done)

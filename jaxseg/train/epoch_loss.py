@@ -41,9 +41,10 @@ def mean(
     *,
     done: int,
 ) -> float | None:
-    """The loss over all images, each term weighed as in step `done`; None if not finite.
+    """The loss over all images, each term weighed as in step `done`; or None.
 
     Every process calls it. Sums are exact, so that no order of images changes a bit.
+    None stands for a loss that is not finite.
     """
     names = validation_loss.names(experiment.settings)
     own = {

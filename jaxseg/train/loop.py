@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg.devices import prefetch
@@ -16,7 +17,7 @@ from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finetune, from_config
 from jaxseg.run_directory import checkpoint, files, history, schemas
-from jaxseg.train import open_run, progress, run_record, stop, validation
+from jaxseg.train import epoch_line, open_run, progress, run_record, stop, validation
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import optimizer, parameter_groups, plateau, state
@@ -134,9 +135,17 @@ def stream(config: ConfigDict, experiment: build.Experiment, start: int) -> Iter
 
 
 def end_epoch(
-    run: Run, now: TrainState, metadata: dict[str, Any], done: int
+    run: Run,
+    now: TrainState,
+    metadata: dict[str, Any],
+    done: int,
+    *,
+    name: str = "",
 ) -> dict[str, Any]:
-    """Scores validation, writes the row of the epoch, saves; the new metadata."""
+    """Scores validation, writes the row of the epoch, saves; the new metadata.
+
+    `name` is said of a run that trains together with others.
+    """
     config, plan = run.config, run.experiment.plan
     number = (done - 1) // plan.steps_per_epoch
     classes = run.experiment.card["classes"]
@@ -161,7 +170,21 @@ def end_epoch(
         scalars = {name: value for name, value in row.items() if value is not None}
         run.writer.write_scalars(done, scalars)
     _save(run, _slowed(now, metadata), metadata, done, metrics)
+    _say(run, row, metadata, name)
     return metadata
+
+
+def _say(run: Run, row: dict[str, Any], metadata: dict[str, Any], name: str) -> None:
+    """Tells the user how the epoch went, and whether training stops here."""
+    if jax.process_index():
+        return
+    config, plan, best = run.config, run.experiment.plan, metadata["best"]
+    options = {"epochs": plan.epochs, "metric": config.eval.metric, "name": name}
+    logging.info("%s", epoch_line.text(row, best, **options))
+    if metadata["stopped"]:
+        ends = {"step": row["step"], "total": plan.total_steps}
+        if (why := epoch_line.early_stop(config, best, **ends)) is not None:
+            logging.info("%s", why["words"])
 
 
 def _save(

@@ -13,7 +13,7 @@ from jaxseg.data import sparse_labels
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import build, chosen
 from jaxseg.run_directory import environment, files, history, schemas, seal
-from jaxseg.train import label_pictures
+from jaxseg.train import epoch_line, label_pictures
 
 
 def begin(
@@ -89,11 +89,15 @@ def end(
     """The record at the end; `best` is the best epoch, as the checkpoint keeps it."""
     rows = history.History(workdir).rows() if jax.process_index() == 0 else []
     realised = [float(row["share_realised"]) for row in rows]
-    shares = experiment.plan.shares
+    shares, plan = experiment.plan.shares, experiment.plan
+    ended = int(rows[-1]["step"]) if rows else plan.total_steps
     record = record | {
         "finished": _now(),
         "status": "finished",
         "best": best,
+        "early_stop": epoch_line.early_stop(
+            config, best, step=ended, total=plan.total_steps
+        ),
         "images_seen": int(rows[-1]["images_seen"]) if rows else 0,
         "seconds": sum(float(row["seconds"]) for row in rows),
         "skipped_steps": sum(int(row["skipped_steps"]) for row in rows),

@@ -33,6 +33,10 @@ def log_plan(run: Run) -> None:
     )
     parameters = finetune.overview(run.config, run.experiment.abstract)
     logging.info("%s\nparameters\n%s", lasts, parameters)
+    logging.info(
+        "validation scores of an epoch are at threshold 0.5 or of the most probable "
+        "class, those at the end at the operating point that validation chooses"
+    )
 
 
 def open_writer(run: Run, start: int) -> Any:

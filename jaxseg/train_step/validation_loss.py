@@ -33,9 +33,7 @@ def of_images(
         inputs |= {name: batch[name]} if name in batch else {}
     for name in ("image_logits", "coarse_logits"):
         inputs |= {name: outputs[name]} if name in outputs else {}
-    parts, truth = step.split_outputs(
-        outputs, mask, inputs.get("instances"), settings
-    )
+    parts, truth = step.split_outputs(outputs, mask, inputs.get("instances"), settings)
     inputs, mask = inputs | truth, truth.get("mask", mask)
     inputs["teacher"] = jax.nn.softmax(parts["logits"].astype(jnp.float32))
     sums = {name: jnp.zeros(batch["weight"].shape) for name in names(settings)}
