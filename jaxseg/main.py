@@ -12,7 +12,7 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, limits
+from jaxseg.config import check, command_line, console, limits
 from jaxseg.devices import cluster
 from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
@@ -41,7 +41,7 @@ def main(argv) -> int:
     )
     timeout = cluster.timeout(os.environ, TIMEOUT.value)
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
-    logging.set_verbosity(logging.INFO)
+    console.verbosity(logging.INFO)
     logging.info("%s", check.first_line(config, workdir))
     logging.info("%s", cluster.line(place))
     for line in limits.without_effect(config, command_line.overrides(sys.argv)):

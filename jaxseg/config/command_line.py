@@ -16,7 +16,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from jaxseg import lookup
-from jaxseg.config import base, recipe_file
+from jaxseg.config import base, console, recipe_file
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
 
@@ -56,6 +56,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     def guarded(argv: Sequence[str]) -> int | None:
         if len(argv) > 1:
             fail(f"unknown arguments {' '.join(argv[1:])!r}; options start with --.", 2)
+        console.start()
         try:
             code = main(argv)
             sys.stdout.flush()

@@ -15,7 +15,7 @@ from jaxseg.errors import ConfigError, Preempted
 from jaxseg.experiment import finetune
 from jaxseg.run_directory import checkpoint, history
 from jaxseg.sweep import vmap_step
-from jaxseg.train import loop, open_run, progress, stop, validation
+from jaxseg.train import loop, open_run, phases, progress, stop, validation
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import parameter_groups
 from jaxseg.types import TrainState
@@ -90,7 +90,9 @@ def _fit(runs: list[Run], stop_request: stop.Stop) -> None:
             began = time.monotonic()
             batch, host = next(stream)
             waited = time.monotonic() - began
-            now, numbers = step(now, batch, _masks(runs, host), hyper)
+            masks, first = _masks(runs, host), done == start + 1
+            with phases.phase(phases.COMPILING) if first else contextlib.nullcontext():
+                now, numbers = step(now, batch, masks, hyper)
             _add(runs, pending)  # of the step before: the device works meanwhile
             pending = (numbers, host["index"], waited)
             bar.update(done, loss=runs[0].sums.loss)

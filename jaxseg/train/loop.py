@@ -17,7 +17,15 @@ from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finetune, from_config
 from jaxseg.run_directory import checkpoint, files, history, schemas
-from jaxseg.train import epoch_line, open_run, progress, run_record, stop, validation
+from jaxseg.train import (
+    epoch_line,
+    open_run,
+    phases,
+    progress,
+    run_record,
+    stop,
+    validation,
+)
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import optimizer, parameter_groups, plateau, state
@@ -62,7 +70,9 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             began = time.monotonic()
             batch, host = next(batches)
             waited = time.monotonic() - began
-            now, numbers = experiment.train_step(now, batch)
+            first = done == start + 1
+            with phases.phase(phases.COMPILING) if first else contextlib.nullcontext():
+                now, numbers = experiment.train_step(now, batch)
             sums.add(numbers, host["index"], waited, step=done)
             _write_step(run, metadata)
             if done == parameter_groups.WATCH and not int(now.bad_total):
@@ -207,6 +217,8 @@ def _save(
 
 def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
     """Scores the best step: the operating point on validation, then test once."""
+    if jax.process_index() == 0:
+        logging.info("scoring the best step on validation, then on test")
     stop_request.now()  # nothing is lost by stopping here: the scores are made again
     config, experiment, workdir = run.config, run.experiment, run.workdir
     best, metadata, step = checkpoint.restore(

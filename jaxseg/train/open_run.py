@@ -14,7 +14,7 @@ from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, training_plan
 from jaxseg.run_directory import checkpoint, files, history, manifest, seal
-from jaxseg.train import run_record
+from jaxseg.train import phases, run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
@@ -96,11 +96,13 @@ def open_run(
     run_record.parent(workdir, config, record)  # a wrong one, before data is opened
     if sibling_of is None:
         size = training_plan.batch_size(config, record.get("batch_size", 0))
-        experiment = build.load(config, batch_size=size)
+        with phases.phase("reading the data and building the model"):
+            experiment = build.load(config, batch_size=size)
     else:
         experiment = build.sibling(sibling_of, config)
     build.check_same_data(experiment, record)
-    audit.fast(config, experiment)
+    with phases.phase("examining data and config"):
+        audit.fast(config, experiment)
     record = run_record.begin(workdir, config, experiment, record)
     checkpoints = checkpoint.open_manager(
         workdir / "checkpoints",
