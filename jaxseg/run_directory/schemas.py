@@ -112,6 +112,15 @@ class BestEpoch(TypedDict):
     value: float
 
 
+class RecordedChange(TypedDict):
+    """A key of the config that changed while a run went on."""
+
+    step: int  # from which it holds
+    key: str
+    before: str  # JSON, or "absent"
+    after: str
+
+
 class EarlyStop(TypedDict):
     """Why a run ended before its last step: validation did not improve for long."""
 
@@ -147,6 +156,7 @@ class Record(TypedDict):
     resumed: int
     note: NotRequired[str]  # what the run is for, in the words of its config
     parent: NotRequired[Parent | None]
+    changes: NotRequired[list[RecordedChange]]  # of the config, in their order
     epochs: int
     versions: dict[str, Any]
     platform: NotRequired[str]

@@ -1,6 +1,7 @@
 """Claims and opens a run directory: new, to go on with, or finished already."""
 
 import contextlib
+import functools
 import pathlib
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, training_plan
-from jaxseg.run_directory import checkpoint, files, history, manifest, seal
+from jaxseg.run_directory import checkpoint, files, going_on, history, manifest, seal
 from jaxseg.train import phases, run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
@@ -21,8 +22,7 @@ from jaxseg.types import TrainState
 from jaxseg.weights import into_model
 
 # what may differ when a run goes on: it changes speed, not results
-FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
-FREE += ("mesh", "doctor", "auto", "parent", "note")
+FREE = going_on.FREE
 
 
 class Run(NamedTuple):
@@ -50,7 +50,13 @@ def claim(
             stack.enter_context(files.lock(workdir))
             for path in atomic.clean(workdir):
                 logging.info("removed %s, which a killed process left", path)
-            state_of = files.check_config(workdir, config.to_dict(), allowed=FREE)
+            plain = config.to_dict()
+            state_of = files.check_config(
+                workdir,
+                plain,
+                allowed=(*FREE, *going_on.CHANGEABLE),
+                prepare=functools.partial(going_on.prepare, workdir, plain),
+            )
             begun = state_of == "resume" and (workdir / files.RUN).exists()
         except NotWritten as error:
             refusal = error
@@ -127,7 +133,34 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
         history.History(run.workdir).restore(start, noted)
     total = run.experiment.plan.total_steps
     logging.info("resumed at step %d of %d", start, total)
+    _say_rate(run, start)
+    patience = run.config.eval.patience
+    metadata = going_on.notes(run.record, metadata, start, patience)
     return newest, metadata, start
+
+
+def _say_rate(run: Run, start: int) -> None:
+    """Says which learning rate a run with another length or rate goes on with."""
+    total, rate = run.experiment.plan.total_steps, run.experiment.rate
+    if jax.process_index() or not going_on.changed_rate(run.record, start):
+        return
+    rows = history.History(run.workdir).rows()
+    ended = float(rows[-1]["learning_rate"]) if rows else 0.0
+    if start >= total:
+        return
+    logging.info(
+        "the learning rate was %.3g at step %d; from there the schedule %r of %d steps "
+        "holds: %.3g at step %d, %.3g at step %d, %.3g at the end",
+        ended,
+        start,
+        run.config.optim.schedule,
+        total,
+        float(rate(start)),
+        start + 1,
+        float(rate((start + total) // 2)),
+        (start + total) // 2 + 1,
+        float(rate(total - 1)),
+    )
 
 
 def new_state(config: ConfigDict, experiment: build.Experiment) -> TrainState:

@@ -36,6 +36,7 @@ def begin(
         "resumed": before.get("resumed", -1) + 1,
         "note": config.note,
         "parent": parent(workdir, config, before),
+        "changes": before.get("changes") or [],
         "epochs": experiment.plan.epochs,
         **environment.environment(),
         **build.describe(experiment),
