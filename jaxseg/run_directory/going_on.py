@@ -60,8 +60,7 @@ def prepare(
     record = {k: v for k, v in record.items() if k not in ("digests", "early_stop")}
     record |= {"status": "running", "finished": None, "changes": [*before, *new]}
     seal.write(workdir, record)
-    for change in own:
-        logging.info("%s goes on from step %d with config.%s", workdir, step, change)
+    logging.info("%s goes on from step %d with another config", workdir, step)
 
 
 def _newest(workdir: pathlib.Path) -> int | None:
@@ -80,7 +79,7 @@ def _check(
     keys = {change.key: change for change in changes}
     per_epoch = record["steps_per_epoch"]
     schedule = keys.get("optim.schedule")
-    if schedule and "plateau" in (schedule.before, schedule.after):
+    if schedule and '"plateau"' in (schedule.before, schedule.after):
         raise errors.ConfigError(
             f"{workdir} was started with config.optim.schedule={schedule.before}: the "
             "state of plateau is another one, so a run cannot go on to it or from it. "
