@@ -20,8 +20,6 @@ from jaxseg.config import base, console, recipe_file, stored
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
 from jaxseg.run_directory import files
-from jaxseg.errors import ConfigError, NotWritten, Preempted
-from jaxseg.run_directory import files
 
 BAD_CONFIG = ConfigError.exit_code
 _KEY = re.compile(r"--?(?:no)?config\.([^=]+)")
