@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
 from jaxseg.run_directory import (
+    course_schemas,
     evidence_schemas,
     image_class_schemas,
     image_schemas,
@@ -103,46 +104,10 @@ class Config(ConfigBlocks):
     eval: Required[dict[str, Any]]
 
 
-class BestEpoch(TypedDict):
-    """The epoch with the highest metric of validation."""
-
-    step: int
-    epoch: int
-    metric: str
-    value: float
-
-
-class RecordedChange(TypedDict):
-    """A key of the config that changed while a run went on."""
-
-    step: int  # from which it holds
-    key: str
-    before: str  # JSON, or "absent"
-    after: str
-
-
-class EarlyStop(TypedDict):
-    """Why a run ended before its last step: validation did not improve for long."""
-
-    step: int  # the last one
-    patience: int  # epochs, of the config
-    metric: str
-    best_epoch: int | None
-    words: str  # all of it as one sentence
-
-
 class Status(TypedDict):
     """What run.json says of any run: whether it has ended."""
 
     status: Literal["running", "finished"]
-
-
-class Parent(TypedDict):
-    """The run that a run comes after: what tells it from others, wherever it lies."""
-
-    name: str  # of its directory
-    created: str
-    config_sha256: str  # of its config.json when this run began
 
 
 class Record(TypedDict):
@@ -155,8 +120,10 @@ class Record(TypedDict):
     status: Literal["running", "finished"]
     resumed: int
     note: NotRequired[str]  # what the run is for, in the words of its config
-    parent: NotRequired[Parent | None]
-    changes: NotRequired[list[RecordedChange]]  # of the config, in their order
+    parent: NotRequired[course_schemas.Parent | None]
+    changes: NotRequired[
+        list[course_schemas.RecordedChange]
+    ]  # of the config, in their order
     epochs: int
     versions: dict[str, Any]
     platform: NotRequired[str]
@@ -172,8 +139,10 @@ class Record(TypedDict):
     dataset: Card
     data_directory: NotRequired[str]
     devices: dict[str, Any]
-    best: NotRequired[BestEpoch | None]  # from here on: when the run has ended
-    early_stop: NotRequired[EarlyStop | None]  # None: it went to the end
+    best: NotRequired[
+        course_schemas.BestEpoch | None
+    ]  # from here on: when the run has ended
+    early_stop: NotRequired[course_schemas.EarlyStop | None]  # None: it went to the end
     images_seen: NotRequired[int]
     seconds: NotRequired[float]
     skipped_steps: NotRequired[int]

@@ -45,7 +45,8 @@ def early_stop(
 ) -> dict[str, Any] | None:
     """Why training ended with `step` of `total` steps; None where it went to the end.
 
-    {"step", "patience", "metric", "best_epoch", "words"}: see `schemas.EarlyStop`.
+    {"step", "patience", "metric", "best_epoch", "words"}, a
+    `course_schemas.EarlyStop`.
     """
     if step >= total:
         return None

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from jaxseg.data import sparse_labels
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import build, chosen
-from jaxseg.run_directory import environment, files, history, schemas, seal
+from jaxseg.run_directory import course_schemas, environment, files, history, seal
 from jaxseg.train import epoch_line, label_pictures
 
 
@@ -52,7 +52,7 @@ def begin(
 
 def parent(
     workdir: pathlib.Path, config: ConfigDict, before: dict[str, Any]
-) -> schemas.Parent | None:
+) -> course_schemas.Parent | None:
     """What tells the run of config.parent from others; None where none is named.
 
     `before` is the record so far: a parent that was moved since stays as it was.
