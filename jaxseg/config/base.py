@@ -342,6 +342,8 @@ def _eval() -> dict[str, Any]:
         "patience": 0,  # epochs without a better one before stopping; 0 = never
         # the loss of validation after an epoch: the terms of training, no augmentation
         "loss": True,
+        # epochs between pictures in TensorBoard; the first and the last have them too
+        "pictures_every": 5,
         "bootstrap": 1000,  # resamples of the images, for intervals
         "surface": True,  # distances of borders and FROC: a second pass over the split
         "tolerance": 2.0,  # pixels that a border may be off

@@ -20,7 +20,8 @@ _NOT_NEGATIVE, _BELOW_ONE = (0, math.inf, False), (0, 1, True)
 RANGES: dict[str, tuple[float, float, bool]] = {
     **dict.fromkeys(
         ("epochs", "log_every", "num_seeds", "eval.per_device_batch")
-        + ("eval.every_epochs", "eval.bootstrap", "optim.accumulate")
+        + ("eval.every_epochs", "eval.pictures_every", "eval.bootstrap")
+        + ("optim.accumulate",)
         + ("optim.bad_steps", "mesh.fsdp", "data.timeout_s", "doctor.steps")
         + ("supervision.annotators", "model.*.convs", "model.*.width")
         + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")

@@ -72,6 +72,7 @@ NEW: dict[str, Any] = {
     },
     "operating_point.rule": "threshold",
     "eval.loss": False,
+    "eval.pictures_every": 1,
     "eval.surface": True,
     "eval.tolerance": 2.0,
     "eval.mirror": False,

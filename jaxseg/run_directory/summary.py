@@ -4,9 +4,24 @@ import pathlib
 
 from jaxseg.run_directory import files
 
+MAIN = ("dice_pooled", "dice_positives", "dice_kaggle")  # where defined
 # what tells the two kinds of scores apart, wherever they are printed
 AFTER_AN_EPOCH = "(after the epoch: threshold 0.5, or the most probable class)"
 FINAL = "final scores, at the operating point that validation chose"
+
+
+def main_scores(result: dict) -> dict[str, float | None]:
+    """{metric: value} of foreground, its mean over classes where there are several."""
+    classes = result["classes"]
+    wanted = classes[1] if len(classes) == 2 else "mean"
+    out = {
+        row["name"]: row["value"]
+        for row in result["metrics"]
+        if row["name"] in MAIN and row["class"] == wanted
+    }
+    for row in (result.get("image_classes") or {}).get("means", []):
+        out[row["name"]] = row["value"]
+    return out
 
 
 def score_lines(result: dict) -> str:
@@ -15,7 +30,7 @@ def score_lines(result: dict) -> str:
     for row in result["metrics"]:
         if row["class"] == result["classes"][0] and len(result["classes"]) > 1:
             continue
-        if row["name"] in ("dice_pooled", "dice_positives", "dice_kaggle"):
+        if row["name"] in MAIN:
             value = "n/a" if row["value"] is None else f"{row['value']:.4f}"
             lines.append(
                 f"{result['split']:<10} {row['name']:<14} {value}  ({row['class']}, "

@@ -3,11 +3,8 @@
 import math
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
-from jaxseg.run_directory import files, seal
-
-METRICS = ("dice_pooled", "dice_positives", "dice_kaggle")  # of test, where defined
+from jaxseg.run_directory import files, seal, summary
 
 
 def lines(names: Sequence[str], workdir: pathlib.Path) -> list[str]:
@@ -20,7 +17,7 @@ def lines(names: Sequence[str], workdir: pathlib.Path) -> list[str]:
     for name in names:
         record = seal.read(workdir / name)
         result = files.read_json(workdir / name / "eval" / "test.json")
-        rows.append((name, record.get("best"), _scores(result)))
+        rows.append((name, record.get("best"), summary.main_scores(result)))
     columns = [m for m in dict.fromkeys(m for *_, s in rows for m in s)]
     if not columns:
         return []
@@ -38,20 +35,6 @@ def lines(names: Sequence[str], workdir: pathlib.Path) -> list[str]:
         for row in (heads, *cells)
     ]
     return ["scores of test, each at the operating point of its member:", *table]
-
-
-def _scores(result: dict[str, Any]) -> dict[str, float | None]:
-    """{metric: value} of foreground, its mean over classes where there are several."""
-    classes = result["classes"]
-    wanted = classes[1] if len(classes) == 2 else "mean"
-    out = {
-        row["name"]: row["value"]
-        for row in result["metrics"]
-        if row["name"] in METRICS and row["class"] == wanted
-    }
-    for row in (result.get("image_classes") or {}).get("means", []):
-        out[row["name"]] = row["value"]
-    return out
 
 
 def _cell(scores: dict[str, float | None], column: str) -> str:

@@ -254,5 +254,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         path = workdir / files.OPERATING_POINT
         files.write(path, frozen, schemas.OperatingPoint)
     score_split.score_split(scoring, split, frozen, tally=tally)
-    score_split.score_split(scoring, experiment.splits["test"], frozen)
+    scores = score_split.score_split(scoring, experiment.splits["test"], frozen)
+    if jax.process_index() == 0:
+        validation.write_test(run, scores)
     return run_record.end(workdir, config, experiment, run.record, metadata["best"])
