@@ -55,9 +55,11 @@ def base() -> ConfigDict:
     c.name = ""  # of the run: runs/<name>-<recipe>
     c.recipe = ""  # the variant: full, demo, smoke ...
     c.recipe_chosen = ""  # why: by name, by default ...
-    # the run directory of the run before, which a comparison shows this one after. It
-    # only names it: weights to start from are pretrained.path
+    # the run directory of the run before, which a comparison shows this one after
     c.parent = ""
+    # of the parent: this run begins with all that fits of its "best" or "last" step,
+    # parameters, averages and optimizer state; "none" only names the parent
+    c.parent_step = "best"
     c.note = ""  # what the run is for, in words: stands in its reports
     c.seed = 0
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval

@@ -95,6 +95,12 @@ def check(config: ConfigDict) -> None:
 def _files(config: ConfigDict) -> None:
     """ConfigError for weights that are not there."""
     path = config.pretrained.path
+    if path and config.parent and config.parent_step != "none":
+        raise ConfigError(
+            f"config.pretrained.path is {path} and config.parent {config.parent}: a "
+            "run begins with one of them. Give --config.parent_step=none, which only "
+            "names the parent, or no pretrained.path."
+        )
     if path and not path.startswith("package:") and not os.path.exists(path):
         raise ConfigError(f"config.pretrained.path is {path}, which does not exist.")
 

@@ -76,6 +76,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
 }
 # as the modules have them, which need JAX; a test compares
 WORDS: dict[str, tuple[Any, ...]] = {
+    "parent_step": ("best", "last", "none"),
     "model.*.dtype": ("float32", "bfloat16"),
     "model.*.norm": ("batch", "group", "instance"),
     "model.*.decoder_norm": ("batch", "group", "instance", "none"),

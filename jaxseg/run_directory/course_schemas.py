@@ -1,6 +1,6 @@
 """The shapes of what run.json says of the course of a run: origin, best epoch, end."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class RecordedChange(TypedDict):
@@ -27,6 +27,8 @@ class Parent(TypedDict):
 
     name: str  # of its directory
     created: str
+    step: NotRequired[int]  # whose checkpoint this run began with
+    left: NotRequired[list[str]]  # what did not fit and so began new, in words
     config_sha256: str  # of its config.json when this run began
 
 

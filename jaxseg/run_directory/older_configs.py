@@ -80,6 +80,7 @@ NEW: dict[str, Any] = {
     "eval.shortcut_classes": (),
     "eval.localise": {"image_class": "", "mask_class": ""},
     "parent": "",
+    "parent_step": "none",
     "note": "",
     "deep_weights": (),
     "decision": {

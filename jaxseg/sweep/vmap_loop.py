@@ -192,8 +192,9 @@ def _start(runs: list[Run]) -> tuple[TrainState, list[dict[str, Any]], int]:
 
 
 def _new(runs: list[Run]) -> TrainState:
-    if runs[0].config.pretrained.path:
-        new = [open_run.new_state(run.config, run.experiment) for run in runs]
+    first = runs[0].config
+    if first.pretrained.path or (first.parent and first.parent_step != "none"):
+        new = [open_run.first_state(run) for run in runs]
         return vmap_step.stack(new)
     seeds = [run.config.seed for run in runs]
     return vmap_step.create(seeds, runs[0].experiment.init)

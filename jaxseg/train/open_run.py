@@ -15,7 +15,7 @@ from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, training_plan
 from jaxseg.run_directory import checkpoint, files, going_on, history, manifest, seal
-from jaxseg.train import phases, run_record
+from jaxseg.train import child, phases, run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
@@ -124,7 +124,7 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
     if checkpoint.latest_step(run.checkpoints) is None:
         if jax.process_index() == 0:
             history.History(run.workdir).restore(0)
-        return new_state(run.config, run.experiment), {}, 0
+        return first_state(run), {}, 0
     newest, metadata, start = checkpoint.restore(
         run.checkpoints, run.experiment.abstract
     )
@@ -161,6 +161,22 @@ def _say_rate(run: Run, start: int) -> None:
         (start + total) // 2 + 1,
         float(rate(total - 1)),
     )
+
+
+def first_state(run: Run) -> TrainState:
+    """A state at step 0, with what fits of the parent where the run has one.
+
+    run.json gets the step of the parent, and a start before the first checkpoint takes
+    the same again.
+    """
+    new, config = new_state(run.config, run.experiment), run.config
+    if not config.parent or config.parent_step == "none":
+        return new
+    begun = child.begin(new, config, step=run.record["parent"].get("step"))
+    run.record["parent"] = child.link(begun, run.record["parent"])
+    if jax.process_index() == 0:
+        seal.write(run.workdir, run.record)
+    return begun.state
 
 
 def new_state(config: ConfigDict, experiment: build.Experiment) -> TrainState:

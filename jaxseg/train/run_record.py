@@ -73,9 +73,11 @@ def parent(
             f"config.parent is {config.parent}, which holds no run (no {files.RUN} and "
             f"{files.CONFIG} in it): name the directory of the run before, or ''."
         )
-    return {
+    created, link = seal.read(path)["created"], before.get("parent") or {}
+    kept = {k: link[k] for k in ("step", "left") if k in link}
+    return (kept if link.get("created") == created else {}) | {
         "name": path.resolve().name,
-        "created": seal.read(path)["created"],
+        "created": created,
         "config_sha256": hashlib.sha256((path / files.CONFIG).read_bytes()).hexdigest(),
     }
 

@@ -122,7 +122,7 @@ def make(
     return optax.chain(blind, *clip, split, optax.stateless(scaled), *last)
 
 
-class _Factor(NamedTuple):
+class Factor(NamedTuple):
     """What the updates are multiplied by: a factor of the learning rate."""
 
     value: Any  # f32 []
@@ -133,7 +133,7 @@ def _factor() -> optax.GradientTransformation:
         del params
         return jax.tree.map(lambda x: x * state.value, updates), state
 
-    start = _Factor(jnp.ones(()))
+    start = Factor(jnp.ones(()))
     return optax.GradientTransformation(lambda params: start, update)
 
 
@@ -141,12 +141,12 @@ def with_factor(opt_state: Any, value: float) -> Any:
     """The same state of an optimizer that is `slowed`, with this factor of the rate."""
 
     def replaced(node):
-        if not isinstance(node, _Factor):
+        if not isinstance(node, Factor):
             return node
-        return _Factor(jax.device_put(jnp.float32(value), node.value.sharding))
+        return Factor(jax.device_put(jnp.float32(value), node.value.sharding))
 
     def is_factor(node):
-        return isinstance(node, _Factor)
+        return isinstance(node, Factor)
 
     return jax.tree.map(replaced, opt_state, is_leaf=is_factor)
 
