@@ -46,7 +46,7 @@ from jaxseg.errors import ConfigError
 
 # blocks whose keys are not ours: the command line may add to them
 OPEN = ("model.fields", "sampler.fields", "supervision.fields", "data.options")
-OPEN += ("target.fields", "decision.fields", "data.demo.options")
+OPEN += ("optim.fields", "target.fields", "decision.fields", "data.demo.options")
 
 
 def base() -> ConfigDict:

@@ -202,6 +202,8 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
             why = "supervision.name is 'full'" if below != ["name"] else ""
         elif key == "eval.shortcut_classes" and not config.eval.shortcut:
             why = "eval.shortcut is False"
+        elif key == "optim.weight_decay" and config.optim.name == "adam":
+            why = "optim.name is 'adam', which does not decay (adamw does)"
         elif key == "supervision.masks" and config.supervision.name != "mixed":
             why = f"supervision.name is {config.supervision.name!r}"
         if why:

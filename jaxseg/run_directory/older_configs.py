@@ -24,6 +24,7 @@ NEW: dict[str, Any] = {
     "steps_per_epoch": 0,
     "optim.warmup_steps": -1,
     "optim.name": "adamw",
+    "optim.fields": {},
     "optim.momentum": 0.99,
     "optim.schedule": "cosine",
     "optim.power": 0.9,
