@@ -44,7 +44,7 @@ def content(run: Run) -> page.Page:
     ]
     parent = info.get("parent")
     if parent:
-        begun = f", begun with its step {parent['step']}" * ("step" in parent)
+        begun = f", begun with its step {parent['step']}" if "step" in parent else ""
         facts.append(f"after {parent['name']}{begun}")
     if info.get("note"):
         facts.append(info["note"])
