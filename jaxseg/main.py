@@ -12,9 +12,9 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, limits
+from jaxseg.config import check, command_line, console, limits, stored
 from jaxseg.devices import cluster
-from jaxseg.run_directory import older_configs
+from jaxseg.run_directory import files, older_configs
 from jaxseg.sweep import members
 
 CONFIG = command_line.define_config()
@@ -41,7 +41,10 @@ def main(argv) -> int:
     )
     timeout = cluster.timeout(os.environ, TIMEOUT.value)
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-{config.recipe}")
-    logging.set_verbosity(logging.INFO)
+    console.verbosity(logging.INFO)
+    recipe = command_line.config_value(sys.argv)
+    if recipe.endswith(files.CONFIG):
+        logging.info("going on with the config that is stored in %s", recipe)
     logging.info("%s", check.first_line(config, workdir))
     logging.info("%s", cluster.line(place))
     for line in limits.without_effect(config, command_line.overrides(sys.argv)):
@@ -61,6 +64,9 @@ def main(argv) -> int:
         if processes.is_main():
             print(text)
         return 0
+    several = config.two_stage.on or config.num_seeds > 1
+    if several and processes.is_main():
+        stored.note(sys.argv, recipe, workdir)
     if config.two_stage.on:
         from jaxseg.sweep import stages
 

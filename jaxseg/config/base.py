@@ -46,7 +46,7 @@ from jaxseg.errors import ConfigError
 
 # blocks whose keys are not ours: the command line may add to them
 OPEN = ("model.fields", "sampler.fields", "supervision.fields", "data.options")
-OPEN += ("target.fields", "decision.fields", "data.demo.options")
+OPEN += ("optim.fields", "target.fields", "decision.fields", "data.demo.options")
 
 
 def base() -> ConfigDict:
@@ -55,9 +55,11 @@ def base() -> ConfigDict:
     c.name = ""  # of the run: runs/<name>-<recipe>
     c.recipe = ""  # the variant: full, demo, smoke ...
     c.recipe_chosen = ""  # why: by name, by default ...
-    # the run directory of the run before, which a comparison shows this one after. It
-    # only names it: weights to start from are pretrained.path
+    # the run directory of the run before, which a comparison shows this one after
     c.parent = ""
+    # of the parent: this run begins with all that fits of its "best" or "last" step,
+    # parameters, averages and optimizer state; "none" only names the parent
+    c.parent_step = "best"
     c.note = ""  # what the run is for, in words: stands in its reports
     c.seed = 0  # of the weights, the order of examples, augmentation and the bootstrap
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
@@ -342,6 +344,10 @@ def _eval() -> dict[str, Any]:
         # class_roc_auc_mean, class_average_precision_mean, class_f1_macro or _accuracy
         "metric": "dice_pooled",
         "patience": 0,  # epochs without a better one before stopping; 0 = never
+        # the loss of validation after an epoch: the terms of training, no augmentation
+        "loss": True,
+        # epochs between pictures in TensorBoard; the first and the last have them too
+        "pictures_every": 5,
         "bootstrap": 1000,  # resamples of the images, for intervals
         "surface": True,  # distances of borders and FROC: a second pass over the split
         "tolerance": 2.0,  # pixels that a border may be off

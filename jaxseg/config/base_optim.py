@@ -6,13 +6,15 @@ from typing import Any
 def optim() -> dict[str, Any]:
     """How parameters are changed by a step."""
     return {
-        "name": "adamw",  # or "sgd" with Nesterov momentum
+        "name": "adamw",  # adam, sgd with Nesterov momentum, lion; or any of optax
+        "fields": {},  # further arguments of it, such as b2=0.95; of sgd nesterov=False
         "learning_rate": 1e-3,  # the highest of the schedule
         "weight_decay": 0.05,  # of sgd coupled, L2: 3e-5 say
         "momentum": 0.99,  # of sgd
         "warmup_epochs": 1.0,  # in which the rate rises from 0
         "warmup_steps": -1,  # in place of warmup_epochs; -1 = as many as those have
-        # or "poly": (1 - t / T) ** power; "plateau": lower when validation stalls
+        # or "poly": (1 - t / T) ** power; "constant"; "plateau": lower when validation
+        # stalls
         "schedule": "cosine",
         "power": 0.9,  # of poly
         "final_scale": 0.0,  # of the learning rate, at the end of the schedule

@@ -22,7 +22,12 @@ from jaxseg.metrics import classification, image_classification, overlap
 from jaxseg.postprocess import decision
 
 # as jaxseg/train_step/optimizer.py has them, which needs JAX; a test compares
-OPTIMIZERS, RATES = ("adamw", "sgd"), ("cosine", "poly", "plateau")
+OPTIMIZERS = ("adamw", "adam", "sgd", "lion")  # and any other of optax, such as:
+_OF_OPTAX = ("adabelief", "adadelta", "adafactor", "adagrad", "adamax", "adamaxw")
+_OF_OPTAX += ("adan", "amsgrad", "fromage", "lamb", "lars", "nadam", "nadamw")
+_OF_OPTAX += ("noisy_sgd", "novograd", "optimistic_adam", "radam", "rmsprop", "rprop")
+_OF_OPTAX += ("sign_sgd", "signum", "sm3", "yogi")
+RATES = ("cosine", "poly", "constant", "plateau")
 
 
 def check(config: ConfigDict) -> None:
@@ -95,6 +100,12 @@ def check(config: ConfigDict) -> None:
 def _files(config: ConfigDict) -> None:
     """ConfigError for weights that are not there."""
     path = config.pretrained.path
+    if path and config.parent and config.parent_step != "none":
+        raise ConfigError(
+            f"config.pretrained.path is {path} and config.parent {config.parent}: a "
+            "run begins with one of them. Give --config.parent_step=none, which only "
+            "names the parent, or no pretrained.path."
+        )
     if path and not path.startswith("package:") and not os.path.exists(path):
         raise ConfigError(f"config.pretrained.path is {path}, which does not exist.")
 
@@ -203,7 +214,6 @@ def _choices(config: ConfigDict) -> None:
         "data.fit": resize.FITS,
         "data.intensity.mode": modes,
         "data.stratify": strata.CHOICES,
-        "optim.name": OPTIMIZERS,
         "optim.schedule": RATES,
     }.items():
         value = _get(config, key)
@@ -211,6 +221,7 @@ def _choices(config: ConfigDict) -> None:
             raise ConfigError(
                 f"config.{key} is {value!r}: {lookup.hint(value, allowed)}"
             )
+    _optimizer(config.optim.name)
     rule = config.operating_point.rule
     files = [name for name in lookup.names("postprocess") if name != "decision"]
     if "." in rule:
@@ -224,6 +235,17 @@ def _choices(config: ConfigDict) -> None:
             f"config.operating_point.min_areas is {config.operating_point.min_areas}; "
             "give shares of the image, from 0 to 1."
         )
+
+
+def _optimizer(name: str) -> None:
+    """ConfigError for a name that is nearly that of an optimizer.
+
+    What is like none of these may be new in optax, which is asked once JAX runs.
+    """
+    names = (*OPTIMIZERS, *_OF_OPTAX)
+    hint = lookup.hint(name, names)
+    if name not in names and (hint.startswith("did you") or not name.isidentifier()):
+        raise ConfigError(f"config.optim.name is {name!r}: {hint}")
 
 
 def _rules(files: list[str]) -> list[str]:

@@ -17,9 +17,10 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
 from jaxseg import lookup
-from jaxseg.config import base, explain, recipe_file
+from jaxseg.config import base, console, explain, recipe_file, stored
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
+from jaxseg.run_directory import files
 
 BAD_CONFIG = ConfigError.exit_code
 _KEY = re.compile(r"--?(?:no)?config\.([^=]+)")
@@ -76,6 +77,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     def guarded(argv: Sequence[str]) -> int | None:
         if len(argv) > 1:
             fail(f"unknown arguments {' '.join(argv[1:])!r}; options start with --.", 2)
+        console.start()
         try:
             code = main(argv)
             sys.stdout.flush()
@@ -159,7 +161,9 @@ class _RecipeParser(flags.ArgumentParser):
 
     def parse(self, argument: str) -> ConfigDict:
         """The locked config; ConfigError for no such recipe, and for unknown keys."""
-        config, typed = recipe_file.load(argument), overrides(sys.argv)
+        kept = argument.endswith(files.CONFIG)
+        config = (stored if kept else recipe_file).load(argument)
+        typed = overrides(sys.argv)
         with config.unlocked():
             for key in typed:
                 _open(config, key, typed)
@@ -255,6 +259,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
     if data := _value(argv, "config.data.dir"):
         os.environ["JAXSEG_DATA"] = data  # a recipe asks there where the data lies
     try:
+        if "config" in flags.FLAGS and "workdir" in flags.FLAGS:
+            workdir = _value(argv, "workdir")
+            argv = stored.words(argv, config_value(argv), workdir)
+            sys.argv[:] = argv  # what the doors read of it is what was meant
         return flags.FLAGS(last_ones(argv))
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         cause = error.__context__  # absl wraps it in the name of the flag

@@ -20,7 +20,8 @@ _NOT_NEGATIVE, _BELOW_ONE = (0, math.inf, False), (0, 1, True)
 RANGES: dict[str, tuple[float, float, bool]] = {
     **dict.fromkeys(
         ("epochs", "log_every", "num_seeds", "eval.per_device_batch")
-        + ("eval.every_epochs", "eval.bootstrap", "optim.accumulate")
+        + ("eval.every_epochs", "eval.pictures_every", "eval.bootstrap")
+        + ("optim.accumulate",)
         + ("optim.bad_steps", "mesh.fsdp", "data.timeout_s", "doctor.steps")
         + ("supervision.annotators", "model.*.convs", "model.*.width")
         + ("model.swin_upernet.embed_dim", "model.swin_upernet.window")
@@ -87,6 +88,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
 }
 # as the modules have them, which need JAX; a test compares
 WORDS: dict[str, tuple[Any, ...]] = {
+    "parent_step": ("best", "last", "none"),
     "model.*.dtype": ("float32", "bfloat16"),
     "model.*.norm": ("batch", "group", "instance"),
     "model.*.decoder_norm": ("batch", "group", "instance", "none"),
@@ -212,6 +214,8 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
             why = "supervision.name is 'full'" if below != ["name"] else ""
         elif key == "eval.shortcut_classes" and not config.eval.shortcut:
             why = "eval.shortcut is False"
+        elif key == "optim.weight_decay" and config.optim.name == "adam":
+            why = "optim.name is 'adam', which does not decay (adamw does)"
         elif key == "supervision.masks" and config.supervision.name != "mixed":
             why = f"supervision.name is {config.supervision.name!r}"
         if why:

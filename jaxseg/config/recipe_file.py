@@ -77,6 +77,11 @@ def load(text: str) -> ConfigDict:
 
 def module(path: str | os.PathLike) -> types.ModuleType:
     """The file at `path` as a module; ConfigError when it cannot be run."""
+    if pathlib.Path(path).suffix == ".json":
+        raise ConfigError(
+            f"{path} is the config of a run, which has no stages and no sweep: give "
+            "the recipe that has them, --config=configs/NAME.py."
+        )
     spec = importlib.util.spec_from_file_location("recipe", path)
     recipe = importlib.util.module_from_spec(spec)
     try:

@@ -146,11 +146,11 @@ class _Train:
                 record["label"] = np.int32(self.labels.image_labels[index])
         if self.windows is not None:
             at = self.windows(number, index, record["mask"])
-            record = _window(record, (at.top, at.left), self.view.size)
+            record = window(record, (at.top, at.left), self.view.size)
         return _relabelled(record)
 
 
-def _viewed(of: "_Train | _Eval", index: int) -> dict[str, np.ndarray]:
+def _viewed(of: "_Train | Evaluated", index: int) -> dict[str, np.ndarray]:
     """The example as the view shows it, and the classes of its image.
 
     A view need not know of objects, nor of these.
@@ -162,7 +162,10 @@ def _viewed(of: "_Train | _Eval", index: int) -> dict[str, np.ndarray]:
     return record
 
 
-def _window(whole, start, size) -> dict[str, np.ndarray]:
+def window(
+    whole: dict[str, np.ndarray], start: tuple[int, int], size: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """The part of an example that a window of `size` at `start` shows."""
     image = crops.cut(whole["image"], start, size, fill=0)
     mask = crops.cut(whole["mask"], start, size, fill=IGNORE)
     label = np.int32(crops.image_label(int(whole["label"]), mask))
@@ -186,14 +189,28 @@ def _order(order: Order, epoch: int) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Eval:
+class Evaluated:
+    """Number of an example -> the example, padding behind the last one."""
+
     split: Split
     view: View
     instances: bool
 
     def __call__(self, number: int) -> dict[str, np.ndarray]:
         if number < len(self.split):
-            return _relabelled(_viewed(self, int(number)))
+            return self.relabelled(self.whole(number))
+        return self.padding()
+
+    def whole(self, number: int) -> dict[str, np.ndarray]:
+        """The example, whose object ids are still those of its file."""
+        return _viewed(self, int(number))
+
+    def relabelled(self, record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same with object ids 1..n, where it has any."""
+        return _relabelled(record)
+
+    def padding(self) -> dict[str, np.ndarray]:
+        """An example of weight 0 and index -1."""
         shape = (*self.view.size, self.split.card["channels"])
         image = np.zeros(shape, f"uint{self.view.bits}")
         mask = np.full(self.view.size, IGNORE, np.uint8)
@@ -253,7 +270,7 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Every example once, in order; padding has weight 0 and index -1."""
     padded = -(-len(split) // batch_size) * batch_size
-    source = grain.MapDataset.range(padded).map(_Eval(split, view, instances))
+    source = grain.MapDataset.range(padded).map(Evaluated(split, view, instances))
     _say_what_stands_in(split, instances)
     return _iterate(source, batch_size, 0, process, processes, workers)
 

@@ -29,7 +29,7 @@ from jaxseg.experiment import (
 from jaxseg.inference import forward, whole_split
 from jaxseg.metrics import classification
 from jaxseg.postprocess import decision
-from jaxseg.train_step import state, step
+from jaxseg.train_step import state, step, validation_loss
 from jaxseg.types import Batch, TrainState
 
 
@@ -51,6 +51,9 @@ class Experiment(NamedTuple):
     labels: training_labels.Drawn  # of training, drawn when they are first asked for
     windows: Callable[[], crops.Windows | None]  # of training, with fit "crop"
     finding: Finding | None = None  # how objects are looked for
+    # the same as scorer.predict, and the terms of the loss f32 [b, t] beside; None
+    # where the config wants no loss of validation
+    predict_with_loss: Callable | None = None
     evidence: Asked | None = None  # of the answers on whole images
 
 
@@ -95,7 +98,8 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         settings, abstract, parts.image_shape, parts.target.channels
     )
     _check_metric(config.eval.metric, outputs)
-    predict = forward.make_predict(
+    compiled = functools.partial(
+        forward.make_predict,
         mesh,
         model=parts.model,
         normalise=parts.normalise,
@@ -104,6 +108,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         exclusive=image_classes.is_exclusive(card),
         pixels=pixels_trained or parts.view.fit == "crop",
     )
+    loss = functools.partial(validation_loss.of_images, settings=settings)
     return Experiment(
         directory=directory,
         card=card,
@@ -117,7 +122,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         settings=settings,
         train_step=step.compile_step(settings, abstract),
         scorer=whole_split.Scorer(
-            predict=predict,
+            predict=compiled(),
             mesh=mesh,
             view=parts.view,
             per_device_batch=config.eval.per_device_batch,
@@ -129,6 +134,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
             exclusive=image_classes.is_exclusive(card),
             pixels=pixels_trained,
         ),
+        predict_with_loss=compiled(also=loss) if config.eval.loss else None,
         labels=labels,
         windows=_windows(config, splits["train"], parts.view, labels),
         finding=from_config.finding(config, card, parts.target),

@@ -249,6 +249,7 @@ def optimizer(config: ConfigDict, plan: training_plan.Plan, *, traced: Any = Non
         rate if traced is None else lambda count: traced * rate(count),
         name=o.name,
         momentum=o.momentum,
+        fields=o.fields.to_dict(),
         weight_decay=o.weight_decay,
         clip_norm=o.clip_norm,
         clip_each=o.clip_each,

@@ -10,9 +10,6 @@ from absl import logging
 from jaxseg.devices import cluster, peers
 from jaxseg.errors import PeersMissing
 
-# they tell every file they open and every backend that is not there
-_CHATTY = ("dataset_info", "dataset_builder", "xla_bridge")
-
 
 def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
     """Joins the other processes, if there are any, and opens the compilation cache.
@@ -21,7 +18,6 @@ def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
     the seconds until all must have come, by default those of the environment. Raises
     PeersMissing when they do not come, ConfigError for settings that cannot be.
     """
-    logging.get_absl_logger().addFilter(lambda record: record.module not in _CHATTY)
     decided = place is not None  # and said, by who decided it
     place = place or cluster.place(os.environ)
     if place.processes > 1 and not jax.distributed.is_initialized():

@@ -38,21 +38,26 @@ def predict(
     target: Target | None = None,
     exclusive: bool = False,
     pixels: bool = True,
-) -> Float[Array, "b h w n"]:
-    """Probabilities of the classes, float32, and after them the maps of `target`.
+    also: Callable | None = None,
+) -> Any:
+    """Probabilities f32 [b h w n] of the classes, and after them the maps of `target`.
 
     Behind these come the sigmoids of `image_logits`, of a model that has them, each the
     same at every pixel of the image; with `exclusive` the softmax of several. Without
     `pixels` nothing was learned of them, and the first one alone comes back, [b, 1, 1].
     With axes in `mirror` (1 = height, 2 = width) they are means over the image and its
     mirror images along each of these axes and along all: 2 passes for one axis, 4 for
-    two. Test-time augmentation as in nnU-Net (Isensee et al., 2021,
+    two. Of `also`, (outputs of the model, batch) -> arrays [b, ...], what it gives for
+    the image itself comes back beside the probabilities.
+    Test-time augmentation as in nnU-Net (Isensee et al., 2021,
     https://www.nature.com/articles/s41592-020-01008-z), which averages logits.
     """
     image = normalise(types.unit_interval(batch["image"]))
 
     def answer(image):
-        outputs = model.apply(variables, image, train=False)
+        return read(model.apply(variables, image, train=False))
+
+    def read(outputs):
         logits = outputs["logits"].astype(jnp.float32)
         maps = target.maps(logits) if target else jax.nn.softmax(logits, axis=-1)
         if "image_logits" not in outputs:
@@ -66,11 +71,16 @@ def predict(
             return jnp.flip(maps, axes)
         return functools.reduce(target.mirror, axes, maps)
 
-    mean, whole = answer(image)
+    outputs = model.apply(variables, image, train=False)
+    mean, whole = read(outputs)
+
+    def beside(probability):
+        return probability if also is None else (probability, also(outputs, batch))
+
     if not pixels:
         mean = mean[:, :1, :1]
     if not mirror:
-        return _behind(mean, whole)
+        return beside(_behind(mean, whole))
     sizes = range(1, len(mirror) + 1)
     every = [axes for n in sizes for axes in itertools.combinations(mirror, n)]
     for axes in every:
@@ -79,7 +89,7 @@ def predict(
         mean = mean + (maps if pixels else maps[:, :1, :1])
         whole = whole if more is None else whole + more
     passes = 1 + len(every)
-    return _behind(mean / passes, whole if whole is None else whole / passes)
+    return beside(_behind(mean / passes, None if whole is None else whole / passes))
 
 
 def _behind(
@@ -129,6 +139,7 @@ def make_predict(
     target: Target | None = None,
     exclusive: bool = False,
     pixels: bool = True,
+    also: Callable | None = None,
 ) -> Callable:
     """Compiles `predict(variables, batch)` for the mesh.
 
@@ -137,7 +148,7 @@ def make_predict(
     """
     rows = P(("data", "fsdp"))
     settings = {"model": model, "normalise": normalise, "mirror": mirror}
-    settings |= {"exclusive": exclusive, "pixels": pixels}
+    settings |= {"exclusive": exclusive, "pixels": pixels, "also": also}
     fn = functools.partial(predict, target=target, **settings)
     return jax.jit(
         jax.shard_map(

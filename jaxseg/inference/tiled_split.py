@@ -69,12 +69,24 @@ def grids(split: prepared.Split, view: pipeline.View) -> list[tiles.Grid]:
 
 
 def batches(
-    split: prepared.Split, view: pipeline.View, rows: Sequence[Tile], *, batch_size: int
+    split: prepared.Split,
+    view: pipeline.View,
+    rows: Sequence[Tile],
+    *,
+    batch_size: int,
+    labels: bool = False,
+    instances: bool = False,
 ) -> Iterator[dict[str, np.ndarray]]:
     """{image u8 or u16 [b, h, w, c], index i32 [b], tile i32 [b]} of the rows in order.
 
-    Images are read once, in threads, a few ahead; index is -1 for padding.
+    Images are read once, in threads, a few ahead; index is -1 for padding. With
+    `labels` a tile is a whole record, as a window of training is; with `instances` it
+    has object ids too.
     """
+    if labels:
+        of = pipeline.Evaluated(split, view, instances)
+        yield from _labelled(of, rows, batch_size=batch_size)
+        return
     cuts = grids(split, view)
     order = list(dict.fromkeys(image for image, _ in rows if image >= 0))
     images = _ahead(lambda index: (index, view(split, index)["image"]), order)
@@ -93,6 +105,26 @@ def batches(
             )
         index, tile = np.array(part, np.int32).T
         yield {"image": np.stack(shown), "index": index.copy(), "tile": tile.copy()}
+
+
+def _labelled(
+    of: pipeline.Evaluated, rows: Sequence[Tile], *, batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """`batches` of whole records."""
+    cuts = grids(of.split, of.view)
+    order = list(dict.fromkeys(image for image, _ in rows if image >= 0))
+    images, current, record = _ahead(of.whole, order), -1, {}
+    for first in range(0, len(rows), batch_size):
+        shown = []
+        for index, tile in rows[first : first + batch_size]:
+            if index >= 0 and index != current:
+                current, record = next(images)
+            one = of.padding()
+            if index >= 0:
+                start = cuts[index].start(tile)
+                one = of.relabelled(pipeline.window(record, start, of.view.size))
+            shown.append(one | {"tile": np.int32(tile)})
+        yield {name: np.stack([one[name] for one in shown]) for name in shown[0]}
 
 
 def _ahead(function: Callable, items: Sequence[int]) -> Iterator:
@@ -118,6 +150,8 @@ def predictions(
     only: set[int] | None = None,
     maps: int | None = None,
     exclusive: bool = False,
+    labels: bool = False,
+    instances: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(index, probability f32 [h, w, k] at native size) of this process's images.
 
@@ -125,7 +159,7 @@ def predictions(
     device gets `block` tiles at a time. `only` names the indices wanted; steps without
     one of them are not computed. Channels from `maps` on are of the whole image: each
     becomes one value, by `forward.image_score`, before it is brought to the native
-    size.
+    size. `labels` and `instances` are those of `batches`.
     """
     cuts = grids(split, view)
     processes = jax.process_count()
@@ -142,7 +176,14 @@ def predictions(
         if wanted[k // plan.step]
     ]
     stream = prefetch.ahead(
-        batches(split, view, rows, batch_size=plan.step),
+        batches(
+            split,
+            view,
+            rows,
+            batch_size=plan.step,
+            labels=labels,
+            instances=instances,
+        ),
         mesh,
         timeout=timeout,
         name=lambda k: f"step {k} of the tiles of {split.name}",

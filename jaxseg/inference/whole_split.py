@@ -31,6 +31,8 @@ class Scorer(NamedTuple):
     gate: Callable | None = None
     image_classes: int = 0  # classes of whole images that the model answers, or none
     exclusive: bool = False  # an image is of one of them
+    labels: bool = False  # tiles carry masks too, for a `predict` that asks for them
+    instances: bool = False  # and batches carry object ids
     pixels: bool = True  # False: nothing was learned of them, and nothing is scored
 
     def to_native(self) -> Callable:
@@ -117,6 +119,8 @@ def _channels(
             only=only,
             maps=scorer.maps,
             exclusive=scorer.exclusive,
+            labels=scorer.labels,
+            instances=scorer.instances,
         )
         return
     batch_size = scorer.per_device_batch * jax.device_count()
@@ -127,6 +131,7 @@ def _channels(
         process=jax.process_index(),
         processes=jax.process_count(),
         workers=scorer.workers,
+        instances=scorer.instances,
     )
     stream = prefetch.ahead(
         batches,

@@ -11,8 +11,8 @@ import json
 import os
 import pathlib
 import socket
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from absl import logging
 
@@ -113,17 +113,33 @@ def finite(obj: Any) -> Any:
     return json.loads(text, parse_constant=lambda name: None)
 
 
+class Change(NamedTuple):
+    """A key whose value is another one in two configs, as JSON text or "absent"."""
+
+    key: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.before} -> {self.after}"
+
+
 def config_diff(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Lines like "optim.learning_rate: 0.0001 -> 0.0003", in order of name."""
+    return [str(change) for change in config_changes(old, new)]
+
+
+def config_changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
+    """What differs between two configs, in order of name."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
-    lines = []
+    changes = []
     for name in sorted(before.keys() | after.keys()):
         values = [
             json.dumps(d[name]) if name in d else "absent" for d in (before, after)
         ]
         if values[0] != values[1]:
-            lines.append(f"{name}: {values[0]} -> {values[1]}")
-    return lines
+            changes.append(Change(name, *values))
+    return changes
 
 
 def flat(tree: dict[str, Any]) -> dict[str, Any]:
@@ -140,13 +156,14 @@ def check_config(
     config: dict[str, Any],
     *,
     allowed: tuple[str, ...] = (),
+    prepare: Callable[[Sequence[Change]], None] | None = None,
 ) -> str:
     """ "new" where config.json was written now, "resume" where it says the same.
 
     `allowed` names what may change on resume ("eval" covers "eval.batch_size"); such
     a change is written. Only what a run depends on is compared, and a workdir in which
     nothing was saved yet takes any config. Raises ConfigError with the differences
-    otherwise.
+    otherwise. `prepare` is called with allowed changes before they are written.
     """
     workdir = pathlib.Path(workdir)
     path, config = workdir / CONFIG, json.loads(json.dumps(config, default=_plain))
@@ -156,30 +173,34 @@ def check_config(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
     present = path.exists()
-    lines = []
+    changes: list[Change] = []
     if present:
         before = read(path, schemas.ConfigBlocks)
-        lines = config_diff(*map(older_configs.effective, (before, config)))
-    refused = [line for line in lines if not _covered(line, allowed)]
+        changes = config_changes(*map(older_configs.effective, (before, config)))
+    refused = [str(c) for c in changes if not _covered(c.key, allowed)]
     if refused and started:
         raise errors.ConfigError(
             f"{workdir} was started with another config: {'; '.join(refused)}. Give "
-            "that config again to resume, or choose another workdir."
+            "that config again to resume, or choose another workdir. A run of its "
+            "own under another config begins with the weights of this one by "
+            f"--config.pretrained.path={workdir} --workdir=ANOTHER; python -m "
+            f"jaxseg.main --workdir={workdir} alone goes on as it was."
         )
     if started and not (workdir / RUN).exists():
         raise errors.ConfigError(
             f"{workdir} was trained but holds no {RUN}, which says on what: choose "
             "another workdir."
         )
-    for line in lines:
-        logging.info("config changed on resume: %s", line)
-    if lines or not present:
+    if started and changes and prepare is not None:
+        prepare(changes)
+    for change in changes:
+        logging.info("config changed on resume: %s", change)
+    if changes or not present:
         write_json(path, config)
     return "new" if refused or not present else "resume"
 
 
-def _covered(line, allowed) -> bool:
-    name = line.split(":")[0]
+def _covered(name, allowed) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired, Required, TypedDict
 
 from jaxseg.errors import DataError
 from jaxseg.run_directory import (
+    course_schemas,
     evidence_schemas,
     image_class_schemas,
     image_schemas,
@@ -104,27 +105,10 @@ class Config(ConfigBlocks):
     eval: Required[dict[str, Any]]
 
 
-class BestEpoch(TypedDict):
-    """The epoch with the highest metric of validation."""
-
-    step: int
-    epoch: int
-    metric: str
-    value: float
-
-
 class Status(TypedDict):
     """What run.json says of any run: whether it has ended."""
 
     status: Literal["running", "finished"]
-
-
-class Parent(TypedDict):
-    """The run that a run comes after: what tells it from others, wherever it lies."""
-
-    name: str  # of its directory
-    created: str
-    config_sha256: str  # of its config.json when this run began
 
 
 class Record(TypedDict):
@@ -138,7 +122,10 @@ class Record(TypedDict):
     resumed: int
     masks: NotRequired[str]  # the folder that was scored in place of a run
     note: NotRequired[str]  # what the run is for, in the words of its config
-    parent: NotRequired[Parent | None]
+    parent: NotRequired[course_schemas.Parent | None]
+    changes: NotRequired[
+        list[course_schemas.RecordedChange]
+    ]  # of the config, in their order
     epochs: int
     versions: dict[str, Any]
     platform: NotRequired[str]
@@ -154,7 +141,10 @@ class Record(TypedDict):
     dataset: Card
     data_directory: NotRequired[str]
     devices: dict[str, Any]
-    best: NotRequired[BestEpoch | None]  # from here on: when the run has ended
+    best: NotRequired[
+        course_schemas.BestEpoch | None
+    ]  # from here on: when the run has ended
+    early_stop: NotRequired[course_schemas.EarlyStop | None]  # None: it went to the end
     images_seen: NotRequired[int]
     seconds: NotRequired[float]
     skipped_steps: NotRequired[int]

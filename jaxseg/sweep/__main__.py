@@ -13,7 +13,7 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, limits, recipe_file
+from jaxseg.config import check, command_line, console, limits, recipe_file, stored
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
@@ -57,7 +57,8 @@ def main(argv) -> int:
     if COMMANDS.value:
         print("\n".join(map(members.text, commands.values())))
         return 0
-    logging.set_verbosity(logging.INFO)
+    console.verbosity(logging.INFO)
+    stored.note(sys.argv, command_line.config_value(sys.argv), workdir)
     logging.info("%d members in %s", len(configs), workdir)
     typed = command_line.overrides(sys.argv)
     unused = [set(limits.without_effect(c, typed)) for c in configs.values()]

@@ -18,7 +18,7 @@ from jaxseg.errors import ConfigError, DataError, Preempted
 from jaxseg.report.comparison import build
 from jaxseg.report.run import build as run_build
 from jaxseg.run_directory import files
-from jaxseg.sweep import members, vmap_loop, vmap_step
+from jaxseg.sweep import members, score_table, vmap_loop, vmap_step
 from jaxseg.train import loop, open_run
 
 _STOPPED = Preempted.exit_code
@@ -205,6 +205,7 @@ def conclude(
     lines += [f"FAILED     {name}: {why}" for name, why in failed.items()]
     if len(done) > 1:
         try:
+            lines += score_table.lines(done, workdir)
             paths = build.build([workdir / n for n in done], workdir / members.REPORT)
             lines += [f"{kind:<10} {path}" for kind, path in paths.items()]
         except (ConfigError, DataError) as error:

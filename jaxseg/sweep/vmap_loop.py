@@ -15,7 +15,7 @@ from jaxseg.errors import ConfigError, Preempted
 from jaxseg.experiment import finetune
 from jaxseg.run_directory import checkpoint, history
 from jaxseg.sweep import vmap_step
-from jaxseg.train import loop, open_run, progress, stop, validation
+from jaxseg.train import loop, open_run, phases, progress, stop, validation
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import parameter_groups
 from jaxseg.types import TrainState
@@ -90,7 +90,9 @@ def _fit(runs: list[Run], stop_request: stop.Stop) -> None:
             began = time.monotonic()
             batch, host = next(stream)
             waited = time.monotonic() - began
-            now, numbers = step(now, batch, _masks(runs, host), hyper)
+            masks, first = _masks(runs, host), done == start + 1
+            with phases.phase(phases.COMPILING) if first else contextlib.nullcontext():
+                now, numbers = step(now, batch, masks, hyper)
             _add(runs, pending)  # of the step before: the device works meanwhile
             pending = (numbers, host["index"], waited)
             bar.update(done, loss=runs[0].sums.loss)
@@ -102,7 +104,13 @@ def _fit(runs: list[Run], stop_request: stop.Stop) -> None:
                 _add(runs, pending)
                 pending = None
                 metadata = [
-                    loop.end_epoch(run, vmap_step.take(now, i), metadata[i], done)
+                    loop.end_epoch(
+                        run,
+                        vmap_step.take(now, i),
+                        metadata[i],
+                        done,
+                        name=run.workdir.name,
+                    )
                     for i, run in enumerate(runs)
                 ]
                 stopping = stop_request.by(runs[0].checkpoints, done)
@@ -184,8 +192,9 @@ def _start(runs: list[Run]) -> tuple[TrainState, list[dict[str, Any]], int]:
 
 
 def _new(runs: list[Run]) -> TrainState:
-    if runs[0].config.pretrained.path:
-        new = [open_run.new_state(run.config, run.experiment) for run in runs]
+    first = runs[0].config
+    if first.pretrained.path or (first.parent and first.parent_step != "none"):
+        new = [open_run.first_state(run) for run in runs]
         return vmap_step.stack(new)
     seeds = [run.config.seed for run in runs]
     return vmap_step.create(seeds, runs[0].experiment.init)

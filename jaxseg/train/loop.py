@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg.devices import prefetch
@@ -16,7 +17,15 @@ from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finetune, from_config
 from jaxseg.run_directory import checkpoint, files, history, schemas
-from jaxseg.train import open_run, progress, run_record, stop, validation
+from jaxseg.train import (
+    epoch_line,
+    open_run,
+    phases,
+    progress,
+    run_record,
+    stop,
+    validation,
+)
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import optimizer, parameter_groups, plateau, state
@@ -61,7 +70,9 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
             began = time.monotonic()
             batch, host = next(batches)
             waited = time.monotonic() - began
-            now, numbers = experiment.train_step(now, batch)
+            first = done == start + 1
+            with phases.phase(phases.COMPILING) if first else contextlib.nullcontext():
+                now, numbers = experiment.train_step(now, batch)
             sums.add(numbers, host["index"], waited, step=done)
             _write_step(run, metadata)
             if done == parameter_groups.WATCH and not int(now.bad_total):
@@ -134,9 +145,17 @@ def stream(config: ConfigDict, experiment: build.Experiment, start: int) -> Iter
 
 
 def end_epoch(
-    run: Run, now: TrainState, metadata: dict[str, Any], done: int
+    run: Run,
+    now: TrainState,
+    metadata: dict[str, Any],
+    done: int,
+    *,
+    name: str = "",
 ) -> dict[str, Any]:
-    """Scores validation, writes the row of the epoch, saves; the new metadata."""
+    """Scores validation, writes the row of the epoch, saves; the new metadata.
+
+    `name` is said of a run that trains together with others.
+    """
     config, plan = run.config, run.experiment.plan
     number = (done - 1) // plan.steps_per_epoch
     classes = run.experiment.card["classes"]
@@ -152,6 +171,8 @@ def end_epoch(
         metrics = {f"validation/{name}": v for name, v in scored.metrics.items()}
         by_class = {f"validation/{name}": v for name, v in scored.by_class.items()}
         row |= metrics | by_class
+        if run.experiment.predict_with_loss is not None:
+            row["validation/loss"] = scored.loss
         silent = scored.silent
     metadata = validation.metadata(config, metadata, metrics, number, done, silent)
     if jax.process_index() == 0:
@@ -159,7 +180,21 @@ def end_epoch(
         scalars = {name: value for name, value in row.items() if value is not None}
         run.writer.write_scalars(done, scalars)
     _save(run, _slowed(now, metadata), metadata, done, metrics)
+    _say(run, row, metadata, name)
     return metadata
+
+
+def _say(run: Run, row: dict[str, Any], metadata: dict[str, Any], name: str) -> None:
+    """Tells the user how the epoch went, and whether training stops here."""
+    if jax.process_index():
+        return
+    config, plan, best = run.config, run.experiment.plan, metadata["best"]
+    options = {"epochs": plan.epochs, "metric": config.eval.metric, "name": name}
+    logging.info("%s", epoch_line.text(row, best, **options))
+    if metadata["stopped"]:
+        ends = {"step": row["step"], "total": plan.total_steps}
+        if (why := epoch_line.early_stop(config, best, **ends)) is not None:
+            logging.info("%s", why["words"])
 
 
 def _save(
@@ -182,6 +217,8 @@ def _save(
 
 def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
     """Scores the best step: the operating point on validation, then test once."""
+    if jax.process_index() == 0:
+        logging.info("scoring the best step on validation, then on test")
     stop_request.now()  # nothing is lost by stopping here: the scores are made again
     config, experiment, workdir = run.config, run.experiment, run.workdir
     best, metadata, step = checkpoint.restore(
@@ -217,5 +254,7 @@ def finish(run: Run, stop_request: stop.Stop) -> dict[str, Any]:
         path = workdir / files.OPERATING_POINT
         files.write(path, frozen, schemas.OperatingPoint)
     score_split.score_split(scoring, split, frozen, tally=tally)
-    score_split.score_split(scoring, experiment.splits["test"], frozen)
+    scores = score_split.score_split(scoring, experiment.splits["test"], frozen)
+    if jax.process_index() == 0:
+        validation.write_test(run, scores)
     return run_record.end(workdir, config, experiment, run.record, metadata["best"])

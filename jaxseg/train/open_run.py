@@ -1,6 +1,7 @@
 """Claims and opens a run directory: new, to go on with, or finished already."""
 
 import contextlib
+import functools
 import pathlib
 from typing import Any, NamedTuple
 
@@ -13,16 +14,15 @@ from jaxseg.devices import sharding
 from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, training_plan
-from jaxseg.run_directory import checkpoint, files, history, manifest, seal
-from jaxseg.train import run_record
+from jaxseg.run_directory import checkpoint, files, going_on, history, manifest, seal
+from jaxseg.train import child, phases, run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
 from jaxseg.weights import into_model
 
 # what may differ when a run goes on: it changes speed, not results
-FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
-FREE += ("mesh", "doctor", "auto", "parent", "note")
+FREE = going_on.FREE
 
 
 class Run(NamedTuple):
@@ -50,7 +50,13 @@ def claim(
             stack.enter_context(files.lock(workdir))
             for path in atomic.clean(workdir):
                 logging.info("removed %s, which a killed process left", path)
-            state_of = files.check_config(workdir, config.to_dict(), allowed=FREE)
+            plain = config.to_dict()
+            state_of = files.check_config(
+                workdir,
+                plain,
+                allowed=(*FREE, *going_on.CHANGEABLE),
+                prepare=functools.partial(going_on.prepare, workdir, plain),
+            )
             begun = state_of == "resume" and (workdir / files.RUN).exists()
         except NotWritten as error:
             refusal = error
@@ -96,11 +102,13 @@ def open_run(
     run_record.parent(workdir, config, record)  # a wrong one, before data is opened
     if sibling_of is None:
         size = training_plan.batch_size(config, record.get("batch_size", 0))
-        experiment = build.load(config, batch_size=size)
+        with phases.phase("reading the data and building the model"):
+            experiment = build.load(config, batch_size=size)
     else:
         experiment = build.sibling(sibling_of, config)
     build.check_same_data(experiment, record)
-    audit.fast(config, experiment)
+    with phases.phase("examining data and config"):
+        audit.fast(config, experiment)
     record = run_record.begin(workdir, config, experiment, record)
     checkpoints = checkpoint.open_manager(
         workdir / "checkpoints",
@@ -116,7 +124,7 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
     if checkpoint.latest_step(run.checkpoints) is None:
         if jax.process_index() == 0:
             history.History(run.workdir).restore(0)
-        return new_state(run.config, run.experiment), {}, 0
+        return first_state(run), {}, 0
     newest, metadata, start = checkpoint.restore(
         run.checkpoints, run.experiment.abstract
     )
@@ -125,7 +133,50 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
         history.History(run.workdir).restore(start, noted)
     total = run.experiment.plan.total_steps
     logging.info("resumed at step %d of %d", start, total)
+    _say_rate(run, start)
+    patience = run.config.eval.patience
+    metadata = going_on.notes(run.record, metadata, start, patience)
     return newest, metadata, start
+
+
+def _say_rate(run: Run, start: int) -> None:
+    """Says which learning rate a run with another length or rate goes on with."""
+    total, rate = run.experiment.plan.total_steps, run.experiment.rate
+    if jax.process_index() or not going_on.changed_rate(run.record, start):
+        return
+    rows = history.History(run.workdir).rows()
+    ended = float(rows[-1]["learning_rate"]) if rows else 0.0
+    if start >= total:
+        return
+    logging.info(
+        "the learning rate was %.3g at step %d; from there the schedule %r of %d steps "
+        "holds: %.3g at step %d, %.3g at step %d, %.3g at the end",
+        ended,
+        start,
+        run.config.optim.schedule,
+        total,
+        float(rate(start)),
+        start + 1,
+        float(rate((start + total) // 2)),
+        (start + total) // 2 + 1,
+        float(rate(total - 1)),
+    )
+
+
+def first_state(run: Run) -> TrainState:
+    """A state at step 0, with what fits of the parent where the run has one.
+
+    run.json gets the step of the parent, and a start before the first checkpoint takes
+    the same again.
+    """
+    new, config = new_state(run.config, run.experiment), run.config
+    if not config.parent or config.parent_step == "none":
+        return new
+    begun = child.begin(new, config, step=run.record["parent"].get("step"))
+    run.record["parent"] = child.link(begun, run.record["parent"])
+    if jax.process_index() == 0:
+        seal.write(run.workdir, run.record)
+    return begun.state
 
 
 def new_state(config: ConfigDict, experiment: build.Experiment) -> TrainState:

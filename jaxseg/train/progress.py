@@ -1,14 +1,15 @@
-"""Prints how far a run is: one live line on a terminal, plain lines elsewhere."""
+"""Prints how far a run is: a bar by rich on a terminal, plain lines elsewhere."""
 
 import collections
 import contextlib
-import shutil
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from absl import logging
+from rich import console, progress
 
 _CLEAR = "\r\x1b[K"  # to the first column, and erase the line
 
@@ -42,7 +43,7 @@ def duration(seconds: float) -> str:
 class Progress:
     """The line of one run; process 0 has it `enabled`.
 
-    On a terminal the line is redrawn at most five times a second; elsewhere a plain
+    On a terminal a bar is redrawn at most five times a second; elsewhere a plain
     line comes every `seconds` (30), every `steps` if given, and at the last step.
     Rates leave out the time before the first update, which compiles. A stream that
     breaks ends the line, never the run.
@@ -62,6 +63,8 @@ class Progress:
         self._total, self._images = total_steps, images_per_step
         self._stream = sys.stderr if stream is None else stream
         self._live = bool(getattr(self._stream, "isatty", lambda: False)())
+        self._live &= os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        self._bar = None  # of rich, once it is drawn
         self._every = 0.2 if self._live else seconds
         self._steps, self._clock = steps, clock
         self._enabled = enabled
@@ -104,13 +107,15 @@ class Progress:
         pace = self._rate(self._first, now, step) / max(self._images, 1)
         left = max(self._total - step, 0)
         parts += [f"ETA {duration(left / pace)}"] if pace and left else []
-        self._write("  ".join(parts))
+        self._write(step, "  ".join(parts))
 
     def close(self) -> None:
         """Leaves the last line where it stands."""
         if self._live and self._enabled:
             logging.get_absl_logger().removeFilter(self._make_room)
-            self._put("\n")
+            with contextlib.suppress(OSError, ValueError):
+                if self._bar is not None:
+                    self._bar.stop()
         self._enabled = False
 
     def _rate(self, since, now, step) -> float:
@@ -118,17 +123,31 @@ class Progress:
         seconds = now - since[0]
         return (step - since[1]) * self._images / seconds if seconds > 0 else 0.0
 
-    def _write(self, line):
-        if self._live:  # a wrapped line could not be erased
-            line = _CLEAR + line[: shutil.get_terminal_size().columns - 1]
-        self._put(line if self._live else line + "\n")
-
-    def _put(self, text):
+    def _write(self, step, line):
         try:
-            self._stream.write(text)
+            if self._live:
+                self._draw(step, line)
+            else:
+                self._stream.write(line + "\n")
             self._stream.flush()
         except (OSError, ValueError):
             self._enabled = False
+
+    def _draw(self, step, line):
+        """Draws the bar anew, as wide as the terminal is now; it never wraps."""
+        if self._bar is None:
+            self._bar = progress.Progress(
+                progress.BarColumn(bar_width=20),
+                progress.TextColumn("{task.description}", markup=False),
+                console=console.Console(file=self._stream, force_terminal=True),
+                auto_refresh=False,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bar.add_task(line, total=self._total, completed=step)
+            self._bar.start()
+        task = self._bar.task_ids[0]
+        self._bar.update(task, completed=step, description=line, refresh=True)
 
     def _make_room(self, record) -> bool:
         """A filter that drops nothing: a log line starts on an empty line."""

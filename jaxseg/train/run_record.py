@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from jaxseg.data import sparse_labels
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import build, chosen
-from jaxseg.run_directory import environment, files, history, schemas, seal
-from jaxseg.train import label_pictures
+from jaxseg.run_directory import course_schemas, environment, files, history, seal
+from jaxseg.train import epoch_line, label_pictures
 
 
 def begin(
@@ -36,6 +36,7 @@ def begin(
         "resumed": before.get("resumed", -1) + 1,
         "note": config.note,
         "parent": parent(workdir, config, before),
+        "changes": before.get("changes") or [],
         "epochs": experiment.plan.epochs,
         **environment.environment(),
         **build.describe(experiment),
@@ -51,7 +52,7 @@ def begin(
 
 def parent(
     workdir: pathlib.Path, config: ConfigDict, before: dict[str, Any]
-) -> schemas.Parent | None:
+) -> course_schemas.Parent | None:
     """What tells the run of config.parent from others; None where none is named.
 
     `before` is the record so far: a parent that was moved since stays as it was.
@@ -72,9 +73,11 @@ def parent(
             f"config.parent is {config.parent}, which holds no run (no {files.RUN} and "
             f"{files.CONFIG} in it): name the directory of the run before, or ''."
         )
-    return {
+    created, link = seal.read(path)["created"], before.get("parent") or {}
+    kept = {k: link[k] for k in ("step", "left") if k in link}
+    return (kept if link.get("created") == created else {}) | {
         "name": path.resolve().name,
-        "created": seal.read(path)["created"],
+        "created": created,
         "config_sha256": hashlib.sha256((path / files.CONFIG).read_bytes()).hexdigest(),
     }
 
@@ -89,11 +92,15 @@ def end(
     """The record at the end; `best` is the best epoch, as the checkpoint keeps it."""
     rows = history.History(workdir).rows() if jax.process_index() == 0 else []
     realised = [float(row["share_realised"]) for row in rows]
-    shares = experiment.plan.shares
+    shares, plan = experiment.plan.shares, experiment.plan
+    ended = int(rows[-1]["step"]) if rows else plan.total_steps
     record = record | {
         "finished": _now(),
         "status": "finished",
         "best": best,
+        "early_stop": epoch_line.early_stop(
+            config, best, step=ended, total=plan.total_steps
+        ),
         "images_seen": int(rows[-1]["images_seen"]) if rows else 0,
         "seconds": sum(float(row["seconds"]) for row in rows),
         "skipped_steps": sum(int(row["skipped_steps"]) for row in rows),

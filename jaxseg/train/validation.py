@@ -14,8 +14,14 @@ from jaxseg.evaluation import class_table, image_level, result, score_split, tal
 from jaxseg.evaluation.image_classes import score as image_classes
 from jaxseg.experiment import finetune, from_config, length
 from jaxseg.postprocess import decision
-from jaxseg.run_directory import files
-from jaxseg.train import never_predicted, progress, tensorboard
+from jaxseg.run_directory import summary
+from jaxseg.train import (
+    epoch_loss,
+    hyperparameters,
+    never_predicted,
+    progress,
+    tensorboard,
+)
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import plateau
 
@@ -33,6 +39,10 @@ def log_plan(run: Run) -> None:
     )
     parameters = finetune.overview(run.config, run.experiment.abstract)
     logging.info("%s\nparameters\n%s", lasts, parameters)
+    logging.info(
+        "validation scores of an epoch are at threshold 0.5 or of the most probable "
+        "class, those at the end at the operating point that validation chooses"
+    )
 
 
 def open_writer(run: Run, start: int) -> Any:
@@ -45,17 +55,33 @@ def open_writer(run: Run, start: int) -> Any:
         run.workdir, just_logging=not main, resumed_step=start
     )
     if main and start == 0:
-        writer.write_hparams(files.flat(run.config.to_dict()))
+        writer.write_hparams(hyperparameters.chosen(run.config))
         table = tensorboard.parameter_table(run.experiment.abstract.params)
         # hundreds of lines
         atomic.replace(run.workdir / "parameters.txt", table.encode())
     return writer
 
 
+def write_test(run: Run, scores: dict[str, Any]) -> None:
+    """Writes the main scores of test to TensorBoard, whose HPARAMS ranks runs by them.
+
+    They are at the operating point, and stand at the last step there could be.
+    """
+    last = run.experiment.plan.total_steps
+    values = summary.main_scores(scores)
+    writer = tensorboard.create_writer(
+        run.workdir, just_logging=False, resumed_step=last
+    )
+    defined = {f"test/{k}": v for k, v in values.items() if v is not None}
+    writer.write_scalars(last, defined)
+    writer.close()
+
+
 class Validated(NamedTuple):
     """What validation scored after an epoch."""
 
     metrics: dict[str, float | None]  # at threshold 0.5 or by argmax
+    loss: float | None  # of the terms of training; None where it was not asked for
     by_class: dict[str, float | None]  # `class_table.history`; {} for two classes
     silent: list[str]  # classes never predicted, as `never_predicted.warn` says
 
@@ -68,10 +94,21 @@ def validate(
     `said` are the classes that the validation before this one named as never predicted.
     """
     split, scorer = run.experiment.splits["validation"], run.experiment.scorer
-    probabilities = dict.fromkeys(_shown(split))
+    plan = run.experiment.plan
+    number = -(-done // plan.steps_per_epoch)
+    drawn = number % run.config.eval.pictures_every == 0 or number == 1
+    drawn |= done == plan.total_steps
+    probabilities = dict.fromkeys(_shown(split) if drawn else [])
+    rows: epoch_loss.Rows = []
+    if run.experiment.predict_with_loss is not None:
+        scorer, rows = epoch_loss.listening(run.experiment)
     counted = score_split.tally_split(
         scorer, variables, split, keep=probabilities, class_histograms=False
     )
+    loss = None
+    if rows:
+        weights = {name: term.weight for name, term in run.config.loss.items()}
+        loss = epoch_loss.mean(rows, run.experiment, weights, done=done)
     metrics = image_classes.history(counted, split)
     if scorer.pixels:
         metrics |= result.summary(counted) | image_level.history(counted)
@@ -81,19 +118,18 @@ def validate(
             f"config.eval.metric is {metric!r}; choose one of {sorted(metrics)}."
         )
     if not scorer.pixels:
-        return Validated(metrics, {}, [])
+        return Validated(metrics, loss, {}, [])
     if jax.process_index() == 0:
-        panels = [
-            _picture(split[index], probability, scorer.to_native(), split.classes)
-            for index, probability in probabilities.items()
-            if probability is not None
-        ]
-        for k, panel in enumerate(panels):
-            run.writer.write_images(done, {f"validation/{k}": panel[None]})
+        for index, probability in probabilities.items():
+            if probability is None:
+                continue
+            parts = split[index], probability, scorer.to_native(), split.classes
+            tag = f"validation/{split.ids[index]}"
+            run.writer.write_images(done, {tag: _picture(*parts)[None]})
         if len(split.classes) == 2:
             _write_curve(run.writer, done, counted)
     if len(split.classes) == 2:
-        return Validated(metrics, {}, [])
+        return Validated(metrics, loss, {}, [])
     silent = never_predicted.warn(
         counted,
         split.classes,
@@ -101,7 +137,8 @@ def validate(
         said=said,
         log=jax.process_index() == 0,
     )
-    return Validated(metrics, class_table.history(counted, split.classes), silent)
+    by_class = class_table.history(counted, split.classes)
+    return Validated(metrics, loss, by_class, silent)
 
 
 def _write_curve(writer: Any, done: int, counted: tally.Tally) -> None:

@@ -1,21 +1,23 @@
-"""Builds AdamW or SGD, and the rate that rises and falls; only weights decay.
+"""Builds the optimizer, and the rate that rises and falls; only weights decay.
 
-Biases, norms and position tables do not decay, under either optimizer (PyTorch's SGD,
+Biases, norms and position tables do not decay, under any optimizer (PyTorch's SGD,
 and with it nnU-Net's, would decay them too).
 """
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from jaxseg import lookup
 from jaxseg.errors import ConfigError
 
-NAMES = ("adamw", "sgd")
-SHAPES = ("cosine", "poly", "plateau")
+NAMES = ("adamw", "adam", "sgd", "lion")  # and every other of optax
+SHAPES = ("cosine", "poly", "constant", "plateau")
 _NO_DECAY = ("bias", "scale", "bias_table")
 
 
@@ -34,7 +36,8 @@ def learning_rate_schedule(
     https://arxiv.org/abs/1608.03983); "poly" is (1 - t / T)^power over the T steps
     after the warm-up, nnU-Net's with `power` 0.9 (Isensee et al., 2021,
     https://doi.org/10.1038/s41592-020-01008-z), which steps down once an epoch.
-    "plateau" stays after the warm-up: what lowers it is the state (plateau.py).
+    "constant" stays after the warm-up, and so does "plateau", which the state lowers
+    (plateau.py).
     Raises ConfigError for another shape, and for a rate or power that is not above 0.
     """
     for name, value in {"learning_rate": learning_rate, "power": power}.items():
@@ -45,7 +48,7 @@ def learning_rate_schedule(
             f"config.optim.schedule is {shape!r}; choose one of {[*SHAPES]}."
         )
     end, last = learning_rate * final_scale, max(total_steps, warmup_steps + 1)
-    if shape == "plateau":
+    if shape in ("plateau", "constant"):
         rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
         stay = optax.constant_schedule(learning_rate)
         return optax.join_schedules([rise, stay], [warmup_steps])
@@ -70,15 +73,20 @@ def make(
     clip_each: bool = False,
     name: str = "adamw",
     momentum: float = 0.99,
+    fields: Mapping[str, Any] | None = None,
     groups: Callable[[Any], Any] | None = None,
     frozen_until: int = 0,
     slowed: bool = False,
 ) -> optax.GradientTransformation:
-    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), or SGD.
+    """AdamW (Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101), or others.
 
     "sgd" has Nesterov `momentum` as PyTorch's: with g the clipped gradient plus
     `weight_decay` times the weight (L2, so the decay goes through the momentum and is
     not that of AdamW), v <- momentum v + g and w <- w - rate (g + momentum v).
+
+    Any other name is a function of optax that takes a learning rate: "adam", which does
+    not decay, "lion" (Chen et al., 2023, https://arxiv.org/abs/2302.06675), "lamb" ...
+    `fields` are further arguments of it, as {"b2": 0.95}; of sgd {"nesterov": False}.
 
     Gradients are clipped at the norm `clip_norm` of all of them together; with
     `clip_each` each tensor at that norm of its own, as `clipnorm` of Keras does.
@@ -87,16 +95,13 @@ def make(
     with it the decay) and `frozen`, as `parameter_groups.groups` does. What is frozen
     counts in no norm and has no moments; it learns after `frozen_until` steps, 0 =
     never. With `slowed` the state holds a factor of the rate, which `with_factor` sets.
-    Raises ConfigError for another `name`, or a momentum that is not in [0, 1).
+    Raises ConfigError for another `name`, for `fields` that it does not take, and for a
+    momentum that is not in [0, 1).
     """
-    if name not in NAMES:
-        raise ConfigError(f"config.optim.name is {name!r}; choose one of {[*NAMES]}.")
     if not 0 <= momentum < 1:
         raise ConfigError(f"config.optim.momentum is {momentum}; it must be in [0, 1).")
     last = [_factor()] if slowed else []
-    one = functools.partial(optax.adamw, weight_decay=weight_decay, mask=decayed)
-    if name == "sgd":
-        one = functools.partial(_sgd, weight_decay=weight_decay, momentum=momentum)
+    one = _factory(name, weight_decay, momentum, fields or {})
     clips = _clip_each if clip_each else optax.clip_by_global_norm
     clip = [clips(clip_norm)] if clip_norm else []
     if groups is None:
@@ -122,7 +127,51 @@ def make(
     return optax.chain(blind, *clip, split, optax.stateless(scaled), *last)
 
 
-class _Factor(NamedTuple):
+def _factory(
+    name: str, weight_decay: float, momentum: float, fields: Mapping[str, Any]
+) -> Callable[[optax.Schedule], optax.GradientTransformation]:
+    """Schedule -> optimizer, with its arguments; tried once on a number."""
+    function = _sgd if name == "sgd" else _at(name)
+    if "learning_rate" not in _arguments(function):
+        listed = [n for n in dir(optax) if "learning_rate" in _arguments(_at(n))]
+        hint = lookup.hint(name, sorted({*NAMES, *listed}))
+        raise ConfigError(f"config.optim.name is {name!r}: {hint}")
+    own = {"weight_decay": weight_decay, "mask": decayed, "momentum": momentum}
+    if name != "sgd":
+        del own["momentum"]
+    taken = {k: v for k, v in own.items() if k in _arguments(function)}
+    one = functools.partial(function, **{**taken, **fields})
+    watched = name in ("adamw", "adam", "sgd", "lion")
+    try:
+        tx, zero = one(lambda count: 1e-3), {"x": jnp.zeros((2, 2))}
+        jax.eval_shape(lambda p: tx.update(p, tx.init(p), p), zero)
+    except Exception as error:
+        why = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"config.optim.name is {name!r} with config.optim.fields={dict(fields)}, "
+            f"which cannot learn from gradients alone, or not so: {why}"
+        ) from error
+    if watched:
+        return one
+    return lambda schedule: optax.chain(_watch(), one(schedule))
+
+
+def _at(name: str) -> Any:
+    """The function that optax has by a name, but for parts of optimizers; or None."""
+    value = getattr(optax, name, None)
+    if name.startswith(("_", "scale_by_")):
+        return None
+    plain = inspect.isfunction(value) or isinstance(value, functools.partial)
+    return value if plain else None
+
+
+def _arguments(function: Any) -> list[str]:
+    if function is None:
+        return []
+    return [*inspect.signature(function).parameters]
+
+
+class Factor(NamedTuple):
     """What the updates are multiplied by: a factor of the learning rate."""
 
     value: Any  # f32 []
@@ -133,7 +182,7 @@ def _factor() -> optax.GradientTransformation:
         del params
         return jax.tree.map(lambda x: x * state.value, updates), state
 
-    start = _Factor(jnp.ones(()))
+    start = Factor(jnp.ones(()))
     return optax.GradientTransformation(lambda params: start, update)
 
 
@@ -141,12 +190,12 @@ def with_factor(opt_state: Any, value: float) -> Any:
     """The same state of an optimizer that is `slowed`, with this factor of the rate."""
 
     def replaced(node):
-        if not isinstance(node, _Factor):
+        if not isinstance(node, Factor):
             return node
-        return _Factor(jax.device_put(jnp.float32(value), node.value.sharding))
+        return Factor(jax.device_put(jnp.float32(value), node.value.sharding))
 
     def is_factor(node):
-        return isinstance(node, _Factor)
+        return isinstance(node, Factor)
 
     return jax.tree.map(replaced, opt_state, is_leaf=is_factor)
 
@@ -164,14 +213,14 @@ def _clip_each(norm: float) -> optax.GradientTransformation:
 
 
 class _Seen(NamedTuple):
-    """Of SGD, whose trace holds the decay as well and so says nothing of gradients."""
+    """Of optimizers whose state says nothing of gradients: SGD's trace has decay."""
 
     gradient: Any  # tree of bool []: whether any gradient that is not 0 came
 
 
-def _sgd(
-    schedule: optax.Schedule, *, weight_decay: float, momentum: float
-) -> optax.GradientTransformation:
+def _watch() -> optax.GradientTransformation:
+    """Changes nothing, and notes which parameters ever had a gradient."""
+
     def start(params):
         return _Seen(jax.tree.map(lambda _: jnp.zeros((), bool), params))
 
@@ -180,23 +229,34 @@ def _sgd(
         seen = jax.tree.map(lambda g, s: s | jnp.any(g != 0), grads, state.gradient)
         return grads, _Seen(seen)
 
+    return optax.GradientTransformation(start, watch)
+
+
+def _sgd(
+    learning_rate: optax.Schedule,
+    *,
+    weight_decay: float,
+    momentum: float,
+    nesterov: bool = True,
+) -> optax.GradientTransformation:
     return optax.chain(
-        optax.GradientTransformation(start, watch),
+        _watch(),
         optax.add_decayed_weights(weight_decay, mask=decayed),
-        optax.trace(momentum, nesterov=True),
-        optax.scale_by_learning_rate(schedule),
+        optax.trace(momentum, nesterov=nesterov),
+        optax.scale_by_learning_rate(learning_rate),
     )
 
 
 def gradient_means(opt_state: Any) -> dict[str, jax.Array]:
     """{path: Adam's mean of the gradients}: 0 where no gradient ever came.
 
-    Of SGD it is whether any came. Parameters that are frozen for ever have none and are
-    left out.
+    Of SGD and others of optax it is whether any came. Parameters that are frozen for
+    ever have none and are left out.
     """
 
     def watches(node) -> bool:
-        return isinstance(node, (optax.ScaleByAdamState, _Seen))
+        of_means = (optax.ScaleByAdamState, optax.ScaleByLionState)
+        return isinstance(node, (*of_means, _Seen))
 
     means = {}
     for node in jax.tree.leaves(opt_state, is_leaf=watches):

@@ -235,7 +235,7 @@ def _objective(
     numbers = {}
     if trains_pixels(fn for fn, _ in settings.losses.values()):
         numbers = _agreement(_classes(outputs["logits"], settings), mask)
-    outputs, truth = _split(outputs, mask, inputs.get("instances"), settings)
+    outputs, truth = split_outputs(outputs, mask, inputs.get("instances"), settings)
     inputs, mask = inputs | truth, truth.get("mask", mask)
     terms = {name: (fn, asks_for(fn)) for name, (fn, _) in settings.losses.items()}
     if any("teacher" in names for _, names in terms.values()):
@@ -245,7 +245,7 @@ def _objective(
         inputs["teacher"] = jax.lax.stop_gradient(jax.nn.softmax(logits))
 
     loss = jnp.zeros(())
-    for head in _heads(outputs, mask, partner, settings):
+    for head in heads(outputs, mask, partner, settings):
         inputs |= {"logits": head.logits, "mask": head.mask}
         for name, (fn, names) in terms.items():
             scale = head.scale(names)
@@ -273,7 +273,7 @@ def _classes(logits, settings: Settings) -> jax.Array:
     return settings.target.maps(logits)[..., : settings.classes]
 
 
-def _split(outputs, mask, instances, settings: Settings):
+def split_outputs(outputs, mask, instances, settings: Settings):
     """(outputs whose heads hold what losses see, what is true of them).
 
     Of coarser heads only the logits of classes are learnt.
@@ -281,15 +281,15 @@ def _split(outputs, mask, instances, settings: Settings):
     if settings.target is None:
         return outputs, {}
     parts = _parts(outputs["logits"], settings)
-    heads = {
+    levels = {
         k: _parts(outputs[k], settings)["logits"] for k in ("aux",) if k in outputs
     }
     if "deep" in outputs:
-        levels = outputs["deep"]
-        heads["deep"] = [_parts(level, settings)["logits"] for level in levels]
+        deep = outputs["deep"]
+        levels["deep"] = [_parts(level, settings)["logits"] for level in deep]
     truth = settings.target.truth(mask, instances)
     learnt = {name: value for name, value in parts.items() if name != "logits"}
-    return outputs | heads | {"logits": parts["logits"]}, truth | learnt
+    return outputs | levels | {"logits": parts["logits"]}, truth | learnt
 
 
 class _Head(NamedTuple):
@@ -302,7 +302,7 @@ class _Head(NamedTuple):
     scale: Callable  # what a term asks for -> times its weight, None = not computed
 
 
-def _heads(outputs, mask, partner, settings: Settings) -> list[_Head]:
+def heads(outputs, mask, partner, settings: Settings) -> list[_Head]:
     """The logits, then those of the auxiliary head and of deep supervision.
 
     A term of the whole image has one head. A term that needs more than logits, mask and
@@ -321,17 +321,17 @@ def _heads(outputs, mask, partner, settings: Settings) -> list[_Head]:
     def level(weight, names):
         return weight if deep_supervision.applies(names) else None
 
-    heads = [_Head("", outputs["logits"], mask, partner, main)]
+    every = [_Head("", outputs["logits"], mask, partner, main)]
     if "aux" in outputs:
-        heads.append(_Head("aux_", outputs["aux"], mask, partner, aux))
+        every.append(_Head("aux_", outputs["aux"], mask, partner, aux))
     for i, logits in enumerate(deep):
         masks = [
             None if m is None else deep_supervision.coarser(m, logits.shape[1:3])
             for m in (mask, partner)
         ]
         scale = functools.partial(level, coarse[i])
-        heads.append(_Head(f"deep{i + 1}_", logits, *masks, scale))
-    return heads
+        every.append(_Head(f"deep{i + 1}_", logits, *masks, scale))
+    return every
 
 
 def trains_pixels(losses: Iterable[Loss]) -> bool:

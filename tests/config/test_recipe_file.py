@@ -54,10 +54,10 @@ def test_a_path_is_found_where_it_points(tmp_path, monkeypatch):
     "text,message",
     [
         ("pneumotorax", "no recipe 'pneumotorax' .*: did you mean 'pneumothorax'?"),
-        ("qqq:demo", r"no recipe 'qqq' .*choose one of \['clicks', 'cracks'"),
+        ("qqq:demo", r"no recipe 'qqq' .*choose one of \['clicks', 'covid'"),
         ("configs/pneumotorax.py", "no config file .*mean configs/pneumothorax.py?"),
         ("nowhere/clicks.py", "mean the packaged recipe, --config=clicks?"),
-        ("nowhere/qqq.py", "Packaged recipes: clicks, cracks"),
+        ("nowhere/qqq.py", "Packaged recipes: clicks, covid, cracks"),
         ("pneumothorax:dmo", "no variant 'dmo': did you mean 'demo'?"),
         ("clicks:5x5", "no variant '5x5': did you mean '5"),
     ],

@@ -18,6 +18,9 @@ OLDER = pathlib.Path(__file__).parent / "older_runs"
 NAMES = ("clicks", "pneumothorax", "folder")
 # what recipes said then, where they say something else today
 OTHERWISE = {
+    "eval.loss": False,
+    "eval.pictures_every": 1,
+    "parent_step": "none",
     "operating_point.rule": "threshold",
     "data.fit": "stretch",
     "data.intensity.bits": 8,

@@ -18,10 +18,10 @@ XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=tr
 NAMES = ("seed4", "seed5", "seed6")
 
 
-def run(workdir) -> subprocess.CompletedProcess:
+def run(workdir, words=SMOKE) -> subprocess.CompletedProcess:
     own = {"JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": os.environ["JAXSEG_CACHE"]}
     return subprocess.run(
-        [sys.executable, "-m", "jaxseg.main", *SMOKE, f"--workdir={workdir}"],
+        [sys.executable, "-m", "jaxseg.main", *words, f"--workdir={workdir}"],
         cwd=runs.ROOT,
         env=runs.OUTSIDE | own | {"JAXSEG_DATA": "", "XLA_FLAGS": XLA},
         capture_output=True,
@@ -45,6 +45,8 @@ def test_there_are_three_runs_that_differ_in_their_seed(repeated):
     losses = [runs.history(workdir / name)[-1]["loss"] for name in NAMES]
     assert len(set(losses)) == 3
     assert done.stdout.startswith(f"3 of 3 members finished in {workdir}\n")
+    table = done.stdout.split("operating point of its member:\n")[1].splitlines()
+    assert [line.split()[0] for line in table[1:5]] == [*NAMES, "mean"]
     record = json.loads((workdir / "sweep.json").read_text())
     assert record == {"members": list(NAMES), "failed": {}}
 
@@ -78,7 +80,7 @@ def test_one_report_has_their_mean_and_its_interval(repeated):
             assert name in plain
 
 
-def test_the_same_command_again_runs_what_is_missing(repeated, tmp_path):
+def test_the_directory_alone_runs_what_is_missing(repeated, tmp_path):
     workdir = tmp_path / "runs"
     shutil.copytree(repeated[0], workdir)
     shutil.rmtree(workdir / "seed5")
@@ -88,7 +90,7 @@ def test_the_same_command_again_runs_what_is_missing(repeated, tmp_path):
         for path in (workdir / name).rglob("*")
         if path.is_file() and path.suffix != ".lock"
     }
-    done = run(workdir)
+    done = run(workdir, words=())
     assert done.returncode == 0, done.stderr
     assert "1 of 3 members to train" in done.stderr
     for path, (when, content) in kept.items():

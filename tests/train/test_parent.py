@@ -8,7 +8,7 @@ from support import fake_run, runs
 from jaxseg.errors import ConfigError
 from jaxseg.report.read import read
 from jaxseg.report.run import build
-from jaxseg.run_directory import schemas
+from jaxseg.run_directory import course_schemas, schemas
 from jaxseg.train import open_run, run_record
 
 
@@ -30,7 +30,7 @@ def test_a_parent_is_told_from_others_by_name_time_and_config(first, tmp_path):
             (first / "config.json").read_bytes()
         ).hexdigest(),
     }
-    schemas.check(link, schemas.Parent, "run.json")
+    schemas.check(link, course_schemas.Parent, "run.json")
     assert run_record.parent(tmp_path / "second", _config(""), {}) is None
 
 

@@ -162,7 +162,7 @@ def test_a_choice_that_is_none_is_said_before_jax_starts(changes, message):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"name": "adam"}, "optim.name is 'adam'"),
+        ({"name": "adamm"}, "optim.name is 'adamm'"),
         ({"momentum": 1.0}, "momentum is 1.0"),
     ],
 )

@@ -50,7 +50,8 @@ def content(run: Run) -> page.Page:
     ]
     parent = info.get("parent")
     if parent:
-        facts.append(f"after {parent['name']}")
+        begun = f", begun with its step {parent['step']}" if "step" in parent else ""
+        facts.append(f"after {parent['name']}{begun}")
     if info.get("note"):
         facts.append(info["note"])
     return page.Page(

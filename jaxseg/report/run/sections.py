@@ -172,7 +172,13 @@ def _training(run: Run) -> list[Block | None]:
     if best:
         value = f"`{best.get('metric')}` {number(best.get('value'))}"
         where = f"epoch {number(best.get('epoch'), 'count')}"
+        value += " after the epoch, at threshold 0.5 or of the most probable class"
         facts.append(("best checkpoint", f"{where}: {value}"))
+    if run["info"].get("early_stop"):
+        facts.append(("ended", run["info"]["early_stop"]["words"]))
+    for change in run["info"].get("changes") or []:
+        words = f"`{change['key']}` from {change['before']} to {change['after']}"
+        facts.append((f"changed at step {number(change['step'], 'count')}", words))
     drawn = [plots.progression(run), *plots.training(run), *class_plots.history(run)]
     words = pairs("The run", facts)
     return [words, tables.progression(run), pictures(drawn)]
