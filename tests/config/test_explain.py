@@ -25,7 +25,7 @@ def test_every_key_is_explained(words):
     [
         ("num_seeds", "more: so many runs, and a report of their mean and interval"),
         ("optim.ema", "decay, after a warm-up, of the evaluated average; 0 = none"),
-        ("optim.schedule", 'or "poly": (1 - t / T) ** power; "plateau": lower when'),
+        ("optim.schedule", 'or "poly": (1 - t / T) ** power; "constant"; "plateau"'),
         ("optim.plateau.factor", "times the rate ..."),
         ("model.unet.norm", "or group, instance; jaxseg/models/unet.py"),
         (
