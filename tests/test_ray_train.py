@@ -86,6 +86,9 @@ if first == "waits":
     signal.signal(signal.SIGTERM, lambda *why: sys.exit(75))
     print("waits", flush=True)
     time.sleep(100)
+sys.stdout.flush()
+if int(first) < 0:
+    os.kill(os.getpid(), -int(first))
 sys.exit(int(first))
 """
 

@@ -113,7 +113,8 @@ def _labelled(
     """`batches` of whole records."""
     cuts = grids(of.split, of.view)
     order = list(dict.fromkeys(image for image, _ in rows if image >= 0))
-    images, current, record = _ahead(of.whole, order), -1, {}
+    images = _ahead(lambda index: (index, of.whole(index)), order)
+    current, record = -1, {}
     for first in range(0, len(rows), batch_size):
         shown = []
         for index, tile in rows[first : first + batch_size]:

@@ -28,7 +28,7 @@ class First(NamedTuple):
 
 def is_joined(workdir: pathlib.Path) -> bool:
     """Whether a run directory is that of two stages."""
-    return (workdir / files.TWO_STAGE).is_file()
+    return (pathlib.Path(workdir) / files.TWO_STAGE).is_file()
 
 
 def load(root: pathlib.Path, **options: Any) -> tuple[First, pathlib.Path]:

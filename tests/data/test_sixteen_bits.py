@@ -101,7 +101,7 @@ def test_a_prediction_sees_the_levels_that_training_saw():
 
 def test_padding_of_a_batch_has_the_type_of_its_images():
     class Split(list):
-        card = _card()
+        card, image_classes = _card(), None
 
     batches = pipeline.eval_batches(Split([_example()[0]]), _view(16), batch_size=2)
     batch = next(batches)

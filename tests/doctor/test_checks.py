@@ -195,9 +195,10 @@ def test_a_loss_that_does_not_answer_to_the_prediction(folder, loss, said):
     assert found.level == "error" and found.observed == f"bad {said}"
 
 
-# those of objects and regions: test_losses_of_targets.py
+# those of objects, regions and classes of images: test_losses_of_targets.py
 OBJECTS = {"border_cross_entropy", "distance", "object_probability", "star_rays"}
 OBJECTS |= {"region_cross_entropy", "region_dice"}
+OBJECTS |= {"image_class_cross_entropy", "image_class_binary_cross_entropy"}
 
 
 @pytest.mark.parametrize("name", sorted({*lookup.names("losses")} - OBJECTS))

@@ -87,7 +87,7 @@ def test_a_mistake_is_answered_before_jax_starts(words, said):
     [
         ("ignore", ("supervison",), "did you mean 'supervision'"),
         ("steps", 0, "at least 1"),
-        ("prevalence", 22.0, "from 0 to 1"),
+        ("prevalence", 22.0, "from -1 to 1"),
     ],
 )
 def test_wrong_settings_are_refused(key, value, said):

@@ -31,7 +31,7 @@ def run(folder, tmp_path_factory):
     """A finished run that learned classes of images alone, and its report."""
     workdir = tmp_path_factory.mktemp("runs") / "classify"
     before = fake_run.make(workdir.parent / "before", epochs=1)
-    why = {"parent": str(before), "note": "without masks"}
+    why = {"parent": str(before), "parent_step": "none", "note": "without masks"}
     config = data.config(folder, **data.CLASSIFY | ASKED | why)
     loop.train_and_evaluate(config, workdir)
     report.build(workdir)

@@ -112,6 +112,7 @@ def test_its_files_have_no_pixels_either(alone):
         "validation/class_average_precision_mean",
         "validation/class_f1_macro",
         "validation/class_accuracy",
+        "validation/loss",
     ]
     record = files.read_json(alone / files.RUN)
     assert record["best"]["metric"] == "validation/class_f1_macro"

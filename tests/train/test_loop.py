@@ -111,8 +111,8 @@ def test_a_finished_run_is_not_trained_again(config, straight, monkeypatch):
 
 def test_another_config_is_refused_with_the_difference(config, straight):
     changed = config.copy_and_resolve_references()
-    changed.optim.learning_rate = 0.5
-    with pytest.raises(errors.ConfigError, match=r"optim.learning_rate: .* -> 0\.5"):
+    changed.optim.weight_decay = 0.5
+    with pytest.raises(errors.ConfigError, match=r"optim.weight_decay: .* -> 0\.5"):
         loop.train_and_evaluate(changed, straight)
 
 

@@ -149,7 +149,7 @@ def test_the_tree_holds_what_was_drawn_and_the_same_bytes_again(tmp_path):
 def test_a_user_gets_it_by_a_recipe(tmp_path):
     config = runs.config("folder", "demo")
     check.check(config)
-    demo = {**config.data.demo.to_dict(), "images": 20}
+    demo = {"size": config.data.demo.size, "images": 20}
     image_folder.write_demo(tmp_path / "raw", **demo)
     folder = image_folder.prepare(tmp_path / "raw", tmp_path / "data", progress=False)
     card = prepared.read_card(folder)
