@@ -182,8 +182,8 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} was started with another config: {'; '.join(refused)}. Give "
             "that config again to resume, or choose another workdir. A run of its "
-            "own under another config begins with the weights of this one by "
-            f"--config.pretrained.path={workdir} --workdir=ANOTHER; python -m "
+            "own under another config begins with what this one learned by "
+            f"--config.parent={workdir} --workdir=ANOTHER; python -m "
             f"jaxseg.main --workdir={workdir} alone goes on as it was."
         )
     if started and not (workdir / RUN).exists():

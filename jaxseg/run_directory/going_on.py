@@ -110,8 +110,8 @@ def _check(
 def child(workdir: str | os.PathLike) -> str:
     """The sentence that names the way out to another config."""
     return (
-        "A run of its own under another config begins with the weights of this one by "
-        f"--config.pretrained.path={workdir} --workdir=ANOTHER."
+        "A run of its own under another config begins with what this one learned by "
+        f"--config.parent={workdir} --workdir=ANOTHER."
     )
 
 

@@ -12,8 +12,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxseg.data.files import images
-from jaxseg.data.files.listing import by_stem, raise_all, suggestions, visible
-from jaxseg.data.files.paths import usable
+from jaxseg.data.files.listing import (
+    images_by_stem,
+    raise_all,
+    suggestions,
+    visible,
+)
 from jaxseg.data.phantoms import covid_tree
 from jaxseg.errors import DataError
 
@@ -107,7 +111,9 @@ def _films(
     if missing := [name for name in kinds if not (place / name).is_dir()]:
         problems.append(_no_folder(place, missing))
         return []
-    stems = {name: _stems(place / name, problems) for name in kinds}
+    stems = {
+        name: images_by_stem(place / name, images.SUFFIXES, problems) for name in kinds
+    }
     if not stems[_IMAGES]:
         problems.append(
             f"{place / _IMAGES} holds no image, so {place.parent.name} would have none "
@@ -143,19 +149,6 @@ def _films(
             )
         )
     return out
-
-
-def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
-    out = []
-    for path in sorted(folder.iterdir()):
-        if not visible(path.name):
-            continue
-        if path.is_dir() or path.suffix.lower() not in images.SUFFIXES:
-            problems.append(f"{path} is no image; convert it, or move it away.")
-        else:
-            out.append(path)
-            problems += filter(None, [usable(path)])
-    return by_stem(out, folder, problems)
 
 
 def _no_folder(folder: pathlib.Path, missing: list[str]) -> str:

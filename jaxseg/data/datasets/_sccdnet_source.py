@@ -5,8 +5,12 @@ import unicodedata
 
 from jaxseg.data.datasets._defect_source import Source
 from jaxseg.data.files import images, text
-from jaxseg.data.files.listing import by_stem, raise_all, suggestions, visible
-from jaxseg.data.files.paths import usable
+from jaxseg.data.files.listing import (
+    images_by_stem,
+    raise_all,
+    suggestions,
+    visible,
+)
 from jaxseg.errors import DataError
 
 _FOLDERS = {"train": "train", "val": "validation", "validation": "validation"}
@@ -60,7 +64,8 @@ def _plain(root, name: str, bare: set[str], problems: list[str]) -> list[Source]
         problems.append(f"{folder} has no folder {' and no '.join(absent)}/.")
         return []
     image_paths, mask_paths = (
-        _stems(folder / k, problems) for k in ("images", "masks")
+        images_by_stem(folder / k, images.SUFFIXES, problems)
+        for k in ("images", "masks")
     )
     alone = sorted(mask_paths.keys() - image_paths.keys())
     for stem, hint in zip(alone, suggestions(alone, list(image_paths)), strict=True):
@@ -79,7 +84,7 @@ def _plain(root, name: str, bare: set[str], problems: list[str]) -> list[Source]
 def _sided(root, name: str, bare: set[str], problems: list[str]) -> list[Source]:
     """The sources of train_positive/ and the like: <id> and, beside it, <id>_GT."""
     split, _, kind = name.rpartition("_")
-    paths = _stems(root / name, problems)
+    paths = images_by_stem(root / name, images.SUFFIXES, problems)
     masks = {s.removesuffix(_MASK): p for s, p in paths.items() if s.endswith(_MASK)}
     image_paths = {s: p for s, p in paths.items() if not s.endswith(_MASK)}
     for stem in sorted(masks.keys() - image_paths.keys()):
@@ -118,19 +123,6 @@ def _source(root, folder: str, name: str, path, mask, label) -> Source:
         split=_FOLDERS[folder],
         label=label,
     )
-
-
-def _stems(folder: pathlib.Path, problems: list[str]) -> dict[str, pathlib.Path]:
-    out = []
-    for path in sorted(folder.iterdir()):
-        if not visible(path.name):
-            continue
-        if path.is_dir() or path.suffix.lower() not in images.SUFFIXES:
-            problems.append(f"{path} is no image; convert it, or move it away.")
-        else:
-            out.append(path)
-            problems += filter(None, [usable(path)])
-    return by_stem(out, folder, problems)
 
 
 def _lists(root: pathlib.Path) -> list[tuple[pathlib.Path, str]]:

@@ -119,3 +119,22 @@ def by_stem(
         if other != path:
             problems.append(f"{path} and {other.name} have the same stem.")
     return stems
+
+
+def images_by_stem(
+    folder: pathlib.Path, suffixes: Iterable[str], problems: list[str]
+) -> dict[str, pathlib.Path]:
+    """{stem: path} of the images of a folder that holds nothing else.
+
+    What has none of the `suffixes`, is a folder or cannot be read goes to `problems`.
+    """
+    out = []
+    for path in sorted(folder.iterdir()):
+        if not visible(path.name):
+            continue
+        if path.is_dir() or path.suffix.lower() not in suffixes:
+            problems.append(f"{path} is no image; convert it, or move it away.")
+        else:
+            out.append(path)
+            problems += filter(None, [paths.usable(path)])
+    return by_stem(out, folder, problems)
