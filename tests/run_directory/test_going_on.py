@@ -69,7 +69,7 @@ def test_steps_of_an_epoch_stay_and_plateau_is_another_state(finished):
     with pytest.raises(ConfigError, match="they stay"):
         going_on.prepare(workdir, other, [Change("steps_per_epoch", "0", "1")])
     rate = Change("optim.schedule", '"cosine"', '"plateau"')
-    with pytest.raises(ConfigError, match="pretrained.path"):
+    with pytest.raises(ConfigError, match="config.parent"):
         going_on.prepare(workdir, _config(), [rate])
 
 
