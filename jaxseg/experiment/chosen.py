@@ -13,10 +13,16 @@ from jaxseg.data import prepared
 def fields(block: ConfigDict) -> dict[str, Any]:
     """The fields of the model, or sampler, that its block names.
 
-    They are a block of that name, or `fields` for a module of the user's own.
+    They are a block of that name, or `fields` for a module of the user's own. Lists, as
+    a stored config has them, are tuples again: a model must have a hash.
     """
     key = "fields" if "." in block.name else block.name
-    return block[key].to_dict() if key in block else {}
+    values = block[key].to_dict() if key in block else {}
+    return {k: _tuples(v) for k, v in values.items()}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
 def sampler(

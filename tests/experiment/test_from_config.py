@@ -1,7 +1,10 @@
 """From a config to parts: what can be wrong is said at the start."""
 
+import json
+
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from support import runs
 
 from jaxseg import errors
@@ -43,3 +46,12 @@ def test_every_loss_at_weight_zero_is_refused():
         config.loss[name].weight = 0.0
     with pytest.raises(errors.ConfigError, match="give one a weight"):
         from_config.losses(config, np.ones((1, 2), int))
+
+
+def test_a_model_of_a_stored_config_has_a_hash():
+    """JSON has lists where a recipe has tuples; what is computed of a model is kept."""
+    config = runs.config("clicks", **runs.SMALL)
+    stored = ConfigDict(json.loads(config.to_json()))
+    model = from_config.model(stored, 2)
+    assert model.widths == (4, 6, 8)
+    assert hash(model) == hash(from_config.model(config, 2))
