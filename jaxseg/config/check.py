@@ -211,6 +211,7 @@ def _choices(config: ConfigDict) -> None:
             *image_classification.HISTORY,
         ),
         "operating_point.objective": decision.OBJECTIVES,
+        "two_stage.objective": overlap.METRICS,
         "data.fit": resize.FITS,
         "data.intensity.mode": modes,
         "data.stratify": strata.CHOICES,

@@ -23,9 +23,7 @@ from jaxseg.evaluation import operating_point, score_split, two_stage
 from jaxseg.experiment import build, finished_run, from_config
 from jaxseg.inference import whole_split
 from jaxseg.run_directory import files, schemas, seal, two_stage_schemas
-
-CLASSIFY, SEGMENT = STAGES = ("classify", "segment")  # folders, and members to train
-
+from jaxseg.run_directory.two_stage_schemas import CLASSIFY, SEGMENT, STAGES
 
 _NAMED = ("image_class", "pixel_class")
 _CLASSIFIED = ("image_classes",)  # what the result of the first stage says of images

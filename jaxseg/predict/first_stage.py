@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.experiment import two_stage
 from jaxseg.predict import ensemble
 from jaxseg.run_directory import files, two_stage_schemas
+from jaxseg.run_directory.two_stage_schemas import CLASSIFY, SEGMENT
 
 SEGMENTED = "segmented"  # a column of predictions.csv: 1, or 0 and the mask is empty
 
@@ -39,7 +39,7 @@ def load(root: pathlib.Path, **options: Any) -> tuple[First, pathlib.Path]:
     """
     path = root / files.TWO_STAGE
     frozen = files.read(path, two_stage_schemas.TwoStage)
-    model = ensemble.load([root / two_stage.CLASSIFY], **options)
+    model = ensemble.load([root / CLASSIFY], **options)
     names = (model.image_classes or {"names": []})["names"]
     if frozen["image_class"] not in names:
         raise DataError(
@@ -48,7 +48,7 @@ def load(root: pathlib.Path, **options: Any) -> tuple[First, pathlib.Path]:
             "back as it was."
         )
     column = names.index(frozen["image_class"])
-    return First(model, column, frozen["threshold"]), root / two_stage.SEGMENT
+    return First(model, column, frozen["threshold"]), root / SEGMENT
 
 
 def check_alike(first: First, second: ensemble.Ensemble) -> None:

@@ -4,6 +4,9 @@ from typing import TypedDict
 
 from jaxseg.run_directory.object_schemas import Number
 
+# the folders of both runs, and the members to train, in this order
+CLASSIFY, SEGMENT = STAGES = ("classify", "segment")
+
 
 class TwoStage(TypedDict):
     """two_stage.json: when an image is segmented, as validation chose it."""

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from jaxseg.config import base, recipe_file
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
+from jaxseg.run_directory.two_stage_schemas import STAGES
 
-STAGES = ("classify", "segment")  # of config.two_stage, in the order of training
 REPORT = "report"  # beside the members: no member may have this name
 _SEEDS = 3
 _NAME = re.compile(r"\w[\w.+=-]*")

@@ -8,10 +8,12 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg.config import check, command_line, recipe_file
+from jaxseg.data import prepared
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import processes, two_stage
+from jaxseg.experiment import from_config, processes, two_stage
 from jaxseg.report.run import build
 from jaxseg.run_directory import files, older_configs, seal, summary
+from jaxseg.run_directory.two_stage_schemas import SEGMENT
 from jaxseg.sweep import members, run_members
 
 
@@ -31,6 +33,9 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
         if _is_joined(config, workdir):
             logging.info("%s is finished; its report is there.", workdir)
             return 0
+        # a wrong name is said now, not when both are trained
+        directory = from_config.dataset(configs[SEGMENT])
+        two_stage.classes(config, prepared.open_split(directory, "validation"))
         if failed := run_members.here(configs, workdir, at_most=1):
             stage, why = next(iter(failed.items()))
             raise ConfigError(f"the stage {stage!r} failed: {why}")

@@ -12,10 +12,11 @@ import pytest
 from support import runs
 
 from jaxseg import errors
+from jaxseg.config import check
 from jaxseg.data import prepared
 from jaxseg.experiment import finished_run, two_stage
 from jaxseg.predict import folder
-from jaxseg.run_directory import files, older_configs
+from jaxseg.run_directory import files, older_configs, two_stage_schemas
 from jaxseg.sweep import members, stages
 
 RECIPE = runs.ROOT / "configs" / "covid.py"
@@ -42,7 +43,7 @@ def rows(path: pathlib.Path) -> dict[str, dict[str, str]]:
 
 
 def test_a_joined_run_is_a_run_directory_around_two(joined):
-    for stage in two_stage.STAGES:
+    for stage in two_stage_schemas.STAGES:
         assert json.loads((joined / stage / "run.json").read_text())["status"]
     frozen = json.loads((joined / files.TWO_STAGE).read_text())
     assert frozen["image_class"] == "covid19" and frozen["pixel_class"] == "infection"
@@ -135,6 +136,16 @@ def test_classes_that_are_none(joined, block, message):
         two_stage.classes(
             config(**{f"two_stage.{k}": v for k, v in block.items()}), split
         )
+
+
+def test_a_wrong_name_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["main.py", f"--config={RECIPE}:hybrid_smoke"])
+    monkeypatch.setattr(stages.run_members, "here", None)
+    wrong = config(**{"two_stage.image_class": "covid"})
+    with pytest.raises(errors.ConfigError, match="image_class is 'covid'"):
+        stages.main(wrong, tmp_path / "run")
+    with pytest.raises(errors.ConfigError, match="two_stage.objective"):
+        check.check(config(**{"two_stage.objective": "dice_poled"}))
 
 
 def test_images_that_the_first_stage_learned_from_are_not_scored(joined):
