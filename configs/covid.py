@@ -108,6 +108,7 @@ DEMO = {
         "image_size": (96, 96),
         "workers": 0,
         "demo": {"images": 480, "size": 128},
+        **_EVERY_FILM,
     },
     "model": {
         "unet": {"widths": (12, 24, 48, 96)},

@@ -19,7 +19,9 @@ rule of the first. `--tta=flips` or `--tta=rot90` gives that over mirror images 
 quarter turns, and `--mc_dropout=N` over N passes with the dropout of the network left
 on; the three can be combined. With `--exact` the tiles of a convolutional network,
 which must be large enough (`--tile`), are joined to what the whole image in one piece
-would give, where otherwise they are blended. TIFF images and Zarr arrays of more than
+would give, where otherwise they are blended. With `--blacken` the mask of an image is
+emptied where a run with a decision head says, at its frozen threshold, that there is
+nothing. TIFF images and Zarr arrays of more than
 `--max_pixels` are read and written by rows of tiles, in memory that does not grow with
 their height.
 """
@@ -53,6 +55,9 @@ TILE = flags.DEFINE_string(
 )
 EXACT = flags.DEFINE_bool(
     "exact", False, "Tiles of a convolutional network joined as in one piece."
+)
+BLACKEN = flags.DEFINE_bool(
+    "blacken", False, "Empties masks where the decision on the whole image says no."
 )
 PAGE = flags.DEFINE_integer("page", None, "Page of TIFF files, counted from 0.")
 PIXEL_SIZE = flags.DEFINE_float(
@@ -92,6 +97,7 @@ def main(argv) -> int:
             tile=tile,
             exact=EXACT.value,
             mc_dropout=MC_DROPOUT.value,
+            blacken=BLACKEN.value,
             formats=tuple(FORMAT.value),
             overlays=OVERLAYS.value,
             probabilities=PROBABILITIES.value,

@@ -66,6 +66,17 @@ def background(native: tuple[int, int], maps: int, k: int) -> Answer:
     return Answer(np.zeros(native, np.uint8), total[..., :k], sure, total, 1.0)
 
 
+def emptied(found: Answer) -> Answer:
+    """The Answer without foreground: blackening, after a decision that says no.
+
+    The probabilities stay as the network gave them.
+    """
+    k = found.probability.shape[-1]
+    nothing = background(found.classes.shape, found.maps.shape[-1], k)
+    sure = found.probability[..., 0]
+    return found._replace(classes=nothing.classes, confidence=sure, maps=nothing.maps)
+
+
 def _whole_image(
     said: Sequence[Float[np.ndarray, "height width n"]], groups: Sequence[Group]
 ) -> tuple[float | None, Float[np.ndarray, "m"] | None]:

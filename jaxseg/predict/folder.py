@@ -34,6 +34,7 @@ class Request(NamedTuple):
     tile: str | tuple[int, int] = "auto"
     exact: bool = False  # tiles are joined, not blended
     mc_dropout: int = 0  # passes with dropout; 0: without
+    blacken: bool = False  # masks are emptied where the decision on the image says no
     formats: tuple[str, ...] = ("png",)
     overlays: bool = True
     probabilities: bool = False
@@ -81,6 +82,12 @@ def predict(request: Request) -> Outcome:
             "has no probabilities of them to write; those of the classes are in "
             f"{outputs.PREDICTIONS}: omit --probabilities."
         )
+    if request.blacken and model.image_threshold is None:
+        raise ConfigError(
+            f"{request.runs[0]} has no decision on whole images with a threshold from "
+            "validation, so it cannot say which masks to empty: omit --blacken, or "
+            "train with config.decision.name and the loss image_cross_entropy."
+        )
     with outputs.opened(
         request.output,
         source=request.source,
@@ -96,6 +103,7 @@ def predict(request: Request) -> Outcome:
             probabilities=request.probabilities,
             rule=objects.rule_of(model.runs[0]),
             first=first,
+            blacken=request.blacken,
         )
         outcome = _predict(found, job)
         _write_tables(request, found, job, outcome)
@@ -108,6 +116,7 @@ def _marker(
     """What the files of the output folder depend on, as JSON."""
     members = [str(run.workdir.resolve()) for run in model.runs]
     passes = {"mc_dropout": request.mc_dropout} if request.mc_dropout else {}
+    passes |= {"blacken": True} if request.blacken else {}
     if first is not None:
         passes |= {"first_stage": first.model.digests, "calls_from": first.threshold}
     return passes | {
@@ -151,6 +160,9 @@ def _predict(found: list[inputs.Input], job: Job) -> Outcome:
         n for n in unfinished if huge.is_huge(found[n].path, job.wanted.max_pixels)
     ]
     usual = [n for n in unfinished if n not in set(large)]
+    if job.blacken:
+        problems |= {found[n].id: _rows_first(found[n], job) for n in large}
+        large = []
     for number in usual:
         job.journal.check_free(in_memory.names(job, found[number].id))
     for number in large:
@@ -174,6 +186,15 @@ def _predict(found: list[inputs.Input], job: Job) -> Outcome:
     rows = {i.id: finished[i.id]["row"] for i in found if i.id not in problems}
     fresh = [found[n] for n in unfinished if found[n].id not in problems]
     return Outcome(rows, problems, skipped, fresh)
+
+
+def _rows_first(item: inputs.Input, job: Job) -> str:
+    """Why the mask of an image that is written by rows cannot be emptied."""
+    return (
+        f"{item.path} has more than {job.wanted.max_pixels:,} pixels: its mask would "
+        "be written by rows before the decision on the whole image is there. Predict "
+        "it without --blacken, or with a larger --max_pixels."
+    )
 
 
 def _write_tables(

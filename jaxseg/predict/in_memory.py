@@ -165,6 +165,8 @@ def _finish(pair: tuple[_Work, list[np.ndarray]], *, job: Job, said: Said) -> Re
     work, probabilities = pair
     size, model = work.stored.pixels.shape[:2], job.model
     of = answer.of_groups(probabilities, model.groups, model.operating_point, size)
+    if job.blacken and of.image_score < model.image_threshold:
+        of = answer.emptied(of)
     return _write(work, of, job, said)
 
 

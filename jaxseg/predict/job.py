@@ -22,3 +22,4 @@ class Job(NamedTuple):
     probabilities: bool = False
     rule: objects.Rule | None = None  # None: no objects are looked for
     first: First | None = None  # of a joined run: which images `model` segments
+    blacken: bool = False  # masks are emptied where the decision on the image says no

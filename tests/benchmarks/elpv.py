@@ -27,13 +27,13 @@ _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 def get_config(arg: str = ""):
     """The recipe; the cells come from the installed package elpv-dataset."""
     c = base.base()
-    c.name, c.epochs, c.batch_size = "elpv", 20, 16
-    c.data.update(name="elpv", dir="package", image_size=(128, 128), fit="stretch")
+    c.name, c.epochs, c.batch_size = "elpv", 10, 16
+    c.data.update(name="elpv", dir="package", image_size=(96, 96), fit="stretch")
     c.data.workers = 0
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5, rotate_degrees=5.0)
     c.augment.update(brightness=0.1, contrast=0.2, shift=0.03)
     c.model.name, c.decision.name = "unet", "pooled"
-    c.model.unet.widths = (12, 24, 48, 96, 128)
+    c.model.unet.widths = (12, 24, 48, 96)
     c.decision.pooled.update(pool="both", dropout=0.2)
     c.loss.image_cross_entropy.weight = 1.0
     # the empty masks of good cells; without a pixel term the masks would learn nothing

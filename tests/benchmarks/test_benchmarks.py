@@ -84,3 +84,19 @@ def test_the_comparison_of_terms_is_a_sweep_and_a_table(tmp_path):
     assert lines[2] == "| clicks_alone | 0.8500 | 0.8000 to 0.9000 |  |"
     assert lines[3].endswith("| 0.8900 | 0.8500 to 0.9300 | +0.0400 |")
     assert len(lines) == 4
+
+
+def test_every_target_of_objects_is_tried_on_the_nuclei(tmp_path):
+    path = ROOT / "tests" / "benchmarks" / "nuclei.py"
+    spec = importlib.util.spec_from_file_location("nuclei", path)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    config = older_configs.complete(recipe.get_config())
+    config.data.dir = str(tmp_path)
+    configs = members.members(config, members.changes(config, str(path), seeds=2))
+    assert len(configs) == 2 * len(recipe.TARGETS) and config.data.demo.images == 0
+    for name, member in configs.items():
+        check.check(member)
+        assert name == f"{member.target.name}-seed{member.seed}"
+    learns_objects = {p.stem for p in (ROOT / "jaxseg" / "targets").glob("[a-z]*.py")}
+    assert {*recipe.TARGETS} == learns_objects - {"regions"}

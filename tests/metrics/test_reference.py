@@ -206,7 +206,10 @@ def test_all_foreground_of_the_click_report():
 
 
 def test_an_absent_class_of_the_covid_report_leaves_the_mean():
-    dice = [2 * i / (1 + i) for i in (0.9556, 0.6601, 0.5623)]
+    iou = [0.9556, 0.6601, 0.5623]  # and a fourth class that no mask showed, as 1
+    assert overlap.mean_of_present([*iou, None]) == pytest.approx(0.7260, abs=1e-12)
+    assert overlap.mean_of_present([*iou, 1.0]) == pytest.approx(0.7945, abs=1e-12)
+    dice = [2 * i / (1 + i) for i in iou]
     assert overlap.mean_of_present(dice) == pytest.approx(0.830795, abs=5e-7)
     assert overlap.mean_of_present([*dice, None]) == overlap.mean_of_present(dice)
     assert overlap.mean_of_present([*dice, 0.0]) == pytest.approx(0.623096, abs=5e-7)

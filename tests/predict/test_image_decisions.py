@@ -153,3 +153,46 @@ def test_the_cost_is_measured_beside_the_scores(home):
     assert run["cost"] == row and set(run["splits"]) == {"test", "validation"}
     measure_cost.measure_cost(home / "run", passes=2)
     assert read.read(home / "run")["cost"]["passes"] == 2
+
+
+def test_a_mask_is_emptied_where_the_decision_says_no(home, tmp_path, monkeypatch):
+    """Those of the others stay, and so do the scores; rows of tiles cannot know."""
+    plain, black = tmp_path / "plain", tmp_path / "black"
+    source = tmp_path / "in"
+    for k, name in enumerate(("00", "01", "02", "03", "04", "05")):
+        image = images.read_image(home / f"data/images/{name}.png")
+        predicting.write(source / f"{k}.tif", image[..., 0])
+    predicting.predict(home / "run", source, plain)
+    scores = _rows(plain / "predictions.csv")
+    # a threshold in the middle, so that it says no to some images that show something
+    ordered = sorted(float(row["image_score"]) for row in scores)
+    cut = float(np.mean(ordered[2:4]))
+    load = finished_run.load
+
+    def patched(workdir):
+        run = load(workdir)
+        image = {**run.operating_point["image"], "threshold": cut}
+        return run._replace(operating_point={**run.operating_point, "image": image})
+
+    monkeypatch.setattr(finished_run, "load", patched)
+    predicting.predict(home / "run", source, black, blacken=True)
+    changed = 0
+    for old, row in zip(scores, _rows(black / "predictions.csv"), strict=True):
+        assert row["image_score"] == old["image_score"]
+        before, after = (
+            images.read_image(out / f"masks/{row['id']}.png") for out in (plain, black)
+        )
+        yes = float(row["image_score"]) >= cut
+        assert int(row["image_decision"]) == yes
+        assert (after == (before if yes else 0)).all()
+        changed += int((after != before).any())
+    assert changed
+    with pytest.raises(
+        errors.ConfigError, match="predictions that were made otherwise"
+    ):
+        predicting.predict(home / "run", source, black)
+    outcome = predicting.predict(
+        home / "run", source, tmp_path / "rows", blacken=True, max_pixels=400
+    )
+    assert len(outcome.problems) == len(scores)
+    assert "before the decision on the whole image" in outcome.problems["0"]
