@@ -47,14 +47,16 @@ def not_written(path: pathlib.Path, size: int, cause: OSError) -> NotWritten:
     )
 
 
-def clean(folder: str | os.PathLike) -> list[pathlib.Path]:
+def clean(folder: str | os.PathLike, *, deep: bool = True) -> list[pathlib.Path]:
     """Removes the temporaries under `folder` whose process has ended; their paths.
 
     Whoever calls it holds the lock of `folder`: a process of another machine that
-    wrote there has ended too.
+    wrote there has ended too. Without `deep` the folders in it, which others may hold,
+    are left alone.
     """
     removed = []
-    for path in sorted(pathlib.Path(folder).rglob("*.tmp")):
+    paths = pathlib.Path(folder)
+    for path in sorted(paths.rglob("*.tmp") if deep else paths.glob("*.tmp")):
         match = _TEMPORARY.search(path.name)
         if match and not runs(int(match[1])):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -45,3 +45,11 @@ def test_only_what_ended_processes_left_is_removed(tmp_path):
     assert atomic.clean(tmp_path) == [tmp_path / mine[1], folder, tmp_path / mine[0]]
     left = [p.name for p in tmp_path.rglob("*") if p.is_file()]
     assert sorted(left) == sorted(others)
+
+
+def test_folders_that_others_hold_are_left_alone(tmp_path):
+    (tmp_path / "member").mkdir()
+    mine, theirs = (tmp_path / f"{at}a.{os.getpid()}.tmp" for at in ("", "member/"))
+    for path in (mine, theirs):
+        path.write_text("")
+    assert atomic.clean(tmp_path, deep=False) == [mine] and theirs.exists()

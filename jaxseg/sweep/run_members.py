@@ -13,7 +13,7 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxseg import interrupts
+from jaxseg import atomic, interrupts
 from jaxseg.errors import ConfigError, DataError, Preempted
 from jaxseg.report.comparison import build
 from jaxseg.report.run import build as run_build
@@ -200,6 +200,7 @@ def conclude(
     """(exit code, last lines): the comparison of what is finished, and what is not."""
     done = [n for n in names if n not in failed]
     record = {"members": list(names), "failed": dict(failed)}
+    atomic.clean(workdir, deep=False)
     files.write_json(workdir / "sweep.json", record)
     lines = [f"{len(done)} of {len(names)} members finished in {workdir}"]
     lines += [f"FAILED     {name}: {why}" for name, why in failed.items()]

@@ -10,6 +10,7 @@ import pytest
 
 from jaxseg.data import pipeline
 from jaxseg.inference import tiled_split, tiles, whole_split
+from jaxseg.labels import IGNORE
 
 SIZES = [(8, 8), (30, 8), (5, 90), (9, 9), (3, 2), (40, 40), (8, 16), (7, 8), (64, 9)]
 VIEW = pipeline.View((8, 8), "crop", "none", None, None)
@@ -131,6 +132,39 @@ def test_images_are_read_once_and_a_few_ahead(monkeypatch):
     for batch in stream:
         assert batch["image"].shape == (1, 8, 8, 1)
     assert sorted(reads) == list(range(len(SIZES)))
+
+
+class Masked(Split):
+    """The same images; a pixel is of class 1 where it is brighter than 128."""
+
+    image_classes = None
+
+    def __getitem__(self, index):
+        example = super().__getitem__(index)
+        mask = (example["image"][..., 0] > 128).astype(np.uint8)
+        return example | {"mask": mask, "label": int(mask.any())}
+
+
+def test_a_tile_with_labels_has_the_mask_of_its_window():
+    """What the loss of validation sees: nothing of the margin, and no padding."""
+    rows = [(i, k) for i, n in enumerate(counts()) for k in range(n)] + [(-1, 0)]
+    batches = list(tiled_split.batches(Masked(), VIEW, rows, batch_size=5, labels=True))
+    parts = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
+    plain = list(tiled_split.batches(Masked(), VIEW, rows, batch_size=5))
+    np.testing.assert_array_equal(
+        parts["image"][:-1], np.concatenate([b["image"] for b in plain])[:-1]
+    )
+    cuts = tiled_split.grids(Masked(), VIEW)
+    for row, (index, tile) in enumerate(rows[:-1]):
+        y, x = cuts[index].start(tile)
+        whole = Masked()[index]["mask"]
+        want = np.full((8, 8), IGNORE, np.uint8)
+        within = whole[max(y, 0) : y + 8, max(x, 0) : x + 8]
+        top, left = max(-y, 0), max(-x, 0)
+        want[top : top + within.shape[0], left : left + within.shape[1]] = within
+        np.testing.assert_array_equal(parts["mask"][row], want)
+        assert parts["label"][row] == (want == 1).any()
+    assert parts["weight"].tolist() == [1.0] * (len(rows) - 1) + [0.0]
 
 
 def test_a_reader_that_fails_is_an_error_and_not_a_hang(scorer, monkeypatch):
