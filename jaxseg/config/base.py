@@ -194,6 +194,9 @@ def _data() -> dict[str, Any]:
         # image; "auto", as the data set says
         "stratify": "auto",
         "workers": 0,  # processes that decode; 0 = in this one
+        # GiB that images, decoded and at their size, may take in $JAXSEG_CACHE/fitted,
+        # for all data sets together; 0 = decoded every time. Results are the same
+        "cache_gib": 8.0,
         "timeout_s": 300,  # a batch that takes longer stops the run
         "options": {},  # of the data set's prepare(), such as mask_format
         # phantoms to make; 0 = real data. options: more arguments of their write_demo()

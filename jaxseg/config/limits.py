@@ -35,6 +35,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     ),
     **dict.fromkeys(
         ("batch_size", "seed", "steps", "steps_per_epoch", "data.workers")
+        + ("data.cache_gib",)
         + ("data.demo.images", "data.demo.size", "data.pixel_size", "eval.tolerance")
         + ("eval.patience", "mesh.data", "checkpoint.every_steps", "aux_weight")
         + ("optim.learning_rate", "optim.weight_decay", "optim.warmup_epochs")

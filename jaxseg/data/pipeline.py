@@ -20,6 +20,7 @@ from absl import logging
 
 from jaxseg.data import (
     crops,
+    fitted_cache,
     intensity,
     objects,
     resize,
@@ -50,11 +51,30 @@ class View:
     overlap: float = 0.5  # of neighbouring tiles, as a share of `size`
     pixel_size: float = 0.0  # of all images, micrometres; 0 = as stored
     bits: int = 8  # of the image: u8 or u16
+    # where examples are kept once they are decoded; the same bits without
+    cache: fitted_cache.Cache | None = dataclasses.field(default=None, compare=False)
 
     def __call__(
         self, split: Split, index: int, *, instances: bool = False
     ) -> dict[str, np.ndarray]:
-        """The example; with `instances` also its object ids, of whatever type."""
+        """The example; with `instances` also its object ids, of whatever type.
+
+        Arrays may be read-only.
+        """
+        kept = fitted_cache.of(self, split, instances)
+        fitted = None if kept is None else kept.read(int(index))
+        if fitted is None:
+            fitted = self._fitted(split, index, instances)
+            if kept is not None:
+                kept.write(int(index), fitted)
+        label = np.int32(fitted.label)
+        record = _record(fitted.image, fitted.mask, label, np.float32(1), index)
+        if instances:
+            record["instances"] = fitted.ids
+        return record
+
+    def _fitted(self, split: Split, index: int, instances: bool) -> fitted_cache.Fitted:
+        """The example, decoded from its record."""
         example = split[index]
         image = intensity.to_levels(
             example["image"],
@@ -69,12 +89,10 @@ class View:
             own = self.pixel_size and split.pixel_sizes[index]
             size, fit = self.scaled(mask.shape, own), "stretch"
         image, mask = resize.fit(image, mask, size, fit)
-        label = np.int32(example["label"])
-        record = _record(image, mask, label, np.float32(1), index)
+        ids = None
         if instances:
-            ids = objects.of_example(example)
-            record["instances"] = resize.fit_ids(ids, size, fit)
-        return record
+            ids = resize.fit_ids(objects.of_example(example), size, fit)
+        return fitted_cache.Fitted(image, mask, int(example["label"]), ids)
 
     def sizes(self, split: Split) -> np.ndarray:
         """Height and width of each image of the split as seen, i64 [n, 2]."""
@@ -252,6 +270,7 @@ def train_batches(
             "objects are learned from full masks, but the supervision leaves some "
             "pixels of training unlabelled; set config.supervision.name to 'full'."
         )
+    view = _with_usable_cache(view, split, instances)
     of_example = _Train(split, view, order, epoch_size, labels, windows, instances)
     source = grain.MapDataset.range(steps * batch_size).map(of_example)
     _say_what_stands_in(split, instances)
@@ -270,9 +289,20 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Every example once, in order; padding has weight 0 and index -1."""
     padded = -(-len(split) // batch_size) * batch_size
+    view = _with_usable_cache(view, split, instances)
     source = grain.MapDataset.range(padded).map(Evaluated(split, view, instances))
     _say_what_stands_in(split, instances)
     return _iterate(source, batch_size, 0, process, processes, workers)
+
+
+def _with_usable_cache(view: View, split: Split, instances: bool) -> View:
+    """The view, without its cache where that cannot be opened.
+
+    Asked here, in one process, before its workers would all say why.
+    """
+    if getattr(view, "cache", None) is None or fitted_cache.of(view, split, instances):
+        return view
+    return dataclasses.replace(view, cache=None)
 
 
 def _iterate(source, batch_size, start, process, processes, workers):

@@ -1,5 +1,6 @@
 """Builds an experiment from a config: data, model and compiled steps."""
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
@@ -10,7 +11,14 @@ from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxseg.data import content, crops, pipeline, prepared, sparse_labels
+from jaxseg.data import (
+    content,
+    crops,
+    fitted_cache,
+    pipeline,
+    prepared,
+    sparse_labels,
+)
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation import nearest_image
@@ -22,6 +30,7 @@ from jaxseg.experiment import (
     evidence,
     from_config,
     image_classes,
+    processes,
     targets,
     training_labels,
     training_plan,
@@ -124,7 +133,7 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
         scorer=whole_split.Scorer(
             predict=compiled(),
             mesh=mesh,
-            view=parts.view,
+            view=_cached(config, parts.view),
             per_device_batch=config.eval.per_device_batch,
             workers=config.data.workers,
             timeout=config.data.timeout_s,
@@ -144,6 +153,12 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
 
 def _windows(config: ConfigDict, *of: Any) -> Callable[[], crops.Windows | None]:
     return functools.cache(functools.partial(from_config.windows, config, *of))
+
+
+def _cached(config: ConfigDict, view: pipeline.View) -> pipeline.View:
+    """The view, which keeps what it decodes where `config.data.cache_gib` allows it."""
+    cache = fitted_cache.cache(processes.cache_dir(), config.data.cache_gib)
+    return dataclasses.replace(view, cache=cache)
 
 
 def _check_rule(rule: str, classes: int) -> None:
@@ -193,11 +208,11 @@ def train_batches(
     experiment: Experiment, *, steps: int, start: int = 0, workers: int = 0
 ) -> Iterator[Batch]:
     """This process's part of the batches start to steps - 1 of the run."""
-    settings = experiment.settings
+    settings, view = experiment.settings, experiment.parts.view
     needed = targets.needs_instances(settings.target, settings.losses)
     return pipeline.train_batches(
         experiment.splits["train"],
-        experiment.parts.view,
+        dataclasses.replace(view, cache=experiment.scorer.view.cache),
         experiment.plan.order,
         epoch_size=experiment.plan.epoch_size,
         batch_size=experiment.plan.batch_size,

@@ -20,7 +20,7 @@ from jaxseg.run_directory.files import Change
 
 FREE = ("recipe_chosen", "data.dir", "data.workers", "data.timeout_s", "log_every")
 FREE += ("mesh", "doctor", "auto", "parent", "note", "eval.loss", "checkpoint")
-FREE += ("eval.pictures_every", "parent_step")
+FREE += ("eval.pictures_every", "parent_step", "data.cache_gib")
 LENGTH = ("epochs", "steps", "steps_per_epoch")
 RATE = ("optim.learning_rate", "optim.schedule", "optim.final_scale", "optim.power")
 RATE += ("optim.warmup_epochs", "optim.warmup_steps", "optim.plateau")

@@ -44,6 +44,7 @@ NEW: dict[str, Any] = {
         "mixup_alpha": 0.2,
     },
     "data.raw": False,
+    "data.cache_gib": 0.0,
     "data.intensity.bits": 8,
     "sampler.seed": -1,
     "sampler.fields": {},

@@ -12,6 +12,7 @@ ALWAYS = ("model.name", "optim.name", "optim.learning_rate", "epochs", "seed")
 # what says where a run is and how fast, not what it learns
 _IDLE = ("name", "recipe", "recipe_chosen", "parent", "note", "data.dir", "data.raw")
 _IDLE += ("data.workers", "data.timeout_s", "log_every", "mesh.data", "mesh.fsdp")
+_IDLE += ("data.cache_gib",)
 
 
 def chosen(config: ConfigDict) -> dict[str, Any]:

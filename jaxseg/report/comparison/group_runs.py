@@ -18,7 +18,7 @@ REPEATS = ("seed", "num_seeds")  # what may differ between members of a group
 IDLE = ("recipe_chosen", "auto", "log_every", "checkpoint", "doctor", "mesh")
 IDLE += ("data.dir", "data.workers", "data.timeout_s", "eval.every_epochs")
 IDLE += ("parent", "note", "eval.shortcut", "eval.shortcut_classes", "eval.localise")
-IDLE += ("eval.loss", "eval.pictures_every", "parent_step")
+IDLE += ("eval.loss", "eval.pictures_every", "parent_step", "data.cache_gib")
 _DEPTH = 3  # how far below a given directory runs are looked for
 
 
