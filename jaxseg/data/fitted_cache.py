@@ -113,11 +113,11 @@ class Kept:
 
     def write(self, index: int, fitted: Fitted) -> None:
         """Keeps an example; one that its slot cannot hold exactly is left out."""
-        (mask, ids, end), image = self._parts[index], fitted.image
+        (mask, ids, _), image = self._parts[index], fitted.image
         shape = (*self._sizes[index], self._channels)
         if image.dtype != self._type or image.shape != shape:
             return
-        payload = np.zeros(end, np.uint8)
+        payload = np.zeros(self._slots.length(index), np.uint8)
         first = int(fitted.mask[0, 0])
         uniform = first if (fitted.mask == first).all() else -1
         if uniform < 0:

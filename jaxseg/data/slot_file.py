@@ -52,6 +52,10 @@ class SlotFile:
     def __del__(self) -> None:
         os.close(self._fd)
 
+    def length(self, index: int) -> int:
+        """The bytes of a slot: what was asked for, and up to BLOCK - 1 more."""
+        return self._starts[index + 1] - self._starts[index]
+
     def read(self, index: int) -> np.ndarray | None:
         """The bytes of a slot u8, read-only and not copied; None where it is empty."""
         if index >= self.count:
@@ -74,7 +78,7 @@ class SlotFile:
         return payload
 
     def write(self, index: int, payload: np.ndarray) -> None:
-        """Fills a slot with u8 of exactly its size, unless the disk is (nearly) full.
+        """Fills a slot with u8 [length(index)], unless the disk is (nearly) full.
 
         Then nothing is written to this file any more until it is opened anew by a
         process that has it alone; one of its processes says so.
