@@ -6,8 +6,8 @@ window reads its own part. What an epoch, a seed or a supervision changes (windo
 labelled pixels, classes of whole images, weights) is computed from them as before.
 
 Files are named after their recipe: the records with their digests, all settings of the
-view, the versions of OpenCV and NumPy, and the source of what makes a view. Nothing
-else may be in them, so a run with the cache is the same bit for bit as one without.
+view, the versions of OpenCV and NumPy, and the source of this folder. Nothing else
+decides over them, so a run with the cache is the same bit for bit as one without.
 Masks are packed to 2 or 4 bits a pixel, and a mask of one value takes none. They lie in
 "fitted" in the cache of the program ($JAXSEG_CACHE); `rm -r` of that empties it, also
 while runs read.
@@ -16,7 +16,6 @@ while runs read.
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
 import pathlib
 import threading
@@ -27,7 +26,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Integer, UInt, UInt8
 
-from jaxseg.data import intensity, objects, prepared, records, resize, slot_file
+from jaxseg.data import prepared, slot_file
 from jaxseg.labels import IGNORE
 
 FOLDER = "fitted"
@@ -226,13 +225,9 @@ def _hash(content: Any) -> str:
 
 @functools.cache
 def _code() -> str:
-    """The SHA-256 of the source of what makes a view, and keeps it."""
-    modules = (intensity, objects, records, resize, slot_file)
-    files = [pathlib.Path(__file__), *(inspect.getsourcefile(m) for m in modules)]
-    files.append(pathlib.Path(__file__).with_name("pipeline.py"))
-    return hashlib.sha256(
-        b"\0".join(pathlib.Path(path).read_bytes() for path in files)
-    ).hexdigest()
+    """The SHA-256 of the source of this folder: whatever makes a view lies in it."""
+    files = sorted(pathlib.Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def mask_bits(classes: int) -> int:

@@ -61,6 +61,6 @@ def is_main() -> bool:
 
 
 def cache_dir() -> pathlib.Path:
-    """Where demonstration data and compiled programs are kept: $JAXSEG_CACHE."""
+    """Where prepared folders, programs and fitted images are kept: $JAXSEG_CACHE."""
     default = pathlib.Path.home() / ".cache" / "jaxseg"
     return pathlib.Path(os.environ.get("JAXSEG_CACHE", default)).absolute()

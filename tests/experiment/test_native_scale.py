@@ -14,8 +14,9 @@ import jaxseg
 from jaxseg import errors
 from jaxseg.click import rounds
 from jaxseg.config import check
-from jaxseg.data import sparse_labels
+from jaxseg.data import prepared, slot_file, sparse_labels
 from jaxseg.experiment import build, finished_run, from_config, score_again
+from jaxseg.inference import tiled_split
 from jaxseg.labels import IGNORE
 from jaxseg.sweep import vmap_step
 from jaxseg.train import loop, stop
@@ -117,9 +118,39 @@ def test_stopping_and_going_on_changes_no_bit(config, run, tmp_path, monkeypatch
         patch.setattr(stop.Stop, "by", lambda self, manager, step: step == 2)
         with pytest.raises(errors.Preempted):
             loop.train_and_evaluate(config, tmp_path / "run")
-    loop.train_and_evaluate(config, tmp_path / "run")
+    uncached = config.copy_and_resolve_references()
+    uncached.data.cache_gib = 0.0  # what was decoded once before is decoded again
+    loop.train_and_evaluate(uncached, tmp_path / "run")
     assert runs.history(tmp_path / "run") == runs.history(run)
     assert runs.scores(tmp_path / "run") == runs.scores(run)
+
+
+def test_the_cache_of_a_config_feeds_training_and_scoring(
+    config, tmp_path, monkeypatch
+):
+    """The tiles of validation come out of it too; with 0 nothing is kept."""
+    monkeypatch.setenv("JAXSEG_CACHE", str(tmp_path))
+    monkeypatch.setattr(slot_file, "RESERVE", 0)  # any disk will do
+    reads = []
+    decode = prepared.Split.__getitem__
+
+    def counted(self, index):
+        reads.append((self.name, int(index)))
+        return decode(self, index)
+
+    monkeypatch.setattr(prepared.Split, "__getitem__", counted)
+    for gib, twice in ((0.0, True), (1.0, False)):
+        changed = config.copy_and_resolve_references()
+        changed.data.cache_gib = gib
+        experiment = build.load(changed, batch_size=8)
+        split, view = experiment.splits["validation"], experiment.scorer.view
+        rows = [(index, 0) for index in range(len(split))]
+        reads.clear()
+        for _ in range(2):
+            list(build.train_batches(experiment, steps=3))
+            list(tiled_split.batches(split, view, rows, batch_size=2))
+        assert (len(reads) > len(set(reads))) == twice
+    assert len(list((tmp_path / "fitted").glob("*.slots"))) == 2
 
 
 def test_a_prediction_is_what_was_scored(run):
