@@ -101,8 +101,8 @@ class SlotFile:
             os.pwrite(self._fd, b"\1", _PAUSED)
         if first:
             logging.warning(
-                "no more images are added to the cache %s (%s; %s are free, of which "
-                "%s stay so): those that it lacks are decoded every time.",
+                "no more images are added to the cache %s (%s; %s are free, a cache "
+                "leaves %s): those that it lacks are decoded every time.",
                 self.path.parent,
                 error.strerror,
                 disk.amount(_free(self._fd)),
@@ -134,9 +134,8 @@ def open_file(
             if size < first or os.pread(fd, _PAUSED, 0) != header:
                 if not sole:
                     raise OSError(errno.EBUSY, "another process uses it otherwise")
-                size = 0
-                os.ftruncate(fd, 0)
-                _write(fd, np.frombuffer(header, np.uint8), 0)
+                size = first
+                _begin(fd, path, header.ljust(first, b"\0"))
             room = limit - _others(path, family, int(starts[-1]), limit)
             count = max(0, int(np.searchsorted(starts, room, "right")) - 1)
             end = int(starts[count])
@@ -151,6 +150,21 @@ def open_file(
             os.close(fd)
             raise
     return SlotFile(path, fd, mapped, starts)
+
+
+def _begin(fd: int, path: pathlib.Path, start: bytes) -> None:
+    """Empties a file and writes its header and table.
+
+    A hole in the table would be given a page where it is read through the mapping, and
+    on a full tmpfs that is a SIGBUS.
+    """
+    os.ftruncate(fd, 0)
+    free = _free(fd)
+    if free < RESERVE + len(start):
+        path.unlink()
+        words = f"{disk.amount(free)} are free, a cache leaves {disk.amount(RESERVE)}"
+        raise OSError(errno.ENOSPC, words)
+    _write(fd, np.frombuffer(start, np.uint8), 0)
 
 
 def _others(path: pathlib.Path, family: str, need: int, limit: int) -> int:
@@ -185,13 +199,21 @@ def _remove(path: pathlib.Path) -> bool:
 
 @contextlib.contextmanager
 def _alone(folder: pathlib.Path) -> Iterator[None]:
-    """Inside, no other process opens or removes a file of the folder."""
+    """Inside, no other process opens or removes a file of the folder.
+
+    Raises OSError where that takes too long, or the file system has no locks.
+    """
     with open(folder / "lock", "w") as file:
         deadline = time.monotonic() + _WAIT
-        while not _lock(file.fileno(), fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                raise OSError(errno.EBUSY, f"{file.name} is locked, or has no locks")
-            time.sleep(0.02)
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    words = f"another process holds {file.name}"
+                    raise OSError(errno.EBUSY, words) from None
+                time.sleep(0.02)
         yield
 
 

@@ -208,9 +208,23 @@ def test_a_full_disk_is_said_once_and_tried_again_by_the_next_run(
 
 
 def test_the_last_of_a_disk_is_left_free(tmp_path, monkeypatch, caplog):
+    file = _open(tmp_path / "a.slots")
     monkeypatch.setattr(slot_file, "RESERVE", 2**62)
-    assert _filled(tmp_path / "a.slots").read(0) is None
-    assert len(caplog.messages) == 1 and "GB stay so" in caplog.text
+    file.write(0, _content(0))
+    assert file.read(0) is None
+    assert len(caplog.messages) == 1 and "a cache leaves" in caplog.text
+    del file
+    _open(tmp_path / "a.slots")  # what is there may be read
+    with pytest.raises(OSError, match="GB are free, a cache leaves"):
+        _open(tmp_path / "b.slots")
+    assert not (tmp_path / "b.slots").exists()
+
+
+def test_a_table_has_no_holes(tmp_path):
+    """A page of one would be made when it is read, and a full tmpfs has none."""
+    file = _open(tmp_path / "a.slots", sizes=np.full(2000, 5000))
+    assert os.lseek(file._fd, 0, os.SEEK_HOLE) >= 4096 + 16 * 2000
+    assert (tmp_path / "a.slots").stat().st_blocks * 512 < 10**6
 
 
 def test_a_folder_that_another_process_holds_is_not_waited_for_long(
@@ -218,5 +232,5 @@ def test_a_folder_that_another_process_holds_is_not_waited_for_long(
 ):
     monkeypatch.setattr(slot_file, "_WAIT", 0.1)
     with slot_file._alone(tmp_path):
-        with pytest.raises(OSError, match="lock is locked"):
+        with pytest.raises(OSError, match="another process holds .*lock"):
             _open(tmp_path / "a.slots")
