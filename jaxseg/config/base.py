@@ -193,7 +193,8 @@ def _data() -> dict[str, Any]:
         # that an image shows; "image_classes", the rarest of whole images; "objects" an
         # image; "auto", as the data set says
         "stratify": "auto",
-        "workers": 0,  # processes that decode; 0 = in this one
+        # processes that decode; 0 = in this one. They end once the cache holds all
+        "workers": 0,
         # GiB that images, decoded and at their size, may take in $JAXSEG_CACHE/fitted,
         # for all data sets together; 0 = decoded every time. Results are the same
         "cache_gib": 8.0,

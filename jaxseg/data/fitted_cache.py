@@ -110,6 +110,10 @@ class Kept:
             stored,
         )
 
+    def full(self) -> bool:
+        """Whether every example of the split is there: nothing is decoded any more."""
+        return self._slots.full()
+
     def write(self, index: int, fitted: Fitted) -> None:
         """Keeps an example; one that its slot cannot hold exactly is left out."""
         (mask, ids, _), image = self._parts[index], fitted.image

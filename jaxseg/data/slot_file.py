@@ -56,6 +56,11 @@ class SlotFile:
         """The bytes of a slot: what was asked for, and up to BLOCK - 1 more."""
         return self._starts[index + 1] - self._starts[index]
 
+    def full(self) -> bool:
+        """Whether every slot there is to be was written."""
+        words = self._table[: 2 * (len(self._starts) - 1)].reshape(-1, 2)
+        return self.count == len(words) and bool(words.any(axis=1).all())
+
     def read(self, index: int) -> np.ndarray | None:
         """The bytes of a slot u8, read-only and not copied; None where it is empty."""
         if index >= self.count:

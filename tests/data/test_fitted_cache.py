@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from support import toy
 
-from jaxseg.data import fitted_cache, pipeline, prepared, slot_file
+from jaxseg.data import (
+    fitted_cache,
+    pipeline,
+    prepared,
+    slot_file,
+    worker_processes,
+)
 from jaxseg.data.samplers import uniform
 from jaxseg.labels import IGNORE
 
@@ -73,6 +79,7 @@ def _split(case="grey", **changes):
         "channels": channels,
         "classes": [f"class{k}" for k in range(classes)],
         "split_hash": {"train": case, "validation": "other"},
+        "splits": dict.fromkeys(("train", "validation"), {"objects": 1}),
     }
     split = prepared.Split(
         directory=f"{dtype} {ids}",
@@ -293,6 +300,41 @@ def test_processes_that_fill_a_cache_at_once_read_the_same_batches(tmp_path):
         for a, b in zip(*halves, strict=True)
     ]
     _same(whole, expected)
+
+
+def test_workers_end_when_nothing_is_left_to_decode(tmp_path, decoded, monkeypatch):
+    """The stream goes on where they were, and the next one starts none."""
+    calls, real = [], worker_processes.batches
+
+    def counted(data, workers):
+        calls.append(workers)
+        return real(data, 0)
+
+    monkeypatch.setattr(worker_processes, "batches", counted)
+    monkeypatch.setattr(pipeline, "_EVERY", 4)
+    split = _split()
+    view, epochs = _view("grey", tmp_path), 12
+    order = functools.partial(
+        uniform.order, split.present, seed=0, epochs=epochs, size=COUNT
+    )
+
+    def batches(view, **options):
+        stream = pipeline.train_batches(
+            split, view, order, epoch_size=COUNT, batch_size=3, steps=36, **options
+        )
+        return [*stream]
+
+    expected = batches(VIEW)
+    calls.clear()
+    _same(batches(view, workers=2), expected)
+    assert calls == [2, 0]
+    _same(batches(view, workers=2), expected)
+    assert calls == [2, 0, 0]
+    assert len([*pipeline.eval_batches(split, view, batch_size=2, workers=2)]) == 5
+    assert calls == [2, 0, 0, 0]
+    # what is still to be computed of every example keeps its workers
+    list(pipeline.eval_batches(split, view, batch_size=2, workers=2, instances=True))
+    assert calls[4:] == [2]
 
 
 def _same(ours, expected):
