@@ -9,6 +9,7 @@ from support import runs, tiny
 from tensorboard.backend.event_processing import event_file_loader
 
 from jaxseg import errors
+from jaxseg.config.profiled_steps import Steps
 from jaxseg.experiment import score_again
 from jaxseg.run_directory import checkpoint
 from jaxseg.train import loop, stop
@@ -84,7 +85,9 @@ def test_stopping_and_going_on_changes_no_bit(
             loop.train_and_evaluate(config, tmp_path / "run")
     changed = config.copy_and_resolve_references()
     changed.data.workers = 0 if at == 2 else 1  # workers are free to change
-    record = loop.train_and_evaluate(changed, tmp_path / "run")
+    profiled = Steps(at + 1, at + 1) if at == 5 else None  # a trace changes no bit
+    record = loop.train_and_evaluate(changed, tmp_path / "run", profiled=profiled)
+    assert (tmp_path / "run" / "profile").exists() == (at == 5)
     assert record["resumed"] == 1
     assert runs.history(tmp_path / "run") == runs.history(straight)
     assert runs.scores(tmp_path / "run") == runs.scores(straight)
