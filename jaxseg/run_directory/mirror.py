@@ -144,6 +144,7 @@ def send(copy: Copy, staged: pathlib.Path) -> Copy:
             continue
         listed[name] = File(f"objects/{name}@{digest[:16]}", *_size(path), digest)
         buckets.send(bucket, path, listed[name].name)
+    shutil.rmtree(staged)
     if before and listed == before.files:
         return copy
     _check_alone(copy)
