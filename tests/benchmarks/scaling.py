@@ -99,7 +99,7 @@ def breaks(work: Work, devices: int) -> str:
     if row["send"] > row["epoch"]:
         words.append("a bucket after every epoch")
     if row["steps"] < 20:
-        words.append(f"{row['steps']:.0f} steps an epoch")
+        words.append(f"{row['steps']:.1g} steps an epoch")
     return "; ".join(words) or "-"
 
 
