@@ -91,6 +91,10 @@ class Mirrored:
                 raise mirror.not_sent(self._copy, error) from error
             self._later(error)
 
+    def close(self) -> None:
+        """Waits until the thread has sent, or given up, what it was given."""
+        self._thread.shutdown()
+
     def _collect(self) -> None:
         """Waits for what is being sent, and takes note of what came of it."""
         sending, self._sending = self._sending, None
@@ -124,7 +128,9 @@ def _open(stack: contextlib.ExitStack, address: str) -> Mirrored:
     if sharding.any_process(refusal is not None):
         raise refusal or ConfigError("process 0 refused to start and says why.")
     _check_shared(folder)
-    return Mirrored(copy)
+    mirrored = Mirrored(copy)
+    stack.callback(mirrored.close)  # before the lock is left to the next run
+    return mirrored
 
 
 def _check_shared(folder) -> None:

@@ -113,7 +113,7 @@ def test_a_run_goes_on_from_a_bucket_after_its_machine_is_gone(
             loop.train_and_evaluate(config, machine / "run", mirror=sending)
     shutil.rmtree(machine)
     with mirrored.opened(url) as sending:
-        assert (machine / "run" / "checkpoints" / "2").is_dir()
+        assert (machine / "run" / "checkpoints" / "3").is_dir()
         loop.train_and_evaluate(config, machine / "run", mirror=sending)
     shutil.rmtree(machine)
     with mirrored.opened(url):  # on a third machine, the finished run
