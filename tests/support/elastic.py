@@ -24,7 +24,7 @@ from support import runs
 
 AT = 2  # the step of the checkpoint that the cases go on from
 WRITTEN = (4, 1)
-CASES = {"1": (1, 1), "2 fsdp": (2, 2), "8": (8, 1), "8 fsdp": (8, 4)}
+CASES = {"1": (1, 1), "2 fsdp": (2, 2), "8": (8, 1)}
 CHANGES = runs.SMALL | {"epochs": 2, "steps": 5, "batch_size": 8, "log_every": 1}
 CHANGES |= {"checkpoint.every_steps": AT, "checkpoint.keep": 9, "optim.ema": 0.9}
 

@@ -4,8 +4,11 @@ import json
 import logging as standard_logging
 import types
 
+import jax
+import numpy as np
 import pytest
 
+from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, NotWritten, Preempted
 from jaxseg.run_directory import bucket, mirror
 from jaxseg.train import mirrored
@@ -120,3 +123,22 @@ def test_a_second_run_on_this_machine_is_refused(url):
         with pytest.raises(ConfigError, match="in use by another run"):
             with mirrored.opened(url):
                 raise AssertionError("both have the folder")
+
+
+def test_processes_that_share_no_folder_are_told_and_others_send_nothing(
+    url, monkeypatch
+):
+    """Seen from process 1 of two; process 0 wrote 7 into the folder."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(sharding, "any_process", lambda flag: flag)
+    monkeypatch.setattr(sharding, "gather", lambda own: [{"number": np.array([7])}])
+    with pytest.raises(ConfigError, match="does not see it.* set JAXSEG_CACHE"):
+        with mirrored.opened(url):
+            raise AssertionError("the folders differ")
+    path = mirror.beside(mirror.local_copy(url)) / "seen_by_all"
+    path.parent.mkdir(parents=True)
+    path.write_text("7")
+    with mirrored.opened(url) as sending:
+        sending.offer(None)
+    assert not _steps(url)
