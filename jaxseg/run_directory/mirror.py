@@ -133,8 +133,7 @@ def send(copy: Copy, staged: pathlib.Path) -> Copy:
     bucket does not take it (the marker before is good then), and ConfigError where
     somebody else sends a run there.
     """
-    bucket, before = copy.bucket, copy.marker
-    known = before.files if before else {}
+    bucket, known = copy.bucket, copy.marker.files if copy.marker else {}
     _check_alone(copy)
     listed = {}
     for path in sorted(p for p in staged.rglob("*") if p.is_file()):
@@ -142,10 +141,11 @@ def send(copy: Copy, staged: pathlib.Path) -> Copy:
         if name in known and known[name].sha256 == digest:
             listed[name] = known[name]
             continue
-        listed[name] = File(f"objects/{name}@{digest[:16]}", *_size(path), digest)
+        size = path.stat().st_size
+        listed[name] = File(f"objects/{name}@{digest[:16]}", size, digest)
         buckets.send(bucket, path, listed[name].name)
-    shutil.rmtree(staged)
-    if before and listed == before.files:
+    shutil.rmtree(staged, ignore_errors=True)
+    if listed == known:  # nothing new, or nothing at all
         return copy
     _check_alone(copy)
     marker = Marker(copy.number + 1, copy.writer, listed)
@@ -275,10 +275,6 @@ def _write_note(copy: Copy) -> None:
 def _digest(path: pathlib.Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _size(path: pathlib.Path) -> tuple[int]:
-    return (path.stat().st_size,)
 
 
 _ADVICE = "Look whether the bucket is there, and at the credentials and the network."

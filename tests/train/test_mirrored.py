@@ -123,6 +123,7 @@ def test_a_second_run_on_this_machine_is_refused(url):
         with pytest.raises(ConfigError, match="in use by another run"):
             with mirrored.opened(url):
                 raise AssertionError("both have the folder")
+    assert not bucket.names(bucket.open_bucket(url), "markers")  # of an empty run
 
 
 def test_processes_that_share_no_folder_are_told_and_others_send_nothing(
