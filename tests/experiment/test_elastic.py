@@ -6,7 +6,8 @@ another order. A sum of n terms may then differ by a part of n * 2**-24 of the s
 their absolute values; of 8 * 64 * 64 pixels that is 2e-3 at worst, and errors that are
 not all of one sign leave sqrt(n) * 2**-24, about 1e-5. ADAMW divides a gradient by its
 own size: where that is no larger than its error, a parameter may move by up to the
-learning rate in either direction, a step.
+learning rate in either direction, a step. Measured on 2026-11-29, after three steps:
+losses differ by 2e-6 of themselves, parameters by 2e-5, scores not at all.
 """
 
 import json
@@ -20,7 +21,7 @@ from support import elastic, runs
 
 LOSS = 1e-4  # relative, of the mean loss of an epoch
 SCORE = 0.02  # of a score of validation: a few pixels near the threshold
-RATE = 2e-3  # of the recipe's learning rate
+GAP = 2e-3  # of a parameter: one step of the recipe's learning rate
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_other_devices_have_the_same_numbers(case, seen):
         for exact in ("step", "images_seen", "share_realised"):
             assert mine[exact] == its[exact]
         np.testing.assert_allclose(float(mine["loss"]), float(its["loss"]), rtol=LOSS)
-    assert seen[case]["gap"] <= 2 * RATE * len(seen[case]["index"])
+    assert seen[case]["gap"] <= GAP
 
 
 @pytest.mark.parametrize("case", elastic.CASES)
