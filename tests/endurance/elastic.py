@@ -22,7 +22,7 @@ from support import runs
 from endurance import doors, twins
 from endurance.ledger import Outcome
 
-RECIPE = ("--config=pneumothorax:smoke", "--config.batch_size=8", "--config.epochs=8")
+RECIPE = ("--config=pneumothorax:smoke", "--config.batch_size=8", "--config.epochs=6")
 # wide enough to have parameters that are sharded
 RECIPE += ("--config.model.name=unet", "--config.model.unet.widths=(16, 32, 64)")
 RECIPE += ("--config.checkpoint.every_steps=1", "--config.log_every=1")
