@@ -37,6 +37,7 @@ ROOMS = {  # a third party, and the wings that may import it
     "grain": {"data"},
     "tensorflow_datasets": {"data"},
     "orbax": {"run_directory"},
+    "fsspec": {"run_directory"},
     "clu": {"train"},
     "tensorboard": {"train"},
 }

@@ -57,6 +57,7 @@ def _run(*arguments, **kwargs) -> subprocess.CompletedProcess:
         ((SMOKE, "--config.data.dir=/nowhere"), "name the recipe for real data"),
         (("--config=configs/pneumothorax.py:full",), "JAXSEG_DATA"),
         ((SMOKE, "--work_dir=x"), "workdir"),
+        ((SMOKE, "--profile=5:4"), "--profile=10:14"),
         ((SMOKE, "oops"), "oops"),
     ],
 )

@@ -20,6 +20,7 @@ from jaxseg.data.preparation import strata
 from jaxseg.errors import ConfigError
 from jaxseg.metrics import classification, image_classification, overlap
 from jaxseg.postprocess import decision
+from jaxseg.run_directory import bucket
 
 # as jaxseg/train_step/optimizer.py has them, which needs JAX; a test compares
 OPTIMIZERS = ("adamw", "adam", "sgd", "lion")  # and any other of optax, such as:
@@ -58,6 +59,8 @@ def check(config: ConfigDict) -> None:
                 f"in config.loss.{name}.class_weights whose weights it could bound."
             )
     _keys(config)
+    for key in ("data.dir", "parent", "pretrained.path"):
+        bucket.refuse(f"config.{key}", _get(config, key))
     _numbers(config)
     _fields(config)
     limits.check(config)

@@ -20,7 +20,7 @@ from jaxseg import lookup
 from jaxseg.config import base, console, explain, recipe_file, stored
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
-from jaxseg.run_directory import files
+from jaxseg.run_directory import bucket, files
 
 BAD_CONFIG = ConfigError.exit_code
 _KEY = re.compile(r"--?(?:no)?config\.([^=]+)")
@@ -263,6 +263,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
             workdir = _value(argv, "workdir")
             argv = stored.words(argv, config_value(argv), workdir)
             sys.argv[:] = argv  # what the doors read of it is what was meant
+        _refuse_buckets(argv)
         return flags.FLAGS(last_ones(argv))
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         cause = error.__context__  # absl wraps it in the name of the flag
@@ -271,6 +272,17 @@ def _parse(argv: Sequence[str]) -> list[str]:
         if isinstance(error, flags.UnrecognizedFlagError):
             text += _meant(error.flagname)
         fail(_plain_words(text), BAD_CONFIG)
+
+
+def _refuse_buckets(argv: Sequence[str]) -> None:
+    """Raises ConfigError for a bucket as the value of a flag that takes a path."""
+    for i, word in enumerate(argv[1:], 1):
+        match = re.fullmatch(r"--?(\w+)(?:=(.*))?", word)
+        if not match or (match[1], stored.door(argv)) == ("workdir", "jaxseg.main"):
+            continue
+        value = match[2] if match[2] is not None else "".join(argv[i + 1 : i + 2])
+        if value.split("://")[0] in ("s3", "gs"):
+            bucket.refuse(f"--{match[1]}", value)
 
 
 def _meant(name: str) -> str:

@@ -1,7 +1,8 @@
 """Goes on from a run directory alone: its config, or the command that began its runs.
 
 `--workdir=runs/x` without --config means what lies there: config.json of a run, or
-command.json of several (num_seeds, two stages, a sweep). What else the command line
+command.json of several (num_seeds, two stages, a sweep); of a bucket, config.json is
+read there. What else the command line
 says comes on top.
 """
 
@@ -15,7 +16,7 @@ from ml_collections import ConfigDict
 
 from jaxseg.config import base, recipe_file
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.run_directory import files, older_configs, schemas
+from jaxseg.run_directory import bucket, files, mirror, older_configs, schemas
 
 COMMAND = "command.json"  # in the directory of several runs
 
@@ -29,6 +30,9 @@ def words(argv: Sequence[str], config: str | None, workdir: str | None) -> list[
     if config is not None or not workdir:
         return [*argv]
     place = pathlib.Path(workdir)
+    if bucket.is_url(workdir):
+        bucket.check(workdir)
+        place = mirror.stored_config(workdir) or place
     if (place / COMMAND).is_file():
         stored = files.read_json(place / COMMAND)
         if stored["door"] != door(argv):

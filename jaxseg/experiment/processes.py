@@ -9,6 +9,7 @@ from absl import logging
 
 from jaxseg.devices import cluster, peers
 from jaxseg.errors import PeersMissing
+from jaxseg.run_directory import mirror
 
 
 def start(place: cluster.Place | None = None, *, timeout: float = 0) -> None:
@@ -62,5 +63,4 @@ def is_main() -> bool:
 
 def cache_dir() -> pathlib.Path:
     """Where prepared folders, programs and fitted images are kept: $JAXSEG_CACHE."""
-    default = pathlib.Path.home() / ".cache" / "jaxseg"
-    return pathlib.Path(os.environ.get("JAXSEG_CACHE", default)).absolute()
+    return mirror.cache_dir()

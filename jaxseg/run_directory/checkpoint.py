@@ -206,6 +206,11 @@ def latest_step(manager: Manager) -> int | None:
     return manager.orbax.latest_step()
 
 
+def durable_step(manager: Manager) -> int | None:
+    """The newest step that is whole on disk; None while a save is under way."""
+    return None if manager.orbax.is_saving_in_progress() else latest_step(manager)
+
+
 def best_step(manager: Manager) -> int | None:
     """The step with the best metric, the first of equals; None without metrics."""
     return _best(manager.values, manager.orbax.all_steps(), manager.mode)

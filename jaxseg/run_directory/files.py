@@ -23,6 +23,7 @@ LOCK, CONFIG, HISTORY, RUN = "run.lock", "config.json", "history.csv", "run.json
 OPERATING_POINT = pathlib.Path("checkpoints") / "operating_point.json"
 TWO_STAGE = "two_stage.json"  # of two runs that were joined
 COST = pathlib.Path("eval") / "cost.json"
+PROFILE = "profile"  # a trace of the steps that --profile names
 
 
 @contextlib.contextmanager

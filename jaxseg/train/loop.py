@@ -12,6 +12,7 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg.config.profiled_steps import Steps
 from jaxseg.devices import prefetch
 from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
@@ -19,10 +20,12 @@ from jaxseg.experiment import build, finetune, from_config
 from jaxseg.run_directory import checkpoint, files, history, schemas
 from jaxseg.train import (
     epoch_line,
+    mirrored,
     open_run,
     phases,
     progress,
     run_record,
+    step_trace,
     stop,
     validation,
 )
@@ -33,10 +36,16 @@ from jaxseg.types import TrainState
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: str | os.PathLike
+    config: ConfigDict,
+    workdir: str | os.PathLike,
+    *,
+    profiled: Steps | None = None,
+    mirror: mirrored.Mirrored | None = None,
 ) -> dict[str, Any]:
     """Trains, or goes on training, then scores; the content of run.json in the end.
 
+    The time of the steps `profiled` is recorded in profile/ of the workdir; `mirror`
+    sends each checkpoint to a bucket.
     Raises ConfigError or DataError for what a user can mend, Preempted after saving on
     SIGTERM or the first SIGINT, NotFinite after too many steps that were not.
     """
@@ -45,17 +54,21 @@ def train_and_evaluate(
         record = open_run.claim(stack, workdir, config)
         if open_run.is_finished(record):
             open_run.mend_history(workdir, record)
+            if profiled and jax.process_index() == 0:
+                logging.warning("the run is finished: --profile records no step of it.")
             return record
         run = open_run.open_run(stack, workdir, config, record)
         stop_request = stack.enter_context(stop.Stop())
-        _fit(run, stop_request)
+        run = run._replace(mirror=mirror)
+        _fit(run, stop_request, step_trace.StepTrace(profiled, workdir))
         return finish(run, stop_request)
 
 
-def _fit(run: Run, stop_request: stop.Stop) -> None:
+def _fit(run: Run, stop_request: stop.Stop, trace: step_trace.StepTrace) -> None:
     """Trains from where the newest checkpoint stands to the end."""
     now, metadata, start = open_run.restore(run)
     config, experiment, plan = run.config, run.experiment, run.experiment.plan
+    trace.announce(start, plan.total_steps)
     if start >= plan.total_steps or metadata.get("stopped"):
         return
     main = jax.process_index() == 0
@@ -67,12 +80,15 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
     batches = stream(config, experiment, start)
     try:
         for done in range(start + 1, plan.total_steps + 1):
+            trace.begin(done, now)
             began = time.monotonic()
             batch, host = next(batches)
             waited = time.monotonic() - began
             first = done == start + 1
-            with phases.phase(phases.COMPILING) if first else contextlib.nullcontext():
+            compiling = phases.phase(phases.COMPILING)
+            with trace.named(done), compiling if first else contextlib.nullcontext():
                 now, numbers = experiment.train_step(now, batch)
+            trace.end(done, now)
             sums.add(numbers, host["index"], waited, step=done)
             _write_step(run, metadata)
             if done == parameter_groups.WATCH and not int(now.bad_total):
@@ -93,12 +109,15 @@ def _fit(run: Run, stop_request: stop.Stop) -> None:
                 metadata = {**metadata, "meter": sums.flush()}
                 _write_step(run, metadata)
                 _save(run, now, metadata, done)
+            if run.mirror:
+                run.mirror.offer(run.checkpoints)
             if stopping and done < plan.total_steps:
                 raise Preempted(
                     f"stopped after saving step {done} of {plan.total_steps} in "
                     f"{run.workdir}; start the same command again to go on."
                 )
     finally:
+        trace.close()
         bar.close()
         batches.close()
         writer.close()

@@ -15,7 +15,7 @@ from jaxseg.doctor import audit
 from jaxseg.errors import ConfigError, NotWritten
 from jaxseg.experiment import build, finished_run, training_plan
 from jaxseg.run_directory import checkpoint, files, going_on, history, manifest, seal
-from jaxseg.train import child, phases, run_record
+from jaxseg.train import child, mirrored, phases, run_record
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train_step import state
 from jaxseg.types import TrainState
@@ -35,6 +35,7 @@ class Run(NamedTuple):
     sums: EpochSums
     record: dict[str, Any]  # the content of run.json
     writer: Any = None  # of TensorBoard, once it is known where the run goes on
+    mirror: mirrored.Mirrored | None = None  # where a bucket holds copies of the run
 
 
 def claim(

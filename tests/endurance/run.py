@@ -16,7 +16,15 @@ from typing import NamedTuple
 
 sys.path[:0] = map(str, (pathlib.Path(__file__).parents[n] for n in (1, 2)))
 
-from endurance import full_disk, interruptions, isolation, mutations, pairs, twins
+from endurance import (
+    elastic,
+    full_disk,
+    interruptions,
+    isolation,
+    mutations,
+    pairs,
+    twins,
+)
 from endurance.ledger import Ledger, Outcome, Row, faults, table
 
 
@@ -35,6 +43,7 @@ PARTS = {
     "disk": Part(full_disk.cases, full_disk.run, 48),
     "isolation": Part(isolation.cases, isolation.run, 4),
     "pairs": Part(pairs.cases, pairs.run, 20),
+    "elastic": Part(elastic.cases, elastic.run, 6),
 }
 
 

@@ -9,9 +9,10 @@ from support import runs, tiny
 from tensorboard.backend.event_processing import event_file_loader
 
 from jaxseg import errors
+from jaxseg.config.profiled_steps import Steps
 from jaxseg.experiment import score_again
-from jaxseg.run_directory import checkpoint
-from jaxseg.train import loop, stop
+from jaxseg.run_directory import checkpoint, mirror
+from jaxseg.train import loop, mirrored, stop
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_the_realised_share_is_the_target(straight):
         assert abs(off) <= 1 / size
 
 
-@pytest.mark.parametrize("at", [2, 3, 5])
+@pytest.mark.parametrize("at", [2, 5])
 def test_stopping_and_going_on_changes_no_bit(
     at, config, straight, tmp_path, monkeypatch
 ):
@@ -84,14 +85,47 @@ def test_stopping_and_going_on_changes_no_bit(
             loop.train_and_evaluate(config, tmp_path / "run")
     changed = config.copy_and_resolve_references()
     changed.data.workers = 0 if at == 2 else 1  # workers are free to change
-    record = loop.train_and_evaluate(changed, tmp_path / "run")
+    profiled = Steps(at + 1, at + 1) if at == 5 else None  # a trace changes no bit
+    record = loop.train_and_evaluate(changed, tmp_path / "run", profiled=profiled)
+    assert (tmp_path / "run" / "profile").exists() == (at == 5)
     assert record["resumed"] == 1
-    assert runs.history(tmp_path / "run") == runs.history(straight)
-    assert runs.scores(tmp_path / "run") == runs.scores(straight)
-    assert runs.point(tmp_path / "run") == runs.point(straight)
+    _check_equal(tmp_path / "run", straight, config)
+
+
+def _check_equal(workdir, straight, config):
+    assert runs.history(workdir) == runs.history(straight)
+    assert runs.scores(workdir) == runs.scores(straight)
+    assert runs.point(workdir) == runs.point(straight)
     assert tiny.leaves_equal(
-        runs.last_state(tmp_path / "run", config), runs.last_state(straight, config)
+        runs.last_state(workdir, config), runs.last_state(straight, config)
     )
+
+
+def test_a_run_goes_on_from_a_bucket_after_its_machine_is_gone(
+    config, straight, tmp_path, monkeypatch
+):
+    """The run ends without a word after step 3; only what was sent by then is left."""
+    url, machine = f"file://{tmp_path}/bucket/run", tmp_path / "machine"
+    monkeypatch.setattr(mirror, "local_copy", lambda url: machine / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(stop.Stop, "by", _gone_after_3)
+        with pytest.raises(EOFError), mirrored.opened(url) as sending:
+            loop.train_and_evaluate(config, machine / "run", mirror=sending)
+    shutil.rmtree(machine)
+    with mirrored.opened(url) as sending:
+        assert (machine / "run" / "checkpoints" / "3").is_dir()
+        loop.train_and_evaluate(config, machine / "run", mirror=sending)
+    shutil.rmtree(machine)
+    with mirrored.opened(url):  # on a third machine, the finished run
+        _check_equal(machine / "run", straight, config)
+
+
+def _gone_after_3(self, manager, step):
+    if step == 3:
+        manager.orbax.wait_until_finished()
+    elif step > 3:  # what step 3 found durable has been given to the thread
+        raise EOFError("the machine is gone")
+    return False
 
 
 def test_a_kill_while_scoring_only_repeats_the_scores(
