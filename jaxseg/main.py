@@ -12,7 +12,14 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, console, limits, stored
+from jaxseg.config import (
+    check,
+    check_folds,
+    command_line,
+    console,
+    limits,
+    stored,
+)
 from jaxseg.devices import cluster
 from jaxseg.run_directory import files, older_configs
 from jaxseg.sweep import members
@@ -64,7 +71,8 @@ def main(argv) -> int:
         if processes.is_main():
             print(text)
         return 0
-    several = config.two_stage.on or config.num_seeds > 1
+    all_folds = check_folds.are_all(config)
+    several = config.two_stage.on or config.num_seeds > 1 or all_folds
     if several and processes.is_main():
         stored.note(sys.argv, recipe, workdir)
     if config.two_stage.on:
@@ -83,6 +91,10 @@ def main(argv) -> int:
         code, lines = run_members.conclude(list(configs), workdir, failed)
         print("\n".join(lines))
         return code
+    if all_folds:
+        from jaxseg.sweep import folds
+
+        return folds.main(config, workdir)
     record = loop.train_and_evaluate(config, workdir)
     if processes.is_main():
         from jaxseg.report.run import build
