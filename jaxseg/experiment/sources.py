@@ -52,14 +52,15 @@ def parts(config: ConfigDict) -> list[Part]:
     """
     listed = {}
     for kind, name in _named(config):
+        own = "." in name and not name.startswith("jaxseg.")
         if "." not in name:
             path = _PACKAGE / kind / f"{name}.py"
-            full = f"jaxseg.{kind.replace('/', '.')}.{name}"
-            listed[full] = Part(full, kind, path, own=False)
+            name = f"jaxseg.{kind.replace('/', '.')}.{name}"
+        else:
+            path = pathlib.Path(importlib.util.find_spec(name).origin)
+        listed[name] = Part(name, kind, path, own=own)
+        if not own:
             continue
-        spec = importlib.util.find_spec(name)
-        path = pathlib.Path(spec.origin)
-        listed[name] = Part(name, kind, path, own=True)
         if "site-packages" in path.parts or "dist-packages" in path.parts:
             continue
         for other, file in _beside(name):

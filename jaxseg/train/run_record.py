@@ -76,10 +76,12 @@ def sources_of(
     recipe = sources.recipe(sys.argv)
     if recipe is not None:
         out = {recipe.name: _source(recipe)}
+    checkout = _in_checkout()
     for part in sources.parts(config):
-        row = _source(part)
-        if part.own or (is_uncommitted(row) and _in_checkout()):
-            out[part.name] = row
+        if part.own or checkout:
+            row = _source(part)
+            if part.own or is_uncommitted(row):
+                out[part.name] = row
     return out
 
 
