@@ -117,6 +117,8 @@ def _conclude(
     """(exit code, last lines): the pooled scores, or which members they wait for."""
     done = [name for name in configs if name not in failed]
     record = {"members": [*configs], "failed": dict(failed)}
+    for folder in (workdir, workdir / "eval"):
+        atomic.clean(folder, deep=False)
     files.write_json(workdir / run_members.RECORD, record)
     lines = [f"{len(done)} of {len(configs)} folds finished in {workdir}"]
     lines += [f"FAILED     {name}: {why}" for name, why in failed.items()]

@@ -82,6 +82,8 @@ def test_every_image_is_tested_once_and_chosen_on_another_fold(trained):
         sizes = {n: s["images"] for n, s in record["dataset"]["splits"].items()}
         assert sizes["train"] == 14 - len(tested[k]) - len(chosen[k])
         assert f"fold {k} of 3" in record["dataset"]["split_rule"]
+        report = (workdir / NAMES[k] / "report.md").read_text()
+        assert f"tests fold {k} of 3, from 0" in report
     pooled = table(workdir / "eval/out_of_fold_per_image.csv")
     for name, row in pooled.items():
         fold = int(row.pop("fold"))
