@@ -13,7 +13,15 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, console, limits, profiled_steps, stored
+from jaxseg.config import (
+    check,
+    check_folds,
+    command_line,
+    console,
+    limits,
+    profiled_steps,
+    stored,
+)
 from jaxseg.devices import cluster
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import bucket, files, mirror, older_configs
@@ -40,7 +48,8 @@ TIMEOUT = flags.DEFINE_float(
 def main(argv) -> int:
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
-    several = config.two_stage.on or config.num_seeds > 1
+    all_folds = check_folds.are_all(config)
+    several = config.two_stage.on or config.num_seeds > 1 or all_folds
     profiled = profiled_steps.parse(
         PROFILE.value, dry_run=DRY_RUN.value, several=several
     )
@@ -98,6 +107,10 @@ def main(argv) -> int:
         code, lines = run_members.conclude(list(configs), workdir, failed)
         print("\n".join(lines))
         return code
+    if all_folds:
+        from jaxseg.sweep import folds
+
+        return folds.main(config, workdir)
     return _train(config, workdir, profiled)
 
 
@@ -111,7 +124,7 @@ def _folder(address: str, *, several: bool) -> pathlib.Path:
     if several:
         raise ConfigError(
             f"--workdir={address}: a bucket holds one run, and this command trains "
-            "several (num_seeds, two stages): give each a command and a URL of its "
+            "several (num_seeds, folds, two stages): give each a command and a URL of its "
             "own, such as --config.num_seeds=1 --config.seed=1 "
             f"--workdir={address}-1."
         )

@@ -63,6 +63,10 @@ def base() -> ConfigDict:
     c.note = ""  # what the run is for, in words: stands in its reports
     c.seed = 0  # of the weights, the order of examples, augmentation and the bootstrap
     c.num_seeds = 1  # more: so many runs, and a report of their mean and interval
+    # 3 or more: so many runs, each of which tests another part of the data, and scores
+    # of all images together, each by the run that never saw it; 0 = the stored splits
+    c.folds = 0
+    c.fold = -1  # of them the one that this run tests, from 0; -1 = all, in turn
     c.auto = {  # settings chosen from data and machine: jaxseg/config/auto_rules.py
         "on": False,
         "keep": (),  # keys that stay as they are; those of the command line do

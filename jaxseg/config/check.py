@@ -10,6 +10,7 @@ from jaxseg.config import (
     base,
     check_decision,
     check_evidence,
+    check_folds,
     check_objects,
     check_supervision,
     doctor_checks,
@@ -73,6 +74,7 @@ def check(config: ConfigDict) -> None:
     check_supervision.check(config)
     check_decision.check(config)
     check_evidence.check(config)
+    check_folds.check(config)
     _mirror(config)
     doctor_checks.options(config)
     size = config.data.image_size

@@ -34,7 +34,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _POSITIVE,
     ),
     **dict.fromkeys(
-        ("batch_size", "seed", "steps", "steps_per_epoch", "data.workers")
+        ("batch_size", "seed", "steps", "steps_per_epoch", "data.workers", "folds")
         + ("data.cache_gib",)
         + ("data.demo.images", "data.demo.size", "data.pixel_size", "eval.tolerance")
         + ("eval.patience", "mesh.data", "checkpoint.every_steps", "aux_weight")
@@ -76,6 +76,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "model.*.eps": (1e-12, math.inf, False),
     "decision.*.eps": (1e-12, math.inf, False),
     "optim.warmup_steps": (-1, math.inf, False),
+    "fold": (-1, math.inf, False),
     "sampler.seed": (-1, math.inf, False),
     "supervision.seed": (-1, math.inf, False),
     **dict.fromkeys(

@@ -19,6 +19,8 @@ from jaxseg.data import records, sealed
 from jaxseg.errors import DataError
 from jaxseg.labels import Example
 
+_TEXTS = ("id", "group", "split", "pixel_size")  # columns of index.csv, not counts
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
@@ -157,6 +159,23 @@ def open_split(directory: str | pathlib.Path, split: str) -> Split:
     try:
         return _split(str(directory), split, card, content)
     except (KeyError, ValueError, TypeError, csv.Error) as error:
+        path = pathlib.Path(directory) / sealed.INDEX
+        raise sealed.damaged(str(path), error) from error
+
+
+def index_rows(directory: str | pathlib.Path) -> list[dict]:
+    """The lines of index.csv, counts as numbers; DataError where they are damaged.
+
+    What is no count stays text: id, group, split, pixel_size and digests.
+    """
+    content = sealed.read(directory, read_card(directory), sealed.INDEX)
+    try:
+        lines = csv.DictReader(io.StringIO(content.decode(), newline=""))
+        return [
+            {k: v if k in _TEXTS or k.endswith("sha256") else int(v) for k, v in row}
+            for row in map(dict.items, lines)
+        ]
+    except (AttributeError, ValueError, TypeError, csv.Error) as error:
         path = pathlib.Path(directory) / sealed.INDEX
         raise sealed.damaged(str(path), error) from error
 

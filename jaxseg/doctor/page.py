@@ -27,9 +27,10 @@ def header(case: Case) -> str:
     """What was examined."""
     card, splits = case.experiment.card, case.experiment.splits
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits.items())
+    of_fold = f" ({card['split_rule']})" if case.config.folds else ""
     return (
         f"{case.config.name} ({case.config.recipe}) on {card['name']} "
-        f"{card['version']}: {sizes} images"
+        f"{card['version']}: {sizes} images{of_fold}"
     )
 
 

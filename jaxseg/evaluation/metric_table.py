@@ -30,7 +30,8 @@ def rows(
 
     `groups` names the group of every image of the tally, in its order. Background has
     pooled metrics only. With several foreground classes the first rows, of class
-    "mean", average over those that are present in the truth. `low` and `high` end the
+    "mean", average over those that are present in the truth. Of the tally only truth,
+    predicted, hits, pixels and positive are read. `low` and `high` end the
     95 % bootstrap interval over groups; they are None for fewer than two groups.
     """
     foreground = range(1, len(classes))

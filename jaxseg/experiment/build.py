@@ -73,11 +73,8 @@ def load(config: ConfigDict, *, batch_size: int, verify: str = "sample") -> Expe
     """
     mesh = sharding.make_mesh(data=config.mesh.data, fsdp=config.mesh.fsdp)
     directory = from_config.dataset(config)
-    card = prepared.read_card(directory)
-    splits = {
-        name: prepared.open_split(directory, name)
-        for name in ("train", "validation", "test")
-    }
+    splits = from_config.splits(config, directory)
+    card = splits["train"].card
     content.check(splits.values(), which=verify)
     pixels_trained = image_classes.trains_pixels(config)
     for name in ("validation", "test"):

@@ -166,6 +166,7 @@ def _open(
             "uses both; anything else asks for one of them, classify/ or segment/ in "
             "it."
         )
+    _refuse_several(workdir)
     record = seal.read(workdir)
     if record["status"] != "finished":
         raise ConfigError(
@@ -174,6 +175,23 @@ def _open(
     seal.check(workdir, record, names=[files.CONFIG])
     config = ConfigDict(files.read(workdir / files.CONFIG, schemas.Config))
     return workdir, older_configs.complete(config), record
+
+
+def _refuse_several(workdir: pathlib.Path) -> None:
+    """ConfigError for the directory of all folds, which names what to do with them."""
+    members = sorted(workdir.glob(f"fold[0-9]*/{files.RUN}"), key=_fold)
+    if members and not (workdir / files.RUN).exists():
+        runs = ",".join(str(path.parent) for path in members)
+        raise ConfigError(
+            f"{workdir} is no run, but holds {len(members)} of folds: python -m "
+            f"jaxseg.predict --ensemble={runs} gives the mean of them; anything else "
+            f"asks for one of them, such as {members[0].parent}."
+        )
+
+
+def _fold(path: pathlib.Path) -> int:
+    digits = path.parent.name.removeprefix("fold")
+    return int(digits) if digits.isdigit() else 0
 
 
 def load(workdir: str | os.PathLike) -> FinishedRun:

@@ -26,7 +26,7 @@ from jaxseg.data import (
     resize,
     sparse_labels,
 )
-from jaxseg.data.preparation import obtain
+from jaxseg.data.preparation import folds, obtain
 from jaxseg.errors import ConfigError
 from jaxseg.evaluation.objects.finding import Finding
 from jaxseg.experiment import (
@@ -73,6 +73,14 @@ def _dataset(config: ConfigDict) -> pathlib.Path:
         cache=processes.cache_dir(),
         progress=jax.process_index() == 0,
     )
+
+
+def splits(config: ConfigDict, directory: pathlib.Path) -> dict[str, prepared.Split]:
+    """The splits of a run, with config.folds those of config.fold, by `open_splits`.
+
+    Of all folds (-1), where one has to stand for them, they are those of the first.
+    """
+    return folds.open_splits(directory, folds=config.folds, fold=max(config.fold, 0))
 
 
 class Parts(NamedTuple):

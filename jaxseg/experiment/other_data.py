@@ -225,12 +225,11 @@ def _own_splits(run: finished_run.FinishedRun) -> dict[str, prepared.Split]:
     """The splits the run was made with; {} where they are not there, or are others."""
     directory = pathlib.Path(run.record.get("data_directory") or os.devnull)
     try:
-        card = prepared.read_card(directory)
-        if content.changed(run.record["dataset"], card):
-            return {}
-        return {name: prepared.open_split(directory, name) for name in SPLITS}
-    except DataError:
+        splits = from_config.splits(run.config, directory)
+    except (ConfigError, DataError):  # folds cannot be dealt in other data
         return {}
+    changed = content.changed(run.record["dataset"], splits["train"].card)
+    return {} if changed else splits
 
 
 def _same(first: Example, second: Example) -> bool:

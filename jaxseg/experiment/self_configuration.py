@@ -43,7 +43,7 @@ def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDi
     recipe = {key: _get(config, key) for key in base.keys(config)}
     before = _begun(workdir, config)
     if before is None:
-        split = prepared.open_split(from_config.dataset(config), "train")
+        split = from_config.splits(config, from_config.dataset(config))["train"]
         fixed = {key: _get(config, key) for key in keep}
         choices = auto_rules.choose(facts(split), machine(), fixed)
     else:

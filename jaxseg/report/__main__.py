@@ -1,4 +1,4 @@
-"""Rebuilds the report of a run, or compares several runs.
+"""Rebuilds the report of a run or of folds, or compares several runs.
 
 python -m jaxseg.report runs/ptx
 python -m jaxseg.report runs/a runs/b runs/sweep --output=report/
@@ -8,7 +8,7 @@ import argparse
 import sys
 
 from jaxseg.errors import ConfigError, DataError, NotWritten
-from jaxseg.report.comparison import build
+from jaxseg.report.comparison import build, folds
 from jaxseg.report.run import build as run_build
 
 
@@ -21,6 +21,8 @@ def main(argv: list[str]) -> int:
     try:
         if output:
             written = build.build(runs, output, metric=metric)
+        elif len(runs) == 1 and not metric and folds.is_root(runs[0]):
+            written = folds.build(runs[0])
         elif len(runs) == 1 and not metric:
             written = run_build.build(runs[0])
         else:

@@ -1,5 +1,6 @@
 """Describes what a run ran on: versions, platform, git revision, command line."""
 
+import hashlib
 import importlib.metadata
 import pathlib
 import platform
@@ -36,6 +37,23 @@ def git_state(file: pathlib.Path) -> dict[str, Any] | None:
     revision = _git(file.parent, "rev-parse", "HEAD")
     status = _git(file.parent, "status", "--porcelain", "--untracked-files=no")
     return {"revision": revision, "dirty": bool(status)}
+
+
+def source(file: pathlib.Path) -> dict[str, Any]:
+    """{file, sha256, tracked, changed} of a file that a run was made with.
+
+    `tracked` says whether a checkout tracks it, `changed` whether it then differs from
+    what was committed there.
+    """
+    file = file.resolve()
+    tracked = _git(file.parent, "ls-files", "--error-unmatch", file.name) is not None
+    only = ("--porcelain", "--untracked-files=no", "--", file.name)
+    return {
+        "file": str(file),
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "tracked": tracked,
+        "changed": tracked and bool(_git(file.parent, "status", *only)),
+    }
 
 
 def command_line(arguments: list[str]) -> str:

@@ -14,6 +14,8 @@ from jaxseg.errors import ConfigError
 
 NEW: dict[str, Any] = {
     "num_seeds": 1,
+    "folds": 0,
+    "fold": -1,
     "auto": {"on": False, "keep": (), "reasons": ()},
     "data.foreground_share": 0.33,
     "data.overlap": 0.5,

@@ -105,6 +105,16 @@ class Config(ConfigBlocks):
     eval: Required[dict[str, Any]]
 
 
+class SourceFile(TypedDict):
+    """A file that a run was made with: its recipe, or a module of the user's own."""
+
+    kind: str  # recipe, or the folder of its kind: models, losses ...
+    file: str
+    sha256: str
+    tracked: bool  # by git, in whatever checkout it lies
+    changed: bool  # since it was committed there
+
+
 class Status(TypedDict):
     """What run.json says of any run: whether it has ended."""
 
@@ -129,7 +139,8 @@ class Record(TypedDict):
     epochs: int
     versions: dict[str, Any]
     platform: NotRequired[str]
-    git: dict[str, Any] | None
+    git: dict[str, Any] | None  # dirty: also where a file of `sources` is uncommitted
+    sources: NotRequired[dict[str, SourceFile]]  # that the revision does not tell
     command: str
     supervision: NotRequired[dict[str, Any] | None]  # the budget of labels
     batch_size: int

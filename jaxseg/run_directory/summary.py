@@ -10,10 +10,15 @@ AFTER_AN_EPOCH = "(after the epoch: threshold 0.5, or the most probable class)"
 FINAL = "final scores, at the operating point that validation chose"
 
 
+def headline_class(result: dict) -> str:
+    """The class that a result is told by: the foreground, or the mean of several."""
+    classes = result["classes"]
+    return classes[1] if len(classes) == 2 else "mean"
+
+
 def main_scores(result: dict) -> dict[str, float | None]:
     """{metric: value} of foreground, its mean over classes where there are several."""
-    classes = result["classes"]
-    wanted = classes[1] if len(classes) == 2 else "mean"
+    wanted = headline_class(result)
     out = {
         row["name"]: row["value"]
         for row in result["metrics"]

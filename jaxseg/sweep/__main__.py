@@ -13,7 +13,15 @@ import sys
 
 from absl import flags, logging
 
-from jaxseg.config import check, command_line, console, limits, recipe_file, stored
+from jaxseg.config import (
+    check,
+    check_folds,
+    command_line,
+    console,
+    limits,
+    recipe_file,
+    stored,
+)
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
 from jaxseg.sweep import members
@@ -40,6 +48,11 @@ def main(argv) -> int:
             f"trains; a sweep takes --seeds={config.num_seeds}."
         )
     apart = COMMANDS.value or PARALLEL.value > 1  # each member in a process of its own
+    if check_folds.are_all(config):
+        raise ConfigError(
+            f"config.folds is {config.folds}, which python -m jaxseg.main trains: "
+            "start that, or name one fold for all members by config.fold."
+        )
     workdir = pathlib.Path(WORKDIR.value or f"runs/{config.name}-sweep")
     if config.auto.on and not apart:
         from jaxseg.experiment import processes, self_configuration

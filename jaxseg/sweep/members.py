@@ -90,6 +90,11 @@ def repeats(config: ConfigDict, seeds: int) -> dict[str, Changes]:
     return {f"seed{s}": {"seed": s} for s in range(config.seed, config.seed + seeds)}
 
 
+def folds(config: ConfigDict) -> dict[str, Changes]:
+    """The config with each fold in turn as the one that is tested."""
+    return {f"fold{k}": {"fold": k} for k in range(config.folds)}
+
+
 def members(
     config: ConfigDict, changed: Mapping[str, Changes]
 ) -> dict[str, ConfigDict]:

@@ -21,6 +21,7 @@ from jaxseg.run_directory import files
 from jaxseg.sweep import members, score_table, vmap_loop, vmap_step
 from jaxseg.train import loop, open_run
 
+RECORD = "sweep.json"  # which members there are, and why some failed
 _STOPPED = Preempted.exit_code
 
 
@@ -201,7 +202,7 @@ def conclude(
     done = [n for n in names if n not in failed]
     record = {"members": list(names), "failed": dict(failed)}
     atomic.clean(workdir, deep=False)
-    files.write_json(workdir / "sweep.json", record)
+    files.write_json(workdir / RECORD, record)
     lines = [f"{len(done)} of {len(names)} members finished in {workdir}"]
     lines += [f"FAILED     {name}: {why}" for name, why in failed.items()]
     if len(done) > 1:

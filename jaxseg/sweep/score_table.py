@@ -2,16 +2,21 @@
 
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jaxseg.run_directory import files, seal, summary
 
 
-def lines(names: Sequence[str], workdir: pathlib.Path) -> list[str]:
+def lines(
+    names: Sequence[str],
+    workdir: pathlib.Path,
+    *,
+    pooled: Mapping[str, float | None] | None = None,
+) -> list[str]:
     """A row a member: its best epoch, and scores of test at its operating point.
 
-    Of several members the last row is the mean with the standard deviation. A member
-    whose files cannot be read is left out.
+    Of several members there is a row of the mean with the standard deviation, and with
+    `pooled` the last row has these scores, of the images of all members together.
     """
     rows = []
     for name in names:
@@ -29,6 +34,8 @@ def lines(names: Sequence[str], workdir: pathlib.Path) -> list[str]:
     if len(rows) > 1:
         means = [_mean([s.get(column) for *_, s in rows]) for column in columns]
         cells.append(["mean ± sd", "", *means])
+    if pooled is not None:
+        cells.append(["pooled", "", *(_cell(pooled, c) for c in columns)])
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     table = [
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
@@ -37,7 +44,7 @@ def lines(names: Sequence[str], workdir: pathlib.Path) -> list[str]:
     return ["scores of test, each at the operating point of its member:", *table]
 
 
-def _cell(scores: dict[str, float | None], column: str) -> str:
+def _cell(scores: Mapping[str, float | None], column: str) -> str:
     value = scores.get(column)
     return "n/a" if value is None else f"{value:.4f}"
 

@@ -19,6 +19,7 @@ def describe(config: ConfigDict) -> str:
     lines = [json.dumps(config.to_dict(), indent=1, default=str), ""]
     lines += _parameters(experiment.abstract.params)
     lines += ["", f"data       {experiment.directory}"]
+    lines += [f"splits     {experiment.card['split_rule']}"]
     lines += [f"intensity  {experiment.parts.intensity}"]
     lines += [f"fit        {experiment.parts.view.fit}"]
     lines += [

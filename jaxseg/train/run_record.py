@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import pathlib
+import sys
 from typing import Any
 
 import jax
@@ -11,8 +12,15 @@ from ml_collections import ConfigDict
 
 from jaxseg.data import sparse_labels
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import build, chosen
-from jaxseg.run_directory import course_schemas, environment, files, history, seal
+from jaxseg.experiment import build, chosen, sources
+from jaxseg.run_directory import (
+    course_schemas,
+    environment,
+    files,
+    history,
+    schemas,
+    seal,
+)
 from jaxseg.train import epoch_line, label_pictures
 
 
@@ -27,6 +35,7 @@ def begin(
     `before` is the record so far, {} for a new run. Labels that were drawn for the run
     are stored beside it, with pictures.
     """
+    about = with_sources(environment.environment(), sources_of(config, before))
     record = {
         "name": config.name,
         "recipe": config.recipe,
@@ -38,7 +47,7 @@ def begin(
         "parent": parent(workdir, config, before),
         "changes": before.get("changes") or [],
         "epochs": experiment.plan.epochs,
-        **environment.environment(),
+        **about,
         **build.describe(experiment),
     }
     if jax.process_index() == 0:
@@ -48,6 +57,56 @@ def begin(
             label_pictures.write(workdir, train, view, labels)
         seal.write(workdir, record)
     return record
+
+
+def sources_of(
+    config: ConfigDict, before: dict[str, Any]
+) -> dict[str, schemas.SourceFile]:
+    """{name: what tells its content} of the recipe and of modules that no revision has.
+
+    Those are the user's own, and files of this package that are not committed. A run
+    that goes on with its stored config keeps the recipe it was begun with: `before` is
+    the record so far.
+    """
+    out = {
+        name: row
+        for name, row in before.get("sources", {}).items()
+        if row["kind"] == sources.RECIPE
+    }
+    recipe = sources.recipe(sys.argv)
+    if recipe is not None:
+        out = {recipe.name: _source(recipe)}
+    checkout = _in_checkout()
+    for part in sources.parts(config):
+        if part.own or checkout:
+            row = _source(part)
+            if part.own or is_uncommitted(row):
+                out[part.name] = row
+    return out
+
+
+def _source(part: sources.Part) -> schemas.SourceFile:
+    return {"kind": part.kind, **environment.source(part.file)}
+
+
+def with_sources(
+    about: dict[str, Any], used: dict[str, schemas.SourceFile]
+) -> dict[str, Any]:
+    """The environment with the files that were used, one of which may make it dirty."""
+    git = about["git"]
+    if git is not None and any(map(is_uncommitted, used.values())):
+        git = git | {"dirty": True}
+    return about | {"git": git, "sources": used}
+
+
+def is_uncommitted(row: schemas.SourceFile) -> bool:
+    """Whether no revision has the file as it was used."""
+    return not row["tracked"] or row["changed"]
+
+
+def _in_checkout() -> bool:
+    """Whether this package is used from a checkout, and not installed."""
+    return environment.git_state(pathlib.Path(environment.__file__)) is not None
 
 
 def parent(

@@ -1,5 +1,6 @@
 """A model, a loss and the rest may live in the user's project, outside the package."""
 
+import hashlib
 import json
 import os
 import re
@@ -103,6 +104,14 @@ def test_a_run_is_made_of_modules_of_the_project(project):
     assert record["params"] == 3 * 3 * 6 + 6 + 3 * 3 * 6 * 2 + 2  # of grey images
     steps = 2 * record["dataset"]["splits"]["train"]["images"] // 8
     assert abs(record["total_steps"] - steps) <= 1
+    own = {n: r for n, r in record["sources"].items() if n.startswith("my_lab.")}
+    assert {*own} == {f"my_lab.{name}" for name in FILES}
+    for name, text in FILES.items():
+        row = own[f"my_lab.{name}"]
+        assert row["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+        assert not row["tracked"]
+    assert record["sources"]["clicks"]["kind"] == "recipe"
+    assert record["git"] is None or record["git"]["dirty"]
     budget = record["supervision"]
     assert budget["options"]["rows"] == 20
     assert budget["share"] == 20 / 32
@@ -111,7 +120,10 @@ def test_a_run_is_made_of_modules_of_the_project(project):
     result = json.loads((project / "run" / "eval" / "test.json").read_text())
     assert result["operating_point"]["rule"] == "my_lab.my_rule"
     assert set(result["operating_point"]["settings"]) == {"level", "border"}
-    assert "rule `my_lab.my_rule`" in (project / "run" / "report.md").read_text()
+    report = (project / "run" / "report.md").read_text()
+    assert "rule `my_lab.my_rule`" in report
+    digest = own["my_lab.my_model"]["sha256"][:12]
+    assert re.search(rf"my_lab\.my_model.*{digest}.*not in git", report)
     again = _main(project, *WORDS, "--workdir=run")
     assert again.returncode == 0 and "finished" in again.stdout, again.stderr
 

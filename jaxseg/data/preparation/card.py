@@ -64,10 +64,9 @@ def finish(
     if image_classes:
         class_checks.add_image_classes(rows, image_classes, source)
     splits = {
-        split: _split_summary([r for r in rows if r["split"] == split], len(classes))
+        split: split_summary([r for r in rows if r["split"] == split], len(classes))
         for split in builder.info.splits
     }
-    pixels = splits["train"]["pixels"]
     columns = ([row[key] for row in rows] for key in ("id", "group", "split"))
     table, digest = split_table.table(*columns)
     class_checks.check_pixel_classes(
@@ -82,9 +81,7 @@ def finish(
         "channels": channels,
         "dtype": str(np.dtype(builder.info.features["image"].np_dtype)),
         "splits": splits,
-        "class_weights": [
-            sum(pixels) / (len(pixels) * n) if n else 1.0 for n in pixels
-        ],
+        "class_weights": class_weights(splits["train"]["pixels"]),
         "sizes": {
             "min": sizes.min(0).tolist(),
             "max": sizes.max(0).tolist(),
@@ -92,9 +89,11 @@ def finish(
         },
         "split_rule": split_rule,
         "split_hash": {
-            s: _split_hash([r for r in rows if r["split"] == s]) for s in splits
+            s: split_hash([r for r in rows if r["split"] == s]) for s in splits
         },
-        "content": {s: _content([r for r in rows if r["split"] == s]) for s in splits},
+        "content": {
+            s: content_of([r for r in rows if r["split"] == s]) for s in splits
+        },
         **content_of_masks,
         **class_checks.described(image_classes, rows),
         **({"absent": list(absent)} if absent else {}),
@@ -168,7 +167,13 @@ def _check_identity(rows: list[dict]) -> None:
             )
 
 
-def _split_summary(rows: list[dict], num_classes: int) -> dict:
+def class_weights(pixels: Sequence[int]) -> list[float]:
+    """The inverse share of each class of the labelled pixels; 1 for one without any."""
+    return [sum(pixels) / (len(pixels) * n) if n else 1.0 for n in pixels]
+
+
+def split_summary(rows: list[dict], num_classes: int) -> dict:
+    """What the card says of a split: images, positives, groups, pixels and labels."""
     pixels = [sum(r[f"c{k}"] for r in rows) for k in range(num_classes)]
     positive = [
         any(r[f"c{k}"] for k in range(1, num_classes)) or r["label"] > 0 for r in rows
@@ -188,7 +193,8 @@ def _split_summary(rows: list[dict], num_classes: int) -> dict:
     return summary
 
 
-def _content(rows: list[dict]) -> str:
+def content_of(rows: list[dict]) -> str:
+    """The digest of the pixels of all these records."""
     columns = ([row[key] for row in rows] for key in ("id", "pixels_sha256"))
     return content.of_split(*columns)
 
@@ -216,7 +222,7 @@ def _content_of_masks(rows: list[dict]) -> dict[str, dict[str, str]]:
     return {content.WITHOUT_OBJECTS: digest_of}
 
 
-def _split_hash(rows: list[dict]) -> str:
+def split_hash(rows: list[dict]) -> str:
     """The SHA-256 of what is counted: the same as in every version before.
 
     Earlier versions kept no object ids, so these have no part in it; the digests under

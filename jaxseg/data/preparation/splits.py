@@ -12,6 +12,7 @@ import collections
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -36,6 +37,15 @@ def shares(*, validation: float, test: float) -> dict[str, float]:
 def describe(shares: Mapping[str, float]) -> str:
     """The shares in one line, for the data card."""
     return ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
+
+
+def are_dealt(rule: str) -> bool:
+    """Whether a data card's `split_rule` says that all three splits were dealt out.
+
+    The rule then begins as `describe` has it; where one of them came with the data it
+    says so in other words.
+    """
+    return re.match(r"train [\d.e-]+, validation [\d.e-]+, test ", rule) is not None
 
 
 def assign(

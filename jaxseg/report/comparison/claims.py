@@ -94,6 +94,7 @@ def claims(rankings: list[list[Unit]], metric: str) -> list[Claim]:
         *objects.claims(units),
         *order(rankings[0], metric),
         *equal_means(units),
+        *same_modules(units),
         *long_enough(units),
     ]
 
@@ -201,6 +202,24 @@ def equal_means(units: Sequence[Unit]) -> Iterator[Claim]:
             yield Claim(answer="yes", text=f"All runs were {words}: {listed}.")
         else:
             yield Claim(answer="no", text=f"The runs were NOT all {words}: {listed}.")
+
+
+def same_modules(units: Sequence[Unit]) -> Iterator[Claim]:
+    """Were modules of the user's own that several runs name the same files?"""
+    runs = [run for unit in units for run in unit["runs"] if not of_masks(run)]
+    digests: dict[str, list[str]] = {}
+    for run in runs:
+        for name, row in (run["info"].get("sources") or {}).items():
+            if row["kind"] != "recipe":
+                digests.setdefault(name, []).append(row["sha256"])
+    shared = {name: each for name, each in digests.items() if len(each) > 1}
+    odd = [f"`{name}`" for name, each in shared.items() if len(set(each)) > 1]
+    if odd:
+        words = f"The runs were NOT all made by the same {', '.join(odd)}."
+        yield Claim(answer="no", text=words)
+    elif shared:
+        words = "Modules of your own that several runs name were the same in all."
+        yield Claim(answer="yes", text=words)
 
 
 def long_enough(units: Sequence[Unit]) -> Iterator[Claim]:

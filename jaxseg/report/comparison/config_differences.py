@@ -47,6 +47,9 @@ def surroundings(run: Run) -> dict[str, Any]:
     info = run["info"]
     keys = ("recipe", "git", "versions", "devices", "intensity", "params")
     facts = {key: info[key] for key in keys if key in info}
+    if info.get("sources"):
+        used = info["sources"].items()
+        facts["sources"] = {name: row["sha256"] for name, row in used}
     for name, key in (("data", "split_hash"), ("pixels", "content")):
         if hashes := pick(info, "dataset", key):
             facts[name] = hashes

@@ -48,6 +48,9 @@ def content(run: Run) -> page.Page:
         text.plural(len(run["history"]), "epoch"),
         f"finished {info['finished']}" if info.get("finished") else info.get("status"),
     ]
+    dealt = (info.get("dataset") or {}).get("extra") or {}
+    if "folds" in dealt:
+        facts.append(f"tests fold {dealt['fold']} of {dealt['folds']}, from 0")
     parent = info.get("parent")
     if parent:
         begun = f", begun with its step {parent['step']}" if "step" in parent else ""

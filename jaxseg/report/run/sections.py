@@ -259,8 +259,25 @@ def _environment(run: Run) -> list[Block | None]:
         parts.append(pairs("Versions", text.flat(info["versions"])))
     return [
         columns(parts),
+        _sources(run),
         folded("Command", [code(command)]) if command else None,
     ]
+
+
+def _sources(run: Run) -> Block | None:
+    """The recipe and the modules of the user's own; None of runs of before."""
+    words = {(True, False): "committed", (True, True): "changed since it was committed"}
+    rows = [
+        [
+            (f"`{name}`", row["kind"]),
+            f"`{row['sha256'][:12]}`",
+            words.get((row["tracked"], row["changed"]), "not in git"),
+        ]
+        for name, row in (run["info"].get("sources") or {}).items()
+    ]
+    heads = ["File or module", "SHA-256", "State"]
+    title = "Recipe, and parts that the revision does not tell"
+    return table(heads, rows, title=title) if rows else None
 
 
 def cards(run: Run) -> list[Card]:
