@@ -145,7 +145,8 @@ def claims(split: Split) -> Iterator[Claim]:
     rows = [
         row
         for row in curves(split)
-        if None not in (row.get("average_precision"), row.get("prevalence"))
+        if row.get("average_precision") is not None
+        and row.get("prevalence") not in (None, 0, 1)  # of one kind any order is right
     ]
     if not rows:
         return

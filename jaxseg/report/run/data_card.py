@@ -13,7 +13,7 @@ from jaxseg.report.text import number
 def blocks(run: Run) -> list[Block | None]:
     """The data card, its splits, and which classes were fed and weighed how much."""
     card = run["info"].get("dataset") or {}
-    refused = card.get("refused") or []
+    refused, more = card.get("refused") or [], _more(card)
     listed = "\n".join(f"{r.get('file')}: {r.get('reason')}" for r in refused)
     return [
         splits(card),
@@ -21,6 +21,7 @@ def blocks(run: Run) -> list[Block | None]:
         class_balance(run),
         image_class_balance(run),
         class_weights(run),
+        folded("More of the data card", [pairs("", more)]) if more else None,
         folded("Refused files", [code(listed)]) if refused else None,
     ]
 
@@ -36,9 +37,13 @@ def _facts(card: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [(k, text.plain(card[k])) for k in keys if k in card]
     span = f"{smallest} to {largest} (height x width), {distinct} distinct"
     facts += [("sizes", span), ("split rule", text.plain(card.get("split_rule")))]
-    facts += text.flat(card["extra"]) if card.get("extra") else []
     refused = card.get("refused") or []
     return [*facts, ("refused files", number(len(refused), "count"))]
+
+
+def _more(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """What only a data set of this kind says of itself."""
+    return text.flat(card["extra"]) if card.get("extra") else []
 
 
 def splits(card: dict[str, Any]) -> Block | None:

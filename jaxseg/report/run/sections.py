@@ -248,4 +248,13 @@ def cards(run: Run) -> list[Card]:
         against = f"{images['false_alarm']} of {images['negative']} empty images"
         against = f"false positives: {against}"
         listed.append(Card("Positive images found", value, against))
-    return listed[:_CARDS]
+    return [*listed, *_filling(split)][:_CARDS]
+
+
+def _filling(split: Split) -> list[Card]:
+    """Numbers of pixels for a run that has fewer than three of its own."""
+    wanted = class_numbers.several(split)
+    rows = derived_numbers.foreground_rows(split)
+    rows = [r for r in rows if not wanted or r["class"] == derived_numbers.MEAN]
+    rows = [r for r in rows if r["name"] in ("iou_pooled", "recall_pooled")]
+    return [tables.score_card(text.label(r["name"]), split, r) for r in rows]

@@ -89,7 +89,7 @@ def _images_with(split: Split, row: dict[str, Any]) -> int | None:
 def score_card(name: str, split: Split, row: dict[str, Any]) -> Card:
     """A metric with its interval, its support and the best baseline."""
     value = text.scored(row) if row["value"] is None else number(row["value"])
-    against = support(split, row)
+    against = support(split, row).replace("`", "")  # a card is plain text
     bars = derived_numbers.known_baselines(split, row)
     if bars:
         best = max(bars, key=lambda base: bars[base])
