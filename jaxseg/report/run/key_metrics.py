@@ -74,7 +74,9 @@ def _of_pixels(run: Run, split: Split) -> Iterator[Metric]:
     by_name: dict[str, Row] = {}
     for row in rows:
         by_name.setdefault(row["name"], row)
-    for name in dict.fromkeys((derived_numbers.selection(run), *_PIXELS)):
+    # of objects the overlap that a study of them asks for comes before Dice
+    first = ("iou_pooled",) if object_numbers.of_split(split) else ()
+    for name in dict.fromkeys((derived_numbers.selection(run), *first, *_PIXELS)):
         row = by_name.get(name)
         if row is None or (name == "dice_kaggle" and _all_positive(split)):
             continue
