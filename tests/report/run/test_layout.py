@@ -65,7 +65,7 @@ def pages(classes, calibrated, tmp_path_factory):
     """{name: (Markdown, HTML)}; plots are as large as they are, and empty."""
     root = tmp_path_factory.mktemp("layout")
     few = {"train": 12, "validation": 6, "test": 6}
-    many = {"train": 448, "validation": 96, "test": 96}
+    many = {"train": 12, "validation": 6, "test": 96}
     made = {
         "demonstration": read(fake_run.make(root / "demonstration", sizes=many)),
         "six images": read(fake_run.make(root / "six", sizes=few)),
