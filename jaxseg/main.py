@@ -124,8 +124,8 @@ def _folder(address: str, *, several: bool) -> pathlib.Path:
     if several:
         raise ConfigError(
             f"--workdir={address}: a bucket holds one run, and this command trains "
-            "several (num_seeds, folds, two stages): give each a command and a URL of its "
-            "own, such as --config.num_seeds=1 --config.seed=1 "
+            "several (num_seeds, folds, two stages): give each a command and a URL "
+            "of its own, such as --config.num_seeds=1 --config.seed=1 "
             f"--workdir={address}-1."
         )
     return mirror.local_copy(address)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxseg import pictures
+from jaxseg.report.run import cases
 
 # OKLab: Ottosson, 2020, https://bottosson.github.io/posts/oklab/
 _CONES = np.array(
@@ -69,6 +70,12 @@ def test_up_to_twenty_classes_and_errors_differ(eyes, classes_apart, errors_apar
 def test_the_colours_of_two_classes_are_no_errors():
     errors = [(0, 158, 115), (230, 60, 20), (240, 228, 66), *pictures.COLOURS.values()]
     assert _distances(pictures.class_colours(1), errors, "normal").min() > 0.13
+
+
+@pytest.mark.parametrize("eyes", _EYES)
+def test_truth_and_errors_of_two_classes_differ_in_a_report(eyes):
+    colours = [cases.RIGHT, cases.EXTRA, cases.MISSED, *pictures.class_colours(1)]
+    assert (_distances(colours, colours, eyes) + np.eye(4)).min() >= 0.1
 
 
 def test_many_classes_have_many_colours_and_none_of_an_error():

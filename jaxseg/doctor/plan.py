@@ -31,11 +31,21 @@ def total_steps(case: Case) -> Finding:
         return Finding(
             WARNING,
             observed,
-            f"a network of random weights learns little in fewer than {_STEPS} steps, "
+            f"{_beginning(case)} learns little in fewer than {_STEPS} steps, "
             "however many epochs they are called",
             f"config.steps={_STEPS} or more, or a smaller config.batch_size",
         )
     return Finding(OK, observed)
+
+
+def _beginning(case: Case) -> str:
+    """What the run begins with, in words."""
+    config = case.config
+    if config.pretrained.path:
+        return f"a network that begins with the weights of {config.pretrained.path}"
+    if config.parent and config.parent_step != "none":
+        return f"a network that begins with the weights of {config.parent}"
+    return "a network of random weights"
 
 
 def batch_size(case: Case) -> Finding:

@@ -237,6 +237,7 @@ def describe(experiment: Experiment) -> dict:
         "params": state.count(experiment.abstract.params),
         "intensity": experiment.parts.intensity,
         "fit": experiment.parts.view.fit,
+        "class_weights": _class_weights(experiment),
         "dataset": experiment.card,
         "data_directory": str(experiment.directory),
         "devices": {
@@ -244,6 +245,20 @@ def describe(experiment: Experiment) -> dict:
             "count": jax.device_count(),
             "processes": jax.process_count(),
         },
+    }
+
+
+def _class_weights(experiment: Experiment) -> dict[str, list[float]]:
+    """{term of the loss: the weight of each class}, of the terms that take any."""
+    terms = experiment.settings.losses.items()
+    taken = {
+        name: getattr(fn, "keywords", {}).get("class_weights")
+        for name, (fn, _) in terms
+    }
+    return {
+        name: [float(weight) for weight in weights]
+        for name, weights in taken.items()
+        if weights is not None
     }
 
 

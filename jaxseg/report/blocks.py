@@ -3,7 +3,7 @@
 Each function returns one block; its `kind` chooses how `templates/page.*.j2` write it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from jaxseg.report.figures import Picture
@@ -28,13 +28,24 @@ class Card(NamedTuple):
 
 def sections(
     listed: Iterable[tuple[str, str, Sequence[Block | None]]],
+    *,
+    closed: Collection[str] = (),
 ) -> list[Block]:
-    """[{"id", "title", "blocks"}] of (id, title, blocks), without what is empty."""
+    """[{"id", "title", "blocks", "closed"}] of (id, title, blocks), but empty ones.
+
+    HTML shows a closed section when the reader opens it; those come last.
+    """
     kept = [
-        {"id": key, "title": title, "blocks": [b for b in blocks if b is not None]}
+        {
+            "id": key,
+            "title": title,
+            "blocks": [block for block in blocks if block is not None],
+            "closed": key in closed,
+        }
         for key, title, blocks in listed
     ]
-    return [section for section in kept if section["blocks"]]
+    kept = [section for section in kept if section["blocks"]]
+    return sorted(kept, key=lambda section: section["closed"])
 
 
 def table(
@@ -98,7 +109,7 @@ def columns(inside: Sequence[Block | None]) -> Block:
 
 
 def folded(title: str, inside: Sequence[Block | None]) -> Block:
-    """Blocks that appear when the reader opens them."""
+    """Blocks that appear when the reader opens them; Markdown has no such thing."""
     kept = [block for block in inside if block is not None]
     return {"kind": "folded", "title": title, "blocks": kept}
 

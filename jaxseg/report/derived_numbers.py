@@ -38,7 +38,28 @@ def metric_rows(split: Split) -> list[Row]:
         row["class"] = "all" if kind is None else str(kind)
         row["policy"] = metric.get("policy") or text.policy(row["name"])
         rows.append(row)
-    return rows
+    return [row | _support_of_mean(row, rows) for row in rows]
+
+
+def _support_of_mean(row: Row, rows: list[Row]) -> Row:
+    """The images of a mean over classes that counts them all, by the Kaggle rule.
+
+    Evaluation writes the images with foreground, as for every mean over classes.
+    """
+    if row["class"] != MEAN or not row["name"].endswith("kaggle"):
+        return {}
+    classes = [r for r in rows if r["name"] == row["name"] and r["class"] != MEAN]
+    counts = [r["support_images"] for r in classes]
+    return {"support_images": max(filter(None, counts), default=row["support_images"])}
+
+
+def foreground_rows(split: Split) -> list[Row]:
+    """`metric_rows` without those of background where there is one other class.
+
+    An empty answer gets background right: beside one class it says nothing.
+    """
+    rows, names = metric_rows(split), classes(split)
+    return [r for r in rows if len(names) > 2 or r["class"] not in names[:1]]
 
 
 def headline(run: Run, split: Split) -> list[Row]:
@@ -242,18 +263,39 @@ def nearest(rows: list[Row], threshold: float | None) -> Row:
     return min(rows, key=lambda r: abs(r["threshold"] - threshold))
 
 
-def class_weights(card: dict[str, Any]) -> list[Row]:
-    """A row for each class: its pixels, their share, its stored weight, N / (K n_c)."""
+def class_weights(run: Run) -> list[Row]:
+    """A row for each class: its pixels, their share, N / (K n_c), and the weights used.
+
+    "used" is {term of the loss: weight}, of terms that weigh as many classes. A run
+    from before they were recorded has those that its config gives as numbers.
+    """
+    card = pick(run["info"], "dataset") or {}
     pixels = pick(card, "splits", "train", "pixels") or []
-    names = card.get("classes") or []
-    stored, total = card.get("class_weights") or [], sum(pixels)
+    names, total = card.get("classes") or [], sum(pixels)
+    used = {n: w for n, w in _weights_used(run).items() if len(w) == len(pixels)}
     return [
         {
             "class": str(names[i]) if i < len(names) else f"class {i}",
             "pixels": count,
             "share": count / total if total else None,
-            "stored": stored[i] if i < len(stored) else None,
+            "used": {name: weights[i] for name, weights in used.items()},
             "expected": total / (len(pixels) * count) if count else None,
         }
         for i, count in enumerate(pixels)
     ]
+
+
+def _weights_used(run: Run) -> dict[str, list[float]]:
+    recorded = run["info"].get("class_weights")
+    if recorded is not None:
+        return recorded
+    given = {n: pick(b, "class_weights") for n, b in weighing(run).items()}
+    return {name: list(w) for name, w in given.items() if not isinstance(w, str)}
+
+
+def weighing(run: Run) -> dict[str, Row]:
+    """{term of the loss: its block} of the terms that count and weigh classes."""
+    terms = run["config"].get("loss") or {}
+    counting = {n: b for n, b in terms.items() if pick(b, "weight")}
+    chosen = {n: pick(b, "class_weights") for n, b in counting.items()}
+    return {n: counting[n] for n, w in chosen.items() if w not in (None, "none")}

@@ -70,7 +70,7 @@ def render(page: Page, form: Literal["md", "html"]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"code": _code, "cell": _cell, "data": _data}
-    environment.filters |= {"fence": _fence, "address": _address}
+    environment.filters |= {"fence": _fence, "address": _address, "plain": _plain}
     template = environment.get_template(f"page.{form}.j2")
     return template.render(page, answers=_ANSWERS)
 
@@ -85,6 +85,11 @@ def _code(words: str) -> markupsafe.Markup:
     """HTML of prose in which `names` stand between backticks."""
     escaped = str(markupsafe.escape(words))
     return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
+
+
+def _plain(words: str) -> str:
+    """Prose for an attribute, where `names` cannot be set apart."""
+    return words.replace("`", "")
 
 
 def _cell(words: str) -> str:

@@ -149,6 +149,7 @@ class Record(TypedDict):
     params: int
     intensity: NotRequired[str]
     fit: NotRequired[str]  # the one that "auto" became
+    class_weights: NotRequired[dict[str, list[float]]]  # of each term that takes any
     dataset: Card
     data_directory: NotRequired[str]
     devices: dict[str, Any]

@@ -160,6 +160,24 @@ def test_settings_that_do_not_go_together(folder, changes, name, level, said):
     assert found.level == level and said in found.observed, found
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "a network of random weights learns"),
+        ({"parent": "runs/a"}, "begins with the weights of runs/a learns"),
+        ({"parent": "runs/a", "parent_step": "none"}, "a network of random weights"),
+        ({"pretrained.path": "w.safetensors"}, "the weights of w.safetensors learns"),
+    ],
+)
+def test_a_short_run_is_told_what_it_begins_with(folder, changes, words):
+    config = folder.config.copy_and_resolve_references()
+    config.update_from_flattened_dict(changes)
+    plan = folder.experiment.plan._replace(steps_per_epoch=5, total_steps=5)
+    twin = doctored.spoiled(folder, plan=plan)._replace(config=config)
+    finding = doctored.found(twin, "total_steps")["total_steps"]
+    assert finding.level == "warning" and words in finding.why
+
+
 def test_a_batch_of_windows_may_be_larger_than_the_set(folder):
     parts, plan = folder.experiment.parts, folder.experiment.plan
     view = dataclasses.replace(parts.view, fit="crop")

@@ -1,5 +1,7 @@
 """Head, losses, metric and data must be of the same classes of whole images."""
 
+import types
+
 import numpy as np
 import pytest
 from support import image_class_data, tiny_classifier
@@ -115,6 +117,8 @@ def test_class_weights_by_name_are_counted_on_training_images():
     fn, weight = terms[SOFTMAX]
     assert (fn.func, weight) == (image_class_cross_entropy.loss, 1.0)
     assert fn.keywords["class_weights"] == pytest.approx((4 / 6, 4 / 2))
+    taken = types.SimpleNamespace(settings=types.SimpleNamespace(losses=terms))
+    assert build._class_weights(taken) == {SOFTMAX: pytest.approx([4 / 6, 4 / 2])}
     with pytest.raises(ConfigError, match="'median', which counts the pixels"):
         weights = {f"loss.{SOFTMAX}.class_weights": "median"}
         from_config.losses(config(**OF_CLASSES | weights), pixels, shown)

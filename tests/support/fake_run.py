@@ -26,17 +26,19 @@ def make(
     noise=0.7,
     silent=(),
     offsets=None,
+    sizes=None,
 ):
     """Writes a run under `root`, returns it; class 3 is never there.
 
     Of one seed, images and truths are the same and answers are worse with more noise.
+    `sizes` are the images of each split.
     Above two classes the decision is argmax, or has `offsets`; `silent` class ids get a
     probability of almost nothing.
     """
     rng = np.random.default_rng(seed)
     names = ["background", "pneumothorax", "effusion", "never seen", "nodule", "mass"]
     names = (names + [f"class {c}" for c in range(6, classes)])[:classes]
-    sizes = {"train": 60, "validation": 24, "test": 30}
+    sizes = sizes or {"train": 60, "validation": 24, "test": 30}
     data = {k: _images(rng, n, classes, noise, silent) for k, n in sizes.items()}
     (root / "eval").mkdir(parents=True)
     folder, results = root / "eval", {}
@@ -72,7 +74,8 @@ def make(
         | {"metric": column, "value": top[column]},
         "resumed": 0,
         "skipped_steps": 0,
-        "dataset": _card(data, names),
+        "dataset": (card := _card(data, names)),
+        "class_weights": {"cross_entropy": [w or 1.0 for w in card["class_weights"]]},
         "sampler": {"name": "balanced"},
     }
     _json(root / "run.json", info)
@@ -259,7 +262,10 @@ def _config(classes, epochs):
         "batch_size": 4,
         "data": {"name": "siim_acr", "dir": None},
         "model": {"name": "swin_upernet", "swin_upernet": {"width": 24}},
-        "loss": {"dice": {"weight": 1.0}, "cross_entropy": {"weight": 1.0}},
+        "loss": {
+            "dice": {"weight": 1.0},
+            "cross_entropy": {"weight": 1.0, "class_weights": "inverse"},
+        },
         "optim": {"learning_rate": 1e-3, "clip": None, "betas": [0.9, 0.999]},
         "sampler": {"name": "balanced", "share": [0.8, 0.4]},
         "augment": {"flip": True, "rotate": 10.0},

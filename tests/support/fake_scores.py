@@ -74,6 +74,7 @@ def metrics(truths, predictions, names):
 
 def _row(metric, name, value, drawn, table):
     present = int((table[:, 0] + table[:, 2] > 0).sum())
+    inside = {"kaggle": len(table), "empty": int((table[:, :3].sum(1) > 0).sum())}
     shown = value is not None and present
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist() if shown else (None, None)
     return {
@@ -82,7 +83,7 @@ def _row(metric, name, value, drawn, table):
         "value": value if shown else None,
         "low": low,
         "high": high,
-        "support_images": present,
+        "support_images": inside.get(metric.split("_")[-1], present),
         "support_pixels": int(table[:, [0, 2]].sum()),
         "policy": f"written policy of {metric.replace('_', ' ')}",
     }

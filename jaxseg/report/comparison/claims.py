@@ -108,12 +108,22 @@ def same_images(rankings: list[list[Unit]]) -> Iterator[Claim]:
         words = f"All runs were judged on the same {text.plural(images, 'image')} of "
         yield Claim(answer="yes", text=f"{words}{split} (`{digest[:12]}`).")
         return
+    unknown = [u for ranking in rankings for u in ranking if not u["images"][1]]
+    if unknown:
+        of = text.plural(sum(len(members(ranking)) for ranking in rankings), "run")
+        words = (
+            "That the runs were judged on the same images is NOT known: "
+            f"{len(members(unknown))} of {of} recorded no hash of the split. Runs "
+            "without a hash are never tested against another."
+        )
+        yield Claim(answer="unclear", text=words)
+        return
     sizes = ", ".join(str(len(members(ranking))) for ranking in rankings)
     words = (
         f"The runs were judged on {text.plural(len(rankings), 'set')} of images "
         f"(runs on each: {sizes}), told apart by the hash of the split. Runs on "
-        "different images, or without a hash, are never tested against each other: a "
-        "difference between them could be one between the images."
+        "different images are never tested against each other: a difference between "
+        "them could be one between the images."
     )
     yield Claim(answer="no", text=words)
 
@@ -169,7 +179,8 @@ def order(ranking: list[Unit], metric: str) -> Iterator[Claim]:
     if own is None:
         return
     same = own == best
-    words = "is best on test as well" if same else "is NOT the best on test"
+    where = ranking[0]["images"][0]
+    words = f"is {'' if same else 'NOT the '}best on {where}{' as well' * same}"
     loss = "" if same else f", {wording.value(best)} is the best there"
     words = (
         f"The best on validation by `{metric}`, `{chosen['name']}` "
@@ -239,15 +250,17 @@ def long_enough(units: Sequence[Unit]) -> Iterator[Claim]:
         ]
         for answer, kind in answers.items()
     }
-    runs = text.plural(len(ends), "run")
-    words = f"{len(listed['no'])} of {runs} may have been too short: validation still "
+    total, runs = len(trained(members(units))), text.plural(len(ends), "run")
+    if len(ends) < total:
+        runs = f"the {runs} long enough to tell (of {total})"
     if listed["no"]:
-        words += f"improves in the last third of {_listed(listed['no'])}"
+        words = f"{len(listed['no'])} of {runs} may have been too short: validation "
+        words += f"still improves in the last third of {_listed(listed['no'])}"
         yield Claim(answer="no", text=f"{words}.")
     if listed["unclear"]:
         words = "Too few validations tell whether the end is flat, and the best epoch "
         words += f"is late, in {_listed(listed['unclear'])}."
         yield Claim(answer="unclear", text=words)
     if ends and not any(listed.values()):
-        words = f"Validation of no run still improves in its last third ({runs})."
+        words = f"Validation still improves in the last third of none of {runs}."
         yield Claim(answer="yes", text=words)

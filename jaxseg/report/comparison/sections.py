@@ -91,12 +91,7 @@ def _summary(
 def _tests(ranking: list[Unit], tests: Tests, metric: str) -> list[Block]:
     family = tests.get(metric)
     if not family:
-        why = "Nothing was tested: " + (
-            "no two runs were judged on the same images."
-            if len(ranking) < 2
-            else f"`{metric}` cannot be repeated from the counts of each image."
-        )
-        return [paragraph(why)]
+        return [paragraph(f"Nothing was tested: {_untested(ranking, metric)}.")]
     test = next(iter(family.values()))
     words = (
         f"By `{metric}`. Both runs are measured on the same {test['resamples']:,} "
@@ -132,6 +127,18 @@ def _tests(ranking: list[Unit], tests: Tests, metric: str) -> list[Block]:
     first, *others = tables.pair_tests(ranking, tests, metric)
     every = [folded(f"All {len(family)} pairs", others)] if others else []
     return [paragraph(words), first, *every]
+
+
+def _untested(ranking: list[Unit], metric: str) -> str:
+    """Why there is no paired test of the largest set of runs on the same images."""
+    if len(ranking) > 1:
+        return f"`{metric}` cannot be repeated from the counts of each image"
+    if several(ranking[0]):
+        return (
+            f"the {len(ranking[0]['runs'])} runs of `{ranking[0]['name']}` differ in "
+            "their seed alone, and no other configuration was judged on their images"
+        )
+    return "no two runs were judged on the same images"
 
 
 def _extremes(ranking: list[Unit], tests: Tests, metric: str) -> list[Block | None]:

@@ -5,12 +5,14 @@ import pathlib
 
 from jaxseg.errors import ConfigError
 from jaxseg.report import (
+    blocks,
     derived_numbers,
     image_class_numbers,
     object_numbers,
     page,
     text,
 )
+from jaxseg.report.blocks import Block, Claim
 from jaxseg.report.read import Run, of_masks, read
 from jaxseg.report.run import cases, claims, class_examples, sections
 
@@ -36,8 +38,10 @@ def content(run: Run) -> page.Page:
     examples = cases.cases(split)
     lead = cases.highlights(split, examples)
     if not derived_numbers.pixels_trained(split):
-        lead = class_examples.highlights(split, class_examples.cases(split))
+        examples = class_examples.cases(split)
+        lead = class_examples.highlights(split, examples)
     verdict = claims.verdict(run)
+    tested = [claim for claim in claims.claims(run) if claim != verdict]
     flattering = derived_numbers.optimistic(run, split)
     flattering += object_numbers.optimistic(split)
     flattering += image_class_numbers.optimistic(split)
@@ -64,7 +68,16 @@ def content(run: Run) -> page.Page:
         verdict=verdict,
         warning=" and ".join(flattering),
         cards=sections.cards(run),
-        lead=lead,
-        claims=[claim for claim in claims.claims(run) if claim != verdict],
-        sections=sections.sections(run, examples),
+        lead=[*lead, *_failed(tested)],
+        claims=[],
+        sections=sections.sections(run, examples, tested),
     )
+
+
+def _failed(tested: list[Claim]) -> list[Block]:
+    """The sentences that failed, which no fold may hide."""
+    failed = [claim for claim in tested if claim["answer"] == "no"]
+    if not failed:
+        return []
+    words = f"{len(failed)} of {text.plural(len(tested), 'tested sentence')} failed:"
+    return [blocks.paragraph(words), blocks.claims(failed)]

@@ -1,6 +1,6 @@
 """Shows how well probabilities are calibrated: tables, diagrams, tested sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,20 +10,20 @@ from matplotlib.axes import Axes
 from jaxseg.report import figures, text
 from jaxseg.report.blocks import Block, Claim, pictures, table
 from jaxseg.report.figures import INK, SERIES, Picture
-from jaxseg.report.read import Run, Split, pick
+from jaxseg.report.read import Split, pick
 from jaxseg.report.text import number
 
 _Z = 1.96  # standard deviations of a 95 % interval
 _SCORES = ("ece", "ece_confidence", "maximum_calibration_error", "brier", "nll")
 
 
-def blocks(run: Run) -> list[Block | None]:
-    """Tables and reliability diagrams; [] for a run scored without calibration."""
-    splits = [s for s in run["splits"].values() if s["result"].get("calibration")]
+def blocks(splits: Sequence[Split], *, drawn: bool = True) -> list[Block | None]:
+    """Tables, and diagrams of the first; [] of splits scored without calibration."""
+    splits = [s for s in splits if s["result"].get("calibration")]
     if not splits:
         return []
-    drawn = pictures([_pixels(splits[0]), _images(splits[0])])
-    return [_scores(splits), _temperatures(splits), drawn]
+    diagrams = (_pixels(splits[0]), _images(splits[0])) if drawn else ()
+    return [_scores(splits), _temperatures(splits), pictures(diagrams)]
 
 
 def _scores(splits: list[Split]) -> Block:

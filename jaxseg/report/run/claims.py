@@ -24,6 +24,7 @@ from jaxseg.report.run import (
     image_class_claims,
     image_level,
     object_claims,
+    tables,
     training_labels,
     two_stage,
 )
@@ -33,7 +34,8 @@ GAP = 0.05  # of a score: how far training may be ahead of validation
 SHARE_TOLERANCE = 0.01  # of an epoch: rounding of a share to whole images
 # samplers whose share of positives is that of the data, or follows from other shares
 NATURAL = ("uniform", "by_image_class")
-WEIGHT_TOLERANCE = 1e-3  # relative: cards may round what they store
+WEIGHT_TOLERANCE = 1e-3  # relative: records may round what they store
+INVERSE = ("inverse", "auto")  # names of class weights that are N / (K n)
 
 
 def claims(run: Run) -> list[Claim]:
@@ -126,8 +128,8 @@ def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
         "no": "is NOT above every trivial baseline",
         "unclear": "is above the trivial baselines, but not by its whole interval,",
     }[answer]
-    support = row["support_images"]
-    on = "" if support is None else f", {text.plural(support, 'image')} of support"
+    support = tables.support(split, row)
+    on = f", {support}" if support else ""
     words = (
         f"The model {words} on `{row['name']}`{_of(row)} ({split['name']}{on}): "
         f"{_interval(row)} against {number(bar)} ({text.label(best)})."
@@ -139,8 +141,8 @@ def above_prevalence(split: Split) -> Iterator[Claim]:
     """Does the ranking of pixels beat a constant score?"""
     curve = pick(split["result"], "curves", "pixel") or {}
     precision, base = curve.get("average_precision"), curve.get("prevalence")
-    if precision is None or base is None:
-        return
+    if precision is None or base is None or base in (0, 1):
+        return  # of one kind of pixels any order is perfect
     bound = curve.get("average_precision_error_bound") or 0.0
     better = precision - bound > base
     words = (
@@ -258,9 +260,9 @@ def convergence(run: Run) -> Iterator[Claim]:
         ),
         "undecided": (
             "unclear",
-            "The run may have been too short: its best epoch lies in its last third, "
-            f"and {text.plural(end.count, 'validation')} there cannot tell whether it "
-            f"still improves ({end_of_curve.FEWEST} can)",
+            "Whether the run was long enough is not known: its best epoch lies in its "
+            f"last third, and {text.plural(end.count, 'validation')} there cannot tell "
+            f"a rise from a flat end ({end_of_curve.FEWEST} can)",
         ),
     }[end.answer]
     words += (
@@ -314,19 +316,25 @@ def sampling(run: Run) -> Iterator[Claim]:
 
 
 def weights(run: Run) -> Iterator[Claim]:
-    """Do the class weights of the data card follow from its pixel counts?"""
-    rows = derived_numbers.class_weights(pick(run["info"], "dataset") or {})
-    rows = [row for row in rows if None not in (row["stored"], row["expected"])]
-    if not rows:
-        return
-    gap = max(abs(row["stored"] / row["expected"] - 1) for row in rows)
-    follow = gap <= WEIGHT_TOLERANCE
-    words = (
-        f"The class weights of the data card {'follow' if follow else 'do NOT follow'} "
-        "from the training pixels as N / (K n): largest relative difference "
-        f"{number(gap, 'plain')}."
-    )
-    yield Claim(answer="yes" if follow else "no", text=words)
+    """Are the weights that a loss used those of the inverse share it asked for?"""
+    if pick(run["config"], "supervision", "name") not in (None, "full"):
+        return  # they follow from the labelled pixels, which the card does not count
+    rows = [row for row in derived_numbers.class_weights(run) if row["expected"]]
+    for name, block in derived_numbers.weighing(run).items():
+        asked, cap = block["class_weights"], block.get("class_weight_cap")
+        used = [row["used"].get(name) for row in rows]
+        if asked not in INVERSE or cap or not used or None in used:
+            continue
+        pairs = zip(used, rows, strict=True)
+        gap = max(abs(weight / row["expected"] - 1) for weight, row in pairs)
+        follow = gap <= WEIGHT_TOLERANCE
+        words = (
+            f"The class weights that `{name}` used ({', '.join(map(number, used))}) "
+            f"{'follow' if follow else 'do NOT follow'} from the training pixels as "
+            f"N / (K n), as `{asked}` asks: largest relative difference "
+            f"{number(gap, 'plain')}."
+        )
+        yield Claim(answer="yes" if follow else "no", text=words)
 
 
 def integrity(run: Run) -> Iterator[Claim]:

@@ -1,6 +1,6 @@
 """Shows ranking and calibration of each class against the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jaxseg.report import text
@@ -61,9 +61,9 @@ def _support(pixels: float | None, of_class: float | None) -> tuple[str, str]:
     return f"{number(pixels, 'count')} pixels", "" if of_class is None else words
 
 
-def reliability(run: Run) -> list[Block | None]:
-    """Calibration figures and diagrams of each class against the rest."""
-    splits = [split for split in run["splits"].values() if calibrations(split)]
+def reliability(splits: Sequence[Split], *, drawn: bool = True) -> list[Block | None]:
+    """Calibration figures of each class against the rest, and the diagram of one."""
+    splits = [split for split in splits if calibrations(split)]
     if not splits:
         return []
     split = splits[0]
@@ -86,7 +86,7 @@ def reliability(run: Run) -> list[Block | None]:
     return [
         table(heads, rows, title=title, note=note),
         _temperatures(splits),
-        pictures([class_plots.reliability(split, calibrations(split))]),
+        pictures([class_plots.reliability(split, calibrations(split))] * drawn),
     ]
 
 
@@ -145,7 +145,8 @@ def claims(split: Split) -> Iterator[Claim]:
     rows = [
         row
         for row in curves(split)
-        if None not in (row.get("average_precision"), row.get("prevalence"))
+        if row.get("average_precision") is not None
+        and row.get("prevalence") not in (None, 0, 1)  # of one kind any order is right
     ]
     if not rows:
         return

@@ -206,8 +206,8 @@ def reliability(split: Split, each: dict[str, dict[str, Any]]) -> Picture | None
             for name, rows in filled.items()
         ]
         names = derived_numbers.classes(split)
-        styles = _styles(names, filled)
-        figures.lines(axes, curves, x="mean probability", styles=styles)
+        style = dict(styles=_styles(names, filled), colours=_colours(names))
+        figures.lines(axes, curves, x="mean probability", **style)
         figures.unit_square(axes)
         axes.set_ylabel("share of pixels of the class")
 

@@ -14,25 +14,26 @@ _HEADS = ["Class", "Dice", "IoU", "Precision", "Recall", "Support", "Predicted p
 
 
 def blocks(run: Run) -> list[Block | None]:
-    """What the results of several classes begin with; [] for two classes.
+    """What stands behind the table of the first split; [] for two classes.
 
-    The first split is shown, the others are folded. A run that was scored before there
-    were class tables has no blocks but those of its confusions.
+    Decision and confusions, and the tables of the other splits, folded. A run that was
+    scored before there were class tables has no blocks but those of its confusions.
     """
     split, *others = run["splits"].values()
     if not class_numbers.several(split):
         return []
     hidden = [_confusion(split)]
-    hidden += [b for other in others for b in (_classes(run, other), _confusion(other))]
+    for other in others:
+        hidden += [of_split(run, other), _confusion(other)]
     return [
-        _classes(run, split),
         class_decision.table_of(split),
         pictures([class_plots.confusion(split)]),
         *(folded(b["title"], [b | _UNTITLED]) for b in hidden if b is not None),
     ]
 
 
-def _classes(run: Run, split: Split) -> Block | None:
+def of_split(run: Run, split: Split) -> Block | None:
+    """Dice, IoU, precision, recall and support of each class, and of their mean."""
     rows = [_cells(split, row) for row in class_numbers.table(split)]
     if not rows:
         return None

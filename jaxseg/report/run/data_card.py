@@ -1,13 +1,49 @@
-"""Tables of the data card: splits, sampling, class weights."""
+"""Shows the data card and its splits, and what of them was fed and weighed."""
 
 from typing import Any
 
 import numpy as np
 
 from jaxseg.report import class_numbers, derived_numbers, text
-from jaxseg.report.blocks import Block, table
+from jaxseg.report.blocks import Block, code, columns, folded, pairs, table
 from jaxseg.report.read import Run, pick
 from jaxseg.report.text import number
+
+
+def blocks(run: Run) -> list[Block | None]:
+    """The data card, its splits, and which classes were fed and weighed how much."""
+    card = run["info"].get("dataset") or {}
+    refused, more = card.get("refused") or [], _more(card)
+    listed = "\n".join(f"{r.get('file')}: {r.get('reason')}" for r in refused)
+    return [
+        splits(card),
+        columns([pairs("Data card", _facts(card)), balance(run)]),
+        class_balance(run),
+        image_class_balance(run),
+        class_weights(run),
+        folded("More of the data card", [pairs("", more)]) if more else None,
+        folded("Refused files", [code(listed)]) if refused else None,
+    ]
+
+
+def _facts(card: dict[str, Any]) -> list[tuple[str, str]]:
+    sizes = card.get("sizes") or {}
+    smallest, largest = (
+        " x ".join(number(s, "count") for s in sizes.get(key) or []) or text.UNDEFINED
+        for key in ("min", "max")
+    )
+    distinct = number(sizes.get("distinct"), "count")
+    keys = ("name", "version", "created", "source", "classes", "channels", "dtype")
+    facts = [(k, text.plain(card[k])) for k in keys if k in card]
+    span = f"{smallest} to {largest} (height x width), {distinct} distinct"
+    facts += [("sizes", span), ("split rule", text.plain(card.get("split_rule")))]
+    refused = card.get("refused") or []
+    return [*facts, ("refused files", number(len(refused), "count"))]
+
+
+def _more(card: dict[str, Any]) -> list[tuple[str, str]]:
+    """What only a data set of this kind says of itself."""
+    return text.flat(card["extra"]) if card.get("extra") else []
 
 
 def splits(card: dict[str, Any]) -> Block | None:
@@ -114,42 +150,38 @@ def image_class_balance(run: Run) -> Block | None:
     return table(heads, rows, title="Classes of whole images")
 
 
-def class_weights(card: dict[str, Any], config: dict[str, Any]) -> Block | None:
-    """Class weights of the data card, and what the losses of the run took."""
-    rows = [
+def class_weights(run: Run) -> Block | None:
+    """Training pixels of each class, and the weights that the losses took for it."""
+    rows = derived_numbers.class_weights(run)
+    if not rows:
+        return None
+    terms = list(rows[0]["used"])
+    body = [
         [
             r["class"],
             number(r["pixels"], "count"),
             number(r["share"], "percent"),
-            number(r["stored"]) if r["pixels"] else "n/a (support 0)",
-            number(r["expected"]) if r["pixels"] else "n/a (support 0)",
+            *(
+                number(r["used"][name]) if r["pixels"] else "n/a (support 0)"
+                for name in terms
+            ),
         ]
-        for r in derived_numbers.class_weights(card)
+        for r in rows
     ]
-    heads = [
-        "Class",
-        "Training pixels",
-        "Share",
-        "Weight in the data card",
-        "N / (K n)",
-    ]
-    note = (
-        "N labelled training pixels, K classes, n pixels of the class. "
-        f"{_used(config.get('loss') or {})}"
-    )
-    title = "Class weights"
-    return table(heads, rows, title=title, note=note) if rows else None
+    heads = ["Class", "Training pixels", "Share", *(f"Weight in `{n}`" for n in terms)]
+    title = "Class weights" if terms else "Training pixels by class"
+    return table(heads, body, title=title, note=_weighed(run, terms))
 
 
-def _used(losses: dict[str, Any]) -> str:
-    """Says what `class_weights` of the losses of the run are."""
-    blocks = {name: block for name, block in losses.items() if block.get("weight")}
-    used = [
-        f"{name} by {text.plain(block['class_weights'] or 'none')}"
-        + (f", at most {cap:g} apart" if (cap := block.get("class_weight_cap")) else "")
-        for name, block in blocks.items()
-        if "class_weights" in block
-    ]
-    if not used:
+def _weighed(run: Run, shown: list[str]) -> str:
+    """How the losses of the run came by their class weights."""
+    blocks = derived_numbers.weighing(run)
+    if not blocks:
         return "No loss of the run weighs classes."
-    return f"The losses of the run weigh classes: {'; '.join(used)}."
+    listed = []
+    for name, block in blocks.items():
+        words = f"{name} by {text.plain(block['class_weights'])}"
+        if cap := block.get("class_weight_cap"):
+            words += f", at most {cap:g} apart"
+        listed.append(words + ("" if name in shown else " (numbers not recorded)"))
+    return f"The losses of the run weigh classes: {'; '.join(listed)}."

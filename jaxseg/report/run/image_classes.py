@@ -29,12 +29,18 @@ def blocks(run: Run) -> list[Block | None]:
         return []
     first = splits[0]
     return [
-        _classes(splits),
+        *each_class(splits),
         _means(splits),
         confusion(first),
-        _calibration(splits),
+        *calibration(splits),
         pictures(figures_of(first)),
     ]
+
+
+def each_class(splits: list[Split]) -> list[Block]:
+    """A table with a row for each class of each split; [] without any classes."""
+    splits = [split for split in splits if of_split(split)]
+    return [_classes(splits)] if splits else []
 
 
 def _classes(splits: list[Split]) -> Block:
@@ -126,6 +132,12 @@ def confusion(split: Split) -> Block | None:
         "(columns), with shares of the row."
     )
     return table(["Truth", *names], rows, title="Confusion of classes", note=note)
+
+
+def calibration(splits: list[Split]) -> list[Block]:
+    """How far probabilities of classes can be believed; [] without any classes."""
+    splits = [split for split in splits if of_split(split)]
+    return [_calibration(splits)] if splits else []
 
 
 def _calibration(splits: list[Split]) -> Block:

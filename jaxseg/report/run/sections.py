@@ -1,32 +1,20 @@
-"""The sections of a report, each a title and its blocks, in reading order."""
+"""The sections of a report, each a title and its blocks, in reading order.
 
-import json
+What a reader asks first stands open: how training went, the numbers that matter, cases,
+calibration, data. Everything else is closed until it is opened.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
-from jaxseg.report import (
-    blocks,
-    class_numbers,
-    derived_numbers,
-    text,
-)
-from jaxseg.report.blocks import (
-    Block,
-    Card,
-    code,
-    columns,
-    folded,
-    pairs,
-    paragraph,
-    pictures,
-    table,
-)
-from jaxseg.report.read import Run, pick
+from jaxseg.report import blocks, class_numbers, derived_numbers, text
+from jaxseg.report.blocks import Block, Card, Claim, folded, paragraph, pictures
+from jaxseg.report.read import Run, Split, pick
 from jaxseg.report.run import (
     calibration,
     cases,
     class_curves,
     class_examples,
-    class_plots,
     class_table,
     conformal,
     cost,
@@ -34,39 +22,48 @@ from jaxseg.report.run import (
     evidence,
     image_classes,
     image_level,
+    key_metrics,
     object_claims,
     objects,
     other_data,
     pixel_rules,
     plots,
+    settings,
     surfaces,
     tables,
+    training,
     training_labels,
     two_stage,
 )
-from jaxseg.report.text import number, plain
+from jaxseg.report.text import number
 
-_CONFIG = {  # blocks of the config that come first, in this order
-    "model": "Model",
-    "optim": "Training",
-    "loss": "Loss",
-    "sampler": "Sampling",
-    "augment": "Augmentation",
-    "data": "Data",
-}
 _UNTITLED = {"title": ""}  # a table whose title its fold has
+_OPEN = ("training", "metrics", "cases", "calibration", "data")
+_CASES = 6  # that stand open
+_CARDS = 3
+
+# of a run that learned pixels: one of whole images alone shows their cases as such
+_OF_PIXELS = ("results", "objects", "curves", "surfaces", "rules")
+_OF_PIXELS += ("calibration_more", "images", "class_cases")
 
 
-# of pixels: a run that learned classes of whole images alone has none of them
-_OF_PIXELS = ("results", "objects", "curves", "surfaces", "rules", "calibration")
-_OF_PIXELS += ("images", "cases")
+def sections(
+    run: Run, examples: list[dict[str, Any]], tested: Sequence[Claim] = ()
+) -> list[Block]:
+    """[{"id", "title", "blocks", "closed"}] without what the run has no numbers for.
 
-
-def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
-    """[{"id", "title", "blocks"}] without blocks that the run has no numbers for."""
+    `examples` are those of `cases`, or of `class_examples` for a run that learned no
+    pixels; `tested` are the claims.
+    """
     split = derived_numbers.main_split(run)
-    listed = [
-        ("results", "Results", _results),
+    made = [
+        ("training", "Training", training.curves),
+        ("metrics", "Results", _metrics),
+        ("cases", "Cases", lambda _: _cases(split, examples)),
+        ("calibration", "Calibration", _calibration),
+        ("data", "Data and class balance", _data),
+        ("claims", _tested_in_words(tested), lambda _: _claims(tested)),
+        ("results", "Every metric, validation too", _results),
         ("two_stage", "Classify, then segment", two_stage.blocks),
         ("image_classes", "Image classes", image_classes.blocks),
         ("evidence", "What the answers rest on", evidence.blocks),
@@ -75,35 +72,115 @@ def sections(run: Run, examples: list[dict[str, Any]]) -> list[Block]:
         ("curves", "Precision and recall", _curves),
         ("surfaces", "Surfaces and detection", surfaces.blocks),
         ("rules", "By rule and threshold", _rules),
-        ("calibration", "Calibration", _calibration),
+        ("calibration_more", "Calibration on other splits", _more_calibration),
         ("images", "Image level", _images),
-        ("cases", "Cases", lambda run: _cases(run, examples)),
+        ("cases_more", "More cases", lambda _: _more_cases(split, examples)),
         ("other_data", "Other data", other_data.blocks_of),
-        ("training", "Training", _training),
+        ("training_more", "Training in detail", training.details),
         ("labels", "Labels", training_labels.blocks),
-        ("data", "Data and class balance", _data),
-        ("config", "Configuration", _config),
+        ("config", "Configuration", settings.config),
         ("cost", "Cost of a prediction", cost.blocks),
-        ("environment", "Environment", _environment),
+        ("environment", "Environment", settings.environment),
     ]
     if not derived_numbers.pixels_trained(split):
-        listed = [row for row in listed if row[0] not in _OF_PIXELS]
-    return blocks.sections((key, title, made(run)) for key, title, made in listed)
+        made = [row for row in made if row[0] not in _OF_PIXELS]
+    closed = [key for key, *_ in made if key not in _OPEN]
+    listed = ((key, title, make(run)) for key, title, make in made)
+    return blocks.sections(listed, closed=closed)
+
+
+def _metrics(run: Run) -> list[Block | None]:
+    """One table of the metrics that matter; of several classes each of them first."""
+    split = derived_numbers.main_split(run)
+    each = [class_table.of_split(run, split)] if class_numbers.several(split) else []
+    if not derived_numbers.pixels_trained(split):
+        each = image_classes.each_class([split])
+    return [*each, key_metrics.table_of(run, split)]
+
+
+def _cases(split: Split, examples: list[dict[str, Any]]) -> list[Block | None]:
+    """The first of each kind of case."""
+    if not examples:
+        return []
+    shown = _first_of_each(examples)
+    if not derived_numbers.pixels_trained(split):
+        return class_examples.section(split, shown)
+    legend = blocks.legend(cases.legend(split))
+    return [paragraph(cases.order_in_words(split)), legend, blocks.cases(shown)]
+
+
+def _first_of_each(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most _CASES examples in their order: the end of each role, then the next.
+
+    Of the worst the last is the end, of all other roles the first.
+    """
+    roles = list(dict.fromkeys(case["role"] for case in examples))
+    queues = {role: [c for c in examples if c["role"] == role] for role in roles}
+    if "worst" in queues:
+        queues["worst"].reverse()
+    deepest = max(map(len, queues.values()))
+    turns = (q[i] for i in range(deepest) for q in queues.values() if i < len(q))
+    chosen = [case["title"] for case, _ in zip(turns, range(_CASES), strict=False)]
+    return [case for case in examples if case["title"] in chosen]
+
+
+def _more_cases(split: Split, examples: list[dict[str, Any]]) -> list[Block | None]:
+    if len(examples) <= _CASES:
+        return []
+    shown = _first_of_each(examples)
+    rest = [case for case in examples if case not in shown]
+    if not derived_numbers.pixels_trained(split):
+        return [blocks.cases(rest)]
+    return [blocks.legend(cases.legend(split)), blocks.cases(rest)]
+
+
+def _calibration(run: Run) -> list[Block | None]:
+    split = derived_numbers.main_split(run)
+    if not derived_numbers.pixels_trained(split):
+        return image_classes.calibration([split])
+    if class_numbers.several(split):
+        return class_curves.reliability([split])
+    return calibration.blocks([split])
+
+
+def _more_calibration(run: Run) -> list[Block | None]:
+    split, *others = run["splits"].values()
+    if class_numbers.several(split):
+        return class_curves.reliability(others, drawn=False)
+    return calibration.blocks(others, drawn=False)
+
+
+def _data(run: Run) -> list[Block | None]:
+    return [*data_card.blocks(run), image_classes.support(run)]
+
+
+def _tested_in_words(tested: Sequence[Claim]) -> str:
+    """How many sentences were tested, and with which answer."""
+    given = [claim["answer"] for claim in tested]
+    words = {"yes": "passed", "unclear": "open", "no": "failed"}
+    parts = (f"{given.count(key)} {word}" for key, word in words.items())
+    return f"What was tested: {', '.join(parts)}"
+
+
+def _claims(tested: Sequence[Claim]) -> list[Block | None]:
+    return [blocks.claims(tested)] if tested else []
 
 
 def _results(run: Run) -> list[Block | None]:
     splits = list(run["splits"].values())
-    policies = tables.policies(derived_numbers.main_split(run))
-    metrics = [tables.metrics(run, split) for split in splits]
-    if not class_numbers.several(derived_numbers.main_split(run)):
-        return [*metrics, policies, tables.operating_point(run)]
-    means = [tables.metrics(run, split, mean_only=True) for split in splits]
-    each = [
+    split = derived_numbers.main_split(run)
+    policies = tables.policies(split)
+    metrics = [tables.metrics(run, each) for each in splits]
+    if not class_numbers.several(split):
+        point = tables.operating_point(run)
+        return [*metrics, policies, point, conformal.words(split)]
+    means = [tables.metrics(run, each, mean_only=True) for each in splits]
+    listed = [
         folded(f"{table['title']}: every metric of every class", [table | _UNTITLED])
         for table in metrics
     ]
-    listed = folded(policies["title"], [policies | _UNTITLED])
-    return [*class_table.blocks(run), *filter(None, means), *each, listed]
+    counted = folded(policies["title"], [policies | _UNTITLED])
+    return [*class_table.blocks(run), *filter(None, means), *listed, counted]
 
 
 def _curves(run: Run) -> list[Block | None]:
@@ -116,13 +193,6 @@ def _curves(run: Run) -> list[Block | None]:
 
 def _rules(run: Run) -> list[Block | None]:
     return pixel_rules.blocks(derived_numbers.main_split(run))
-
-
-def _calibration(run: Run) -> list[Block | None]:
-    split = derived_numbers.main_split(run)
-    if class_numbers.several(split):
-        return class_curves.reliability(run)
-    return [*calibration.blocks(run), conformal.words(split)]
 
 
 def _images(run: Run) -> list[Block | None]:
@@ -146,156 +216,31 @@ def _images(run: Run) -> list[Block | None]:
     ]
 
 
-def _cases(run: Run, examples: list[dict[str, Any]]) -> list[Block | None]:
-    if not examples:
-        return []
-    split = derived_numbers.main_split(run)
-    legend = blocks.legend(cases.legend(split))
-    return [paragraph(cases.order_in_words(split)), legend, blocks.cases(examples)]
-
-
 def _class_cases(run: Run) -> list[Block | None]:
     split = derived_numbers.main_split(run)
     return class_examples.section(split, class_examples.cases(split))
 
 
-def _training(run: Run) -> list[Block | None]:
-    facts = [
-        ("parameters", number(run["info"].get("params"), "count")),
-        ("images a step", number(run["info"].get("batch_size"), "count")),
-        ("steps an epoch", number(run["info"].get("steps_per_epoch"), "count")),
-        ("steps", number(run["info"].get("total_steps"), "count")),
-        ("epochs", number(len(run["history"]), "count")),
-        ("images seen", number(run["info"].get("images_seen"), "count")),
-    ]
-    best = run["info"].get("best")
-    if best:
-        value = f"`{best.get('metric')}` {number(best.get('value'))}"
-        where = f"epoch {number(best.get('epoch'), 'count')}"
-        value += " after the epoch, at threshold 0.5 or of the most probable class"
-        facts.append(("best checkpoint", f"{where}: {value}"))
-    if run["info"].get("early_stop"):
-        facts.append(("ended", run["info"]["early_stop"]["words"]))
-    for change in run["info"].get("changes") or []:
-        words = f"`{change['key']}` from {change['before']} to {change['after']}"
-        facts.append((f"changed at step {number(change['step'], 'count')}", words))
-    drawn = [plots.progression(run), *plots.training(run), *class_plots.history(run)]
-    words = pairs("The run", facts)
-    return [words, tables.progression(run), pictures(drawn)]
-
-
-def _data(run: Run) -> list[Block | None]:
-    card = run["info"].get("dataset") or {}
-    sizes = card.get("sizes") or {}
-    smallest, largest = (
-        " x ".join(number(s, "count") for s in sizes.get(key) or []) or text.UNDEFINED
-        for key in ("min", "max")
-    )
-    distinct = number(sizes.get("distinct"), "count")
-    keys = ("name", "version", "created", "source", "classes", "channels", "dtype")
-    facts = [(k, plain(card[k])) for k in keys if k in card]
-    span = f"{smallest} to {largest} (height x width), {distinct} distinct"
-    facts += [("sizes", span), ("split rule", plain(card.get("split_rule")))]
-    facts += text.flat(card["extra"]) if card.get("extra") else []
-    refused = card.get("refused") or []
-    facts.append(("refused files", number(len(refused), "count")))
-    listed = "\n".join(f"{r.get('file')}: {r.get('reason')}" for r in refused)
-    return [
-        pairs("Data card", facts),
-        folded("Refused files", [code(listed)]) if refused else None,
-        data_card.splits(card),
-        data_card.balance(run),
-        data_card.class_balance(run),
-        data_card.image_class_balance(run),
-        image_classes.support(run),
-        data_card.class_weights(card, run["config"]),
-    ]
-
-
-def _config(run: Run) -> list[Block | None]:
-    """Shows the larger blocks first, then the rest, then all of it as JSON."""
-    config, grouped = run["config"], {}
-    for key in sorted(config, key=lambda k: (list(_CONFIG) + [k]).index(k)):
-        nested = isinstance(config[key], dict)
-        title = _CONFIG.get(key, key.capitalize()) if nested else "General"
-        grouped.setdefault(title, []).extend(text.flat(config[key], key))
-    general = grouped.pop("General", [])
-    if general:
-        grouped["General"] = general
-    whole = json.dumps(config, indent=2, ensure_ascii=False)
-    reasons = (config.get("auto") or {}).get("reasons") or []
-    chosen = [
-        [key, plain(pick(config, *key.split("."))), reason]
-        for key, _, reason in (line.partition(": ") for line in reasons)
-    ]
-    heads = ["Setting", "Chosen", "Reason"]
-    return [
-        table(heads, chosen, title="Chosen from data and machine") if chosen else None,
-        columns([pairs(title, rows) for title, rows in grouped.items()]),
-        folded("Every setting that the run depends on", [code(whole)]),
-    ]
-
-
-def _environment(run: Run) -> list[Block | None]:
-    info, history = run["info"], run["history"]
-    seconds, images = info.get("seconds"), info.get("images_seen")
-    speed = images / seconds if seconds and images is not None else None
-    waits = [r["data_wait_share"] for r in history if r.get("data_wait_share")]
-    facts = [(k, plain(info.get(k))) for k in ("recipe", "status", "git", "platform")]
-    facts += [
-        ("created", plain(info.get("created"))),
-        ("finished", plain(info.get("finished"))),
-        ("wall time", number(seconds, "seconds")),
-        ("images per second", number(speed, "plain")),
-        ("waiting for data", number(max(waits, default=None), "percent") + " at worst"),
-        ("resumed", plain(info.get("resumed"))),
-        *text.flat(info.get("devices") or {}, "devices"),
-    ]
-    command = info.get("command")
-    if isinstance(command, list):
-        command = " ".join(str(word) for word in command)
-    parts = [pairs("Run", facts)]
-    if info.get("versions"):
-        parts.append(pairs("Versions", text.flat(info["versions"])))
-    return [
-        columns(parts),
-        _sources(run),
-        folded("Command", [code(command)]) if command else None,
-    ]
-
-
-def _sources(run: Run) -> Block | None:
-    """The recipe and the modules of the user's own; None of runs of before."""
-    words = {(True, False): "committed", (True, True): "changed since it was committed"}
-    rows = [
-        [
-            (f"`{name}`", row["kind"]),
-            f"`{row['sha256'][:12]}`",
-            words.get((row["tracked"], row["changed"]), "not in git"),
-        ]
-        for name, row in (run["info"].get("sources") or {}).items()
-    ]
-    heads = ["File or module", "SHA-256", "State"]
-    title = "Recipe, and parts that the revision does not tell"
-    return table(heads, rows, title=title) if rows else None
-
-
 def cards(run: Run) -> list[Card]:
-    """The few numbers to remember, each with what it stands against."""
+    """The three numbers to remember, each with what it stands against."""
     split = derived_numbers.main_split(run)
     if not derived_numbers.pixels_trained(split):
-        return image_classes.cards(split)
-    rows, many = derived_numbers.headline(run, split), class_numbers.several(split)
-    listed = class_table.cards(run, split) if many else []
-    for row in [] if many else rows[:4]:
-        listed.append(tables.score_card(text.label(row["name"]), split, row))
-    listed += object_claims.cards(split)
-    listed += image_level.cards(split)
+        return image_classes.cards(split, _CARDS)
+    if class_numbers.several(split):
+        pixels = class_table.cards(run, split)
+    else:
+        rows = derived_numbers.headline(run, split)[:1]
+        names = (text.label(row["name"]) for row in rows)
+        pixels = [
+            tables.score_card(name, split, row)
+            for name, row in zip(names, rows, strict=True)
+        ]
+    listed = [*object_claims.cards(split), *pixels, *image_level.cards(split)]
     listed += image_classes.cards(split, 1)
     curve = pick(split["result"], "curves", "pixel") or {}
-    precision = curve.get("average_precision")
-    if precision is not None:
-        against = f"prevalence: {number(curve.get('prevalence'))}"
+    precision, base = curve.get("average_precision"), curve.get("prevalence")
+    if precision is not None and base not in (0, 1):
+        against = f"prevalence: {number(base)}"
         listed.append(Card("Average precision", number(precision), against))
     images = derived_numbers.confusion(split)
     if images["positive"] and images["negative"]:
@@ -303,4 +248,13 @@ def cards(run: Run) -> list[Card]:
         against = f"{images['false_alarm']} of {images['negative']} empty images"
         against = f"false positives: {against}"
         listed.append(Card("Positive images found", value, against))
-    return listed
+    return [*listed, *_filling(split)][:_CARDS]
+
+
+def _filling(split: Split) -> list[Card]:
+    """Numbers of pixels for a run that has fewer than three of its own."""
+    wanted = class_numbers.several(split)
+    rows = derived_numbers.foreground_rows(split)
+    rows = [r for r in rows if not wanted or r["class"] == derived_numbers.MEAN]
+    rows = [r for r in rows if r["name"] in ("iou_pooled", "recall_pooled")]
+    return [tables.score_card(text.label(r["name"]), split, r) for r in rows]

@@ -19,7 +19,7 @@ def metrics(run: Run, split: Split, *, mean_only: bool = False) -> Block | None:
 
     `mean_only` leaves out the rows of single classes; None where no others are left.
     """
-    rows = derived_numbers.metric_rows(split)
+    rows = derived_numbers.foreground_rows(split)
     if mean_only:
         rows = [row for row in rows if row["class"] == derived_numbers.MEAN]
         if not rows:
@@ -51,13 +51,45 @@ def metrics(run: Run, split: Split, *, mean_only: bool = False) -> Block | None:
     mark += ", mean over classes" if mean_only else ""
     title = f"{split['name'].capitalize()}{mark}"
     note = note.replace(".. ", ". ").strip()
-    return table(columns, body, title=title, lead=_scored_on(split), note=note)
+    return table(columns, body, title=title, lead=scored_on(split), note=note)
+
+
+def support(split: Split, row: dict[str, Any]) -> str:
+    """The images behind a metric of pixels, in words that say which these are."""
+    images, name, result = row["support_images"], row["name"], split["result"]
+    if images is None:
+        return ""
+    of_one = row["class"] not in (derived_numbers.MEAN, "all")
+    of_one &= len(derived_numbers.classes(split)) > 2
+    kind = f"`{row['class']}`" if of_one else "foreground"
+    if name.endswith("_positives"):
+        return f"{text.plural(images, 'image')} with {kind}"
+    if name.endswith("_skip_empty"):
+        return f"{text.plural(images, 'image')} with {kind} in truth or prediction"
+    if name.endswith("_kaggle"):
+        shown = _images_with(split, row) if of_one else result.get("positive_images")
+        if shown is None:
+            return text.plural(images, "image")
+        return f"{text.plural(images, 'image')}, {number(shown, 'count')} with {kind}"
+    if name.endswith("_pooled"):  # the counts of all images are summed
+        every = text.plural(result["images"], "image")
+        return f"{every}, {number(images, 'count')} with {kind}"
+    return text.plural(images, "image")
+
+
+def _images_with(split: Split, row: dict[str, Any]) -> int | None:
+    """How many images show the class of a row."""
+    rows = derived_numbers.metric_rows(split)
+    named = (
+        r for r in rows if (r["name"], r["class"]) == ("dice_pooled", row["class"])
+    )
+    return next((r["support_images"] for r in named), None)
 
 
 def score_card(name: str, split: Split, row: dict[str, Any]) -> Card:
     """A metric with its interval, its support and the best baseline."""
     value = text.scored(row) if row["value"] is None else number(row["value"])
-    against = f"{number(row['support_images'], 'count')} images"
+    against = support(split, row).replace("`", "")  # a card is plain text
     bars = derived_numbers.known_baselines(split, row)
     if bars:
         best = max(bars, key=lambda base: bars[base])
@@ -69,7 +101,7 @@ def score_card(name: str, split: Split, row: dict[str, Any]) -> Card:
 
 def policies(split: Split) -> Block:
     """What every metric is and does with empty masks, as evaluation wrote it."""
-    rows = derived_numbers.metric_rows(split)
+    rows = derived_numbers.foreground_rows(split)
     policies = dict.fromkeys((row["name"], row["policy"]) for row in rows)
     body = [[f"`{name}`", policy] for name, policy in policies]
     return table(["Metric", "Policy"], body, title="What each metric counts")
@@ -81,7 +113,7 @@ def scored_cell(row: dict[str, Any]) -> tuple[str, str]:
     return value, text.span(row)
 
 
-def _scored_on(split: Split) -> str:
+def scored_on(split: Split) -> str:
     """How much was scored: images, positives, pixels, checkpoint."""
     result = split["result"]
     pixels, positive = result.get("pixels"), result.get("positive_pixels")
@@ -193,6 +225,8 @@ def image_curves(run: Run) -> Block | None:
                 support = f"{number(curve.get('support_images'), 'count')} images"
                 names = ("average_precision", "prevalence", "roc_auc")
                 numbers = [number(curve.get(name)) for name in names]
+                if curve.get("prevalence") in (0, 1):  # any order of them is perfect
+                    numbers[0] = text.UNDEFINED
                 rows.append([(split["name"], score), *numbers, support])
     heads = ["Split and score", "Average precision", "Prevalence", "ROC-AUC"]
     title = "Images ranked by a score"

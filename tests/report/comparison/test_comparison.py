@@ -11,7 +11,7 @@ from support.html_page import Page
 
 from jaxseg.report import __main__ as door
 from jaxseg.report import page
-from jaxseg.report.comparison import build, group_runs
+from jaxseg.report.comparison import build, claims, group_runs
 from jaxseg.report.read import read
 
 METRIC = "dice_positives"  # what selects a synthetic run
@@ -89,8 +89,7 @@ def test_markdown_tables_are_well_formed_and_links_stand_there(built):
     assert len(links) == len(list((built / "figures").iterdir())) >= 4
     for link in links:
         assert (built / link).read_bytes().startswith(b"\x89PNG")
-    opened, closed = text.count("<details>"), text.count("</details>")
-    assert opened == closed > 6
+    assert text.count("\n### ") > 6 and "<details" not in text
 
 
 def test_two_builds_are_equal_in_every_byte(runs, built, tmp_path, capsys):
@@ -164,7 +163,33 @@ def test_runs_on_other_images_are_marked_and_never_tested(runs, undrawn):
     assert "never tested against each other" in json.dumps(content["claims"])
     content = _content(runs, "alien", "good0")
     assert "none is called better" in content["verdict"]["text"]
-    assert "Nothing was tested" in page.render(content, "md")
+    words = page.render(content, "md")
+    assert "Nothing was tested: no two runs were judged on the same images." in words
+
+
+def test_seeds_of_one_configuration_are_not_said_to_be_of_other_images(runs, undrawn):
+    words = page.render(_content(runs, "good0", "good1"), "md")
+    assert "**passed**: All runs were judged on the same 30 images" in words
+    assert "no two runs were judged on the same images" not in words
+    assert "Nothing was tested: the 2 runs of `good` differ in their seed" in words
+
+
+def test_runs_without_a_hash_are_not_said_to_share_their_images(runs, undrawn):
+    units = group_runs.units([runs / name for name in ("good0", "poor")])
+    for unit in units:
+        unit["images"] = ("test", None)
+    content = build.content(units, output=runs / "nowhere")
+    told = [c for c in content["claims"] if "judged on" in c["text"]]
+    assert [claim["answer"] for claim in told] == ["unclear"]
+    assert "2 of 2 runs recorded no hash of the split" in told[0]["text"]
+
+
+def test_short_runs_are_not_counted_among_those_that_were_long_enough(runs):
+    units = group_runs.units([runs / name for name in ("good0", "poor", "alien")])
+    for unit in units[1:]:
+        del unit["runs"][0]["history"][5:]
+    (claim,) = claims.long_enough(units)
+    assert "1 run long enough to tell (of 3)" in claim["text"]
 
 
 def test_an_unfinished_run_is_named_and_left_out(runs, built):

@@ -106,7 +106,7 @@ def test_on_the_images_it_was_fitted_on_nothing_is_proven(run, undrawn, tally):
 
 
 def test_diagrams_are_drawn_from_the_rows(run, block):
-    pictures = calibration.blocks({"splits": {"test": _split(run, block)}})[-1]
+    pictures = calibration.blocks([_split(run, block)])[-1]
     names = [p["name"] for p in pictures["pictures"]]
     assert names == ["reliability", "image_reliability"]
     for picture in pictures["pictures"]:

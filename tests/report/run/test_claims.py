@@ -3,7 +3,7 @@
 import pytest
 
 from jaxseg.report import derived_numbers, page
-from jaxseg.report.run import build, claims
+from jaxseg.report.run import build, claims, data_card, sections, tables
 
 
 def _one(claims):
@@ -34,9 +34,8 @@ def test_the_verdict_turns_with_the_numbers(run, undrawn, value, low, answer, wo
     assert claim["answer"] == answer and words in claim["text"]
     assert f"{value:.3f} [{low:.3f}, 0.770]" in claim["text"]
     assert "against 0.080 (best grey threshold)" in claim["text"]
-    # for some metrics every image counts, with foreground or without
     support = _metric(run, "dice_positives")["support_images"]
-    assert f"(test, {support} images of support)" in claim["text"]
+    assert f"(test, {support} images with foreground)" in claim["text"]
     assert claim["text"] in page.render(build.content(run), "md")
 
 
@@ -146,6 +145,53 @@ def test_weights_fail_when_pixels_change(run):
     assert _one(claims.weights(run))["answer"] == "yes"
     run["info"]["dataset"]["splits"]["train"]["pixels"][1] *= 2
     assert _one(claims.weights(run))["answer"] == "no"
+
+
+def test_the_weights_that_are_shown_are_those_that_were_used(run):
+    """The data card stores weights of its own, which no loss has to take."""
+    run["config"]["loss"]["cross_entropy"]["class_weights"] = [0.5, 10]
+    del run["info"]["class_weights"]  # of an older run: the config gives the numbers
+    for recorded in (None, {"cross_entropy": [0.5, 10.0]}):
+        if recorded:
+            run["info"]["class_weights"] = recorded
+        block = data_card.class_weights(run)
+        assert block["heads"][-1] == "Weight in `cross_entropy`"
+        assert [row[-1]["main"] for row in block["rows"]] == ["0.500", "10.000"]
+        assert "cross_entropy by 0.5, 10" in block["note"]
+        assert list(claims.weights(run)) == []
+    run["config"]["loss"]["cross_entropy"]["class_weights"] = "sqrt"
+    del run["info"]["class_weights"]
+    block = data_card.class_weights(run)
+    assert block["heads"][-1] == "Share" and "numbers not recorded" in block["note"]
+    run["config"]["loss"]["cross_entropy"]["class_weights"] = None
+    assert "No loss of the run weighs" in data_card.class_weights(run)["note"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dice_kaggle", "30 images, 10 with foreground"),
+        ("dice_pooled", "30 images, 10 with foreground"),
+        ("dice_positives", "10 images with foreground"),
+        ("dice_image_skip_empty", "images with foreground in truth or prediction"),
+    ],
+)
+def test_support_says_which_images_a_metric_counts(run, name, words):
+    split = run["splits"]["test"]
+    rows = derived_numbers.foreground_rows(split)
+    row = next(r for r in rows if r["name"] == name)
+    assert tables.support(split, row).endswith(words)
+
+
+def test_one_kind_of_pixels_or_images_cannot_be_ranked(run):
+    """Any order of them is perfect: an average precision of 1 at a prevalence of 1."""
+    split = run["splits"]["test"]
+    for curve in split["result"]["curves"].values():
+        curve.update(average_precision=1.0, prevalence=1.0)
+    assert list(claims.above_prevalence(split)) == []
+    assert "Average precision" not in [card.name for card in sections.cards(run)]
+    cells = tables.image_curves(run)["rows"][0]
+    assert [cell["main"] for cell in cells[1:3]] == ["n/a", "1.000"]
 
 
 def test_integrity_sees_lost_steps_and_other_splits(run):

@@ -66,8 +66,10 @@ def _older(run):
 
 
 def test_results_begin_with_the_classes_then_the_decision_and_confusions(run, undrawn):
-    first, second, third, *rest = _blocks(run, "results")
-    assert first["title"] == "Classes on test" and second["title"] == "Frozen decision"
+    first, few = _blocks(run, "metrics")
+    assert first["title"] == "Classes on test" and few["title"] == "Test"
+    second, third, *rest = _blocks(run, "results")
+    assert second["title"] == "Frozen decision"
     assert [p["name"] for p in third["pictures"]] == ["confusion"]
     kept = [b for b in rest if b["kind"] == "table"]
     assert [b["title"] for b in kept] == [
@@ -81,7 +83,7 @@ def test_results_begin_with_the_classes_then_the_decision_and_confusions(run, un
 
 
 def test_the_class_table_prints_what_was_counted(run, split, undrawn):
-    block = _blocks(run, "results")[0]
+    block = _blocks(run, "metrics")[0]
     table, cells = class_numbers.table(split), _cells(block)
     assert [row[0] for row in cells[:-1]] == derived_numbers.classes(split)
     for row, shown in zip(table, cells, strict=False):
@@ -101,7 +103,7 @@ def test_the_class_table_prints_what_was_counted(run, split, undrawn):
 
 
 def test_a_dead_and_an_absent_class_are_marked(run, undrawn):
-    block = _blocks(run, "results")[0]
+    block = _blocks(run, "metrics")[0]
     rows = {row[0]["main"]: row for row in block["rows"]}
     assert rows[DEAD][0]["sub"] == "NEVER PREDICTED" and rows[DEAD][-1]["main"] == "0"
     assert rows[DEAD][1]["main"] == "0.000" and rows[DEAD][3]["main"] == "n/a"
@@ -110,7 +112,7 @@ def test_a_dead_and_an_absent_class_are_marked(run, undrawn):
     red = [name for name, row in rows.items() if "bad" in row[0]]
     assert red == [DEAD]
     content = build.content(run)
-    assert f'<td class="bad">{DEAD}<span' in page.render(content, "html")
+    assert f'class="bad">{DEAD}<span' in page.render(content, "html")
 
 
 def test_the_first_claims_are_of_dead_and_absent_classes(run, split):
@@ -148,13 +150,28 @@ def test_baselines_and_transfer_are_told_of_all_classes_at_once(run, split):
     assert "mean over classes" in mean and "in 4 of 4 classes" in every
 
 
+def test_the_mean_by_the_kaggle_rule_is_of_every_image(split):
+    """Evaluation writes the images with foreground, as for any mean over classes."""
+    (written,) = [
+        row
+        for row in split["result"]["metrics"]
+        if (row["name"], row["class"]) == ("dice_kaggle", "mean")
+    ]
+    written["support_images"] = split["result"]["positive_images"]
+    mean = class_numbers.mean_row(split, "dice_kaggle")
+    assert mean["support_images"] == split["result"]["images"] == 30
+    shown = f"30 images, {split['result']['positive_images']} with foreground"
+    assert tables.support(split, mean) == shown
+    row = class_numbers.of_class(split, "dice_kaggle", "mass")
+    assert tables.support(split, row) == "30 images, 10 with `mass`"
+
+
 def test_cards_show_the_mean_the_worst_class_and_the_dead(run, split):
     cards = sections.cards(run)
     assert [card.name for card in cards] == [
         "Mean, dice_positives",
         f"Worst class: {DEAD}, dice_positives",
         "Classes never predicted",
-        "Positive images found",
     ]
     row = class_numbers.mean_row(split, "dice_positives")
     assert cards[0].value == f"{row['value']:.3f}"

@@ -75,7 +75,11 @@ def test_a_page_of_classes_alone_begins_with_them_and_says_nothing_of_pixels(mad
     assert "by `f1_macro` (test, 29 images, 3 of 3 classes)" in top
     assert "Accuracy" in top and "commonest class for all" in top
     assert "figures/test_class_1_" in top
-    for title in ("Results", "Precision and recall", "Image level", "Cases"):
+    for title in (
+        "Every metric, validation too",
+        "Precision and recall",
+        "Image level",
+    ):
         assert f"## {title}\n" not in text
     assert "Dice" not in text.split("## Configuration")[0]
     assert "Attention: where it looks" in text
