@@ -143,6 +143,7 @@ def test_a_run_goes_on_to_nine_epochs(longer, user):
     (change,) = record["changes"]
     assert (change["key"], change["before"], change["after"]) == ("epochs", "6", "9")
     assert len(runs.history(user.folder / "runs/first")) == 9
+    assert (user.folder / "runs/first/before_42/eval/test.json").exists()
     result = user.json("runs/first/eval/test.json")
     (dice,) = (
         row["value"]

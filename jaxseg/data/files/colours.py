@@ -29,9 +29,7 @@ Table = tuple[Listed, ...]  # every colour that a mask may hold
 class InColour(DataError):
     """A mask holds colours and nothing says which classes they are."""
 
-    def __init__(self, message: str, counts: np.ndarray) -> None:
-        super().__init__(message)
-        self.counts = counts  # as `count` gives them
+    counts: np.ndarray  # of its colours, as `count` gives them
 
 
 def table(names: Sequence[str], colours: Sequence[Colour]) -> Table:

@@ -156,7 +156,9 @@ def read_labels(
             raise DataError(f"{channels}; {advice}")
         counts = colours.count(array)
         shown = colours.shares(counts)
-        raise colours.InColour(f"{channels}, the colours {shown}; {advice}", counts)
+        error = colours.InColour(f"{channels}, the colours {shown}; {advice}")
+        error.counts = counts
+        raise error
     array = np.ascontiguousarray(array[..., 0])
     if raw.lossy:
         if array.dtype != np.uint8:

@@ -93,6 +93,7 @@ def test_two_classes_and_a_label_of_the_image(tmp_path):
 CASES = {
     "one without": (["a 0,0,0", "b", "c 1,1,1"], r"line 2 has no colour \('b'\)"),
     "above 255": (["a 0,0,0", "b 256,0,0"], "line 2: b has the colour 256,0,0; red"),
+    "no number": (["a 0,0,0", f"b {'9' * 5000},0,0"], "line 2 has no colour"),
     "twice": (["a 0,0,0", "b 0,0,0"], "line 2: b has the colour of a, 0,0,0; give"),
     "one class": (["a 0,0,0", "ignore 1,1,1"], "2 to 255 different names"),
     "name twice": (["a 0,0,0", "a 1,1,1"], "2 to 255 different names"),

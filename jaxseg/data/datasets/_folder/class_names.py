@@ -19,7 +19,8 @@ from jaxseg.data.files import colours, text
 from jaxseg.errors import DataError
 
 FILE = "classes.txt"
-_COLOURED = re.compile(r"(.*\S)\s+([0-9]+)\s*,\s*([0-9]+)\s*,\s*([0-9]+)")
+_LEVEL = r"([0-9]{1,6})"  # above 255 it is a problem, and far above no number at all
+_COLOURED = re.compile(rf"(.*\S)\s+{_LEVEL}\s*,\s*{_LEVEL}\s*,\s*{_LEVEL}")
 
 
 class Names(NamedTuple):
@@ -47,8 +48,8 @@ def read(source: pathlib.Path, problems: list[str]) -> Names:
     if not all(matches):
         bare = next(k for k, match in enumerate(matches) if not match)
         problems.append(
-            f"{path} line {bare + 1} has no colour ({lines[bare]!r}), but others have "
-            "one; give every line a name and a colour such as cell 255,0,0, or none."
+            f"{path} line {bare + 1} has no colour ({lines[bare][:40]!r}), but others "
+            "have; give every line a name and a colour such as cell 255,0,0, or none."
         )
         return Names(lines)
     names = [match[1] for match in matches]
