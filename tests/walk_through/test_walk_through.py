@@ -186,7 +186,7 @@ def test_a_folder_and_an_image_are_predicted(longer, user):
     assert len(list((out / "overlays").iterdir())) == 8
     prediction = user.names["prediction"]
     mask = cv2.imread(str(out / "masks/cell_00.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(mask, prediction.classes)
+    assert np.mean(mask != prediction.classes) < 0.01  # of one device, and of four
     assert prediction.probability.shape == (48, 48, 3)
     counts = [int(line.split()[1]) for line in done.out.splitlines()[-3:]]
     assert sum(counts) == 48 * 48 and min(counts) > 0

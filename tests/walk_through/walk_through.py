@@ -61,7 +61,7 @@ for folder in ("my_cells", "their_cells"):
 
 recipe = """--config=folder --config.data.dir=my_cells \
     --config.data.image_size=48,48 \
-    --config.model.name=unet --config.model.unet.widths=8,16,32 \
+    --config.model.name=unet --config.model.unet.widths=16,32 \
     --config.optim.learning_rate=1e-2 --config.optim.warmup_epochs=1 \
     --config.eval.every_epochs=1"""
 command(f"python -m jaxseg.doctor {recipe}")
