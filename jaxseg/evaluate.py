@@ -66,9 +66,16 @@ def main(argv) -> int:
         if again.folder is not None:
             build.build(RUN.value)
         print(summary.score_lines(again.result))
-        print(f"equal to the scores that were there: {again.same}")
+        print(_beside(again.same))
         print("".join(f"  {note}\n" for note in again.notes), end="")
     return 0
+
+
+def _beside(same: str) -> str:
+    """How the scores stand to those that were there, in words."""
+    if same == "none were":
+        return "no scores of this name were there before"
+    return f"equal to the scores that were there: {same}"
 
 
 def _score_masks() -> int:
@@ -126,7 +133,7 @@ def _score_other_data() -> int:
             build.build(RUN.value)
             run = read.read(RUN.value)
             print("".join(f"{line}\n" for line in page.lines(run, NAME.value)), end="")
-        print(f"equal to the scores that were there: {again.same}")
+        print(_beside(again.same))
         print("".join(f"  {note}\n" for note in again.notes), end="")
     return 0
 

@@ -92,6 +92,9 @@ def describe(card: dict) -> list[str]:
     lines += _image_classes(card)
     if absent := card.get("absent"):
         lines.append(f"  declared absent: {', '.join(absent)}")
+    if shades := card["extra"].get("colours"):
+        each = [f"{name} {','.join(map(str, rgb))}" for name, rgb in shades.items()]
+        lines.append(f"  colours of the masks: {', '.join(each)}")
     weights = zip(card["classes"], card["class_weights"], strict=True)
     lines.append(
         "  class weights N / (classes x n_c), training: "

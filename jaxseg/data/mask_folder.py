@@ -19,9 +19,10 @@ class MaskFolder:
     """A mask for every image of a split; `masks[i]` is that of image i, u8 [h, w].
 
     A file has the id of its image as its path below the folder, without suffix. Values
-    are class ids; with two classes, masks that hold 0 and 255 alone are black and
-    white. Raises DataError with all problems at once: images without a mask, masks of
-    another size or that cannot be read, and values that are no class.
+    are class ids, whatever colours the masks of the data were painted in; with two
+    classes, masks that hold 0 and 255 alone are black and white. Raises DataError with
+    all problems at once: images without a mask, masks of another size or that cannot be
+    read, and values that are no class.
     """
 
     def __init__(self, folder: pathlib.Path, split: Split) -> None:

@@ -182,8 +182,26 @@ def label_values(case: Case) -> Finding:
     return Finding(
         OK,
         f"{len(used)} of {len(classes)} classes in use, "
-        f"{share(unlabelled, 1)} of the pixels not labelled",
+        f"{share(unlabelled, 1)} of the pixels not labelled" + _colours(case),
     )
+
+
+def _colours(case: Case) -> str:
+    """The colours of the masks with their shares of them; "" where none are named."""
+    shades = case.experiment.card["extra"].get("colours")
+    if not shades:
+        return ""
+    splits = case.experiment.splits.values()
+    pixels = sum(s.pixels.sum(0) for s in splits)
+    count = dict(zip(next(iter(splits)).classes, pixels, strict=True))
+    masked = [s.sizes[s.pixels.any(1)] for s in splits]  # not the images without mask
+    every = sum(int(sizes.prod(1).sum()) for sizes in masked)
+    words = [
+        f"{name} {','.join(map(str, rgb))} on "
+        f"{share(count.get(name, every - sum(pixels)), every)}"
+        for name, rgb in shades.items()
+    ]
+    return f"; colours of the masks: {', '.join(words)} of the pixels"
 
 
 def _scanned(case: Case, classes: int) -> list[str]:

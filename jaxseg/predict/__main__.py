@@ -109,7 +109,8 @@ def main(argv) -> int:
     )
     if len(runs) > 1:
         print(f"decided by the frozen rule of the first run, {runs[0]}")
-    print(f"{len(outcome.rows)} images predicted, {outcome.skipped} of them before")
+    rows, before = outcome.rows, outcome.skipped
+    print(f"{len(rows)} images predicted, {before} of them by an earlier start")
     if outcome.at_seams:
         print(seam.line(outcome.at_seams))
     if outcome.rows:

@@ -46,12 +46,14 @@ def _file(suffix: str, *reads: Callable[[pathlib.Path], object]) -> tuple[Read, 
 
 def _picture(suffix: str) -> Callable[[], tuple[Read, ...]]:
     def readers() -> tuple[Read, ...]:
-        from jaxseg.data.files import images, pixel_size
+        from jaxseg.data.files import colours, images, pixel_size
 
+        table = colours.table(["black", "ignore"], [(0, 0, 0), (255, 255, 255)])
         return _file(
             suffix,
             lambda path: images.read_image(path, max_pixels=PIXELS),
             lambda path: images.read_mask(path, max_pixels=PIXELS),
+            lambda path: images.read_painted(path, table, max_pixels=PIXELS),
             pixel_size.read,
         )
 

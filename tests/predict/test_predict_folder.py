@@ -297,7 +297,10 @@ def test_the_door_goes_on_and_says_what_could_not_be_used(home, few, tmp_path):
     ask = [f"--run={home / 'run'}", f"--input={few}", "--output=out"]
     done = door(*ask, "--format=png,geojson", "--nooverlays")
     assert done.returncode == 3 and "Traceback" not in done.stderr, done.stderr
-    assert done.stdout.splitlines()[0] == "4 images predicted, 0 of them before"
+    assert (
+        done.stdout.splitlines()[0]
+        == "4 images predicted, 0 of them by an earlier start"
+    )
     assert "look at these first (confidence, image):" in done.stdout
     assert "1 images could not be used: out/errors.csv" in done.stdout
     assert len(list((tmp_path / "out/outlines").iterdir())) == 4

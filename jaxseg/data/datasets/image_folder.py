@@ -34,9 +34,18 @@ class, 0 it does not. An empty cell is unknown, and so is an image without a lin
 or unlabelled for an image without a mask) and group (patient or slide, optional).
 `classes.txt` names one class a line, background first; the option `absent` names those
 that occur in no image, such as a class of which no mask exists. Nothing is written
-there.
+there. Masks in colour need the colour of each class behind its name:
 
-Masks with a palette of black and white are read by colour, all others by index. Images
+    background 0,0,0
+    cell 255,0,0
+    ignore 255,255,255      (optional: pixels that are not labelled, no class)
+
+Then every mask is read by its colours, RGB, palette or grey (g is g,g,g), and one that
+holds another colour is an error. Predictions, and masks for `evaluate --masks`, hold
+class ids all the same.
+
+Without colours there, masks with a palette of black and white are read by colour, all
+others by index. Images
 of floating-point numbers become 16 bits, by `intensity.from_float`.
 """
 

@@ -10,7 +10,15 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxseg.data import intensity
-from jaxseg.data.files import dicom, jpeg_labels, orientation, palettes, raster, tiff
+from jaxseg.data.files import (
+    colours,
+    dicom,
+    jpeg_labels,
+    orientation,
+    palettes,
+    raster,
+    tiff,
+)
 from jaxseg.data.files.raw import Raw, check_file
 from jaxseg.errors import DataError
 
@@ -56,7 +64,11 @@ def read_picture(
     have page 0 alone.
     """
     path = pathlib.Path(path)
-    raw = _read(path, max_pixels, page)
+    return _picture(path, _read(path, max_pixels, page))
+
+
+def _picture(path: pathlib.Path, raw: Raw) -> Picture:
+    """The Picture that the numbers of a file are."""
     array, most, alpha = raw.array, 2**raw.bits - 1, raw.alpha
     if raw.palette is not None:
         if alpha is not None:
@@ -116,8 +128,9 @@ def read_labels(
 
     Files of 1, 2 or 4 bits give their small numbers. JPEG does not keep labels: such a
     mask is a DataError, or becomes 0 and 255 with `threshold` (above 127) where nothing
-    else was painted. Raises DataError as `read_image`, and for colours (unless all
-    channels are equal), DICOM, and TIFF that counts white as zero.
+    else was painted. Raises DataError as `read_image`, and for DICOM, TIFF that counts
+    white as zero, and channels that differ (InColour with their counts where they are
+    colours).
     """
     path = pathlib.Path(path)
     if path.suffix.lower() == ".dcm":
@@ -137,10 +150,15 @@ def read_labels(
     if raw.alpha is not None:
         array = _without_alpha(path, array, raw.alpha, 2**raw.bits - 1)
     if (array != array[..., :1]).any():
-        raise DataError(
-            f"{path} is a mask in {array.shape[-1]} channels that differ; save class "
-            "ids in one channel (greyscale or palette), not colours."
-        )
+        channels = f"{path} is a mask in {array.shape[-1]} channels that differ"
+        advice = "save class ids in one channel (greyscale or palette), not colours."
+        if array.shape[-1] != 3 or array.dtype != np.uint8:
+            raise DataError(f"{channels}; {advice}")
+        counts = colours.count(array)
+        shown = colours.shares(counts)
+        error = colours.InColour(f"{channels}, the colours {shown}; {advice}")
+        error.counts = counts
+        raise error
     array = np.ascontiguousarray(array[..., 0])
     if raw.lossy:
         if array.dtype != np.uint8:
@@ -152,8 +170,36 @@ def read_labels(
             array = jpeg_labels.black_or_white(array)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
-    colours = {} if raw.palette is None else palettes.in_use(array, raw.palette)
-    return Labels(array, colours, raw.orientation)
+    used = {} if raw.palette is None else palettes.in_use(array, raw.palette)
+    return Labels(array, used, raw.orientation)
+
+
+def read_painted(
+    path: str | pathlib.Path, table: colours.Table, *, max_pixels: int = MAX_PIXELS
+) -> Labels:
+    """The Labels in a file whose colours the `table` lists.
+
+    Grey g is the colour g,g,g, and a palette is read by its colours. Raises DataError
+    as `read_image`, for a colour that is not listed, for JPEG, which changes colours,
+    for DICOM, and for colours of more than 8 bits.
+    """
+    path = pathlib.Path(path)
+    if path.suffix.lower() == ".dcm":
+        raise DataError(f"{path}: a mask cannot be DICOM; save it as PNG or TIFF.")
+    raw = _read(path, max_pixels)
+    if raw.lossy:
+        raise DataError(f"{path} is a JPEG, which changes colours; save masks as PNG.")
+    pixels = _picture(path, raw).pixels
+    if pixels.dtype != np.uint8 or pixels.shape[-1] not in (1, 3):
+        raise DataError(
+            f"{path} is a mask of {pixels.shape[-1]} x {pixels.dtype}, but classes.txt "
+            "lists colours: save it as RGB or greyscale of 8 bits."
+        )
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    values, unlisted = colours.labels(pixels, table)
+    if len(unlisted):
+        raise DataError(f"{path} holds {colours.unlisted(unlisted, table)}.")
+    return Labels(values, {}, raw.orientation)
 
 
 def different(

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from jaxseg.data.files import images
+from jaxseg.data.files import colours, images
 from jaxseg.data.files.images import read_image, read_mask
 from jaxseg.errors import DataError
 
@@ -170,8 +170,13 @@ def test_alpha(tmp_path):
 def test_masks_in_colour(tmp_path):
     path = save(tmp_path / "m.png", np.repeat(IDS[..., None], 3, -1))
     np.testing.assert_array_equal(read_mask(path), IDS)
-    with pytest.raises(DataError, match="m.png is a mask in 3 channels"):
+    with pytest.raises(colours.InColour, match="m.png is a mask in 3 channels") as no:
         read_mask(save(path, COLOUR))
+    assert no.value.counts[:, 3].sum() == COLOUR[..., 0].size
+    red = np.zeros((30, 41, 3), np.uint8)
+    red[:3, :, 0] = 255
+    with pytest.raises(DataError, match=r"0,0,0 \(90 %\), 255,0,0 \(10 %\); save"):
+        read_mask(save(path, red))
 
 
 def test_jpeg_masks(tmp_path):

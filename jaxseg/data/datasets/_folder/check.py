@@ -8,12 +8,17 @@ from typing import NamedTuple
 from absl import logging
 
 from jaxseg.data import intensity
+from jaxseg.data.datasets._folder import (
+    class_names,
+    image_labels,
+    label_format,
+    pairing,
+)
 from jaxseg.data.datasets._folder import facts as looked
-from jaxseg.data.datasets._folder import image_labels, label_format, pairing
 from jaxseg.data.datasets._folder.facts import Facts, Reading
 from jaxseg.data.datasets._folder.image_classes import ImageNames
 from jaxseg.data.datasets._folder.items import Item
-from jaxseg.data.files import palettes
+from jaxseg.data.files import colours, palettes
 from jaxseg.data.files.listing import raise_all
 from jaxseg.data.preparation import convert, workers
 from jaxseg.labels import IGNORE
@@ -59,10 +64,15 @@ def examine(
     Raises DataError with all problems at once, each naming its file: the first 20, and
     how many there are.
     """
-    items, classes, problems, whole = pairing.find(
+    items, classes, problems, whole, listed = pairing.find(
         source, allow_unlabelled=allow_unlabelled, instances=instances
     )
-    reading = Reading(threshold=mask_format == "binary", max_pixels=max_pixels)
+    if listed and mask_format not in ("auto", "class_ids"):
+        problems.append(
+            f"{source / class_names.FILE} gives every class a colour, so masks cannot "
+            f"be read as {mask_format}; set mask_format to auto, or remove the colours."
+        )
+    reading = Reading(mask_format == "binary", max_pixels, listed=listed)
     results = workers.in_order(
         functools.partial(looked.packed, reading=reading),
         items,
@@ -78,7 +88,11 @@ def examine(
     problems += [problem for _, _, wrong in inspected for problem in wrong]
     items = [item for item, _, wrong in inspected if not wrong]
     facts = [fact for _, fact, wrong in inspected if not wrong]
+    if unnamed := painted(source, items, facts, mask_format):
+        raise_all(source, [*problems, *unnamed])
     why = "as set"
+    if listed:
+        mask_format, why = "class_ids", "classes.txt gives every class a colour"
     if facts:
         problems += one_kind(items, facts)
         white, wrong = white_of(items, facts, mask_format, classes and len(classes))
@@ -151,6 +165,27 @@ def white_of(
     plain = {int(v) for fact in facts if not fact.colours for v in fact.values}
     bright = mask_format in ("auto", "binary") and IGNORE in plain and 1 not in plain
     return (IGNORE if bright else 1), problems
+
+
+def painted(
+    source: pathlib.Path,
+    items: Sequence[Item],
+    facts: Sequence[Facts],
+    mask_format: str,
+) -> list[str]:
+    """The problem of masks that are painted in colours which no classes.txt lists."""
+    met = [k for k, fact in enumerate(facts) if len(fact.painted)]
+    if not met:
+        return []
+    counts = colours.add([facts[k].painted for k in met])
+    advice = colours.proposal(counts, str(source / class_names.FILE))
+    if mask_format == "instances":
+        advice = "number the objects in one channel (greyscale of 8 or 16 bits)"
+    masks = sum(item.mask is not None for item in items)
+    return [
+        f"{len(met)} of {masks} masks are in colour (3 channels that differ), such as "
+        f"{items[met[0]].mask}; they hold {colours.shares(counts)}: {advice}."
+    ]
 
 
 def one_kind(items: Sequence[Item], facts: Sequence[Facts]) -> list[str]:

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 
 from jaxseg.data.datasets._folder.items import Item
-from jaxseg.data.files import images, palettes
+from jaxseg.data.files import colours, images, palettes
 from jaxseg.errors import DataError
 
 MANY = 32  # an id this high, with most below it in use, numbers objects
+_NO_COLOUR = np.zeros((0, 4), np.int64)
 _SAMPLED = 16  # ids of a mask whose pieces are counted
 
 
@@ -20,6 +21,7 @@ class Reading(NamedTuple):
     threshold: bool  # JPEG masks are cut at 127
     max_pixels: int
     white: int | None = None  # palettes of black and white are read as 0 and this
+    listed: colours.Table | None = None  # masks are read by these colours
 
 
 class Facts(NamedTuple):
@@ -36,11 +38,12 @@ class Facts(NamedTuple):
     scattered: float = 0.0  # share of the label values that lie in several pieces
     pages: bool = False  # the channels are pages that no tag names
     flat: bool = False  # every pixel of the image is the same
+    painted: np.ndarray = _NO_COLOUR  # `colours.count` of a mask that no table lists
 
 
 def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
     """The Facts of one item, and its problems; with problems the Facts mean nothing."""
-    problems, mask = [], None
+    problems, mask, painted = [], None, _NO_COLOUR
     image = images.Picture(np.zeros((0, 0, 0), np.uint8), "", 1)
     try:
         image = images.read_picture(item.image, max_pixels=reading.max_pixels)
@@ -48,9 +51,9 @@ def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
         problems.append(str(error))
     if item.mask is not None:
         try:
-            mask = images.read_labels(
-                item.mask, threshold=reading.threshold, max_pixels=reading.max_pixels
-            )
+            mask = _labels(item, reading)
+        except colours.InColour as error:
+            painted = error.counts
         except DataError as error:
             problems.append(str(error))
     if not problems and mask is not None:
@@ -72,6 +75,7 @@ def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
         scattered=_scattered(labels, values),
         pages=image.pages,
         flat=bool(pixels.size and pixels.min() == pixels.max()),
+        painted=painted,
     )
     return facts, problems
 
@@ -100,12 +104,21 @@ def unreadable(item: Item, error: DataError) -> list:
 
 def read_mask(item: Item, reading: Reading) -> np.ndarray:
     """The label values [h, w] of an item that has a mask."""
-    labels = images.read_labels(
-        item.mask, threshold=reading.threshold, max_pixels=reading.max_pixels
-    )
+    labels = _labels(item, reading)
     if reading.white is None or not labels.colours:
         return labels.values
     return palettes.by_colour(labels.values, labels.colours, reading.white)
+
+
+def _labels(item: Item, reading: Reading) -> images.Labels:
+    """The Labels of an item that has a mask, by its colours where they are listed."""
+    if reading.listed:
+        return images.read_painted(
+            item.mask, reading.listed, max_pixels=reading.max_pixels
+        )
+    return images.read_labels(
+        item.mask, threshold=reading.threshold, max_pixels=reading.max_pixels
+    )
 
 
 def read_ids(item: Item, reading: Reading) -> np.ndarray:

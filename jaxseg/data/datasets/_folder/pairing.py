@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from absl import logging
 
-from jaxseg.data.datasets._folder import image_classes, image_labels
+from jaxseg.data.datasets._folder import class_names, image_classes, image_labels
 from jaxseg.data.datasets._folder.items import Item
-from jaxseg.data.files import images, text
+from jaxseg.data.files import colours, images, text
 from jaxseg.data.files.listing import (
     SPLITS,
     UNLABELLED,
@@ -33,6 +33,7 @@ class Layout(NamedTuple):
     classes: list[str] | None  # None without classes.txt
     problems: list[str]
     whole: image_classes.ImageNames | None = None  # its classes of whole images
+    listed: colours.Table | None = None  # colours of its masks; None: class ids
 
 
 def find(
@@ -54,7 +55,8 @@ def find(
             f"{source} has images/ and also {[s for s in SPLITS if s in there]}; keep "
             "either images/ and masks/, or train/, validation/ and test/."
         )
-    classes = _classes(source, problems)
+    names = class_names.read(source, problems)
+    classes = names.classes
     parts = [source / s for s in SPLITS if s in there] if by_split else [source]
     sorted_by_label = any(_is_sorted(_folders(part)) for part in parts)
     extra = [n for n in image_labels.FOLDERS if n in there and not sorted_by_label]
@@ -89,7 +91,7 @@ def find(
         problems += _without_mask(items, allow_unlabelled)
     if not items and not problems:
         raise DataError(f"{source / 'images'} holds no image.")
-    return Layout(items, classes, problems, whole)
+    return Layout(items, classes, problems, whole, names.listed)
 
 
 def _folders(folder: pathlib.Path) -> list[str]:
@@ -293,21 +295,3 @@ def _without_mask(items: list[Item], allowed: bool) -> list[str]:
         for item in items
         if not item.is_labelled and not (allowed and item.split in ("train", ""))
     ]
-
-
-def _classes(source: pathlib.Path, problems: list[str]) -> list[str] | None:
-    path = source / "classes.txt"
-    if not os.path.lexists(path):
-        return None
-    try:
-        lines = text.read(path).rstrip().splitlines()
-    except DataError as error:
-        problems.append(str(error))
-        return None
-    names = [line.strip() for line in lines]
-    if not 2 <= len(names) <= 255 or "" in names or len(set(names)) < len(names):
-        problems.append(
-            f"{path} must hold 2 to 255 different names, one a line, line k for label "
-            f"k - 1 (the first is the background); it holds {names[:10]}."
-        )
-    return names

@@ -98,6 +98,8 @@ def write(
         "intensity": intensity.summary(counts),
         "equal_images_in_two_splits": division.repeated,
     }
+    if listed := plan.reading.listed:
+        facts["colours"] = {line.name: list(line.colour) for line in listed}
     if plan.floats:
         facts["float_percentiles"] = list(intensity.CORE)
     if plan.mask_format == "instances":
