@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxseg.errors import ConfigError
-from jaxseg.models import _layers
+from jaxseg.models import _convolution, _layers
 
 NORMS = ("batch", "group", "instance")
 ACTIVATIONS = {
@@ -203,6 +203,7 @@ def conv(
         return nn.Dense(features, name=name, **options)(x)
     window, strides = (kernel, kernel), (stride, stride)
     options["kernel_dilation"] = (dilation, dilation)
+    options["conv_general_dilated"] = _convolution.conv
     return nn.Conv(features, window, strides, padding, name=name, **options)(x)
 
 

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxseg.models import _convolution
+
 # He et al., 2015, https://arxiv.org/abs/1502.01852, in the fan-out form that
 # mmsegmentation uses for every convolution that a batch norm and a ReLU follow.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -66,6 +68,7 @@ class ConvBnRelu(nn.Module):
             x = nn.Dense(self.features, name="conv", **options)(x)
         else:
             window = (self.kernel, self.kernel)
+            options["conv_general_dilated"] = _convolution.conv
             x = nn.Conv(self.features, window, name="conv", **options)(x)
         return nn.relu(BatchNorm(name="norm")(x, train=train))
 
