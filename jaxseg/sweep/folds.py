@@ -28,7 +28,7 @@ from jaxseg.run_directory import (
 )
 from jaxseg.sweep import members, run_members, score_table
 
-_OWN = ("eval", "figures", "report.md", "report.html")  # of all folds together
+_OWN = ("report.md", "report.html", "figures", "eval")  # of all folds, scores last
 
 
 def main(config: ConfigDict, workdir: pathlib.Path) -> int:
