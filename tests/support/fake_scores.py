@@ -83,7 +83,7 @@ def _row(metric, name, value, drawn, table):
         "value": value if shown else None,
         "low": low,
         "high": high,
-        "support_images": inside.get(metric.split("_")[-1], present),
+        "support_images": inside.get(metric.split("_")[-1], present) * bool(present),
         "support_pixels": int(table[:, [0, 2]].sum()),
         "policy": f"written policy of {metric.replace('_', ' ')}",
     }
