@@ -2,7 +2,8 @@
 
 The stream is a pure function of (order, step): examples are numbered, batched, and
 only then cut per process, so any number of processes and workers gets the same global
-batches, and a start in the middle costs nothing.
+batches, and a start in the middle costs nothing. What was decoded once comes out of a
+cache afterwards (`fitted_cache`), with the same bits.
 
 With `instances` a batch has object ids too, i32 [b, h, w], 0 where no object is,
 numbered 1..n within the image or window. Where the data set has masks alone, connected

@@ -137,7 +137,7 @@ def measured(stream: Iterator, workers: int, seconds: float) -> dict[str, float]
 
     They are taken for so many `seconds` of processor time, whatever else runs.
     """
-    for _ in range(6 + 3 * workers):  # the workers start, and their queues are filled
+    for _ in range(6 + 9 * workers):  # the workers start, and their queues are filled
         next(stream)
     count, cost = 0, 0.0
     began, before = time.monotonic(), processor_seconds(os.getpid())
@@ -261,7 +261,7 @@ def waits(home: pathlib.Path, gib: float, epochs: int = 3) -> list[float]:
     from jaxseg.train import loop
 
     folder = draw(home / "256x256", 256)
-    changes = {"data.workers": 2, "epochs": epochs, "steps_per_epoch": 40}
+    changes = {"data.workers": 2, "epochs": epochs, "steps_per_epoch": 12}
     changes |= {"eval.bootstrap": 20, "eval.surface": False}
     workdir = home / f"run-{gib:g}"
     loop.train_and_evaluate(config(folder, (256, 256), gib, **changes), workdir)
