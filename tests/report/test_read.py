@@ -178,4 +178,5 @@ def test_config_is_shown_whole(binary):
     assert config["augment"].items() >= stored["augment"].items()
     page = (binary / "report.html").read_text()
     for name, value in text.flat(config):
-        assert f"<td>{name}</td><td>{value}</td>" in page
+        cells = f'"Setting">{name}</td><td data-head="Value">{value}</td>'
+        assert cells in page
