@@ -140,7 +140,7 @@ def _calibration(run: Run) -> list[Block | None]:
         return image_classes.calibration([split])
     if class_numbers.several(split):
         return class_curves.reliability([split])
-    return calibration.blocks([split])
+    return [*calibration.blocks([split]), conformal.words(split)]
 
 
 def _more_calibration(run: Run) -> list[Block | None]:
@@ -173,7 +173,7 @@ def _results(run: Run) -> list[Block | None]:
     metrics = [tables.metrics(run, each) for each in splits]
     if not class_numbers.several(split):
         point = tables.operating_point(run)
-        return [*metrics, policies, point, conformal.words(split)]
+        return [*metrics, policies, point]
     means = [tables.metrics(run, each, mean_only=True) for each in splits]
     listed = [
         folded(f"{table['title']}: every metric of every class", [table | _UNTITLED])
