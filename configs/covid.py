@@ -7,16 +7,15 @@
 
 `:segment` learns background, lung and infection; `:regions` the lung, and infection in
 it, as nested regions; `:classify` normal, COVID-19 or another pneumonia; `:joint` both
-in one network, from films without infection masks too; `:hybrid` classifies, and
-segments where that says COVID-19, from a threshold on that validation chose.
+in one network; `:hybrid` classifies, and segments what validation's threshold lets by.
 
-They draw 480 films of 128x128, as of four scanners, and take one to six minutes on a
-CPU core: one seed of `:segment` gave Dice 0.723 [0.671, 0.768] of infection on 48 test
-films. `:NAME_full` is COVID-QU-Ex in `config.data.dir`, with the study's ResNet-50,
-Adam 1e-4 and batches of 128 at 256x256; not run here. Published are, as means over
-images, IoU 0.8305 and Dice 0.8821 of infection and IoU 0.9611 of the lung (Tahir et
-al., 2021, https://arxiv.org/abs/2103.07985). `:NAME_smoke` is two steps. Without a word
-it is `segment_full` where $JAXSEG_DATA holds the tree, else `segment`.
+They draw 480 films of four scanners, all ways on the same, and take minutes on a core:
+one seed of `:segment` gave Dice 0.723 [0.671, 0.768] of infection on 48 test films.
+`:NAME_full` is COVID-QU-Ex in `config.data.dir` with the study's ResNet-50, Adam 1e-4
+and batches of 128 at 256x256; not run here. Published are, as means over images, IoU
+0.8305 and Dice 0.8821 of infection and IoU 0.9611 of the lung (Tahir et al., 2021,
+https://arxiv.org/abs/2103.07985). `:NAME_smoke` is two steps. Without a word it is
+`segment_full` where $JAXSEG_DATA holds the tree, else `segment`.
 """
 
 import os
