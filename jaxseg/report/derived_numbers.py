@@ -21,6 +21,15 @@ def pixels_trained(split: Split) -> bool:
     return split["result"].get("pixels_trained", True)
 
 
+def shows_foreground(split: Split) -> bool:
+    """Whether a mask of the split shows any class but background.
+
+    Where none does, as in data labelled by whole images alone, scores of pixels say
+    nothing: an empty answer has all of them right.
+    """
+    return split["result"].get("positive_images") != 0
+
+
 def classes(split: Split) -> list[str]:
     """Class names, background first; [] where evaluation named none."""
     return [str(name) for name in split["result"].get("classes") or []]

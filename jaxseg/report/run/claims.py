@@ -42,8 +42,9 @@ def claims(run: Run) -> list[Claim]:
     """All claims about a run: its results first, then its training and its data."""
     split = derived_numbers.main_split(run)
     answers = [*image_class_claims.claims(split), *evidence.claims(split)]
-    if not derived_numbers.pixels_trained(split):
+    if not _has_pixels(split):
         return [
+            *image_level.claims(split),
             *answers,
             *training_labels.claims(run),
             *convergence(run),
@@ -82,10 +83,20 @@ def verdict(run: Run) -> Claim:
     of_objects = next(object_claims.claims(split), None)
     if of_objects is not None:
         return of_objects
+    if not _has_pixels(split):
+        return next(image_level.claims(split))
     name = derived_numbers.headline(run, split)[0]["name"]
     words = "No baseline stands beside the results, so nothing is claimed of them."
     nothing = Claim(answer="unclear", text=words)
     return next(_against_baselines(split, name), nothing)
+
+
+def _has_pixels(split: Split) -> bool:
+    """Whether scores of pixels say anything; else those of whole images are all."""
+    if not derived_numbers.pixels_trained(split):
+        return False
+    decided = image_level.has_decision(split)
+    return not decided or derived_numbers.shows_foreground(split)
 
 
 def above_baselines(run: Run, split: Split) -> Iterator[Claim]:

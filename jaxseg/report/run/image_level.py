@@ -184,6 +184,24 @@ def claims(split: Split) -> Iterator[Claim]:
     yield Claim(answer=answer, text=words)
 
 
+def cards_alone(split: Split) -> list[Card]:
+    """The numbers of the decision head, where no mask shows anything."""
+    record = of_split(split)
+    base = record["baselines"][0]["metrics"]
+    listed = []
+    for name, words in (
+        ("average_precision", "Image AP of the decision"),
+        ("roc_auc", "ROC-AUC of the decision"),
+        ("f1", "F1 of the decision"),
+    ):
+        metric = value(record["scores"][0], name)
+        against = f"95 %: {text.span(metric)}. " if text.span(metric) else ""
+        if base.get(name) is not None:
+            against += f"always positive: {number(base[name])}"
+        listed.append(Card(words, number(metric["value"]), against))
+    return listed
+
+
 def cards(split: Split) -> list[Card]:
     """The average precision of the decision head, and what it stands against."""
     if not has_decision(split):

@@ -62,6 +62,8 @@ def chosen(run: Run, split: Split) -> list[Metric]:
     other = [*_of_objects(split)]
     if not other:
         other = [*_of_decision(split)] or [*_of_image_classes(split)][:_HALF]
+    if other and not derived_numbers.shows_foreground(split):
+        return other[:MOST]
     return [*other, *_of_pixels(run, split)][:MOST]
 
 

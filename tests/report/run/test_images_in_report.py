@@ -11,7 +11,16 @@ from support import fake_images, tiny_decided
 from jaxseg.experiment import measure_cost
 from jaxseg.report import derived_numbers, page
 from jaxseg.report.read import read
-from jaxseg.report.run import build, cases, image_level, loss_weights, plots
+from jaxseg.report.run import (
+    build,
+    cases,
+    claims,
+    image_level,
+    key_metrics,
+    loss_weights,
+    plots,
+    sections,
+)
 from jaxseg.run_directory import files
 from jaxseg.train import loop
 
@@ -200,3 +209,24 @@ def test_weights_in_each_epoch(trained, weight, values):
         assert changing[0].term == "image"
         (picture, *_) = plots.training(run)
         assert re.search(r"weights that change, `image` from", picture["caption"])
+
+
+def test_without_a_mask_that_shows_anything_the_decision_is_the_verdict(
+    decided, undrawn
+):
+    """Data of labels of whole images: an empty answer has every pixel right."""
+    run = read(decided)
+    split = run["splits"]["test"]
+    assert "decision" not in claims.verdict(run)["text"]
+    split["result"]["positive_images"] = 0
+    assert not derived_numbers.shows_foreground(split)
+    words = claims.verdict(run)["text"]
+    assert words.startswith("The decision head ranks the images of test better than")
+    said = " ".join(claim["text"] for claim in claims.claims(run))
+    assert words in said and "trivial baseline" not in said
+    assert "Pixels are ranked" not in said
+    names = [metric.name for metric in key_metrics.chosen(run, split)]
+    assert names[0] == "average_precision" and not any("dice" in n for n in names)
+    listed = sections.cards(run)
+    assert len(listed) == 3 and all("decision" in card.name for card in listed)
+    assert "always positive: " in listed[0].sub
