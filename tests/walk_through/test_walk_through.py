@@ -213,3 +213,22 @@ def test_the_weights_are_exported(longer, user):
     again = user.type(line)
     assert again.code == 2 and "jaxseg.safetensors" in again.err
     assert len(again.err.splitlines()) == 1
+
+
+def test_three_folds_test_every_image_once(examined, user):
+    done = user.type(
+        f"python -m jaxseg.main {user.names['recipe']} --config.folds=3 "
+        "--config.steps=2 --config.steps_per_epoch=2 --config.eval.surface=False "
+        "--workdir=runs/folds"
+    )
+    assert done.code == 0, done.err
+    for k in range(3):
+        assert user.json(f"runs/folds/fold{k}/run.json")["status"] == "finished"
+        assert f"fold{k}" in done.out
+    home = user.folder / "runs/folds"
+    with open(home / "eval/out_of_fold_per_image.csv", newline="") as file:
+        names = [row["id"] for row in csv.DictReader(file)]
+    assert sorted(names) == [f"cell_{k:02}" for k in range(40)]
+    result = user.json("runs/folds/eval/out_of_fold.json")
+    assert result["classes"] == ["background", "cell", "nucleus"]
+    assert (home / "report.html").exists()
