@@ -5,9 +5,10 @@
 
 The first needs the images (pip install 'jaxseg[elpv]': NON-COMMERCIAL use). It trains a
 small ResNet-18 with a pooled decision head on labels of whole images alone, with three
-seeds, ten minutes each on one core. The second fits logistic regression on global intensity features of the same training cells,
-its strength chosen on validation, and prints ranking metrics of the test cells of both,
-with the paired difference on the same resamples of groups.
+seeds, ten minutes each on one core. The second fits logistic regression on global
+intensity features of the same training cells, its strength chosen on validation, and
+prints ranking metrics of the test cells of both, with the paired difference on the same
+resamples of groups.
 """
 
 import csv
