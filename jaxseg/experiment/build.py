@@ -206,10 +206,12 @@ def train_batches(
 ) -> Iterator[Batch]:
     """This process's part of the batches start to steps - 1 of the run."""
     settings, view = experiment.settings, experiment.parts.view
+    if isinstance(view, pipeline.View):  # a view of one's own is any function
+        view = dataclasses.replace(view, cache=experiment.scorer.view.cache)
     needed = targets.needs_instances(settings.target, settings.losses)
     return pipeline.train_batches(
         experiment.splits["train"],
-        dataclasses.replace(view, cache=experiment.scorer.view.cache),
+        view,
         experiment.plan.order,
         epoch_size=experiment.plan.epoch_size,
         batch_size=experiment.plan.batch_size,

@@ -216,5 +216,5 @@ def test_the_card_is_plain_json(tmp_path):
 def test_the_hash_of_a_split_is_that_of_its_pixels_and_not_of_their_size():
     row = {"id": "a", "position": 0, "c0": 3}
     sized = row | {"position": 4, "pixel_size": 0.5}
-    assert card._split_hash([row]) == card._split_hash([sized])
-    assert card._split_hash([row]) != card._split_hash([row | {"c0": 4}])
+    assert card.split_hash([row]) == card.split_hash([sized])
+    assert card.split_hash([row]) != card.split_hash([row | {"c0": 4}])

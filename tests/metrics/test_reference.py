@@ -220,9 +220,8 @@ def test_an_absent_class_of_the_covid_report_leaves_the_mean():
 
 def test_class_weights_at_a_ratio_of_107_45():
     train = {"pixels": [10745, 100]}
-    rows = derived_numbers.class_weights(
-        {"splits": {"train": train}, "classes": ["no", "yes"]}
-    )
+    card = {"splits": {"train": train}, "classes": ["no", "yes"]}
+    rows = derived_numbers.class_weights({"info": {"dataset": card}, "config": {}})
     expected = [row["expected"] for row in rows]
     assert expected == pytest.approx([0.504653, 54.225], rel=1e-6)
     ours = 209_715_200 - 2_083_861, 2_083_861

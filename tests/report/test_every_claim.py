@@ -11,7 +11,17 @@ import shutil
 
 import pytest
 from support import fake_image_classes, fake_images
-from support.false_comparisons import PAIRS, STUDY, budgets, budgets_told, pair, told
+from support.false_comparisons import (
+    FOLDS,
+    PAIRS,
+    STUDY,
+    budgets,
+    budgets_told,
+    folds_of,
+    folds_told,
+    pair,
+    told,
+)
 from support.false_sentences import CASES
 
 from jaxseg import report
@@ -20,8 +30,9 @@ from jaxseg.report.run import claims
 
 OF_RUNS = [(case, copy.deepcopy, claims.claims) for case in CASES]
 OF_PAIRS = [(case, pair, told) for case in PAIRS]
+OF_FOLDS = [(case, folds_of, folds_told) for case in FOLDS]
 OF_STUDIES = [(case, budgets, budgets_told) for case in STUDY]
-EVERY = OF_RUNS + OF_PAIRS + OF_STUDIES
+EVERY = OF_RUNS + OF_PAIRS + OF_STUDIES + OF_FOLDS
 _NEVER_PASSED = ("no", "unclear")
 
 

@@ -25,6 +25,7 @@ OTHERWISE = {
     "data.fit": "stretch",
     "data.intensity.bits": 8,
     "data.stratify": "foreground",
+    "data.cache_gib": 0.0,
     "augment.clip": True,
     "objects.min_area_shares": (0.0,),
 }

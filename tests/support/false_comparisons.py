@@ -6,7 +6,7 @@
 import copy
 import types
 
-from jaxseg.report.comparison import claims, label_budget_series, label_budgets
+from jaxseg.report.comparison import claims, folds, label_budget_series, label_budgets
 from support import fake_budgets
 from support import spoiled_runs as make
 from support.false_sentences import BEADS, F1, HEADS, SIX, TWO, Case
@@ -50,6 +50,38 @@ def budgets_told(study):
     (series,) = label_budget_series.series(units, METRIC)
     tests = fake_budgets.pairs_of(study.scores, study.p)
     return list(label_budgets.budget_claims(series, tests, METRIC))
+
+
+def folds_of(_):
+    """Three folds whose members agree, each above its baseline."""
+    row = {"name": METRIC, "class": "cell", "low": 0.6, "high": 0.8}
+    baselines = [{"name": "all_empty", "metrics": {METRIC: 0.1}}]
+    own = {"positive_images": 4, "baselines": baselines}
+    return {
+        "metric": METRIC,
+        "images": 30,
+        "classes": ["background", "cell"],
+        "metrics": [row | {"value": 0.7}],
+        "members": [
+            own | {"name": f"fold{k}", "metrics": [row | {"value": 0.69 + k / 100}]}
+            for k in range(3)
+        ],
+    }
+
+
+def folds_told(pooled):
+    """The verdict on folds, and what else their page says."""
+    return [folds._verdict(pooled), *folds._claims(pooled)]
+
+
+def _member(key, value):
+    """Sets what one fold says."""
+    return lambda pooled: pooled["members"][1].update({key: value})
+
+
+def _score(**values):
+    """Sets the score of one fold."""
+    return lambda pooled: pooled["members"][1]["metrics"][0].update(values)
 
 
 def of(name, change):
@@ -148,7 +180,27 @@ STUDY = [
         *("Every training image has", "NOT every training image has"),
     ),
 ]
+FOLDS = [
+    Case(
+        *("comparison.folds._verdict", "", make.nothing, _score(value=0.05)),
+        *("in 3 of 3 folds", "in 2 of 3 folds"),
+    ),
+    Case(
+        *("comparison.folds._claims", "", make.nothing, _score(low=0.71)),
+        *("the interval of 3 of 3 folds", "the interval of 2 of 3 folds"),
+    ),
+    Case(
+        *("comparison.folds._claims", "", make.nothing, _member("positive_images", 0)),
+        *("Every fold has images with foreground", "NOT every fold has images with"),
+    ),
+]
+_OWN = {"kind": "module", "sha256": "a" * 64}
 PAIRS = [
+    Case(
+        *(f"{_OF}.same_modules", TWO, both(recorded({"my_lab.loss": _OWN}, "sources"))),
+        of("b", recorded({"my_lab.loss": _OWN | {"sha256": "b" * 64}}, "sources")),
+        *("were the same in all", "NOT all made by the same `my_lab.loss`"),
+    ),
     Case(
         *(f"{_OF}._best_of_several", TWO, BETTER, given(p=0.5)),
         *("`a` is better than the other run", "better than the second is NOT decided"),
