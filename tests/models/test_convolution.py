@@ -1,6 +1,8 @@
 """The gradient of 3x3 kernels by rows is that of `lax`, and used where it is faster."""
 
 import functools
+import importlib.util
+import pathlib
 
 import flax.linen as nn
 import jax
@@ -96,3 +98,13 @@ def test_several_devices_take_lax(monkeypatch):
         _convolution.conv, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
     assert call(x, kernel, (1, 1), "SAME").shape == x.shape
+
+
+def test_the_benchmark_prints_both_sides():
+    root = pathlib.Path(__file__).parents[1] / "benchmarks" / "kernel_gradients.py"
+    spec = importlib.util.spec_from_file_location("kernel_gradients", root)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    assert benchmark.row((1, 8, 4, 4), turns=2).startswith("| 1, 8, 4, 4 | ")
+    assert benchmark.row((1, 8, 4, 4), turns=2).endswith(" | lax |")
+    assert benchmark.row((1, 64, 32, 32), turns=1).endswith(" | rows |")
