@@ -93,10 +93,7 @@ def verdict(run: Run) -> Claim:
 
 def _has_pixels(split: Split) -> bool:
     """Whether scores of pixels say anything; else those of whole images are all."""
-    if not derived_numbers.pixels_trained(split):
-        return False
-    decided = image_level.has_decision(split)
-    return not decided or derived_numbers.shows_foreground(split)
+    return derived_numbers.pixels_trained(split) and not image_level.alone(split)
 
 
 def above_baselines(run: Run, split: Split) -> Iterator[Claim]:

@@ -6,7 +6,7 @@ Nothing is shown of a split whose images are all of one kind.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jaxseg.report import text
+from jaxseg.report import derived_numbers, text
 from jaxseg.report.blocks import Block, Card, Claim, table
 from jaxseg.report.read import Run, Split
 from jaxseg.report.text import number
@@ -36,6 +36,14 @@ def has_decision(split: Split) -> bool:
     """Whether a decision head was scored on the split."""
     record = of_split(split)
     return bool(record) and record["scores"][0]["score"] == DECISION
+
+
+def alone(split: Split) -> bool:
+    """Whether a head decided on images of which no mask shows anything.
+
+    Then scores of pixels say nothing, and those of whole images are all there is.
+    """
+    return has_decision(split) and not derived_numbers.shows_foreground(split)
 
 
 def value(row: ImageScore, name: str) -> dict[str, Any]:

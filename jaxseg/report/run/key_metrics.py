@@ -62,7 +62,7 @@ def chosen(run: Run, split: Split) -> list[Metric]:
     other = [*_of_objects(split)]
     if not other:
         other = [*_of_decision(split)] or [*_of_image_classes(split)][:_HALF]
-    if other and not derived_numbers.shows_foreground(split):
+    if image_level.alone(split):
         return other[:MOST]
     return [*other, *_of_pixels(run, split)][:MOST]
 

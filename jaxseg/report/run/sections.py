@@ -226,7 +226,7 @@ def cards(run: Run) -> list[Card]:
     split = derived_numbers.main_split(run)
     if not derived_numbers.pixels_trained(split):
         return image_classes.cards(split, _CARDS)
-    if image_level.has_decision(split) and not derived_numbers.shows_foreground(split):
+    if image_level.alone(split):
         return image_level.cards_alone(split)
     if class_numbers.several(split):
         pixels = class_table.cards(run, split)
