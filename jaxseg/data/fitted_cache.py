@@ -26,7 +26,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Integer, UInt, UInt8
 
-from jaxseg.data import prepared, slot_file
+from jaxseg.data import joined_split, prepared, slot_file
 from jaxseg.labels import IGNORE
 
 FOLDER = "fitted"
@@ -58,12 +58,15 @@ def cache(folder: pathlib.Path, gib: float) -> Cache | None:
     return Cache(str(folder / FOLDER), limit) if limit else None
 
 
-def of(view: Any, split: prepared.Split, instances: bool) -> "Kept | None":
+def of(
+    view: Any, split: prepared.Split, instances: bool
+) -> "Kept | KeptOfParts | None":
     """What is kept of a split as `view` shows it; None where nothing can be.
 
     `view` is a `pipeline.View`. A cache that cannot be opened is a warning: training
     never stops because of it. Nothing is kept of data of elsewhere, which are scored
-    once, nor of a data set without digests of its records.
+    once, nor of a data set without digests of its records. What is kept of a fold is
+    that of the stored splits it draws on, so all folds share it.
     """
     if view.cache is None:
         return None
@@ -114,6 +117,10 @@ class Kept:
         """Whether every example of the split is there: nothing is decoded any more."""
         return self._slots.full()
 
+    def filled(self, indices: np.ndarray) -> bool:
+        """Whether each of these examples i64 [n] is there."""
+        return self._slots.filled(indices)
+
     def write(self, index: int, fitted: Fitted) -> None:
         """Keeps an example; one that its slot cannot hold exactly is left out."""
         (mask, ids, _), image = self._parts[index], fitted.image
@@ -141,6 +148,33 @@ class Kept:
         self._slots.write(index, payload)
 
 
+class KeptOfParts:
+    """The examples of a split whose images lie in several stored ones.
+
+    A part that the split takes no image from may be missing (None).
+    """
+
+    def __init__(self, parts: list[Kept | None], places: np.ndarray):
+        self._parts, self._places = parts, places
+
+    def read(self, index: int) -> Fitted | None:
+        """As `Kept.read`."""
+        part, position = self._places[index].tolist()
+        return self._parts[part].read(position)
+
+    def full(self) -> bool:
+        """Whether every example of this split is there."""
+        part, position = self._places.T
+        return all(
+            self._parts[k].filled(position[part == k]) for k in np.unique(part).tolist()
+        )
+
+    def write(self, index: int, fitted: Fitted) -> None:
+        """As `Kept.write`."""
+        part, position = self._places[index].tolist()
+        self._parts[part].write(position, fitted)
+
+
 def _parts(view: Any, split: prepared.Split, ids: bool) -> np.ndarray:
     """i64 [n, 3]: where mask, ids and what follows begin in the slot of each image."""
     area = view.sizes(split).prod(1)
@@ -156,7 +190,13 @@ def _whole(number: np.ndarray, unit: int) -> np.ndarray:
 @functools.lru_cache(maxsize=16)
 def _opened(
     view: Any, where: Cache, split: prepared.Split, instances: bool
-) -> Kept | None:
+) -> Kept | KeptOfParts | None:
+    if type(split) is joined_split.JoinedSplit:
+        kept = [_opened(view, where, part, instances) for part in split.parts]
+        used = np.bincount(split.places[:, 0], minlength=len(kept)) > 0
+        if any(one is None for one, needed in zip(kept, used, strict=True) if needed):
+            return None
+        return KeptOfParts(kept, split.places)
     if type(split) is not prepared.Split or split.digests is None or not len(split):
         return None
     recipe = _recipe(view, split, instances)

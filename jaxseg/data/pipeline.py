@@ -312,7 +312,9 @@ def _with_usable_cache(view: View, split: Split, instances: bool) -> View:
     return dataclasses.replace(view, cache=None)
 
 
-def _left_alone(view: View, split: Split, instances: bool) -> fitted_cache.Kept | None:
+def _left_alone(
+    view: View, split: Split, instances: bool
+) -> fitted_cache.Kept | fitted_cache.KeptOfParts | None:
     """The cache that needs no workers once it is full, as nothing is computed then.
 
     Windows are placed in whole masks, and objects are numbered anew: not there.
@@ -323,7 +325,9 @@ def _left_alone(view: View, split: Split, instances: bool) -> fitted_cache.Kept 
 
 
 def _iterate(
-    batches: grain.MapDataset, workers: int, cache: fitted_cache.Kept | None
+    batches: grain.MapDataset,
+    workers: int,
+    cache: fitted_cache.Kept | fitted_cache.KeptOfParts | None,
 ) -> Iterator[Batch]:
     """The batches; worker processes end, or never begin, where `cache` is full.
 

@@ -58,8 +58,13 @@ class SlotFile:
 
     def full(self) -> bool:
         """Whether every slot there is to be was written."""
+        count = len(self._starts) - 1
+        return self.count == count and self.filled(np.arange(count))
+
+    def filled(self, indices: np.ndarray) -> bool:
+        """Whether each of these slots i64 [n] was written."""
         words = self._table[: 2 * (len(self._starts) - 1)].reshape(-1, 2)
-        return self.count == len(words) and bool(words.any(axis=1).all())
+        return bool(words[indices].any(axis=1).all())
 
     def read(self, index: int) -> np.ndarray | None:
         """The bytes of a slot u8, read-only and not copied; None where it is empty."""

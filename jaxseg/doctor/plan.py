@@ -31,8 +31,8 @@ def total_steps(case: Case) -> Finding:
         return Finding(
             WARNING,
             observed,
-            f"{_beginning(case)} learns little in fewer than {_STEPS} steps, "
-            "however many epochs they are called",
+            f"{_beginning(case)} may learn little in fewer than {_STEPS} steps, "
+            "however many epochs they are called: look whether the curve still rises",
             f"config.steps={_STEPS} or more, or a smaller config.batch_size",
         )
     return Finding(OK, observed)

@@ -29,13 +29,25 @@ def main_scores(result: dict) -> dict[str, float | None]:
     return out
 
 
+def _repeats(row: dict, result: dict) -> bool:
+    """Whether this is the Kaggle rule where no mask is empty: Dice over positives."""
+    kept = ("class", "value", "support_images")
+    return row["name"] == "dice_kaggle" and any(
+        other["name"] == "dice_positives" and all(other[k] == row[k] for k in kept)
+        for other in result["metrics"]
+    )
+
+
 def score_lines(result: dict) -> str:
-    """The main scores of a split, each with its support."""
+    """The main scores of a split, each with its support.
+
+    `dice_kaggle` is left out where no mask is empty: it equals `dice_positives`.
+    """
     lines = []
     for row in result["metrics"]:
         if row["class"] == result["classes"][0] and len(result["classes"]) > 1:
             continue
-        if row["name"] in MAIN:
+        if row["name"] in MAIN and not _repeats(row, result):
             value = "n/a" if row["value"] is None else f"{row['value']:.4f}"
             lines.append(
                 f"{result['split']:<10} {row['name']:<14} {value}  ({row['class']}, "

@@ -11,6 +11,7 @@ from support import toy
 
 from jaxseg.data import (
     fitted_cache,
+    joined_split,
     pipeline,
     prepared,
     slot_file,
@@ -202,6 +203,37 @@ def test_data_of_elsewhere_and_without_digests_is_not_kept(tmp_path, decoded):
     for split in (Other(**fields), _split(digests=None)):
         _assert_equal(view, split)
     assert not list(tmp_path.rglob("*.slots"))
+
+
+def test_folds_share_what_is_kept_of_the_stored_splits(tmp_path, decoded):
+    view = _view("grey", tmp_path)
+    parts = [_split(name=name) for name in ("train", "validation")]
+    places = {
+        "a": [[1, 0], [0, 8], [0, 2]],
+        "b": [[0, 2], [0, 8]],
+        "c": [[1, 0], [1, 1]],
+    }
+
+    def fold(name):
+        place = np.array(places[name])
+        fields = vars(_split())
+        fields |= {"sizes": np.array([parts[k].sizes[i] for k, i in place])}
+        return joined_split.JoinedSplit(
+            **fields | {"name": "test", "ids": parts[0].ids[: len(place)]},
+            parts=parts,
+            places=place,
+        )
+
+    first = fold("a")
+    _assert_equal(view, first)
+    assert fitted_cache.of(view, first, False).full()
+    del decoded[:]
+    other = fold("b")
+    assert fitted_cache.of(view, other, False).full(), "another fold decoded them"
+    ours = view(other, 0)["image"]
+    assert decoded == []
+    np.testing.assert_array_equal(ours, view(parts[0], 2)["image"])
+    assert not fitted_cache.of(view, fold("c"), False).full()
 
 
 def test_zero_turns_it_off(tmp_path):

@@ -73,3 +73,12 @@ def test_the_last_lines_of_a_run_name_it():
     result["class_table"].append(row)
     words = "never predicted: rare (images of support: 3, pixels: 1,234)"
     assert words in summary.score_lines(result)
+
+
+def test_the_last_lines_say_one_number_once():
+    row = {"class": "cell", "support_images": 3, "value": 0.5}
+    both = [row | {"name": name} for name in ("dice_positives", "dice_kaggle")]
+    result = {"split": "test", "classes": ["background", "cell"], "metrics": both}
+    assert summary.score_lines(result).count("0.5000") == 1
+    both[1]["support_images"] = 4  # an image without cells, rightly left empty
+    assert summary.score_lines(result).count("0.5000") == 2

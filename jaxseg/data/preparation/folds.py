@@ -16,27 +16,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from jaxseg.data import content, prepared
+from jaxseg.data import content, joined_split, prepared
 from jaxseg.data.files.listing import SPLITS
 from jaxseg.data.preparation import card as data_card
 from jaxseg.data.preparation import class_checks, splits, strata
 from jaxseg.errors import ConfigError
-from jaxseg.labels import Example
 
 POOLED = "out_of_fold"  # the split of all images that are tested
 _SEALS = ("files", "sha256", content.WITHOUT_OBJECTS)  # of a card, not of a view of it
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FoldSplit(prepared.Split):
-    """Images of several stored splits, in an order of its own."""
-
-    parts: Sequence[prepared.Split] = ()
-    places: np.ndarray | None = None  # i64 [n, 2]: the part, the position in it
-
-    def __getitem__(self, index: int) -> Example:
-        part, position = self.places[int(index)]
-        return self.parts[part][int(position)]
 
 
 def open_splits(
@@ -62,7 +49,9 @@ def open_splits(
     return {name: _view(dealt, name, names == name, card) for name in SPLITS}
 
 
-def open_pooled(directory: str | pathlib.Path, *, folds: int) -> FoldSplit:
+def open_pooled(
+    directory: str | pathlib.Path, *, folds: int
+) -> joined_split.JoinedSplit:
     """All images that the members of `folds` folds test, as one split.
 
     `card["extra"]["fold_of"]` names the fold of each id. Raises ConfigError where the
@@ -278,7 +267,9 @@ def _card(dealt: _Dealt, names: np.ndarray) -> dict[str, Any]:
     return card
 
 
-def _view(dealt: _Dealt, name: str, chosen: np.ndarray, card: dict) -> FoldSplit:
+def _view(
+    dealt: _Dealt, name: str, chosen: np.ndarray, card: dict
+) -> joined_split.JoinedSplit:
     """The chosen images as a split, in the order of their ids."""
     where = np.flatnonzero(chosen)
     where = np.array(sorted(where, key=lambda i: dealt.rows[i]["id"]), int)
@@ -294,7 +285,7 @@ def _view(dealt: _Dealt, name: str, chosen: np.ndarray, card: dict) -> FoldSplit
         return [every[i] for i in where]
 
     keys = ("ids", "groups", "labels", "sizes", "pixels", "pixel_sizes", "digests")
-    return FoldSplit(
+    return joined_split.JoinedSplit(
         directory=parts[0].directory,
         name=name,
         card=card,
