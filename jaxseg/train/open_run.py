@@ -125,7 +125,8 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
     if checkpoint.latest_step(run.checkpoints) is None:
         if jax.process_index() == 0:
             history.History(run.workdir).restore(0)
-        return first_state(run), {}, 0
+        with phases.phase(phases.BEGINNING):
+            return first_state(run), {}, 0
     newest, metadata, start = checkpoint.restore(
         run.checkpoints, run.experiment.abstract
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import jax
 from absl import logging
 
+BEGINNING = "making the first weights (compiled, cached later)"
 COMPILING = "compiling the step (about a minute the first time, cached later)"
 
 

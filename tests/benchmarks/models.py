@@ -2,10 +2,11 @@
 
     python tests/benchmarks/models.py --models=unet,swin_upernet --size=128x128
 
-Prints a Markdown table. With the extra [parity] (torch, transformers) two models stand
-beside their equals in PyTorch: `unet` beside a plain one, written here, `swin_upernet`
-beside the UperNetForSemanticSegmentation of Hugging Face. Same weights in number, same
-images, float32, cross-entropy and AdamW, all cores. The two take turns; a ratio is that
+Prints a Markdown table. With the extra [parity] (torch, transformers) four models stand
+beside their equals in PyTorch: U-Nets beside those of `torch_models.py`, `swin_upernet`
+beside the UperNetForSemanticSegmentation of Hugging Face, each in the faster of its two
+layouts of memory (channels_last is one). Same weights in number, same images, float32,
+cross-entropy and AdamW, all cores. The two take turns; a ratio is that
 of one turn of each, and the table has the median of the ratios with their quartiles,
 since on a shared machine speeds drift more between minutes than between neighbours.
 Where other programs run, start it under `taskset -c 0`: a library whose threads wait
@@ -40,6 +41,7 @@ with contextlib.suppress(ImportError):  # the extra [parity]
     import torch
 
 CLASSES, AUX_WEIGHT, RATE = 2, 0.4, 1e-4
+EQUALS = ("unet", "attention_unet", "resnet_unet", "swin_upernet")  # in PyTorch
 FIELDS = {"swin_upernet": {"size": "tiny"}, "resnet_unet": {"depth": 34}}
 
 
@@ -84,15 +86,37 @@ def ours(name, image, mask):
 
 
 def theirs(name, image, mask):
-    """The same of PyTorch; None where there is no equal or no PyTorch."""
-    if "torch" not in globals() or name not in ("unet", "swin_upernet"):
+    """The same of PyTorch; None where there is no equal or no PyTorch.
+
+    Each call is in the faster of its two layouts of memory, by one turn of each.
+    """
+    if "torch" not in globals() or name not in EQUALS:
         return None
     device = {"cpu": "cpu", "gpu": "cuda"}.get(jax.default_backend())
     if device is None or (device == "cuda" and not torch.cuda.is_available()):
         return None
-    model, losses = _plain(name) if name == "unet" else _hugging_face(image.shape[-1])
-    model = model.to(device)
+    layouts = (torch.contiguous_format, torch.channels_last)
+    both = [_in_layout(name, image, mask, device, layout) for layout in layouts]
+    calls = {}
+    for kind in ("forward", "step"):
+        seconds = []
+        for _, side in both:
+            side[kind]()  # sets up
+            began = time.perf_counter()
+            side[kind]()
+            seconds.append(time.perf_counter() - began)
+        calls[kind] = both[int(np.argmin(seconds))][1][kind]
+    return both[0][0], calls
+
+
+def _in_layout(name, image, mask, device, layout):
+    """(parameters, {"forward": call, "step": call}) in one layout of memory."""
+    model, losses = (
+        _hugging_face(image.shape[-1]) if name == "swin_upernet" else _plain(name)
+    )
+    model = model.to(device).to(memory_format=layout)
     x = torch.tensor(image.transpose(0, 3, 1, 2).copy()).to(device)
+    x = x.to(memory_format=layout)
     labels = torch.tensor(mask.astype(np.int64)).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
 
@@ -121,40 +145,15 @@ def theirs(name, image, mask):
 
 
 def _plain(name):
-    """(U-Net of the widths of jaxseg's, its loss)."""
-    nn = torch.nn
-    widths = lookup.find("models", name).Model(CLASSES).widths
+    """(the network of `torch_models`, its loss)."""
+    import torch_models
 
-    def block(before, after):
-        layers = []
-        for channels in (before, after):
-            conv = nn.Conv2d(channels, after, 3, padding=1, bias=False)
-            layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-        return nn.Sequential(*layers)
-
-    class UNet(nn.Module):
-        def __init__(self):
-            super().__init__()
-            before = (3, *widths[:-1])
-            pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-            self.down = nn.ModuleList(map(block, before, widths))
-            self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
-            self.join = nn.ModuleList(block(2 * b, b) for _, b in pairs)
-            self.head = nn.Conv2d(widths[0], CLASSES, 1)
-
-        def forward(self, x):
-            skips = []
-            for i, down in enumerate(self.down):
-                x = down(nn.functional.max_pool2d(x, 2) if i else x)
-                skips.append(x)
-            for up, join, skip in zip(self.up, self.join, skips[-2::-1], strict=True):
-                x = join(torch.cat([up(x), skip], 1))
-            return self.head(x)
+    fields = lookup.find("models", name).Model(CLASSES, **FIELDS.get(name, {}))
 
     def losses(model, x, labels):
-        return nn.functional.cross_entropy(model(x), labels, ignore_index=255)
+        return torch.nn.functional.cross_entropy(model(x), labels, ignore_index=255)
 
-    return UNet(), losses
+    return torch_models.build(name, fields, CLASSES), losses
 
 
 def _hugging_face(channels):
