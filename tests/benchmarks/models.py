@@ -85,8 +85,10 @@ def ours(name, image, mask):
     return state.count(now.params), {"forward": forward_pass, "step": advance}
 
 
-def theirs(name, image, mask):
+def theirs(name, image, mask, bfloat16=False):
     """The same of PyTorch; None where there is no equal or no PyTorch.
+
+    `bfloat16` computes under autocast.
 
     Each call is in the faster of its two layouts of memory, by one turn of each.
     """
@@ -96,7 +98,9 @@ def theirs(name, image, mask):
     if device is None or (device == "cuda" and not torch.cuda.is_available()):
         return None
     layouts = (torch.contiguous_format, torch.channels_last)
-    both = [_in_layout(name, image, mask, device, layout) for layout in layouts]
+    both = [
+        _in_layout(name, image, mask, device, layout, bfloat16) for layout in layouts
+    ]
     calls = {}
     for kind in ("forward", "step"):
         seconds = []
@@ -109,11 +113,9 @@ def theirs(name, image, mask):
     return both[0][0], calls
 
 
-def _in_layout(name, image, mask, device, layout):
+def _in_layout(name, image, mask, device, layout, bfloat16):
     """(parameters, {"forward": call, "step": call}) in one layout of memory."""
-    model, losses = (
-        _hugging_face(image.shape[-1]) if name == "swin_upernet" else _plain(name)
-    )
+    model, losses = equal(name, image.shape[-1])
     model = model.to(device).to(memory_format=layout)
     x = torch.tensor(image.transpose(0, 3, 1, 2).copy()).to(device)
     x = x.to(memory_format=layout)
@@ -127,33 +129,41 @@ def _in_layout(name, image, mask, device, layout):
     def advance():
         model.train()
         optimizer.zero_grad(set_to_none=True)
-        losses(model, x.float() / 255, labels).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+            loss = losses(model, x.float() / 255, labels)
+        loss.backward()
         optimizer.step()
         wait()
 
     def forward_pass():
         model.eval()
-        with torch.inference_mode():
+        cast = torch.autocast(device, torch.bfloat16, enabled=bfloat16)
+        with torch.inference_mode(), cast:
             out = model(x.float() / 255)
             getattr(out, "logits", out).softmax(1)
         wait()
 
-    # Hugging Face's backbone brings a last norm whose result nobody reads
+    return count(model), {"forward": forward_pass, "step": advance}
+
+
+def count(model):
+    """Its parameters, without a last norm of Hugging Face's whose result none reads."""
     used = [p for n, p in model.named_parameters() if "swin.layernorm" not in n]
-    count = sum(p.numel() for p in used)
-    return count, {"forward": forward_pass, "step": advance}
+    return sum(p.numel() for p in used)
 
 
-def _plain(name):
-    """(the network of `torch_models`, its loss)."""
+def equal(name, channels):
+    """(the network of PyTorch that equals a model of jaxseg, its loss)."""
     import torch_models
 
+    if name == "swin_upernet":
+        return _hugging_face(channels)
     fields = lookup.find("models", name).Model(CLASSES, **FIELDS.get(name, {}))
 
     def losses(model, x, labels):
         return torch.nn.functional.cross_entropy(model(x), labels, ignore_index=255)
 
-    return torch_models.build(name, fields, CLASSES), losses
+    return torch_models.build(name, fields, CLASSES, channels), losses
 
 
 def _hugging_face(channels):
@@ -200,10 +210,10 @@ def measure(ours, theirs, *, pairs, seconds):
     return found[0], found[1] if theirs else None
 
 
-def row(name, image, mask, *, pairs, seconds):
+def row(name, image, mask, *, pairs, seconds, bfloat16):
     """A line of the table."""
     count, mine = ours(name, image, mask)
-    other = theirs(name, image, mask)
+    other = theirs(name, image, mask, bfloat16)
     if other and other[0] != count:
         raise SystemExit(f"{name}: {count:,} parameters here, {other[0]:,} in PyTorch.")
     words = [name, f"{count / 1e6:.1f} M"]
@@ -227,6 +237,8 @@ def main():
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of one turn")
+    words = "PyTorch computes in bfloat16, jaxseg in float32"
+    parser.add_argument("--torch_bfloat16", action="store_true", help=words)
     args = parser.parse_args()
     height, width = map(int, args.size.split("x"))
     cores = len(os.sched_getaffinity(0))
@@ -239,14 +251,17 @@ def main():
     image = rng.integers(0, 256, (args.batch, height, width, 3), np.uint8)
     mask = rng.integers(0, CLASSES, (args.batch, height, width), np.uint8)
     print(
-        f"{args.batch} images of {args.size}x3, float32, {jax.devices()[0].device_kind}"
-        f" with {cores} core(s), {versions}, {datetime.date.today()}; images a second,"
+        f"{args.batch} images of {args.size}x3, float32"
+        f"{' (PyTorch: bfloat16)' * args.torch_bfloat16},"
+        f" {jax.devices()[0].device_kind} with {cores} core(s), {versions},"
+        f" {datetime.date.today()}; images a second,"
         f" medians of {args.pairs} turns; ratio: PyTorch's time over ours (quartiles)\n"
     )
     print("| model | parameters | forward | PyTorch | ratio | step | PyTorch | ratio |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
     for name in args.models.split(","):
-        line = row(name, image, mask, pairs=args.pairs, seconds=args.seconds)
+        options = {"pairs": args.pairs, "seconds": args.seconds}
+        line = row(name, image, mask, bfloat16=args.torch_bfloat16, **options)
         print(line, flush=True)
 
 

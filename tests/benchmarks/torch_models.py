@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn.functional import interpolate, max_pool2d
 
 
-def build(name: str, fields, num_classes: int) -> nn.Module:
+def build(name: str, fields, num_classes: int, channels: int) -> nn.Module:
     """The network `name`; `fields` is the module of jaxseg that it shall equal."""
     if name == "resnet_unet":
-        return ResNetUNet(fields.decoder_widths, num_classes)
-    return UNet(fields.widths, num_classes, gated=name == "attention_unet")
+        return ResNetUNet(fields.decoder_widths, num_classes, channels)
+    gated = name == "attention_unet"
+    return UNet(fields.widths, num_classes, channels, gated=gated)
 
 
 def _norm_conv(before, after, kernel=3, stride=1):
@@ -31,10 +32,10 @@ def _block(before, after):
 class UNet(nn.Module):
     """A U-Net with batch norm; `gated` weighs each skip by additive attention."""
 
-    def __init__(self, widths, num_classes, *, gated):
+    def __init__(self, widths, num_classes, channels, *, gated):
         super().__init__()
         pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.down = nn.ModuleList(map(_block, (3, *widths[:-1]), widths))
+        self.down = nn.ModuleList(map(_block, (channels, *widths[:-1]), widths))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
         self.join = nn.ModuleList(_block(2 * b, b) for _, b in pairs)
         self.gates = nn.ModuleList(Gate(a, b) for a, b in pairs) if gated else None
@@ -73,10 +74,12 @@ class Gate(nn.Module):
 class ResNetUNet(nn.Module):
     """A ResNet of 34 layers, and the way back up by the nearest neighbour."""
 
-    def __init__(self, decoder_widths, num_classes):
+    def __init__(self, decoder_widths, num_classes, channels):
         super().__init__()
         widths, blocks = (64, 128, 256, 512), (3, 4, 6, 3)
-        self.stem = nn.Sequential(*_norm_conv(3, 64, 7, 2), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(
+            *_norm_conv(channels, 64, 7, 2), nn.ReLU(inplace=True)
+        )
         self.stages = nn.ModuleList()
         before = 64
         for i, (width, count) in enumerate(zip(widths, blocks, strict=True)):
