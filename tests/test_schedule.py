@@ -145,3 +145,14 @@ def test_weights_decay_and_biases_norms_and_position_tables_do_not():
         "norm": {"scale": False},
         "attention": {"bias_table": False},
     }
+
+
+@pytest.mark.parametrize("shape", optimizer.SHAPES)
+def test_a_rate_without_warm_up_begins_at_its_height_and_warns_of_nothing(
+    shape, caplog
+):
+    rate = optimizer.learning_rate_schedule(
+        learning_rate=0.1, warmup_steps=0, total_steps=9, final_scale=0, shape=shape
+    )
+    np.testing.assert_allclose(rate(0), 0.1, rtol=1e-6)
+    assert not caplog.records

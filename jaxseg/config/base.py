@@ -113,7 +113,10 @@ def base() -> ConfigDict:
         "steps": 100,  # of --deep, on one batch
     }
     c.mesh = {"data": 0, "fsdp": 1}  # devices; data 0 = all the others
-    c.checkpoint = {"keep": 2, "every_steps": 0}  # 0 = at the end of each epoch only
+    c.checkpoint = {  # what of a run is saved, and when
+        "keep": 2,  # newest checkpoints that stay, beside the best
+        "every_steps": 0,  # steps between checkpoints; 0 = at the end of each epoch
+    }
     c.log_every = 10  # steps between lines in TensorBoard
     return c
 
@@ -347,7 +350,8 @@ def _eval() -> dict[str, Any]:
     return {
         "per_device_batch": 4,  # images that a device predicts at a time
         "every_epochs": 1,  # epochs between two validations
-        # of validation: the best epoch has the highest. Of a decision head too:
+        # of validation: the best epoch has the highest. dice_pooled, dice_positives,
+        # dice_kaggle and others of jaxseg/metrics/overlap.py; of a decision head too:
         # image_average_precision, image_roc_auc, image_f1; of classes of whole images
         # class_roc_auc_mean, class_average_precision_mean, class_f1_macro or _accuracy
         "metric": "dice_pooled",

@@ -7,8 +7,8 @@ def augment() -> dict[str, Any]:
     """Of image and mask together; magnitudes are "up to", 0 is off."""
     return {
         "flip_horizontal": 0.0,  # probability; 0 where left and right differ
-        "flip_vertical": 0.0,  # 0.5 for microscopy and anything seen from above,
-        "rotate_degrees": 0.0,  # with 180 here
+        "flip_vertical": 0.0,  # probability; 0.5 for anything that is seen from above
+        "rotate_degrees": 0.0,  # either way; 180 for anything that is seen from above
         "rotate_probability": 1.0,
         "scale": (1.0, 1.0),  # smallest and largest
         "scale_probability": 1.0,
@@ -16,7 +16,7 @@ def augment() -> dict[str, Any]:
         "shift_probability": 1.0,
         "shear_degrees": 0.0,
         "shear_probability": 1.0,
-        "affine_probability": 1.0,  # of the four above together
+        "affine_probability": 1.0,  # of rotation, scale, shift, shear at all
         "border": "constant",  # 0 and unlabelled outside; or reflect: both mirrored
         "elastic_pixels": 0.0,
         "elastic_cells": 4,  # of the grid that bends, each way

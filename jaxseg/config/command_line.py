@@ -116,7 +116,10 @@ def help_lines(main: Callable) -> list[str]:
     for module, own in sorted(flags.FLAGS.flags_by_module_dict().items()):
         if module == "__main__" or "jaxseg" in module or module == sys.argv[0]:
             lines += [_flag_line(flag) for flag in own]
-    lines.append("  --verbosity=0: -1 to say less, 1 to say more")
+    lines.append(
+        "  --verbosity=LEVEL: without it, lines of this program alone; 0 brings back "
+        "prefixes and lines of other libraries, 1 says more, -1 warnings alone"
+    )
     if takes_config:
         lines += [
             "",

@@ -23,10 +23,20 @@ _MODULES = {"model": "models", "loss": "losses", "sampler": "data/samplers"}
 
 
 def lines(config: ConfigDict | None = None) -> list[str]:
-    """A line for every key: name, value in `config` (default: base()), words."""
+    """A line for every key: name, value in `config` (default: base()), words.
+
+    They come in the order of the source, which the words were written for.
+    """
     config = base.base() if config is None else config
     words, out = comments(), []
-    for key in base.keys(config):
+    place = {key: n for n, key in enumerate(_Source("base.py").of_base())}
+
+    def places(key: str) -> list[int]:
+        parts = key.split(".")
+        blocks = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+        return [place.get(block, len(place)) for block in blocks]
+
+    for key in sorted(base.keys(config), key=places):
         value = config
         for part in key.split("."):
             value = value[part]
@@ -116,8 +126,8 @@ class _Source:
                     self._inside(below, path, names, out)
                     continue
                 name = f"{path}.{key.value}"
-                if key.lineno not in first:
-                    out[name] = self._beside(key.lineno, below)
+                again = key.lineno in first
+                out[name] = "" if again else self._beside(key.lineno, below)
                 first.add(key.lineno)
                 self._inside(below, name, names, out)
         elif isinstance(value, ast.DictComp):

@@ -16,6 +16,7 @@ from jaxseg.errors import ConfigError
 
 # {key, with * for any block of its kind: (lowest, highest, whether below the highest)}
 _POSITIVE, _SHARE = (1, math.inf, False), (0, 1, False)
+_LARGEST_SEED = 2**32 - 1
 _NOT_NEGATIVE, _BELOW_ONE = (0, math.inf, False), (0, 1, True)
 RANGES: dict[str, tuple[float, float, bool]] = {
     **dict.fromkeys(
@@ -34,11 +35,10 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _POSITIVE,
     ),
     **dict.fromkeys(
-        ("batch_size", "seed", "steps", "steps_per_epoch", "data.workers", "folds")
-        + ("data.cache_gib",)
+        ("batch_size", "steps", "steps_per_epoch", "data.cache_gib")
         + ("data.demo.images", "data.demo.size", "data.pixel_size", "eval.tolerance")
         + ("eval.patience", "mesh.data", "checkpoint.every_steps", "aux_weight")
-        + ("optim.learning_rate", "optim.weight_decay", "optim.warmup_epochs")
+        + ("optim.weight_decay", "optim.warmup_epochs")
         + ("optim.clip_norm", "optim.power", "transfer.frozen_until")
         + ("transfer.encoder_scale", "transfer.decoder_scale", "supervision.positive")
         + ("supervision.negative", "supervision.masks")
@@ -65,6 +65,10 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         + ("loss.*.label_smoothing", "decision.*.dropout"),
         _BELOW_ONE,
     ),
+    "data.workers": (0, 256, False),  # each is a process
+    "folds": (0, 100, False),
+    "optim.learning_rate": (1e-12, 100, False),
+    "seed": (0, _LARGEST_SEED, False),
     "doctor.prevalence": (-1, 1, False),
     "objects.min_circularity": _SHARE,
     "optim.plateau.factor": _BELOW_ONE,
@@ -77,8 +81,8 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "decision.*.eps": (1e-12, math.inf, False),
     "optim.warmup_steps": (-1, math.inf, False),
     "fold": (-1, math.inf, False),
-    "sampler.seed": (-1, math.inf, False),
-    "supervision.seed": (-1, math.inf, False),
+    "sampler.seed": (-1, _LARGEST_SEED, False),
+    "supervision.seed": (-1, _LARGEST_SEED, False),
     **dict.fromkeys(
         ("loss.gated_crf.sigma_rgb", "loss.gated_crf.sigma_xy")
         + ("loss.image_label.sharpness", "loss.neighbourhood.colour")
@@ -108,24 +112,24 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "loss.partial_cross_entropy.balance": ("class", "pixels"),
     "supervision.strategy": ("random", "centre", "boundary", "grid"),
 }
-# {key of numbers in a row: (the lowest, whether they are whole)}
-ROWS: dict[str, tuple[float, bool]] = {
-    "data.image_size": (1, True),
-    "model.*.widths": (1, True),
-    "model.*.decoder_widths": (1, True),
-    "model.*.repeats": (1, True),
-    "model.*.decoder_repeats": (1, True),
-    "decision.*.widths": (1, True),
-    "model.deeplabv3_plus.rates": (1, True),
-    "model.swin_upernet.depths": (1, True),
-    "model.swin_upernet.num_heads": (1, True),
-    "model.swin_upernet.pool_scales": (1, True),
-    "loss.*.classes": (0, True),
-    "loss.*.positive_weights": (0, False),
-    "deep_weights": (0, False),
-    "mix.erase_area": (0, False),
-    "operating_point.min_areas": (0, False),
-    "objects.min_area_shares": (0, False),
+# {key of numbers in a row: (the lowest, the highest, whether they are whole)}
+ROWS: dict[str, tuple[float, float, bool]] = {
+    "data.image_size": (1, 2**15, True),
+    "model.*.widths": (1, math.inf, True),
+    "model.*.decoder_widths": (1, math.inf, True),
+    "model.*.repeats": (1, math.inf, True),
+    "model.*.decoder_repeats": (1, math.inf, True),
+    "decision.*.widths": (1, math.inf, True),
+    "model.deeplabv3_plus.rates": (1, math.inf, True),
+    "model.swin_upernet.depths": (1, math.inf, True),
+    "model.swin_upernet.num_heads": (1, math.inf, True),
+    "model.swin_upernet.pool_scales": (1, math.inf, True),
+    "loss.*.classes": (0, math.inf, True),
+    "loss.*.positive_weights": (0, math.inf, False),
+    "deep_weights": (0, math.inf, False),
+    "mix.erase_area": (0, 1, False),
+    "operating_point.min_areas": (0, math.inf, False),
+    "objects.min_area_shares": (0, math.inf, False),
 }
 TEXTS = ("auto.keep", "pretrained.allow_missing", "transfer.freeze")
 TEXTS += ("transfer.freeze_norm", "supervision.paths", "doctor.ignore")
@@ -149,6 +153,12 @@ def check(config: ConfigDict) -> None:
             raise ConfigError(f"config.{key} is {value!r}: {hint}")
         elif (row := _of(ROWS, key)) is not None:
             _row(key, value, *row)
+    smallest, largest = config.mix.erase_area
+    if smallest > largest:
+        raise ConfigError(
+            f"config.mix.erase_area is {smallest},{largest}; the first is the smallest "
+            "share of the image, the second the largest."
+        )
 
 
 def _of(table: Mapping[str, Any], key: str) -> Any:
@@ -161,24 +171,30 @@ def _in_range(key: str, value: Any, low: float, high: float, below: bool) -> Non
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and low <= value <= high and not (below and value == high):
         return
+    raise ConfigError(
+        f"config.{key} is {value!r}; it must be {_allowed(low, high, below)}."
+    )
+
+
+def _allowed(low: float, high: float, below: bool = False) -> str:
+    """The range in words: "at least 1", "from 0 to below 1"."""
     if high == math.inf:
-        allowed = f"it must be at least {low:g}"
-    else:
-        allowed = f"it must be from {low:g} {'to below' if below else 'to'} {high:g}"
-    raise ConfigError(f"config.{key} is {value!r}; {allowed}.")
+        return f"at least {low:g}"
+    top = f"{high:g}" if high < 1e6 else f"{high:,}"
+    return f"from {low:g} {'to below' if below else 'to'} {top}"
 
 
-def _row(key: str, value: Any, low: float, whole: bool) -> None:
+def _row(key: str, value: Any, low: float, high: float, whole: bool) -> None:
     kind = int if whole else (int, float)
     values = value if isinstance(value, (tuple, list)) else [value]
     if all(isinstance(x, kind) and not isinstance(x, bool) for x in values):
-        if all(math.isfinite(x) and x >= low for x in values):
+        if all(math.isfinite(x) and low <= x <= high for x in values):
             return
     example = _get(base.base(), key) if key in base.keys(base.base()) else None
     such = ",".join(map(str, example or (1, 2)))
     raise ConfigError(
-        f"config.{key} is {value}; give {'whole ' * whole}numbers of at least {low:g}, "
-        f"such as {such}."
+        f"config.{key} is {value}; give {'whole ' * whole}numbers "
+        f"{'of ' * (high == math.inf)}{_allowed(low, high)}, such as {such}."
     )
 
 

@@ -49,20 +49,18 @@ def learning_rate_schedule(
         )
     end, last = learning_rate * final_scale, max(total_steps, warmup_steps + 1)
     if shape in ("plateau", "constant"):
-        rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
-        stay = optax.constant_schedule(learning_rate)
-        return optax.join_schedules([rise, stay], [warmup_steps])
-    if shape == "poly":
-        fall = optax.polynomial_schedule(learning_rate, end, power, last - warmup_steps)
-        rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
-        return optax.join_schedules([rise, fall], [warmup_steps])
-    return optax.warmup_cosine_decay_schedule(
-        init_value=0.0 if warmup_steps else learning_rate,
-        peak_value=learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=last,
-        end_value=end,
-    )
+        after = optax.constant_schedule(learning_rate)
+    elif shape == "poly":
+        steps = last - warmup_steps
+        after = optax.polynomial_schedule(learning_rate, end, power, steps)
+    else:
+        after = optax.cosine_decay_schedule(
+            learning_rate, last - warmup_steps, alpha=final_scale
+        )
+    if not warmup_steps:  # optax warns of a rise over no steps
+        return after
+    rise = optax.linear_schedule(0.0, learning_rate, warmup_steps)
+    return optax.join_schedules([rise, after], [warmup_steps])
 
 
 def make(

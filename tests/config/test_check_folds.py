@@ -16,7 +16,7 @@ def config(**changes):
     [
         ({"folds": 1}, "folds is 1; give at least 3"),
         ({"folds": 2}, "folds is 2; give at least 3"),
-        ({"folds": -5}, "folds is -5; it must be at least 0"),
+        ({"folds": -5}, "folds is -5; it must be from 0 to 100"),
         ({"folds": 5, "fold": 5}, "fold is 5, but config.folds is 5: give from 0 to 4"),
         ({"fold": 0}, "fold is 0, but config.folds is 0: give -1"),
         ({"fold": -2}, "fold is -2; it must be at least -1"),

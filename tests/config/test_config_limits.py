@@ -58,7 +58,13 @@ def _with(**changes):
         ("model.swin_upernet.depths", ("a",), "whole numbers of at least 1"),
         ("loss.dice.classes", (-1,), "whole numbers of at least 0"),
         ("deep_weights", ("a", 1.0), "give numbers of at least 0"),
-        ("data.image_size", (64, 64.5), "whole numbers of at least 1"),
+        ("data.workers", 10**5, "it must be from 0 to 256."),
+        ("seed", 10**20, "it must be from 0 to 4,294,967,295."),
+        ("folds", 1000, "it must be from 0 to 100."),
+        ("optim.learning_rate", 0.0, "it must be from 1e-12 to 100."),
+        ("data.image_size", (10**6, 8), "whole numbers from 1 to 32768"),
+        ("mix.erase_area", (0.5, 0.1), "the first is the smallest share"),
+        ("data.image_size", (64, 64.5), "whole numbers from 1 to 32768"),
     ],
 )
 def test_a_value_out_of_its_limits_is_one_sentence(key, value, words):

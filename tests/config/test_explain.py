@@ -43,6 +43,16 @@ def test_a_key_has_the_words_of_its_own_line_or_block(words, key, text):
     assert words[key].startswith(text) or text in words[key], words[key]
 
 
+def test_keys_stand_as_in_the_source():
+    keys = [line[9:].partition("=")[0] for line in explain.lines() if line[:1] == "-"]
+    assert len(keys) == len(set(keys))
+    block = [key for key in keys if key.startswith("augment.")]
+    assert block[:2] == ["augment.flip_horizontal", "augment.flip_vertical"]
+    assert block[-1] == "augment.clip"
+    assert keys.index("epochs") < keys.index("data.dir") < keys.index("optim.name")
+    assert keys.index("checkpoint.keep") + 1 == keys.index("checkpoint.every_steps")
+
+
 def test_the_commands_are_the_doors_and_each_goes_through_the_one_frame():
     commands = index.commands()
     assert {"main", "prepare", "doctor", "evaluate", "report"} <= set(commands)
