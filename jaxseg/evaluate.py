@@ -133,6 +133,7 @@ def _score_other_data() -> int:
             build.build(RUN.value)
             run = read.read(RUN.value)
             print("".join(f"{line}\n" for line in page.lines(run, NAME.value)), end="")
+            print(f"scores in {again.folder / NAME.value}.json, report in {RUN.value}")
         print(_beside(again.same))
         print("".join(f"  {note}\n" for note in again.notes), end="")
     return 0

@@ -172,6 +172,7 @@ def test_both_are_compared(child, user):
 def test_the_run_is_scored_on_another_folder(child, user):
     done = user.cell(9)
     assert "no scores of this name were there before" in done.out
+    assert "scores in runs/first/eval/other.json, report in runs/first" in done.out
     result = user.json("runs/first/eval/other.json")
     assert result["classes"] == ["background", "cell", "nucleus"]
     assert "other" in user.text("runs/first/report.md")

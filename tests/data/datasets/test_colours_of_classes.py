@@ -95,6 +95,10 @@ CASES = {
     "above 255": (["a 0,0,0", "b 256,0,0"], "line 2: b has the colour 256,0,0; red"),
     "no number": (["a 0,0,0", f"b {'9' * 5000},0,0"], "line 2 has no colour"),
     "twice": (["a 0,0,0", "b 0,0,0"], "line 2: b has the colour of a, 0,0,0; give"),
+    "background last": (
+        ["core 0,0,255", "cell 255,0,0", "Background 0,0,0"],
+        "the first name is the background, and that is 'core'",
+    ),
     "one class": (["a 0,0,0", "ignore 1,1,1"], "2 to 255 different names"),
     "name twice": (["a 0,0,0", "a 1,1,1"], "2 to 255 different names"),
     "ignore twice": (

@@ -110,6 +110,10 @@ CASES = {
     "has mask": (table("a01,unlabelled,"), "'a01' is unlabelled, but has a mask"),
     "one class": (write("classes.txt", "cat"), "2 to 255 different names"),
     "gap": (write("classes.txt", "cat\n\ndog"), "2 to 255 different names"),
+    "background last": (
+        write("classes.txt", "cat\nbackground"),
+        "Put the background first, with the label 0 in the masks.",
+    ),
 }
 
 

@@ -19,6 +19,7 @@ from jaxseg.data.files import colours, text
 from jaxseg.errors import DataError
 
 FILE = "classes.txt"
+_BACKGROUND = ("background", "bg", "_background_", "__background__")
 _LEVEL = r"([0-9]{1,6})"  # above 255 it is a problem, and far above no number at all
 _COLOURED = re.compile(rf"(.*\S)\s+{_LEVEL}\s*,\s*{_LEVEL}\s*,\s*{_LEVEL}")
 
@@ -85,4 +86,13 @@ def _check_names(
         problems.append(
             f"{path} must hold 2 to 255 different names, one a line, line k for label "
             f"k - 1 (the first is the background); it holds {lines[:10]}."
+        )
+    behind = [name for name in classes[1:] if name.lower() in _BACKGROUND]
+    if behind:
+        painted = lines is not classes
+        problems.append(
+            f"{path} names {behind[0]!r} as the class {classes.index(behind[0])}, but "
+            f"the first name is the background, and that is {classes[0]!r}: scores "
+            "leave the first out and count all others as foreground. Put the "
+            f"background first{'' if painted else ', with the label 0 in the masks'}."
         )
