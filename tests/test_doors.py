@@ -34,7 +34,7 @@ XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=tr
 def door(name, *arguments, cwd) -> str:
     """What `python -m jaxseg.NAME` prints; it must end well."""
     own = {"JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": os.environ["JAXSEG_CACHE"]}
-    own |= {"JAXSEG_DATA": "", "PYTHONPATH": str(runs.ROOT), "XLA_FLAGS": XLA}
+    own |= {"JAXSEG_DATA": "", "PYTHONPATH": str(runs.ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", f"jaxseg.{name}", *map(str, arguments)],
         cwd=cwd,
