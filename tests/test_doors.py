@@ -23,12 +23,12 @@ def get_config(arg=""):
     config.name = "doors"
     config.data.workers = 2
     config.model.unet.widths = (4, 6)
+    config.eval.surface = False
     return config
 
 def get_sweep(seeds=1):
     return {{"a": {{"seed": 0}}}}
 """
-XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def door(name, *arguments, cwd) -> str:

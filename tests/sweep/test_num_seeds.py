@@ -13,6 +13,7 @@ from scipy import stats
 from support import runs
 
 SMOKE = ("--config=configs/clicks.py:smoke", "--config.num_seeds=3", "--config.seed=4")
+SMOKE += (*runs.SMALL_FLAGS, "--config.eval.surface=False")
 NAMES = ("seed4", "seed5", "seed6")
 
 
