@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxseg import schedule, types
@@ -31,8 +30,7 @@ OF_IMAGES = ("label", "image", "image_logits", "image_classes")
 class Settings(NamedTuple):
     """What a step of training is made of besides its state and batch."""
 
-    # of augmentation and dropout; an integer, or traced, or the key that it makes
-    seed: Any
+    seed: Any  # of augmentation and dropout; an integer, or traced
     model: Any  # a Linen module, with what is frozen held still
     losses: Mapping[str, tuple[Loss, schedule.Schedule]]  # name: (term, weight)
     aux_weight: float  # of the auxiliary head in the loss
@@ -60,7 +58,7 @@ def train_step(
     A step whose loss or gradient is not finite changes nothing but the counters. The
     random numbers follow from (seed, step), so a restart repeats them.
     """
-    key = jax.random.fold_in(_key(settings.seed), state.step)
+    key = jax.random.fold_in(jax.random.key(settings.seed), state.step)
     progress = state.step / max(1, settings.total_steps - 1)
     epoch = state.step // settings.steps_per_epoch  # of whole numbers: exact
     epochs = -(-settings.total_steps // settings.steps_per_epoch)
@@ -106,40 +104,17 @@ def train_step(
     return state, numbers | _fed(batch, settings.classes)
 
 
-class CompiledStep(NamedTuple):
-    """(state, batch) -> (state, numbers): a program, and what it is given besides."""
-
-    program: Any  # what jax.jit returns
-    key: np.ndarray  # data of the key of the seed
-
-    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, dict]:
-        return self.program(state, batch, self.key)
-
-    def lower(self, state: TrainState, batch: Batch) -> Any:
-        return self.program.lower(state, batch, self.key)
-
-
-def compile_step(settings: Settings, abstract: TrainState) -> CompiledStep:
+def compile_step(settings: Settings, abstract: TrainState) -> Callable:
     """`train_step` as one program that reuses the memory of the state it is given.
 
-    `abstract` holds the shardings of the state. The seed is no part of the program, so
-    that another seed finds it compiled.
+    (state, batch) -> (state, numbers); `abstract` holds the shardings of the state.
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-
-    def one(state, batch, key):
-        seed = jax.random.wrap_key_data(key)
-        return train_step(state, batch, settings._replace(seed=seed))
-
-    one.__name__ = train_step.__name__  # in a trace of the profiler
-    program = jax.jit(one, donate_argnums=0, out_shardings=(shardings, None))
-    return CompiledStep(program, np.asarray(jax.random.key_data(_key(settings.seed))))
-
-
-def _key(seed: Any) -> jax.Array:
-    """The key of a seed; a key is its own."""
-    made = hasattr(seed, "dtype") and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key)
-    return seed if made else jax.random.key(seed)
+    return jax.jit(
+        functools.partial(train_step, settings=settings),
+        donate_argnums=0,
+        out_shardings=(shardings, None),
+    )
 
 
 def _decay(ema: float, done: jax.Array) -> jax.Array:
