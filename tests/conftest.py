@@ -9,6 +9,9 @@ _XLA = {
     "--xla_force_host_platform_device_count": "4",
     "--xla_backend_optimization_level": "0",
     "--xla_llvm_disable_expensive_passes": "true",
+    # LLVM IR without MLIR before it, and all of a program in one piece: half the time
+    "--xla_cpu_use_fusion_emitters": "false",
+    "--xla_cpu_parallel_codegen_split_count": "1",
     # with it, all-reduces that do not depend on each other start in another order on
     # each of the four devices, and on two cores may wait for each other for ever
     "--xla_cpu_enable_concurrency_optimized_scheduler": "false",

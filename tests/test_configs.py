@@ -38,7 +38,7 @@ def test_a_recipe_says_its_command_and_time_or_score_and_what_differs(name):
 def test_the_smallest_form_runs_to_its_report(name, tmp_path):
     config = runs.config(name)
     if config.data.raw and not config.data.demo.images:
-        real_images.bbbc007(tmp_path / "images")
+        real_images.nuclei(tmp_path / "images", numbered=False)
         config.data.dir = str(tmp_path / "images")
     json.dumps(config.to_dict())
     check.check(config)

@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
+import shlex
 import sys
 
 import numpy as np
 import optax
 import pytest
-from support import command_lines, runs
+from support import command_lines, commands, runs
 
 from jaxseg import errors, lookup
 from jaxseg.devices import sharding
@@ -84,21 +83,21 @@ def project(tmp_path):
     return tmp_path
 
 
-def _main(project, *words: str, **environment) -> subprocess.CompletedProcess:
-    own = {"JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": os.environ["JAXSEG_CACHE"]}
-    own |= {"JAXSEG_DATA": "", "PYTHONPATH": str(runs.ROOT)}  # not the project
-    return subprocess.run(
-        [sys.executable, "-m", "jaxseg.main", *words],
-        env=runs.OUTSIDE | own | environment,
-        cwd=project,
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def typed(project, monkeypatch):
+    """Commands that are typed in the project."""
+    monkeypatch.setenv("JAXSEG_DATA", "")
+    with commands.Commands(project) as typed:
+        yield typed
 
 
-def test_a_run_is_made_of_modules_of_the_project(project):
-    done = _main(project, *WORDS, "--workdir=run")
-    assert done.returncode == 0, done.stderr
+def _main(typed, *words: str) -> commands.Done:
+    return typed.run(shlex.join(["python", "-m", "jaxseg.main", *words]))
+
+
+def test_a_run_is_made_of_modules_of_the_project(project, typed):
+    done = _main(typed, *WORDS, "--workdir=run")
+    assert done.code == 0, done.err
     record = json.loads((project / "run" / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["params"] == 3 * 3 * 6 + 6 + 3 * 3 * 6 * 2 + 2  # of grey images
@@ -124,19 +123,19 @@ def test_a_run_is_made_of_modules_of_the_project(project):
     assert "rule `my_lab.my_rule`" in report
     digest = own["my_lab.my_model"]["sha256"][:12]
     assert re.search(rf"my_lab\.my_model.*{digest}.*not in git", report)
-    again = _main(project, *WORDS, "--workdir=run")
-    assert again.returncode == 0 and "finished" in again.stdout, again.stderr
+    again = _main(typed, *WORDS, "--workdir=run")
+    assert again.code == 0 and "finished" in again.out, again.err
 
 
-def test_settings_that_a_module_does_not_take_are_refused(project):
+def test_settings_that_a_module_does_not_take_are_refused(typed):
     changes = {
         "--config.model.fields.depth=3": "config.model.fields: my_lab.my_m.*'depth'",
         "--config.loss.mine.colour=3": "config.loss.mine: .*'colour'",
         "--config.supervision.fields.columns=3": "columns, which my_lab.my_superv",
     }
     for word, message in changes.items():
-        done = _main(project, *WORDS, word, "--dry_run")
-        assert done.returncode == 2 and re.search(message, done.stderr), done.stderr
+        done = _main(typed, *WORDS, word, "--dry_run")
+        assert done.code == 2 and re.search(message, done.err), done.err
 
 
 @pytest.mark.parametrize("kind", [*lookup.CONTRACTS])

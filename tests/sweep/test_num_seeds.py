@@ -13,8 +13,7 @@ from scipy import stats
 from support import runs
 
 SMOKE = ("--config=configs/clicks.py:smoke", "--config.num_seeds=3", "--config.seed=4")
-# tiny programs: optimising them takes longer than running them
-XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+SMOKE += (*runs.SMALL_FLAGS, "--config.eval.surface=False")
 NAMES = ("seed4", "seed5", "seed6")
 
 
@@ -23,7 +22,7 @@ def run(workdir, words=SMOKE) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "jaxseg.main", *words, f"--workdir={workdir}"],
         cwd=runs.ROOT,
-        env=runs.OUTSIDE | own | {"JAXSEG_DATA": "", "XLA_FLAGS": XLA},
+        env=runs.OUTSIDE | own | {"JAXSEG_DATA": ""},
         capture_output=True,
         text=True,
     )

@@ -13,8 +13,6 @@ from support import runs
 
 SWEEP = [sys.executable, "-m", "jaxseg.sweep"]
 CLICKS = "--config=configs/clicks.py:smoke"
-# tiny programs: optimising them takes longer than running them
-XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 RECIPE = """
 import importlib.util
 
@@ -40,7 +38,7 @@ def get_sweep(seeds=1):
 
 def start(*arguments, cwd=runs.ROOT, command=SWEEP) -> subprocess.Popen:
     own = {"JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": os.environ["JAXSEG_CACHE"]}
-    own |= {"JAXSEG_DATA": "", "PYTHONPATH": str(runs.ROOT), "XLA_FLAGS": XLA}
+    own |= {"JAXSEG_DATA": "", "PYTHONPATH": str(runs.ROOT)}
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         cwd=cwd,
