@@ -1,5 +1,7 @@
 """Four fake CPU devices, strict promotion of ranks, and every warning an error."""
 
+import importlib.util
+import mmap
 import os
 import pathlib
 import tempfile
@@ -9,18 +11,32 @@ _XLA = {
     "--xla_force_host_platform_device_count": "4",
     "--xla_backend_optimization_level": "0",
     "--xla_llvm_disable_expensive_passes": "true",
-    # LLVM IR without MLIR before it, and all of a program in one piece: half the time
-    "--xla_cpu_use_fusion_emitters": "false",
-    "--xla_cpu_parallel_codegen_split_count": "1",
     # with it, all-reduces that do not depend on each other start in another order on
     # each of the four devices, and on two cores may wait for each other for ever
     "--xla_cpu_enable_concurrency_optimized_scheduler": "false",
+}
+# LLVM IR without MLIR before it, and all of a program in one piece: half the time
+_WHERE_THERE = {
+    "--xla_cpu_use_fusion_emitters": "false",
+    "--xla_cpu_parallel_codegen_split_count": "1",
 }
 # they begin first, so that at the end no worker waits long for the other
 _SLOWEST = (
     "main launch no_dead_class vmap_loop loop models run_members num_seeds configs"
 )
 _CACHE = pathlib.Path(tempfile.gettempdir()) / f"jaxseg-tests-{os.getuid()}"
+
+
+def _has(flag: str) -> bool:
+    """Whether this jaxlib knows a flag of XLA; one that it does not know ends it."""
+    (folder,) = importlib.util.find_spec("jaxlib").submodule_search_locations
+    largest = max(pathlib.Path(folder).glob("*.so"), key=lambda p: p.stat().st_size)
+    with open(largest, "rb") as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
+            return library.find(flag.removeprefix("--").encode()) >= 0
+
+
+_XLA |= {flag: value for flag, value in _WHERE_THERE.items() if _has(flag)}
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(f"{k}={v}" for k, v in _XLA.items())
 os.environ.setdefault("JAXSEG_CACHE", str(_CACHE))

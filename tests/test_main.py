@@ -145,7 +145,8 @@ def test_tensorflow_is_never_imported():
 
 def test_sigterm_saves_and_says_start_again(tmp_path):
     longer = (SMOKE, *runs.SMALL_FLAGS, "--config.epochs=400")
-    process = _start(*longer, f"--workdir={tmp_path}/run")
+    # compiled as a user's program is, with all that XLA does by default
+    process = _start(*longer, f"--workdir={tmp_path}/run", XLA_FLAGS="")
     while process.poll() is None and not (tmp_path / "run/history.csv").exists():
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)

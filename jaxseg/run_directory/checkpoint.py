@@ -30,9 +30,6 @@ from jaxseg.run_directory import manifest
 
 _BESIDES = 2**18  # bytes of a step that are no arrays, at most
 _FROZEN = "operating_point"  # its key in a manifest
-# of an array that every device holds, each writes a part if parts are so large: a part
-# is cut by a program, compiled for each shape, which takes longer than writing it
-_PART = 2**20
 # Orbax writes these two around the rename, after the manifest; restoring with a
 # given structure reads neither.
 _LATER = ("_CHECKPOINT_METADATA", "commit_success.txt")
@@ -90,7 +87,6 @@ def open_manager(
     if sys.excepthook is not _excepthook:
         _excepthook.__wrapped__ = sys.excepthook
         sys.excepthook = _excepthook
-    _write_small_arrays_whole()
     values, pending = {}, {}
     rules = [ocp.checkpoint_managers.LatestN(keep), _KeepBest(values, mode)]
     options = ocp.CheckpointManagerOptions(
@@ -232,14 +228,6 @@ def close(manager: Manager) -> None:
         _wait(manager)
     finally:
         manager.orbax.close()
-
-
-@functools.cache
-def _write_small_arrays_whole() -> None:
-    """Tells orbax, for this process, from what size on an array is written in parts."""
-    handlers = ocp.type_handlers
-    handler = handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=_PART)
-    handlers.register_type_handler(jax.Array, handler, override=True)
 
 
 def _wait(manager):
