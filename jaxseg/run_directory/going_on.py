@@ -8,6 +8,7 @@ scored until then moves to before_<step>/: nothing old looks current, nothing is
 
 import os
 import pathlib
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -99,6 +100,12 @@ def _check(
     step: int,
 ) -> None:
     """ConfigError for changes that would go back, or that the state cannot follow."""
+    whole = workdir.absolute().parent
+    if all((whole / name).is_file() for name in (files.RUN, files.TWO_STAGE)):
+        raise errors.ConfigError(
+            f"{workdir} is a stage of {whole}, whose scores are of both stages as they "
+            f"are. {child(workdir)}"
+        )
     keys = {change.key: change for change in changes}
     per_epoch = record["steps_per_epoch"]
     schedule = keys.get("optim.schedule")
@@ -118,7 +125,7 @@ def _check(
             f"{workdir} has done all of its {step} steps, so no step is left for "
             f"another config.{late[0]}: give --config.{longer}=MORE together with it, "
             "or begin a run of its own with what this one learned by "
-            f"--config.parent={workdir} --workdir=ANOTHER."
+            f"--config.parent={shlex.quote(str(workdir))} --workdir=ANOTHER."
         )
 
 
@@ -152,7 +159,7 @@ def child(workdir: str | os.PathLike) -> str:
     """The sentence that names the way out to another config."""
     return (
         "A run of its own under another config begins with what this one learned by "
-        f"--config.parent={workdir} --workdir=ANOTHER."
+        f"--config.parent={shlex.quote(str(workdir))} --workdir=ANOTHER."
     )
 
 
