@@ -46,6 +46,7 @@ TIMEOUT = flags.DEFINE_float(
 
 
 def main(argv) -> int:
+    stored.check_named(CONFIG.value, WORKDIR.value)
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
     all_folds = check_folds.are_all(config)

@@ -84,6 +84,59 @@ def test_asked_again_a_door_that_is_still_cleaning_ends_at_once(tmp_path):
     assert err.splitlines() == [want] and process.returncode == 75
 
 
+ENDS_BADLY = """
+import atexit, os, time
+atexit.register(os.abort)  # as a thread that works on what Python took away
+def get_config(arg=""):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_door_that_is_asked_to_stop_leaves_python_s_own_end_out(tmp_path):
+    (tmp_path / "waits.py").write_text(ENDS_BADLY)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxseg.main", "--config=waits.py"],
+        cwd=tmp_path,
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.terminate()
+        _, err = process.communicate(timeout=300)
+    want = "jaxseg: stopped by SIGTERM; start the same command again to go on."
+    assert err.splitlines() == [want] and process.returncode == 75
+
+
+SWALLOWS = """
+import os, signal, time
+from jaxseg import interrupts
+interrupts._PATIENCE = 0.3
+interrupts.end_in_one_line()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+except BaseException:  # as an import, or a finalizer, of a library may
+    print("swallowed", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_request_that_is_swallowed_ends_the_process_all_the_same():
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWS],
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "swallowed\n" and done.returncode == 75
+    assert time.monotonic() - began < 50
+
+
 STARTS = """
 import os, subprocess, sys
 door = [sys.executable, "-m", "jaxseg.main", "--config=waits.py"]

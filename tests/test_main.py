@@ -44,6 +44,7 @@ def _run(*arguments, **kwargs) -> subprocess.CompletedProcess:
     "arguments,message",
     [
         ((), "--config=configs/pneumothorax.py"),
+        (("--workdir=runs/no thing",), "no run in runs/no thing to go on with: name a"),
         (("--config=configs/pneumotorax.py",), "Did you mean configs/pneumothorax.py"),
         (("--config=configs/pneumothorax.py:dmo",), "did you mean 'demo'"),
         ((SMOKE, "--config.optim.learning_rat=1"), "config.optim.learning_rate"),

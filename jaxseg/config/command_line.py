@@ -1,8 +1,8 @@
 """The frame of every door: one clear line and one exit code for what goes wrong.
 
 Exit codes: 0 done, 2 bad config or flag, 3 bad data, 69 other processes of the run are
-missing, 74 no room to write, 75 stopped after saving (start the same command again),
-130 stopped by Ctrl-C, 1 anything else.
+missing, 74 no room to write, 75 stopped by SIGTERM, or by Ctrl-C while a run is trained
+or scored (start the same command again), 130 any other Ctrl-C, 1 anything else.
 Nothing here imports JAX, so a typing error is answered at once.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from jaxseg import lookup
+from jaxseg import interrupts, lookup
 from jaxseg.config import base, console, explain, recipe_file, stored
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
@@ -99,7 +99,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     if any(word in ASKS for word in sys.argv[1:]):
         _print(help_lines(main))
         sys.exit(0)
-    with peers.farewell():
+    with interrupts.leaving_at_once(), peers.farewell():
         app.run(guarded, flags_parser=_parse)
 
 

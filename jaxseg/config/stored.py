@@ -9,6 +9,7 @@ says comes on top.
 import os
 import pathlib
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,15 @@ def words(argv: Sequence[str], config: str | None, workdir: str | None) -> list[
     if (place / files.CONFIG).is_file():
         return [argv[0], f"--config={place / files.CONFIG}", *argv[1:]]
     return [*argv]
+
+
+def check_named(config: object, workdir: str | None) -> None:
+    """ConfigError where no recipe is named (`config` is None), and no run is there."""
+    if config is None and workdir:
+        raise ConfigError(
+            f"there is no run in {workdir} to go on with: name a recipe to begin one, "
+            f"for example --config=pneumothorax --workdir={shlex.quote(workdir)}."
+        )
 
 
 def note(argv: Sequence[str], config: str, workdir: pathlib.Path) -> None:

@@ -163,6 +163,25 @@ def restore(
     saved again. Raises ConfigError when the tree, a shape or a dtype differs, and
     DataError when no good step is there.
     """
+    chosen, stored = _newest_good(manager, abstract, step)
+    wanted = ocp.args.StandardRestore(jax.tree.map(_with_sharding, abstract))
+    state = manager.orbax.restore(chosen, args=ocp.args.Composite(state=wanted))
+    return state["state"], stored["meta"], chosen
+
+
+def check(directory: str | os.PathLike, abstract: Any) -> None:
+    """Raises what `restore` of the newest good step would; nothing is moved."""
+    manager = open_manager(directory, read_only=True)
+    try:
+        _newest_good(manager, abstract, None)
+    finally:
+        close(manager)
+
+
+def _newest_good(
+    manager: Manager, abstract: Any, step: int | None
+) -> tuple[int, dict[str, Any]]:
+    """(the step that `restore` takes, its manifest), of the tree of `abstract`."""
     _wait(manager)
     chosen, problem = -1, "process 0 found no good checkpoint"
     if jax.process_index() == 0:
@@ -182,9 +201,7 @@ def restore(
     stored, _ = manifest.read(manager.directory / str(chosen))
     source = f"checkpoint {chosen} of {manager.directory}"
     manifest.check_tree(stored["tree"], manifest.tree(abstract), source=source)
-    wanted = ocp.args.StandardRestore(jax.tree.map(_with_sharding, abstract))
-    state = manager.orbax.restore(chosen, args=ocp.args.Composite(state=wanted))
-    return state["state"], stored["meta"], chosen
+    return chosen, stored
 
 
 def freeze(manager: Manager, step: int, point: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import importlib.metadata
 import pathlib
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -57,7 +58,7 @@ def source(file: pathlib.Path) -> dict[str, Any]:
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command as typed, with secrets hidden and the interpreter's folder left out.
+    """The command for a shell, without secrets and the interpreter's folder.
 
     A secret is recognised as `--name=value` and as `--name value`.
     """
@@ -70,7 +71,7 @@ def command_line(arguments: list[str]) -> str:
             argument = f"{name}=***"
         hide = not equals and argument.startswith("-") and bool(_SECRET.search(name))
         shown.append(re.sub(r"://[^/@\s]+@", "://***@", argument))
-    return " ".join(shown)
+    return shlex.join(shown)
 
 
 def _versions() -> dict[str, str]:

@@ -161,10 +161,35 @@ def check_config(
 ) -> str:
     """ "new" where config.json was written now, "resume" where it says the same.
 
-    `allowed` names what may change on resume ("eval" covers "eval.batch_size"); such
-    a change is written. Only what a run depends on is compared, and a workdir in which
-    nothing was saved yet takes any config. Raises ConfigError with the differences
-    otherwise. `prepare` is called with allowed changes before they are written.
+    It is what `compare_config` says, and its changes are written. `prepare` is called
+    with those of a run that was trained before they are.
+    """
+    compared = compare_config(workdir, config, allowed=allowed)
+    if compared.trained and compared.changes and prepare is not None:
+        prepare(compared.changes)
+    for change in compared.changes:
+        logging.info("config changed on resume: %s", change)
+    if compared.changes or not (pathlib.Path(workdir) / CONFIG).exists():
+        write_json(pathlib.Path(workdir) / CONFIG, config)
+    return compared.state
+
+
+class Compared(NamedTuple):
+    """What a config is to the one that lies in a workdir."""
+
+    state: str  # "new" or "resume"
+    changes: list[Change]
+    trained: bool  # whether the workdir holds what was learned
+
+
+def compare_config(
+    workdir: str | os.PathLike, config: dict[str, Any], *, allowed: tuple[str, ...] = ()
+) -> Compared:
+    """Compares what a run depends on; writes nothing.
+
+    `allowed` names what may change on resume ("eval" covers "eval.batch_size"), and a
+    workdir in which nothing was saved yet takes any config. Raises ConfigError with the
+    differences otherwise.
     """
     workdir = pathlib.Path(workdir)
     path, config = workdir / CONFIG, json.loads(json.dumps(config, default=_plain))
@@ -173,11 +198,10 @@ def check_config(
         raise errors.ConfigError(
             f"{workdir} holds checkpoints but no {CONFIG}: choose another workdir."
         )
-    present = path.exists()
-    changes: list[Change] = []
-    if present:
-        before = read(path, schemas.ConfigBlocks)
-        changes = config_changes(*map(older_configs.effective, (before, config)))
+    if not path.exists():
+        return Compared("new", [], started)
+    before = read(path, schemas.ConfigBlocks)
+    changes = config_changes(*map(older_configs.effective, (before, config)))
     refused = [str(c) for c in changes if not _covered(c.key, allowed)]
     if refused and started:
         raise errors.ConfigError(
@@ -192,13 +216,7 @@ def check_config(
             f"{workdir} was trained but holds no {RUN}, which says on what: choose "
             "another workdir."
         )
-    if started and changes and prepare is not None:
-        prepare(changes)
-    for change in changes:
-        logging.info("config changed on resume: %s", change)
-    if changes or not present:
-        write_json(path, config)
-    return "new" if refused or not present else "resume"
+    return Compared("new" if refused else "resume", changes, started)
 
 
 def _covered(name, allowed) -> bool:

@@ -8,6 +8,7 @@ scored until then moves to before_<step>/: nothing old looks current, nothing is
 
 import os
 import pathlib
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +28,8 @@ RATE += ("optim.warmup_epochs", "optim.warmup_steps", "optim.plateau")
 SCORING = ("eval.per_device_batch", "eval.every_epochs", "eval.bootstrap")
 SCORING += ("eval.surface", "eval.tolerance", "eval.shortcut", "eval.shortcut_classes")
 SCORING += ("eval.localise", "operating_point")
-CHANGEABLE = (*LENGTH, *RATE, "eval.patience", *SCORING)
+_OF_STEPS = (*RATE, "eval.patience")  # what only a step that is still to come can use
+CHANGEABLE = (*LENGTH, *_OF_STEPS, *SCORING)
 _SCORED = ("eval", "figures", "report.md", "report.html", files.OPERATING_POINT)
 
 
@@ -44,24 +46,45 @@ def prepare(
     `config` is the one that the run goes on with; it is to be written after this, so
     that a kill in between repeats it. Raises ConfigError for a change that cannot be.
     """
-    own = [change for change in changes if covers(CHANGEABLE, change.key)]
-    step = _newest(workdir)
-    if not own or step is None or not (workdir / files.RUN).exists():
+    if not (workdir / files.RUN).exists():
         return
-    record = seal.read(workdir)
-    _check(workdir, config, own, record, step)
-    new = [{"step": step, **change._asdict()} for change in own]
-    before = [c for c in record.get("changes") or [] if c not in new]
-    finished, repeated = (
-        record["status"] == "finished",
-        len(before) < len(record.get("changes") or []),
+    record, step = seal.read(workdir), _newest(workdir)
+    now = changed(workdir, config, changes, record)
+    if now is record:
+        return
+    finished = record["status"] == "finished"
+    repeated = len(now["changes"]) < len(record.get("changes") or []) + len(
+        own_changes(changes)
     )
     if finished or (repeated and (workdir / "eval").exists()):
         _set_aside(workdir, step)
-    record = {k: v for k, v in record.items() if k not in ("digests", "early_stop")}
-    record |= {"status": "running", "finished": None, "changes": [*before, *new]}
-    seal.write(workdir, record)
+    seal.write(workdir, now)
     logging.info("%s goes on from step %d with another config", workdir, step)
+
+
+def changed(
+    workdir: pathlib.Path,
+    config: Mapping[str, Any],
+    changes: Sequence[Change],
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """The record of a run as it goes on with the changes; `record` where none counts.
+
+    Nothing is written. Raises ConfigError for a change that cannot be.
+    """
+    own, step = own_changes(changes), _newest(workdir)
+    if not own or step is None:
+        return record
+    _check(workdir, config, own, record, step)
+    new = [{"step": step, **change._asdict()} for change in own]
+    before = [c for c in record.get("changes") or [] if c not in new]
+    now = {k: v for k, v in record.items() if k not in ("digests", "early_stop")}
+    return now | {"status": "running", "finished": None, "changes": [*before, *new]}
+
+
+def own_changes(changes: Sequence[Change]) -> list[Change]:
+    """Those that change what is trained from here on, or how it is scored."""
+    return [change for change in changes if covers(CHANGEABLE, change.key)]
 
 
 def _newest(workdir: pathlib.Path) -> int | None:
@@ -77,6 +100,12 @@ def _check(
     step: int,
 ) -> None:
     """ConfigError for changes that would go back, or that the state cannot follow."""
+    whole = workdir.absolute().parent
+    if all((whole / name).is_file() for name in (files.RUN, files.TWO_STAGE)):
+        raise errors.ConfigError(
+            f"{workdir} is a stage of {whole}, whose scores are of both stages as they "
+            f"are. {child(workdir)}"
+        )
     keys = {change.key: change for change in changes}
     per_epoch = record["steps_per_epoch"]
     schedule = keys.get("optim.schedule")
@@ -86,8 +115,28 @@ def _check(
             "state of plateau is another one, so a run cannot go on to it or from it. "
             f"{child(workdir)}"
         )
-    if not any(key in LENGTH for key in keys):
-        return
+    total = config["steps"] or per_epoch * config["epochs"]
+    if any(key in LENGTH for key in keys):
+        _check_length(workdir, config, per_epoch, step, total)
+    late = [key for key in keys if covers(_OF_STEPS, key)]
+    if late and total <= step:
+        longer = "steps" if config["steps"] else "epochs"
+        raise errors.ConfigError(
+            f"{workdir} has done all of its {step} steps, so no step is left for "
+            f"another config.{late[0]}: give --config.{longer}=MORE together with it, "
+            "or begin a run of its own with what this one learned by "
+            f"--config.parent={shlex.quote(str(workdir))} --workdir=ANOTHER."
+        )
+
+
+def _check_length(
+    workdir: pathlib.Path,
+    config: Mapping[str, Any],
+    per_epoch: int,
+    step: int,
+    total: int,
+) -> None:
+    """ConfigError for a length that would go back, or change the steps of an epoch."""
     if config["steps"] and config["steps_per_epoch"] != per_epoch:
         raise errors.ConfigError(
             f"{workdir} has {per_epoch} steps in an epoch: where config.steps changes, "
@@ -98,7 +147,6 @@ def _check(
             f"config.steps_per_epoch is {config['steps_per_epoch']}, but {workdir} was "
             f"started with {per_epoch} steps in an epoch; they stay. {child(workdir)}"
         )
-    total = config["steps"] or per_epoch * config["epochs"]
     if total < step:
         raise errors.ConfigError(
             f"{workdir} has done {step} steps ({step / per_epoch:.4g} epochs), and "
@@ -111,7 +159,7 @@ def child(workdir: str | os.PathLike) -> str:
     """The sentence that names the way out to another config."""
     return (
         "A run of its own under another config begins with what this one learned by "
-        f"--config.parent={workdir} --workdir=ANOTHER."
+        f"--config.parent={shlex.quote(str(workdir))} --workdir=ANOTHER."
     )
 
 

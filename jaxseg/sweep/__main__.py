@@ -39,6 +39,7 @@ COMMANDS = flags.DEFINE_bool("commands", False, "Only print the command of each.
 
 
 def main(argv) -> int:
+    stored.check_named(CONFIG.value, WORKDIR.value)
     config = CONFIG.value and older_configs.complete(CONFIG.value)
     check.check(config)
     config = older_configs.add_missing(copy.deepcopy(CONFIG.value))

@@ -27,6 +27,7 @@ from jaxseg.run_directory import (
     summary,
 )
 from jaxseg.sweep import members, run_members, score_table
+from jaxseg.train import open_run
 
 _OWN = ("report.md", "report.html", "figures", "eval")  # of all folds, scores last
 
@@ -51,6 +52,10 @@ def main(config: ConfigDict, workdir: pathlib.Path) -> int:
     directory = from_config.dataset(config)
     from_config.splits(config, directory)  # said now, not when three are trained
     _check_number(config, workdir)
+    if report.result_path(workdir).is_file():  # it stays until all members can go on
+        for name, member in configs.items():
+            if _goes_on(workdir / name, member):
+                open_run.ask(member, workdir / name)
     with contextlib.ExitStack() as stack:
         if processes.is_main():
             stack.enter_context(files.lock(workdir))

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shlex
 import sys
 
 from absl import logging
@@ -13,7 +14,7 @@ from jaxseg.errors import ConfigError
 from jaxseg.experiment import from_config, processes, two_stage
 from jaxseg.report.run import build
 from jaxseg.run_directory import files, older_configs, seal, summary
-from jaxseg.run_directory.two_stage_schemas import SEGMENT
+from jaxseg.run_directory.two_stage_schemas import CLASSIFY, SEGMENT
 from jaxseg.sweep import members, run_members
 
 
@@ -60,6 +61,14 @@ def _is_joined(config: ConfigDict, workdir: pathlib.Path) -> bool:
     if differences := files.config_diff(before, now):
         raise ConfigError(
             f"{workdir} holds a run with another config: {'; '.join(differences[:3])}. "
-            "Choose another workdir."
+            "Two stages that are joined do not go on: choose another workdir, which "
+            "trains both with this config, or begin a run of one stage with what it "
+            f"learned, by --config={_typed(workdir / SEGMENT / files.CONFIG)} "
+            f"--config.parent={_typed(workdir / SEGMENT)} --workdir=ANOTHER and the "
+            f"settings that change (of the other stage with {CLASSIFY} for {SEGMENT})."
         )
     return True
+
+
+def _typed(path: pathlib.Path) -> str:
+    return shlex.quote(str(path))

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from jaxseg.weights import into_model
 
 # what may differ when a run goes on: it changes speed, not results
 FREE = going_on.FREE
+_ALLOWED = (*FREE, *going_on.CHANGEABLE)
 
 
 class Run(NamedTuple):
@@ -43,22 +45,47 @@ def claim(
 ) -> dict[str, Any]:
     """The record of the run so far ({} for a new one), with the workdir ours alone.
 
-    Process 0 holds the lock; when it refuses, every process does.
+    A run that is to go on with another config has the record it will have; what was
+    trained stays as it is until `open_run` has asked all that can refuse. Process 0
+    holds the lock; when it refuses, every process does.
     """
-    refusal, begun = None, False
+    plain = config.to_dict()
+
+    def enter() -> bool:
+        stack.enter_context(files.lock(workdir))
+        for path in atomic.clean(workdir):
+            logging.info("removed %s, which a killed process left", path)
+        compared = files.compare_config(workdir, plain, allowed=_ALLOWED)
+        if not compared.trained:
+            files.check_config(workdir, plain, allowed=_ALLOWED)
+        if compared.state != "resume" or not (workdir / files.RUN).exists():
+            return False
+        record = _record(workdir, plain)
+        if is_finished(record) and compared.changes:
+            kept = "; ".join(map(str, compared.changes))
+            logging.info("%s is finished and keeps its config: not %s", workdir, kept)
+        return True
+
+    if not sharding.any_process(bool(_on_the_first(enter, workdir))):
+        return {}
+    return _record(workdir, plain)
+
+
+def _record(workdir: pathlib.Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run as it goes on with this config; ConfigError if it cannot."""
+    compared = files.compare_config(workdir, config, allowed=_ALLOWED)
+    return going_on.changed(workdir, config, compared.changes, seal.read(workdir))
+
+
+def _on_the_first(work: Callable[[], Any], workdir: pathlib.Path) -> Any:
+    """What `work` gives on process 0, else None; its refusal is one of every process.
+
+    Raises ConfigError where the workdir cannot be written, and what `work` raises.
+    """
+    refusal, out = None, None
     if jax.process_index() == 0:
         try:
-            stack.enter_context(files.lock(workdir))
-            for path in atomic.clean(workdir):
-                logging.info("removed %s, which a killed process left", path)
-            plain = config.to_dict()
-            state_of = files.check_config(
-                workdir,
-                plain,
-                allowed=(*FREE, *going_on.CHANGEABLE),
-                prepare=functools.partial(going_on.prepare, workdir, plain),
-            )
-            begun = state_of == "resume" and (workdir / files.RUN).exists()
+            out = work()
         except NotWritten as error:
             refusal = error
         except OSError as error:
@@ -67,9 +94,7 @@ def claim(
             refusal = error
     if sharding.any_process(refusal is not None):
         raise refusal or ConfigError("process 0 refused to start and says why.")
-    if not sharding.any_process(begun):
-        return {}
-    return seal.read(workdir)
+    return out
 
 
 def is_finished(record: dict[str, Any]) -> bool:
@@ -100,6 +125,42 @@ def open_run(
     `record` is what `claim` gave; with `sibling_of` model, data and compiled step are
     those of another run. Raises ConfigError and DataError for what a user can mend.
     """
+    experiment = _examined(workdir, config, record, sibling_of)
+    _on_the_first(functools.partial(_change, workdir, config.to_dict()), workdir)
+    record = run_record.begin(workdir, config, experiment, record)
+    checkpoints = checkpoint.open_manager(
+        workdir / "checkpoints",
+        metric=f"validation/{config.eval.metric}",
+        keep=config.checkpoint.keep,
+    )
+    stack.callback(checkpoint.close, checkpoints)
+    return Run(config, workdir, experiment, checkpoints, EpochSums(), record)
+
+
+def _change(workdir: pathlib.Path, config: dict[str, Any]) -> None:
+    """Writes what changes of a run that goes on, and sets aside what it scored."""
+    aside = functools.partial(going_on.prepare, workdir, config)
+    files.check_config(workdir, config, allowed=_ALLOWED, prepare=aside)
+
+
+def ask(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Raises what `claim` and `open_run` would; a run that was trained stays as it is.
+
+    Every process calls it.
+    """
+    with contextlib.ExitStack() as stack:
+        record = claim(stack, workdir, config)
+        if not is_finished(record):
+            _examined(workdir, config, record, None)
+
+
+def _examined(
+    workdir: pathlib.Path,
+    config: ConfigDict,
+    record: dict[str, Any],
+    sibling_of: build.Experiment | None,
+) -> build.Experiment:
+    """The experiment, once all was asked that can refuse it; see `open_run`."""
     run_record.parent(workdir, config, record)  # a wrong one, before data is opened
     if sibling_of is None:
         size = training_plan.batch_size(config, record.get("batch_size", 0))
@@ -110,14 +171,9 @@ def open_run(
     build.check_same_data(experiment, record)
     with phases.phase("examining data and config"):
         audit.fast(config, experiment)
-    record = run_record.begin(workdir, config, experiment, record)
-    checkpoints = checkpoint.open_manager(
-        workdir / "checkpoints",
-        metric=f"validation/{config.eval.metric}",
-        keep=config.checkpoint.keep,
-    )
-    stack.callback(checkpoint.close, checkpoints)
-    return Run(config, workdir, experiment, checkpoints, EpochSums(), record)
+    if record and record != seal.read(workdir):  # it goes on with another config
+        checkpoint.check(workdir / "checkpoints", experiment.abstract)
+    return experiment
 
 
 def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
@@ -135,13 +191,13 @@ def restore(run: Run) -> tuple[TrainState, dict[str, Any], int]:
         history.History(run.workdir).restore(start, noted)
     total = run.experiment.plan.total_steps
     logging.info("resumed at step %d of %d", start, total)
-    _say_rate(run, start)
+    _say_rate(run, start, metadata)
     patience = run.config.eval.patience
     metadata = going_on.notes(run.record, metadata, start, patience)
     return newest, metadata, start
 
 
-def _say_rate(run: Run, start: int) -> None:
+def _say_rate(run: Run, start: int, metadata: dict[str, Any]) -> None:
     """Says which learning rate a run with another length or rate goes on with."""
     total, rate = run.experiment.plan.total_steps, run.experiment.rate
     if jax.process_index() or not going_on.changed_rate(run.record, start):
@@ -149,6 +205,18 @@ def _say_rate(run: Run, start: int) -> None:
     rows = history.History(run.workdir).rows()
     ended = float(rows[-1]["learning_rate"]) if rows else 0.0
     if start >= total:
+        return
+    if "plateau" in metadata:
+        scale = metadata["plateau"]["scale"]
+        logging.info(
+            "the learning rate was %.3g at step %d; it goes on at %.3g, %.4g times "
+            "that of the config, as the plateaus until then left it, and validation "
+            "decides when it falls further",
+            ended,
+            start,
+            float(rate(start)) * scale,
+            scale,
+        )
         return
     logging.info(
         "the learning rate was %.3g at step %d; from there the schedule %r of %d steps "

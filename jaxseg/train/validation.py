@@ -186,8 +186,11 @@ def _plateau(
     )
     if after["scale"] != before["scale"]:
         logging.info(
-            "no better validation/%s for %d epochs: the learning rate is now %.4g",
+            "validation/%s was not more than %g (config.optim.plateau.threshold) above "
+            "%s for %d epochs, which is a plateau: the learning rate is now %.4g",
             config.eval.metric,
+            settings["threshold"],
+            "anything" if after["best"] is None else f"{after['best']:.4f}",
             settings["patience"],
             config.optim.learning_rate * after["scale"],
         )

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -132,9 +133,14 @@ def test_environment_names_versions_and_hides_secrets():
         ]
     )
     assert hidden == (
-        "python3 -m jaxseg.main --config=configs/folder.py --api_key=*** --TOKEN *** "
-        "--workdir runs/a x://***@host/p"
+        "python3 -m jaxseg.main --config=configs/folder.py '--api_key=***' --TOKEN "
+        "'***' --workdir runs/a 'x://***@host/p'"
     )
+
+
+def test_a_command_that_is_kept_can_be_pasted_into_a_shell():
+    words = ["python", "-m", "jaxseg.main", "--config.note=a lower rate", "--x=(4, 6)"]
+    assert shlex.split(environment.command_line(words)) == words
 
 
 def test_git_state_follows_the_file(tmp_path):

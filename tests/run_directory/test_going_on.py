@@ -60,6 +60,28 @@ def test_a_run_does_not_go_back(finished):
     assert (workdir / "eval").exists()
 
 
+@pytest.mark.parametrize(
+    "key", ["optim.learning_rate", "optim.power", "optim.plateau.factor"]
+)
+def test_what_only_a_step_can_use_needs_a_step(finished, key):
+    workdir, step, per_epoch = finished
+    change = Change(key, "0.1", "0.2")
+    with pytest.raises(ConfigError, match="no step is left .*epochs=MORE .*parent="):
+        going_on.prepare(workdir, _config(epochs=2), [change])
+    with pytest.raises(ConfigError, match="--config.steps=MORE together with it"):
+        going_on.prepare(workdir, _config(steps=step), [change])
+    assert (workdir / "eval").exists()
+    going_on.prepare(workdir, _config(epochs=2), [Change("eval.bootstrap", "1", "2")])
+    assert (workdir / f"before_{step}" / "eval").exists()
+
+
+def test_a_rate_may_change_together_with_a_longer_training(finished):
+    workdir, step, _ = finished
+    rate = Change("optim.learning_rate", "0.1", "0.2")
+    going_on.prepare(workdir, _config(), [LONGER, rate])
+    assert len(seal.read(workdir)["changes"]) == 2
+
+
 def test_steps_of_an_epoch_stay_and_plateau_is_another_state(finished):
     workdir, step, per_epoch = finished
     more = Change("steps", "5", "9")

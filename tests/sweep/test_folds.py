@@ -164,7 +164,12 @@ def test_longer_training_sets_the_old_scores_aside(trained, tmp_path, monkeypatc
     monkeypatch.setattr(folds.run_members, "here", lambda *_, **__: {"fold0": "why"})
     assert folds.main(config(data, **{"data.workers": 1}), workdir) == 1
     assert (workdir / "eval/out_of_fold.json").read_bytes() == old
-    assert folds.main(config(data, steps=4), workdir) == 1
+    with pytest.raises(errors.ConfigError, match="give --config.steps_per_epoch="):
+        folds.main(config(data, steps=4), workdir)  # what members refuse moves nothing
+    assert (workdir / "eval/out_of_fold.json").read_bytes() == old
+    record = json.loads((workdir / "fold0/run.json").read_text())
+    longer = {"steps": 4, "steps_per_epoch": record["steps_per_epoch"]}
+    assert folds.main(config(data, **longer), workdir) == 1
     assert (workdir / "before_2/eval/out_of_fold.json").read_bytes() == old
     assert (workdir / "before_2/report.html").is_file()
     assert not (workdir / "eval").exists() and not (workdir / "report.md").exists()

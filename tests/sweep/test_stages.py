@@ -12,12 +12,13 @@ import pytest
 from support import runs
 
 from jaxseg import errors
-from jaxseg.config import check
+from jaxseg.config import check, stored
 from jaxseg.data import prepared
-from jaxseg.experiment import finished_run, two_stage
+from jaxseg.experiment import build, finished_run, two_stage
 from jaxseg.predict import folder
 from jaxseg.run_directory import files, older_configs, two_stage_schemas
 from jaxseg.sweep import members, stages
+from jaxseg.train import child, loop, open_run
 
 RECIPE = runs.ROOT / "configs" / "covid.py"
 
@@ -77,8 +78,27 @@ def test_the_same_command_again_is_finished_and_another_config_is_refused(
     before = (joined / "run.json").read_bytes()
     assert stages.main(config(), joined) == 0
     assert (joined / "run.json").read_bytes() == before
-    with pytest.raises(errors.ConfigError, match="another config: seed"):
+    with pytest.raises(errors.ConfigError, match="another config: seed") as refused:
         stages.main(config(seed=7), joined)
+    segment = joined / "segment"
+    words = f"--config={segment}/config.json --config.parent={segment} --workdir="
+    assert "choose another workdir" in str(refused.value)
+    assert words in str(refused.value)
+
+
+def test_a_stage_begins_a_run_of_its_own_and_does_not_go_on_by_itself(joined, tmp_path):
+    segment = joined / "segment"
+    before = (segment / "run.json").read_bytes()
+    longer = stored.load(segment / "config.json")  # as --config=.../config.json
+    longer.epochs += 1
+    with pytest.raises(errors.ConfigError, match="is a stage of .* --config.parent="):
+        loop.train_and_evaluate(longer, segment)
+    assert (segment / "run.json").read_bytes() == before
+    longer.parent = str(segment)
+    check.check(longer)
+    experiment = build.load(longer, batch_size=json.loads(before)["batch_size"])
+    begun = child.begin(open_run.new_state(longer, experiment), longer)
+    assert not begun.left
 
 
 def images_of_test(joined, directory: pathlib.Path) -> prepared.Split:

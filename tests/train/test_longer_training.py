@@ -8,7 +8,9 @@ import pytest
 from support import runs, tiny
 
 from jaxseg import errors
+from jaxseg.doctor import audit
 from jaxseg.experiment import build
+from jaxseg.run_directory import seal
 from jaxseg.train import child, loop, open_run, stop
 
 
@@ -18,6 +20,78 @@ def config(steps):
     out = runs.config("clicks", **few)
     out.model.unet.widths = (4, 6)
     return out
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The workdir of a run of two steps. Do not change it."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    loop.train_and_evaluate(config(2), workdir)
+    return workdir
+
+
+def content(workdir) -> dict[str, bytes]:
+    """Every file below the workdir."""
+    paths = (path for path in workdir.rglob("*") if path.is_file())
+    return {str(path.relative_to(workdir)): path.read_bytes() for path in paths}
+
+
+def refuse(error):
+    """A function that takes anything, and refuses it."""
+
+    def refusal(*args, **kwargs):
+        raise error
+
+    return refusal
+
+
+@pytest.mark.parametrize("why", ["no data", "other data", "doctor", "checkpoint"])
+def test_a_refused_extension_leaves_a_finished_run_as_it_was(
+    finished, tmp_path, monkeypatch, why
+):
+    workdir, kind = tmp_path / "run", errors.DataError
+    shutil.copytree(finished, workdir)
+    if why == "no data":
+        monkeypatch.setattr(build, "load", refuse(kind("is no folder")))
+    elif why == "other data":
+        data = json.loads((workdir / "run.json").read_text())["dataset"]
+        data["split_hash"]["test"] = "0" * 64
+        runs.edit_record(workdir, dataset=data)
+    elif why == "doctor":
+        kind = errors.ConfigError
+        monkeypatch.setattr(audit, "fast", refuse(kind("doctor: no")))
+    else:
+        for path in workdir.glob("checkpoints/*/manifest.json"):
+            path.write_text("{}")
+    before = content(workdir)
+    with pytest.raises(kind):
+        loop.train_and_evaluate(config(6), workdir)
+    assert content(workdir) == before
+
+
+def test_a_rate_without_a_step_left_is_refused_and_scoring_alone_is_not(
+    finished, tmp_path
+):
+    workdir = tmp_path / "run"
+    shutil.copytree(finished, workdir)
+    before, other = content(workdir), config(2)
+    other.optim.learning_rate = 1e-5
+    with pytest.raises(errors.ConfigError, match="done all of its 2 steps"):
+        loop.train_and_evaluate(other, workdir)
+    assert content(workdir) == before
+    scored = config(2)
+    scored.eval.bootstrap = 7
+    record = loop.train_and_evaluate(scored, workdir)
+    assert record["status"] == "finished" and (workdir / "before_2/eval").is_dir()
+
+
+def test_a_finished_run_keeps_the_config_that_it_sealed(finished, tmp_path):
+    workdir, noted = tmp_path / "run", config(2)
+    shutil.copytree(finished, workdir)
+    before, noted.note = content(workdir), "another word"
+    record = loop.train_and_evaluate(noted, workdir)
+    seal.check(workdir, record)
+    assert content(workdir) == before
 
 
 def test_going_on_is_noted_and_bit_exact_after_a_kill(tmp_path, monkeypatch):
@@ -46,9 +120,10 @@ def test_going_on_is_noted_and_bit_exact_after_a_kill(tmp_path, monkeypatch):
     assert tiny.leaves_equal(*states)
 
 
-def test_a_child_begins_with_all_that_its_parent_learned(tmp_path, monkeypatch):
-    parent, a, b = (tmp_path / name for name in ("parent", "a", "b"))
-    loop.train_and_evaluate(config(2), parent)
+def test_a_child_begins_with_all_that_its_parent_learned(
+    finished, tmp_path, monkeypatch
+):
+    parent, a, b = finished, tmp_path / "a", tmp_path / "b"
     other = config(4)
     other.parent, other.optim.learning_rate = str(parent), 1e-4
     begun, begin = [], child.begin

@@ -109,12 +109,15 @@ def test_each_tensor_is_clipped_by_itself():
     np.testing.assert_array_equal(updates["c"], 0)
 
 
-def test_a_run_that_goes_on_has_the_rate_it_had(tmp_path, monkeypatch):
+def test_a_run_that_goes_on_has_the_rate_it_had(tmp_path, monkeypatch, caplog):
     changes = {"epochs": 4, "eval.surface": False, "optim.schedule": "plateau"}
     changes |= {"optim.warmup_epochs": 0.0}
     changes |= {"optim.plateau.patience": 1, "optim.plateau.threshold": 1.0}
     config = runs.config("pneumothorax", **runs.SMALL, **changes)
-    loop.train_and_evaluate(config, tmp_path / "straight")
+    with caplog.at_level("INFO"):
+        loop.train_and_evaluate(config, tmp_path / "straight")
+    words = "was not more than 1 (config.optim.plateau.threshold) above 0."
+    assert caplog.text.count(words) >= 2
     rates = [float(row["learning_rate"]) for row in runs.history(tmp_path / "straight")]
     full = config.optim.learning_rate
     np.testing.assert_allclose(rates, [full, full, full / 2, full / 4], rtol=1e-6)
@@ -130,3 +133,11 @@ def test_a_run_that_goes_on_has_the_rate_it_had(tmp_path, monkeypatch):
         runs.last_state(tmp_path / "stopped", config),
         runs.last_state(tmp_path / "straight", config),
     )
+    config.epochs = 5
+    with caplog.at_level("INFO"):
+        loop.train_and_evaluate(config, tmp_path / "stopped")
+    (last,) = runs.history(tmp_path / "stopped")[4:]
+    np.testing.assert_allclose(float(last["learning_rate"]), full / 8, rtol=1e-6)
+    said = f"{full / 4:.3g} at step {4 * steps}; it goes on at {full / 8:.3g}, 0.125"
+    assert f"the learning rate was {said}" in caplog.text
+    assert "'plateau' of" not in caplog.text

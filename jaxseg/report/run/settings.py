@@ -1,6 +1,7 @@
 """Shows the config of a run, and the code and machine that it was made with."""
 
 import json
+import shlex
 
 from jaxseg.report import text
 from jaxseg.report.blocks import Block, code, columns, folded, pairs, table
@@ -59,7 +60,7 @@ def environment(run: Run) -> list[Block | None]:
     ]
     command = info.get("command")
     if isinstance(command, list):
-        command = " ".join(str(word) for word in command)
+        command = shlex.join(map(str, command))
     parts = [pairs("Run", facts)]
     if info.get("versions"):
         parts.append(pairs("Versions", text.flat(info["versions"])))
