@@ -15,7 +15,7 @@ addEventListener("load", () => {
     const cut = [...page.querySelectorAll("h1, h2, h3, p, table, td, th, li, figure")]
       .filter((part) => part.getBoundingClientRect().right > frame.clientWidth + 1)
       .map((part) => part.tagName + ": " + part.textContent.trim().slice(0, 60));
-    const wide = page.documentElement.scrollWidth;
+    const wide = page.scrollingElement.scrollWidth;
     return {height: height, cut: cut.slice(0, 9), wide: wide};
   });
   document.title = JSON.stringify(measured);

@@ -70,6 +70,10 @@ CASES = [
         *("The run was long enough", "The run may have been too short"),
     ),
     Case(
+        *(f"{OF}.convergence", TWO, make.FLAT, make.NOISY),
+        *("validation no longer improves in its", "show neither a sure rise nor"),
+    ),
+    Case(
         *(f"{OF}.overfitting", TWO, make.trained(0.61), make.trained(0.7)),
         *("Training is not ahead", "Training IS ahead of validation"),
     ),

@@ -55,6 +55,8 @@ def curve(values, column="validation/dice_positives"):
 
 
 EARLY = curve(lambda i: 0.6 if i == 4 else 0.5)
+FLAT = curve(lambda i: 0.5 + 0.001 * (i == 20))
+NOISY = curve(lambda i: 0.5 + (0.02 * i if i % 2 else 0.0))
 RISING = curve(lambda i: 0.5 + 0.01 * i)
 
 

@@ -258,8 +258,8 @@ def long_enough(units: Sequence[Unit]) -> Iterator[Claim]:
         words += f"still improves in the last third of {_listed(listed['no'])}"
         yield Claim(answer="no", text=f"{words}.")
     if listed["unclear"]:
-        words = "Too few validations tell whether the end is flat, and the best epoch "
-        words += f"is late, in {_listed(listed['unclear'])}."
+        words = "Validations are too few or too noisy to tell a rise from a flat end, "
+        words += f"and the best epoch is late, in {_listed(listed['unclear'])}."
         yield Claim(answer="unclear", text=words)
     if ends and not any(listed.values()):
         words = f"Validation still improves in the last third of none of {runs}."

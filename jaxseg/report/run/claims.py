@@ -248,9 +248,10 @@ def convergence(run: Run) -> Iterator[Claim]:
     end = end_of_curve.end(run)
     if end is None:
         return
-    change = (
-        "" if end.gain is None else f"{end.gain:+.2g} over it, noise {end.noise:.2g}"
-    )
+    if end.gain is None:
+        change = ""
+    else:
+        change = f"{end.gain:+.2g} over it, noise {end.noise:.2g}"
     answer, words = {
         "early": (
             "yes",
@@ -259,19 +260,15 @@ def convergence(run: Run) -> Iterator[Claim]:
         "flat": (
             "yes",
             "The run was long enough: validation no longer improves in its last third "
-            f"({change})",
+            f"({change}; with 95 % confidence it rises by less than "
+            f"{number(end_of_curve.MOST, 'percent')} of the best)",
         ),
         "improving": (
             "no",
             "The run may have been too short: validation still improves in its last "
             f"third ({change})",
         ),
-        "undecided": (
-            "unclear",
-            "Whether the run was long enough is not known: its best epoch lies in its "
-            f"last third, and {text.plural(end.count, 'validation')} there cannot tell "
-            f"a rise from a flat end ({end_of_curve.FEWEST} can)",
-        ),
+        "undecided": ("unclear", _undecided(end, change)),
     }[end.answer]
     words += (
         f". Best `{end.column}` {number(end.best)} in epoch "
@@ -279,6 +276,21 @@ def convergence(run: Run) -> Iterator[Claim]:
         f"{number(end.last)} at the last."
     )
     yield Claim(answer=answer, text=words)
+
+
+def _undecided(end: end_of_curve.End, change: str) -> str:
+    """Why the end of a curve does not say whether a run was long enough."""
+    words = "Whether the run was long enough is not decided: its best epoch lies in its "
+    count = text.plural(end.count, "validation")
+    if end.gain is None:
+        return (
+            f"{words}last third, and {count} there cannot tell a rise from a flat end "
+            f"({end_of_curve.FEWEST} can)"
+        )
+    return (
+        f"{words}last third, and {count} there ({change}) show neither a sure rise nor "
+        "a flat end"
+    )
 
 
 def overfitting(run: Run) -> Iterator[Claim]:
