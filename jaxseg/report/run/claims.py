@@ -280,7 +280,9 @@ def convergence(run: Run) -> Iterator[Claim]:
 
 def _undecided(end: end_of_curve.End, change: str) -> str:
     """Why the end of a curve does not say whether a run was long enough."""
-    words = "Whether the run was long enough is not decided: its best epoch lies in its "
+    words = (
+        "Whether the run was long enough is not decided: its best epoch lies in its "
+    )
     count = text.plural(end.count, "validation")
     if end.gain is None:
         return (
