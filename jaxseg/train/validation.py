@@ -188,9 +188,9 @@ def _plateau(
     )
     if after["scale"] != before["scale"]:
         logging.info(
-            "no better validation/%s for %d epochs: the learning rate is now %.4g",
+            "no better validation/%s for %s: the learning rate is now %.4g",
             config.eval.metric,
-            settings["patience"],
+            "1 epoch" if (n := settings["patience"]) == 1 else f"{n} epochs",
             config.optim.learning_rate * after["scale"],
         )
     return after

@@ -1,6 +1,7 @@
 """The page: every kind of block is written into Markdown and into HTML."""
 
 import inspect
+import re
 
 import jinja2
 import pytest
@@ -130,7 +131,7 @@ def test_an_address_cannot_end_its_link():
 def test_a_table_of_two_columns_shows_its_heads_unless_they_say_nothing():
     told = blocks.table(["Share of positives", "Value"], [["as stored", "20 %"]])
     bare = blocks.pairs("Facts", [("seed", "0")])
-    sources = [page.render(_page([block]), "html") for block in (told, bare)]
+    sources = [page.render(_page(block), "html") for block in (told, bare)]
     assert [' bare"' in source for source in sources] == [False, True]
     hidden = re.findall(r"([^}]*)\{ display: none; \}", sources[0])
     assert any(".bare thead" in rule for rule in hidden)

@@ -36,6 +36,11 @@ CASES = [
         "is NOT above every trivial baseline on `dice_pooled`",
     ),
     Case(
+        *(f"{OF}._against_best", TWO, make.above("dice_pooled"), make.of_one_image),
+        "The model is above every trivial baseline on `dice_pooled`",
+        "baseline on `dice_pooled` is open, for test has one image with foreground",
+    ),
+    Case(
         *(f"{OF}._against_baselines", SIX, make.above("dice_pooled")),
         make.above("dice_pooled", 0.0, 0.0, kind="nodule"),
         "By `dice_pooled` on test the model is above every trivial baseline",
@@ -50,7 +55,7 @@ CASES = [
     ),
     Case(
         *(f"{OF}.detection", TWO, make.predicted(0), make.predicted(9)),
-        *("is predicted more often where", "predicted NOT more often where"),
+        *("foreground get a prediction more often", "foreground do NOT get a"),
     ),
     Case(
         *(f"{OF}.operating_point", TWO, make.nothing, make.point),
@@ -199,7 +204,7 @@ CASES = [
             make.area(0.9, 0.8),
             make.area(0.4, 0.3),
         ),
-        *("Every class of whole images of test is ranked", "NOT better: `"),
+        *("Whole images of test are ranked better than by", "NOT better: `"),
     ),
     Case(
         *("run.image_class_claims._never", HEADS),

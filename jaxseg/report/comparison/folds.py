@@ -290,9 +290,10 @@ def _classes(pooled: OutOfFold) -> list[Block | None]:
 
 def _how(pooled: OutOfFold) -> list[Block | None]:
     n = pooled["folds"]
+    rest = "the one other" if n == 3 else f"the {n - 2} others"
     words = (
         f"Dealt as {pooled['rule']}. Member k tests fold k, chooses its best step and "
-        f"its operating point on fold (k + 1) mod {n}, and trains on {n - 2} others: "
+        f"its operating point on fold (k + 1) mod {n}, and trains on {rest}: "
         "no image has a part in the model that scores it. Curves, calibration, borders "
         "and objects need the scores of one model: the reports of members have them."
     )

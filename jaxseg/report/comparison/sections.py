@@ -88,6 +88,16 @@ def _summary(
     return [tables.summary(rankings, metric), *seeds, *map(paragraph, left_out)]
 
 
+def _corrected(pairs: int) -> str:
+    """What Holm's correction is for."""
+    if pairs == 1:
+        return "There is one pair, so Holm's correction changes nothing"
+    return (
+        f"Holm corrects for all {plural(pairs, 'pair')} of this metric, so the best "
+        "may be picked afterwards"
+    )
+
+
 def _tests(ranking: list[Unit], tests: Tests, metric: str) -> list[Block]:
     family = tests.get(metric)
     if not family:
@@ -98,9 +108,8 @@ def _tests(ranking: list[Unit], tests: Tests, metric: str) -> list[Block]:
         f"resamples of {plural(test['groups'], 'group')} of images (patients, where "
         "known). `p = min(1, 2 min(1 + #{d* ≤ 0}, 1 + #{d* ≥ 0}) / (r + 1))` over "
         "the r differences d*, never below `2^(1 - groups)` (Efron and Tibshirani, "
-        "1993; Davison and Hinkley, 1997). Holm corrects for all "
-        f"{plural(len(family), 'pair')} of this metric, so the best may be picked "
-        f"afterwards; decided: a corrected p below "
+        f"1993; Davison and Hinkley, 1997). {_corrected(len(family))}; decided: a "
+        "corrected p below "
         f"{number(paired_test.LEVEL, 'plain')}."
     )
     if any(map(several, ranking)):
@@ -205,7 +214,7 @@ def _run(unit: Unit, output: pathlib.Path) -> Block:
     facts = [(key, plain(info.get(key))) for key in keys]
     facts += [
         ("checkpoint", f"step {number((info.get('best') or {}).get('step'), 'count')}"),
-        ("wall time", number(info.get("seconds"), "seconds")),
+        ("time of all epochs", number(info.get("seconds"), "seconds")),
         ("devices", plain(info.get("devices"))),
         ("judged on", images_of(unit)),
     ]

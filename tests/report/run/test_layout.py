@@ -14,6 +14,7 @@ from jaxseg.report.run import build, key_metrics, sections
 OPEN = ["Training", "Results", "Cases", "Calibration", "Data and class balance"]
 LONG = "1.2.826.0.1.3680043.8.498.11127222651234567890123456789012345678"  # of DICOM
 HIGHEST = {"demonstration": 9000, "six images": 7000, "classes": 9000, "beads": 9000}
+HIGHEST["three classes"] = 7000
 
 
 class Outline(html.parser.HTMLParser):
@@ -71,11 +72,14 @@ def pages(classes, calibrated, tmp_path_factory):
         "demonstration": read(fake_run.make(root / "demonstration", sizes=many)),
         "six images": read(fake_run.make(root / "six", sizes=few)),
         "classes": read(classes),
+        "three classes": read(fake_run.make(root / "three", classes=3, sizes=few)),
         "beads": read(fake_objects.add(fake_run.make(root / "beads", sizes=few))),
     }
     for name in ("demonstration", "six images"):
         for split in made[name]["splits"].values():
             split["result"]["calibration"] = calibrated
+    for name in ("demonstration", "six images", "three classes"):
+        for split in made[name]["splits"].values():
             split["cases"] += [c | {"id": f"{c['id']}_b"} for c in split["cases"]]
     for case in made["demonstration"]["splits"]["test"]["cases"]:
         case["id"] = f"{LONG}{case['id']}"
