@@ -27,6 +27,7 @@ from jaxseg.report.comparison import (
 from jaxseg.report.comparison.group_runs import (
     Unit,
     images_of,
+    judged_on,
     members,
     settings,
     several,
@@ -172,16 +173,15 @@ def _curves(ranking: list[Unit], units: list[Unit], metric: str) -> list[Block |
 
 
 def _metrics(rankings: list[list[Unit]]) -> list[Block]:
-    split = rankings[0][0]["images"][0]
     words = (
-        f"On {split}. Bold: the best value of a column among runs on the same images, "
-        "which is not yet a decided difference."
+        f"On {judged_on(rankings)}. Bold: the best value of a column among runs on the "
+        "same images, which is not yet a decided difference."
     )
     parts = [paragraph(words), *tables.metrics(rankings)]
     if any(several(unit) for ranking in rankings for unit in ranking):
         by_seed = [members(ranking) for ranking in rankings]
         parts.append(folded("Seed by seed", tables.metrics(by_seed)))
-    if split != "validation":
+    if rankings[0][0]["images"][0] != "validation":
         heading = "Validation, where the choices were made (optimistic)"
         parts.append(folded(heading, tables.metrics(rankings, "validation")))
     return parts
