@@ -119,6 +119,13 @@ CASES = [
         "The model is NOT above the baseline",
     ),
     Case(
+        *("run.object_claims.against_baselines", BEADS),
+        make.objects(F1, 0.9, 0.85, 0.95, 0.1),
+        make.of_one_image_with_objects,
+        f"The model is above both baselines by its whole interval on `{F1}`",
+        "One image decides nothing.",
+    ),
+    Case(
         *("run.object_claims.unbiased", BEADS),
         make.objects(BIAS, 0.1, -0.5, 0.6, 3.0),
         make.objects(BIAS, 0.1, 0.05, 0.6, 3.0),
@@ -176,6 +183,11 @@ CASES = [
         ),
         "images of test better than one score for all:",
         "images of test NOT better than one score for all",
+    ),
+    Case(
+        *("run.image_level.claims", HEADS, make.decision(0.9, 0.8), make.one_positive),
+        "images of test better than one score for all",
+        "one score for all, but of one kind there is one image",
     ),
     Case(
         *("run.image_level.claims", HEADS, make.gain(0.2), make.gain(-0.2)),

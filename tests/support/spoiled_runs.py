@@ -119,6 +119,15 @@ def objects(name, value, low, high, bar):
     return change
 
 
+def of_one_image_with_objects(run):
+    for row in result(run)["objects"]["metrics"]:
+        row["support_images"] = 1
+
+
+def one_positive(run):
+    result(run)["image_level"]["positives"] = 1
+
+
 def block(key, value):
     """Sets a block of eval/test.json."""
 
