@@ -185,7 +185,8 @@ def _batch(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
     height, width = chosen["data.image_size"]
     if machine.kind == "cpu":
         pixels = STEP_PIXELS_A_CORE * machine.cores
-        why = f"about {pixels:,} pixels a step on {machine.cores} cores"
+        word = "core" if machine.cores == 1 else "cores"
+        why = f"about {pixels:,} pixels a step on {machine.cores} {word}"
     else:
         pixels = STEP_PIXELS_A_GIB * machine.memory_gib * machine.devices
         why = (

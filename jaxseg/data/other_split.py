@@ -115,13 +115,19 @@ def _match(
     more = [one for one in there if one not in wanted]
     if not missing and not more:
         return
-    gaps = [f"has no {what} {one!r}, {lookup.hint(one, there)}" for one in missing[:1]]
+    gaps = [f"has no {what} {one!r}{_near(one, there)}" for one in missing[:1]]
     gaps += [f"has a {what} {one!r} that the run does not know" for one in more[:1]]
     raise DataError(
-        f"{directory} {' and '.join(gaps).rstrip('.')}. It has {list(there)}, the run "
+        f"{directory} {' and '.join(gaps)}. It has {list(there)}, the run "
         f"{list(wanted)}: classes are matched by name, so give the names of the run "
         f"there (in {where} for what no image shows) and prepare again."
     )
+
+
+def _near(name: str, there: Sequence[str]) -> str:
+    """` (did you mean 'cell'?)`; nothing where no name is near, for all are listed."""
+    hint = lookup.hint(name, there)
+    return f" ({hint})" if hint.startswith("did you mean") else ""
 
 
 def _card(

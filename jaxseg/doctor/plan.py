@@ -24,7 +24,7 @@ def total_steps(case: Case) -> Finding:
     observed = (
         f"{plan.steps_per_epoch:,} steps per epoch, {plan.total_steps:,} in all; "
         f"{images:,} images seen, each of the {len(train):,} about "
-        f"{images / len(train):.2g} times"
+        f"{_times(images / len(train))}"
     )
     short = plan.steps_per_epoch < _STEPS_PER_EPOCH and plan.total_steps < _STEPS
     if short or plan.total_steps < _TOO_FEW:
@@ -36,6 +36,13 @@ def total_steps(case: Case) -> Finding:
             f"config.steps={_STEPS} or more, or a smaller config.batch_size",
         )
     return Finding(OK, observed)
+
+
+def _times(count: float) -> str:
+    """`2.5 times`, `400 times`, `once`."""
+    if count == 1:
+        return "once"
+    return f"{count:,.0f} times" if count >= 10 else f"{count:.2g} times"
 
 
 def _beginning(case: Case) -> str:

@@ -63,13 +63,14 @@ def table(
     """
     split = [[c if isinstance(c, tuple) else (c, "") for c in row] for row in rows]
     cells = [[{"main": main, "sub": sub} for main, sub in row] for row in split]
-    words = {"title": title, "lead": lead, "note": note}
+    words = {"title": title, "lead": lead, "note": note, "bare": False}
     return {"kind": "table", "heads": heads, "rows": cells} | words
 
 
 def pairs(title: str, rows: list[tuple[str, str]]) -> Block:
-    """A table of names and values, which needs no heads."""
-    return table(["Setting", "Value"], [list(row) for row in rows], title=title)
+    """A table of names and values, which is bare: HTML shows no heads of it."""
+    block = table(["Setting", "Value"], [list(row) for row in rows], title=title)
+    return block | {"bare": True}
 
 
 def paragraph(text: str) -> Block:

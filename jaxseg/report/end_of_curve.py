@@ -6,9 +6,11 @@ to the last third by least squares. Its slope is called an improvement when it p
 Student's one-sided t-test at 5 % with n - 2 degrees of freedom (the test of a slope in
 any text on regression, such as Draper and Smith, Applied Regression Analysis, 1998,
 chapter 1), and when what the line gains over that third is more than 1 % of the best
-value: of a sure but smaller gain, more training would bring less still. The test takes
-the errors of epochs as independent; that the best epoch must lie in the last third too
-makes up for it in part.
+value: of a sure but smaller gain, more training would bring less still. That a rise is
+not sure does not make a curve flat: it is called flat where the line gains at most that
+1 %, and where the upper end of the same one-sided 95 % interval is at most 5 % of the
+best value. All else is undecided. The test takes the errors of epochs as independent;
+that the best epoch must lie in the last third too makes up for it in part.
 """
 
 import math
@@ -23,6 +25,7 @@ from jaxseg.report.read import Run
 FEWEST = 4  # validations in the last third: fewer do not tell a slope from noise
 LEVEL = 0.05
 WORTH = 0.01  # of the best value: a smaller gain over a third is none
+MOST = 0.05  # of the best value: a flat end excludes a larger gain over a third
 LONG = 10  # epochs: of shorter runs nothing is said
 
 
@@ -38,6 +41,7 @@ class End(NamedTuple):
     count: int  # validations in the last third
     gain: float | None  # of the fitted line over the last third, better is positive
     noise: float | None  # standard deviation about that line
+    most: float | None  # upper end of the one-sided 95 % interval of the gain
 
 
 def end(run: Run) -> End | None:
@@ -45,7 +49,7 @@ def end(run: Run) -> End | None:
 
     `early`: the best epoch lies before the last third; `flat`: it does not, and the
     curve no longer improves; `improving`: it still does; `undecided`: too few
-    validations to say.
+    validations, or too much noise, to say.
     """
     name, history = derived_numbers.selection_column(run), run["history"]
     if name is None or len(history) < LONG:
@@ -54,7 +58,7 @@ def end(run: Run) -> End | None:
     at = derived_numbers.best_index(name, values)
     first = history[-math.ceil(len(history) / 3)]["epoch"]
     x, y = epochs[epochs >= first], values[epochs >= first]
-    gain = noise = None
+    gain = noise = most = None
     answer = "early"
     if epochs[at] >= first:
         answer = "undecided"
@@ -62,12 +66,20 @@ def end(run: Run) -> End | None:
             slope, error, noise = _line(x, y)
             sign = -1 if "loss" in name else 1
             gain = sign * slope * (x[-1] - x[0])
-            sure = sign * slope > special.stdtrit(len(x) - 2, 1 - LEVEL) * error
-            worth = gain > WORTH * abs(values[at])
-            answer = "improving" if sure and worth else "flat"
+            apart = special.stdtrit(len(x) - 2, 1 - LEVEL) * error * (x[-1] - x[0])
+            most = gain + apart
+            answer = _answer(gain, apart, abs(values[at]))
     best, last = float(values[at]), float(values[-1])
     where = float(epochs[at]), float(history[-1]["epoch"])
-    return End(answer, name, best, *where, last, len(x), gain, noise)
+    return End(answer, name, best, *where, last, len(x), gain, noise, most)
+
+
+def _answer(gain: float, apart: float, best: float) -> str:
+    """What a gain that is known to within `apart` says, against the best value."""
+    if gain > apart and gain > WORTH * best:
+        return "improving"
+    flat = gain <= WORTH * best and gain + apart <= MOST * best
+    return "flat" if flat else "undecided"
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

@@ -53,8 +53,8 @@ def early_stop(
     metric, patience = f"validation/{config.eval.metric}", config.eval.patience
     above = "was never defined" if best is None else _not_above(metric, best)
     words = (
-        f"stopped early after step {step} of {total}: {above} in the last {patience} "
-        f"epochs or more (config.eval.patience={patience})"
+        f"stopped early after step {step} of {total}: {above} "
+        f"(config.eval.patience={patience})"
     )
     return {
         "step": step,
@@ -66,7 +66,8 @@ def early_stop(
 
 
 def _not_above(metric: str, best: Mapping[str, Any]) -> str:
-    return f"{metric} was not above the {best['value']:.4f} of epoch {best['epoch']}"
+    then = f"the {best['value']:.4f} of epoch {best['epoch']}"
+    return f"{metric} was not above {then} since then"
 
 
 def _number(value: Any, digits: int) -> str:

@@ -27,6 +27,7 @@ from jaxseg.train import (
     run_record,
     step_trace,
     stop,
+    tags,
     validation,
 )
 from jaxseg.train.epoch_sums import EpochSums
@@ -196,8 +197,7 @@ def end_epoch(
     metadata = validation.metadata(config, metadata, metrics, number, done, silent)
     if jax.process_index() == 0:
         history.History(run.workdir).append(row)
-        scalars = {name: value for name, value in row.items() if value is not None}
-        run.writer.write_scalars(done, scalars)
+        run.writer.write_scalars(done, tags.of_epoch(row))
     _save(run, _slowed(now, metadata), metadata, done, metrics)
     _say(run, row, metadata, name)
     return metadata

@@ -24,8 +24,8 @@ def describe(
     epochs = total_steps / steps_per_epoch
     return (
         f"{steps_per_epoch:,} steps per epoch, {total_steps:,} steps in all "
-        f"({epochs:.4g} epochs, {warmup_steps:,} steps of warm-up), {images_seen:,} "
-        "images seen at the end"
+        f"({epochs:.4g} {'epoch' if epochs == 1 else 'epochs'}, {warmup_steps:,} steps "
+        f"of warm-up), {images_seen:,} images seen at the end"
     )
 
 

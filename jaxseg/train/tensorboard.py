@@ -22,6 +22,9 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from jaxseg import atomic
+from jaxseg.errors import NotWritten
+
 _CLU = types.ModuleType("clu.metric_writers.summary_writer")
 _CLU.SummaryWriter = lambda logdir: TensorBoardWriter(logdir)
 sys.modules.setdefault(_CLU.__name__, _CLU)
@@ -38,6 +41,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: E402
 from tensorboard.util import tensor_util  # noqa: E402
 
 _EVENTS = "events.out.tfevents."
+_SETTINGS = f"{_EVENTS}0000000001.settings"  # sorts before all that have a time
 _FLUSH_SECONDS = 10.0
 
 
@@ -53,6 +57,31 @@ def create_writer(
         return Writer([metric_writers.LoggingWriter()])
     folder = pathlib.Path(workdir) / "tb"
     return Writer([TensorBoardWriter(folder, resumed_step=resumed_step)])
+
+
+def write_settings(workdir: str | os.PathLike, settings: Mapping[str, Any]) -> None:
+    """Writes what HPARAMS shows of a run, in place of what it showed before.
+
+    It stands in a file of its own, which is replaced: of two records TensorBoard keeps
+    the one that it reads first, in the order of the names of the files.
+    """
+    file = io.BytesIO()
+    records = RecordWriter(file)
+    version = event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2")
+    event = event_pb2.Event(wall_time=time.time(), summary=_hparams(settings))
+    for each in (version, event):
+        records.write(each.SerializeToString())
+    path = pathlib.Path(workdir) / "tb" / _SETTINGS
+    try:
+        atomic.replace(path, file.getvalue())
+    except (OSError, NotWritten) as error:
+        logging.warning("HPARAMS of TensorBoard has no settings (%s).", error)
+
+
+def _hparams(settings: Mapping[str, Any]) -> summary_pb2.Summary:
+    kinds = (bool, int, float, str)
+    plain = {k: v if isinstance(v, kinds) else str(v) for k, v in settings.items()}
+    return hparams_summary.hparams_pb(plain)
 
 
 def parameter_table(params: Any) -> str:
@@ -193,9 +222,7 @@ class TensorBoardWriter(metric_writers.MetricWriter):
 
     @_harmless
     def write_hparams(self, hparams: Mapping[str, Any]):
-        kinds = (bool, int, float, str)
-        plain = {k: v if isinstance(v, kinds) else str(v) for k, v in hparams.items()}
-        self._event(summary=hparams_summary.hparams_pb(plain))
+        self._event(summary=_hparams(hparams))
 
     @_harmless
     def write_videos(self, step, videos):

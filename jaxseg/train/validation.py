@@ -20,6 +20,7 @@ from jaxseg.train import (
     hyperparameters,
     never_predicted,
     progress,
+    tags,
     tensorboard,
 )
 from jaxseg.train.open_run import Run
@@ -48,14 +49,16 @@ def log_plan(run: Run) -> None:
 def open_writer(run: Run, start: int) -> Any:
     """The TensorBoard writer of a run that goes on from step `start`.
 
-    Only process 0 writes. A new run begins with its settings, and parameters.txt.
+    Only process 0 writes. The settings are written anew each time, for a run that goes
+    on may have others; a new run also begins with parameters.txt.
     """
     main = jax.process_index() == 0
     writer = tensorboard.create_writer(
         run.workdir, just_logging=not main, resumed_step=start
     )
+    if main:
+        tensorboard.write_settings(run.workdir, hyperparameters.chosen(run.config))
     if main and start == 0:
-        writer.write_hparams(hyperparameters.chosen(run.config))
         table = tensorboard.parameter_table(run.experiment.abstract.params)
         # hundreds of lines
         atomic.replace(run.workdir / "parameters.txt", table.encode())
@@ -72,8 +75,7 @@ def write_test(run: Run, scores: dict[str, Any]) -> None:
     writer = tensorboard.create_writer(
         run.workdir, just_logging=False, resumed_step=last
     )
-    defined = {f"test/{k}": v for k, v in values.items() if v is not None}
-    writer.write_scalars(last, defined)
+    writer.write_scalars(last, tags.of_test(values))
     writer.close()
 
 
@@ -187,11 +189,11 @@ def _plateau(
     if after["scale"] != before["scale"]:
         logging.info(
             "validation/%s was not more than %g (config.optim.plateau.threshold) above "
-            "%s for %d epochs, which is a plateau: the learning rate is now %.4g",
+            "%s for %s, which is a plateau: the learning rate is now %.4g",
             config.eval.metric,
             settings["threshold"],
             "anything" if after["best"] is None else f"{after['best']:.4f}",
-            settings["patience"],
+            "1 epoch" if (n := settings["patience"]) == 1 else f"{n} epochs",
             config.optim.learning_rate * after["scale"],
         )
     return after

@@ -147,7 +147,8 @@ def _factory(
         why = " ".join(str(error).split())[:200]
         raise ConfigError(
             f"config.optim.name is {name!r} with config.optim.fields={dict(fields)}, "
-            f"which cannot learn from gradients alone, or not so: {why}"
+            "which does not work here: it does not take these fields, or needs more "
+            f"than gradients to learn ({why})"
         ) from error
     if watched:
         return one

@@ -200,3 +200,14 @@ def test_a_batch_is_shared_out_equally():
         for images in (1, 7, 100):
             machine = GPU._replace(devices=devices)
             assert chosen(facts(images=images), machine)["batch_size"] % devices == 0
+
+
+def test_one_core_is_one():
+    for cores, words in ((1, "on 1 core"), (2, "on 2 cores")):
+        machine = LAPTOP._replace(cores=cores)
+        (why,) = (
+            choice.reason
+            for choice in auto_rules.choose(facts(), machine, None)
+            if choice.key == "batch_size"
+        )
+        assert words in why

@@ -1,6 +1,7 @@
 """The page: every kind of block is written into Markdown and into HTML."""
 
 import inspect
+import re
 
 import jinja2
 import pytest
@@ -125,3 +126,13 @@ def test_code_cannot_end_its_own_block():
 def test_an_address_cannot_end_its_link():
     text = page.render(_page(blocks.link("a", "x y/b) (c/report.md#d")), "md")
     assert "[a](x%20y/b%29%20%28c/report.md#d)" in text
+
+
+def test_a_table_of_two_columns_shows_its_heads_unless_they_say_nothing():
+    told = blocks.table(["Share of positives", "Value"], [["as stored", "20 %"]])
+    bare = blocks.pairs("Facts", [("seed", "0")])
+    sources = [page.render(_page(block), "html") for block in (told, bare)]
+    assert [' bare"' in source for source in sources] == [False, True]
+    hidden = re.findall(r"([^}]*)\{ display: none; \}", sources[0])
+    assert any(".bare thead" in rule for rule in hidden)
+    assert not any(rule.strip() == ".pairs thead" for rule in hidden)

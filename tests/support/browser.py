@@ -11,12 +11,15 @@ _PROBE = """
 addEventListener("load", () => {
   const measured = [...document.querySelectorAll("iframe")].map((frame) => {
     const page = frame.contentDocument, height = page.documentElement.scrollHeight;
+    const scrolls = [...page.querySelectorAll(".scroll")]
+      .filter((part) => part.scrollWidth > part.clientWidth + 1)
+      .map((part) => part.textContent.trim().slice(0, 60));
     page.querySelectorAll("details").forEach((fold) => { fold.open = true; });
     const cut = [...page.querySelectorAll("h1, h2, h3, p, table, td, th, li, figure")]
       .filter((part) => part.getBoundingClientRect().right > frame.clientWidth + 1)
       .map((part) => part.tagName + ": " + part.textContent.trim().slice(0, 60));
-    const wide = page.documentElement.scrollWidth;
-    return {height: height, cut: cut.slice(0, 9), wide: wide};
+    const wide = page.scrollingElement.scrollWidth;
+    return {height: height, cut: cut.slice(0, 9), wide: wide, scrolls: scrolls};
   });
   document.title = JSON.stringify(measured);
 });
@@ -29,10 +32,11 @@ def path() -> str | None:
 
 
 def measure(pages: dict[str, str], folder) -> dict[str, dict[str, dict]]:
-    """name -> width -> {"height", "cut", "wide"} of pages, of all in one start.
+    """name -> width -> {"height", "cut", "wide", "scrolls"} of pages, in one start.
 
     `height` is that of the page as it opens, `cut` lists what reaches beyond its width
-    with every fold open, `wide` is its width then.
+    with every fold open, `wide` is its width then; `scrolls` are tables that need
+    scrolling to the side as the page opens.
     """
     frames = [
         f'<iframe width="{width}" height="900" style="border: 0" '

@@ -36,6 +36,11 @@ CASES = [
         "is NOT above every trivial baseline on `dice_pooled`",
     ),
     Case(
+        *(f"{OF}._against_best", TWO, make.above("dice_pooled"), make.of_one_image),
+        "The model is above every trivial baseline on `dice_pooled`",
+        "baseline on `dice_pooled` is open, for test has one image with foreground",
+    ),
+    Case(
         *(f"{OF}._against_baselines", SIX, make.above("dice_pooled")),
         make.above("dice_pooled", 0.0, 0.0, kind="nodule"),
         "By `dice_pooled` on test the model is above every trivial baseline",
@@ -50,7 +55,7 @@ CASES = [
     ),
     Case(
         *(f"{OF}.detection", TWO, make.predicted(0), make.predicted(9)),
-        *("is predicted more often where", "predicted NOT more often where"),
+        *("foreground get a prediction more often", "foreground do NOT get a"),
     ),
     Case(
         *(f"{OF}.operating_point", TWO, make.nothing, make.point),
@@ -68,6 +73,10 @@ CASES = [
     Case(
         *(f"{OF}.convergence", TWO, make.EARLY, make.RISING),
         *("The run was long enough", "The run may have been too short"),
+    ),
+    Case(
+        *(f"{OF}.convergence", TWO, make.FLAT, make.NOISY),
+        *("validation no longer improves in its", "show neither a sure rise nor"),
     ),
     Case(
         *(f"{OF}.overfitting", TWO, make.trained(0.61), make.trained(0.7)),
@@ -108,6 +117,13 @@ CASES = [
         make.objects(F1, 0.05, 0.01, 0.1, 0.1),
         f"The model is above both baselines by its whole interval on `{F1}`",
         "The model is NOT above the baseline",
+    ),
+    Case(
+        *("run.object_claims.against_baselines", BEADS),
+        make.objects(F1, 0.9, 0.85, 0.95, 0.1),
+        make.of_one_image_with_objects,
+        f"The model is above both baselines by its whole interval on `{F1}`",
+        "One image decides nothing.",
     ),
     Case(
         *("run.object_claims.unbiased", BEADS),
@@ -169,6 +185,11 @@ CASES = [
         "images of test NOT better than one score for all",
     ),
     Case(
+        *("run.image_level.claims", HEADS, make.decision(0.9, 0.8), make.one_positive),
+        "images of test better than one score for all",
+        "one score for all, but of one kind there is one image",
+    ),
+    Case(
         *("run.image_level.claims", HEADS, make.gain(0.2), make.gain(-0.2)),
         *("is above the segmentation alone by", "NOT above the segmentation alone"),
     ),
@@ -195,7 +216,7 @@ CASES = [
             make.area(0.9, 0.8),
             make.area(0.4, 0.3),
         ),
-        *("Every class of whole images of test is ranked", "NOT better: `"),
+        *("Whole images of test are ranked better than by", "NOT better: `"),
     ),
     Case(
         *("run.image_class_claims._never", HEADS),

@@ -2,7 +2,7 @@
 
 import html.parser
 
-_VOID = {"meta", "img", "br", "link", "input", "hr"}
+_VOID = {"meta", "img", "br", "link", "input", "hr", "wbr"}
 
 
 class Page(html.parser.HTMLParser):

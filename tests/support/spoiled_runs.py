@@ -36,6 +36,13 @@ def above(name, value=0.7, low=0.6, **where):
     return change
 
 
+def of_one_image(run):
+    """Leaves one image with foreground behind every score."""
+    result(run)["positive_images"] = 1
+    for row in result(run)["metrics"]:
+        row["support_images"] = 1
+
+
 def transfer(test, **where):
     def change(run):
         metric(run, "dice_positives", 0.7, 0.6, 0.8, split="validation")
@@ -55,6 +62,8 @@ def curve(values, column="validation/dice_positives"):
 
 
 EARLY = curve(lambda i: 0.6 if i == 4 else 0.5)
+FLAT = curve(lambda i: 0.5 + 0.001 * (i == 20))
+NOISY = curve(lambda i: 0.5 + (0.02 * i if i % 2 else 0.0))
 RISING = curve(lambda i: 0.5 + 0.01 * i)
 
 
@@ -108,6 +117,15 @@ def objects(name, value, low, high, bar):
             base["metrics"][name] = bar
 
     return change
+
+
+def of_one_image_with_objects(run):
+    for row in result(run)["objects"]["metrics"]:
+        row["support_images"] = 1
+
+
+def one_positive(run):
+    result(run)["image_level"]["positives"] = 1
 
 
 def block(key, value):

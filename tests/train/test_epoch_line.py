@@ -39,7 +39,7 @@ def test_an_early_end_says_when_and_why():
     assert why["step"] == 28 and why["patience"] == 5 and why["best_epoch"] == 2
     assert why["words"] == (
         "stopped early after step 28 of 120: validation/dice_pooled was not above the "
-        "0.8381 of epoch 2 in the last 5 epochs or more (config.eval.patience=5)"
+        "0.8381 of epoch 2 since then (config.eval.patience=5)"
     )
     assert epoch_line.early_stop(config, BEST, step=120, total=120) is None
     nothing = epoch_line.early_stop(config, None, step=28, total=120)

@@ -42,7 +42,7 @@ def straight(config, tmp_path_factory):
 
 def _newest_point(workdir) -> int:
     """The step of the newest loss in TensorBoard's files, as they are on disk."""
-    (path,) = (workdir / "tb").glob("events.out.*")
+    path = max((workdir / "tb").glob("events.out.*"))
     events = event_file_loader.EventFileLoader(str(path)).Load()
     return max(e.step for e in events if any(v.tag == "loss" for v in e.summary.value))
 

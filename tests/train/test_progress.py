@@ -109,5 +109,9 @@ def test_words():
         "100 steps per epoch, 2,050 steps in all (20.5 epochs, 150 steps of warm-up), "
         "64,000 images seen at the end"
     )
+    once = progress.describe(
+        steps_per_epoch=7, total_steps=7, warmup_steps=7, images_seen=28
+    )
+    assert "(1 epoch, 7 steps of warm-up)" in once
     seconds = {45: "45s", 725: "12m05s", 11220: "3h07m", 187200: "2d04h", 59.7: "1m00s"}
     assert {s: progress.duration(s) for s in seconds} == seconds

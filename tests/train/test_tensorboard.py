@@ -13,6 +13,7 @@ from PIL import Image
 from tensorboard.backend.event_processing import data_provider
 from tensorboard.backend.event_processing import plugin_event_multiplexer as plugin
 from tensorboard.context import RequestContext
+from tensorboard.plugins.hparams import metadata
 from tensorboard.util import tensor_util
 
 from jaxseg.train import tensorboard
@@ -162,3 +163,24 @@ def test_tensorflow_is_never_imported(tmp_path, installed):
     )
     assert done.returncode == 0 and "skips" not in done.stderr, done.stderr
     assert _arrays(tmp_path / "run", "a") == {1: 1.0}
+
+
+def test_settings_of_a_run_that_goes_on_take_the_place_of_those_before(tmp_path):
+    """As TensorBoard reads them, after an older run that had them among its points."""
+    writer = tensorboard.create_writer(tmp_path, just_logging=False)
+    writer.write_hparams({"epochs": 3})
+    writer.write_scalars(1, {"loss": 0.5})
+    writer.close()
+    for epochs in (6, 9):
+        tensorboard.write_settings(tmp_path, {"epochs": epochs, "sizes": (1, 2)})
+        tensorboard.create_writer(tmp_path, just_logging=False, resumed_step=1).close()
+    tag = "_hparams_/session_start_info"
+    content = _load(tmp_path)[0].SummaryMetadata("tb", tag).plugin_data.content
+    shown = metadata.parse_session_start_info_plugin_data(content).hparams
+    assert shown["epochs"].number_value == 9
+    assert shown["sizes"].string_value == "(1, 2)"
+
+
+def test_settings_that_cannot_be_written_stop_nothing(tmp_path):
+    (tmp_path / "tb").write_text("a file where the folder should be")
+    tensorboard.write_settings(tmp_path, {"epochs": 6})

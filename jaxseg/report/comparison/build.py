@@ -57,7 +57,7 @@ def content(
     return page.Page(
         generator=_GENERATOR,
         title=f"Comparison of {len(runs)} runs",
-        facts=[*facts, f"by {metric} on {best[0]['images'][0]}"],
+        facts=[*facts, f"by {metric} on {group_runs.judged_on(rankings)}"],
         verdict=claims.verdict(best, tests, metric),
         warning="",
         cards=sections.cards(rankings, metric),

@@ -9,6 +9,7 @@ from jaxseg.report.comparison import scores, wording
 from jaxseg.report.comparison.group_runs import (
     Unit,
     images_of,
+    judged_on,
     members,
     split_of,
     title,
@@ -40,11 +41,10 @@ def blocks(rankings: list[list[Unit]], metric: str) -> list[Block]:
             cells = [(wording.scored(mean), wording.span(mean))]
             cells += [_cell(unit, metric, name) for name in classes]
             rows.append([(title(unit), mark), *cells])
-    split = rankings[0][0]["images"][0]
     note = (
-        f"`{metric}` on {split}, its mean over the foreground classes that the truth "
-        "has, and each of them. Bold: the best value of a column among runs on the "
-        "same images, which is not yet a decided difference."
+        f"`{metric}` on {judged_on(rankings)}, its mean over the foreground classes "
+        "that the truth has, and each of them. Bold: the best value of a column among "
+        "runs on the same images, which is not yet a decided difference."
     )
     block = table(["Run", "mean", *classes], rows, note=note)
     _mark_best(block, rankings[0], metric, [None, *classes])

@@ -27,7 +27,8 @@ def verdict(ranking: list[Unit], tests: Tests, metric: str) -> Claim:
     where = f"`{metric}` on {first['images'][0]}"
     if len(ranking) == 1 and several(first):
         seeds = f"One configuration, {len(first['runs'])} seeds"
-        return Claim(answer="unclear", text=f"{seeds}: {where} {_in_words(score)}.")
+        words = f"{seeds}: {where} {_in_words(score)}{_beside(first, score, metric)}."
+        return Claim(answer="unclear", text=words)
     if len(ranking) == 1 or score["value"] is None:
         words = (
             f"No two of the runs have a value of {where} on the same images, so none "
@@ -35,6 +36,16 @@ def verdict(ranking: list[Unit], tests: Tests, metric: str) -> Claim:
         )
         return Claim(answer="unclear", text=words)
     return _best_of_several(ranking, tests, metric, score, where)
+
+
+def _beside(unit: Unit, score: Row, metric: str) -> str:
+    """Says where a mean over seeds lies beside the best trivial baseline, if any."""
+    bar = _bar(split_of(unit), metric)
+    if bar is None or score["value"] is None:
+        return ""
+    is_above = score["value"] > bar
+    words = "above" if is_above else "NOT above"
+    return f"; the mean is {words} the best trivial baseline, {wording.value(bar)}"
 
 
 def _best_of_several(
@@ -156,11 +167,21 @@ def _listed(names: list[str], most: int = 6) -> str:
 
 
 def _above_baselines(split: Split, metric: str) -> str | None:
-    row = next((r for r in scores.score_rows(split) if r["name"] == metric), None)
-    bars = derived_numbers.known_baselines(split, row).values() if row else ()
-    if not bars or row["value"] is None or not scores.higher(metric):
+    row, bar = _row(split, metric), _bar(split, metric)
+    if bar is None or row["value"] is None:
         return None
-    return derived_numbers.above(row, max(bars))
+    return derived_numbers.above(row, bar)
+
+
+def _row(split: Split, metric: str) -> Row | None:
+    return next((r for r in scores.score_rows(split) if r["name"] == metric), None)
+
+
+def _bar(split: Split, metric: str) -> float | None:
+    """What the best trivial baseline scores; None without one, or of an error."""
+    row = _row(split, metric)
+    bars = derived_numbers.known_baselines(split, row).values() if row else ()
+    return max(bars) if bars and scores.higher(metric) else None
 
 
 def order(ranking: list[Unit], metric: str) -> Iterator[Claim]:
@@ -258,8 +279,8 @@ def long_enough(units: Sequence[Unit]) -> Iterator[Claim]:
         words += f"still improves in the last third of {_listed(listed['no'])}"
         yield Claim(answer="no", text=f"{words}.")
     if listed["unclear"]:
-        words = "Too few validations tell whether the end is flat, and the best epoch "
-        words += f"is late, in {_listed(listed['unclear'])}."
+        words = "Validations are too few or too noisy to tell a rise from a flat end, "
+        words += f"and the best epoch is late, in {_listed(listed['unclear'])}."
         yield Claim(answer="unclear", text=words)
     if ends and not any(listed.values()):
         words = f"Validation still improves in the last third of none of {runs}."

@@ -12,6 +12,7 @@ from jaxseg.run_directory import files, fold_schemas, summary
 from jaxseg.run_directory.fold_schemas import FoldMember, OutOfFold
 
 _GENERATOR = "jaxseg folds"
+_OTHERS = "Single classes, and what is not defined"
 _SHOWN = 4  # cards, and columns of scores in the table of folds
 
 
@@ -188,22 +189,16 @@ def _cards(pooled: OutOfFold) -> list[Card]:
 def _results(pooled: OutOfFold) -> list[Block | None]:
     bars = [b["name"] for b in pooled["baselines"]]
     heads = summary.headline_class(pooled)
-    rows = []
+    rows, others = [], []
     for row in pooled["metrics"]:
-        own = row["class"] == heads
+        name = text.label(row["name"]), f"`{row['name']}`, {row['class']}"
         value = text.scored(row) if row["value"] is None else number(row["value"])
-        rows.append(
-            [
-                (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),
-                (value, text.span(row)),
-                _spread(pooled, row["name"]) if own else "",
-                *(
-                    number(b["metrics"].get(row["name"])) if own else text.UNDEFINED
-                    for b in pooled["baselines"]
-                ),
-                text.plural(row["support_images"], "image"),
-            ]
-        )
+        score, support = (value, text.span(row)), _images(row)
+        if row["class"] != heads or row["value"] is None:
+            others.append([name, score, support])
+            continue
+        against = (number(b["metrics"].get(row["name"])) for b in pooled["baselines"])
+        rows.append([name, score, _spread(pooled, row["name"]), *against, support])
     share = pooled["positive_pixels"] / max(pooled["pixels"], 1)
     lead = (
         f"{text.plural(pooled['images'], 'image')} of "
@@ -219,10 +214,16 @@ def _results(pooled: OutOfFold) -> list[Block | None]:
     )
     columns = ["Metric, class", "Pooled, 95 %", "Folds", *map(text.label, bars)]
     table = blocks.table([*columns, "Support"], rows, lead=lead, note=note)
+    rest = blocks.table(["Metric, class", "Pooled, 95 %", "Support"], others)
+    folded = [blocks.folded(_OTHERS, [rest])] if others else []
     policies = dict.fromkeys((r["name"], r["policy"]) for r in pooled["metrics"])
     body = [[f"`{name}`", policy] for name, policy in policies]
     listed = blocks.table(["Metric", "Policy"], body)
-    return [table, blocks.folded("What each metric counts", [listed])]
+    return [table, *folded, blocks.folded("What each metric counts", [listed])]
+
+
+def _images(row: dict[str, Any]) -> str:
+    return text.plural(row["support_images"], "image")
 
 
 def _folds(pooled: OutOfFold) -> list[Block | None]:
@@ -237,16 +238,13 @@ def _folds(pooled: OutOfFold) -> list[Block | None]:
                     f"`{member['name']}`",
                     f"validation: fold {member['validation_fold']}",
                 ),
-                text.plural(member["images"], "image"),
-                text.plural(member["groups"], "group"),
-                number(member["positive_images"], "count"),
-                _point(member),
-                number(member["step"], "count"),
+                (text.plural(member["images"], "image"), _tested(member)),
+                (_point(member), f"step {number(member['step'], 'count')}"),
                 *(_cell(_own(member, name)) for name in names),
                 against,
             ]
         )
-    heads = ["Member", "Tests", "Groups", "Positive", "Operating point", "Step"]
+    heads = ["Member", "Tests", "Operating point"]
     heads += [text.label(name) for name in names]
     note = (
         f"The best baseline by `{metric}` of those scored without a model on the same "
@@ -257,6 +255,11 @@ def _folds(pooled: OutOfFold) -> list[Block | None]:
         for m in pooled["members"]
     ]
     return [blocks.table([*heads, "Best baseline"], rows, note=note), *links]
+
+
+def _tested(member: FoldMember) -> str:
+    groups = text.plural(member["groups"], "group")
+    return f"{groups}, {number(member['positive_images'], 'count')} positive"
 
 
 def _cell(row: dict[str, Any]) -> tuple[str, str]:
@@ -290,9 +293,10 @@ def _classes(pooled: OutOfFold) -> list[Block | None]:
 
 def _how(pooled: OutOfFold) -> list[Block | None]:
     n = pooled["folds"]
+    rest = "the one other" if n == 3 else f"the {n - 2} others"
     words = (
         f"Dealt as {pooled['rule']}. Member k tests fold k, chooses its best step and "
-        f"its operating point on fold (k + 1) mod {n}, and trains on {n - 2} others: "
+        f"its operating point on fold (k + 1) mod {n}, and trains on {rest}: "
         "no image has a part in the model that scores it. Curves, calibration, borders "
         "and objects need the scores of one model: the reports of members have them."
     )

@@ -182,6 +182,13 @@ def images_of(unit: Unit) -> str:
     return f"{name} `{digest[:12]}`" if digest else f"{name}, no hash recorded"
 
 
+def judged_on(rankings: Sequence[Sequence[Unit]]) -> str:
+    """The split of the first units, and those of others, which tables mark."""
+    splits = dict.fromkeys(unit["images"][0] for each in rankings for unit in each)
+    first, *others = splits
+    return f"{first} (marked runs: {', '.join(others)})" if others else first
+
+
 def trained(units: Sequence[Unit]) -> list[Unit]:
     """The units without masks that no run made."""
     return [unit for unit in units if not of_masks(unit["runs"][0])]

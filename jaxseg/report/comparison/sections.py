@@ -27,6 +27,7 @@ from jaxseg.report.comparison import (
 from jaxseg.report.comparison.group_runs import (
     Unit,
     images_of,
+    judged_on,
     members,
     settings,
     several,
@@ -88,6 +89,16 @@ def _summary(
     return [tables.summary(rankings, metric), *seeds, *map(paragraph, left_out)]
 
 
+def _corrected(pairs: int) -> str:
+    """What Holm's correction is for."""
+    if pairs == 1:
+        return "There is one pair, so Holm's correction changes nothing"
+    return (
+        f"Holm corrects for all {plural(pairs, 'pair')} of this metric, so the best "
+        "may be picked afterwards"
+    )
+
+
 def _tests(ranking: list[Unit], tests: Tests, metric: str) -> list[Block]:
     family = tests.get(metric)
     if not family:
@@ -98,9 +109,8 @@ def _tests(ranking: list[Unit], tests: Tests, metric: str) -> list[Block]:
         f"resamples of {plural(test['groups'], 'group')} of images (patients, where "
         "known). `p = min(1, 2 min(1 + #{d* ≤ 0}, 1 + #{d* ≥ 0}) / (r + 1))` over "
         "the r differences d*, never below `2^(1 - groups)` (Efron and Tibshirani, "
-        "1993; Davison and Hinkley, 1997). Holm corrects for all "
-        f"{plural(len(family), 'pair')} of this metric, so the best may be picked "
-        f"afterwards; decided: a corrected p below "
+        f"1993; Davison and Hinkley, 1997). {_corrected(len(family))}; decided: a "
+        "corrected p below "
         f"{number(paired_test.LEVEL, 'plain')}."
     )
     if any(map(several, ranking)):
@@ -163,16 +173,15 @@ def _curves(ranking: list[Unit], units: list[Unit], metric: str) -> list[Block |
 
 
 def _metrics(rankings: list[list[Unit]]) -> list[Block]:
-    split = rankings[0][0]["images"][0]
     words = (
-        f"On {split}. Bold: the best value of a column among runs on the same images, "
-        "which is not yet a decided difference."
+        f"On {judged_on(rankings)}. Bold: the best value of a column among runs on the "
+        "same images, which is not yet a decided difference."
     )
     parts = [paragraph(words), *tables.metrics(rankings)]
     if any(several(unit) for ranking in rankings for unit in ranking):
         by_seed = [members(ranking) for ranking in rankings]
         parts.append(folded("Seed by seed", tables.metrics(by_seed)))
-    if split != "validation":
+    if rankings[0][0]["images"][0] != "validation":
         heading = "Validation, where the choices were made (optimistic)"
         parts.append(folded(heading, tables.metrics(rankings, "validation")))
     return parts
@@ -205,7 +214,7 @@ def _run(unit: Unit, output: pathlib.Path) -> Block:
     facts = [(key, plain(info.get(key))) for key in keys]
     facts += [
         ("checkpoint", f"step {number((info.get('best') or {}).get('step'), 'count')}"),
-        ("wall time", number(info.get("seconds"), "seconds")),
+        ("time of all epochs", number(info.get("seconds"), "seconds")),
         ("devices", plain(info.get("devices"))),
         ("judged on", images_of(unit)),
     ]

@@ -41,9 +41,11 @@ def summary(rankings: list[list[Unit]], metric: str) -> Block:
     for ranking in rankings:
         for place, unit in enumerate(ranking, start=1):
             name, note, where = title(unit), notes[unit["name"]], f"{place}"
+            (value, span), *costs = _summary_cells(unit, metric)
             if ranking is not best:
                 note, where = f"other images ({images_of(unit)}). {note}", ""
-            rows.append([(name, note), where, *_summary_cells(unit, metric)])
+                span = f"on {unit['images'][0]} {span}".rstrip()
+            rows.append([(name, note), where, (value, span), *costs])
     heads = ["Run, and what differs", "Place", f"`{metric}`, 95\u00a0%"]
     heads += ["Best baseline", "Validation", "Epochs", "Images seen", "Time"]
     note = (

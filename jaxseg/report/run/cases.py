@@ -19,6 +19,8 @@ from jaxseg.report.run import panels
 
 RIGHT, EXTRA, MISSED = (0, 158, 115), (230, 60, 20), (240, 228, 66)
 UNLABELLED = (128, 128, 128)
+NEAR = "Near the median"  # in place of the median itself
+_ROUNDED = 1e-6  # two files may round one score
 
 
 def _entry(colour: tuple[int, int, int], words: str) -> dict[str, str]:
@@ -44,14 +46,42 @@ ROLES = {
 def cases(split: Split) -> list[dict[str, Any]]:
     """Examples in reading order: {"title", "note", "panels", "strip", "role"}."""
     order = list(ROLES)
+    off = {id(case): _off_median(split, case) for case in split["cases"]}
+
+    def within(case: dict[str, Any]) -> float:
+        if _of_decision(case):
+            return 0.0  # these come in their order
+        return off[id(case)] if case["role"] == "median" else -(_dice(case) or 0)
+
     ranked = sorted(
         split["cases"],
         key=lambda c: (
             order.index(c["role"]) if c["role"] in order else len(order),
-            0 if _of_decision(c) else -(_dice(c) or 0),  # these come in their order
+            within(c),
         ),
     )
-    return [_case(split, case, i) for i, case in enumerate(ranked, start=1)]
+    return [
+        _case(split, case, i, called=NEAR if off[id(case)] else "")
+        for i, case in enumerate(ranked, start=1)
+    ]
+
+
+def _off_median(split: Split, case: dict[str, Any]) -> float:
+    """How far a case of the role "median" is from the median of images with foreground.
+
+    0 of the median itself, of both that are in the middle of an even number, and of any
+    other role.
+    """
+    if case["role"] != "median":
+        return 0.0
+    column = "dice" if case.get("worst_dice") is None else "worst_dice"
+    values = [row.get(column) for row in split["images"] if row["positive"]]
+    values = sorted(value for value in values if isinstance(value, float | int))
+    if not values or _dice(case) is None:
+        return 0.0
+    low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
+    off = max(low - _dice(case), _dice(case) - high)
+    return off if off > _ROUNDED else 0.0
 
 
 def _of_decision(case: dict[str, Any]) -> bool:
@@ -76,16 +106,23 @@ def highlights(split: Split, examples: list[dict[str, Any]]) -> list[Block]:
         case["panels"][2] | {"caption": f"{case['title']}, {case['score']}"}
         for case in chosen
     ]
-    words = f"Images of {split['name']}. All cases are below, with their inputs and "
+    words = (
+        f"Images of {split['name']}. {text.plural(len(examples), 'case')} of "
+        f"{text.plural(split['result']['images'], 'image')} stand below, with their "
+        "inputs and truths."
+    )
     classes = _class_entries(split) if class_numbers.several(split) else ERRORS
     return [
         blocks.side_by_side(drawn),
         blocks.legend(classes),
-        blocks.paragraph(f"{words}truths."),
+        blocks.paragraph(words),
     ]
 
 
-def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
+def _case(
+    split: Split, case: dict[str, Any], index: int, called: str = ""
+) -> dict[str, Any]:
+    """One example; `called` is said in place of its role."""
     image = panels.read(case["image"], "RGB")
     truth = panels.read(case["mask"], "L")
     prediction, rule = _predict(split, case)
@@ -97,7 +134,7 @@ def _case(split: Split, case: dict[str, Any], index: int) -> dict[str, Any]:
             )
     shown = _panels(split, image, truth, prediction)
     role, case_id = ROLES.get(case["role"], text.label(case["role"])), case["id"]
-    title = f"{role}: {case_id}"
+    title = f"{called or role}: {case_id}"
     stem = f"{split['name']}_{index}_{case['role']}"
     if case.get("image_score") is not None:
         stem += f"_score_{case['image_score']:.3f}"

@@ -117,7 +117,10 @@ def _against_baselines(split: Split, name: str) -> Iterator[Claim]:
             else:
                 words = f"{_interval(row)} against {number(bars[best])}"
                 words += f" ({text.label(best)})"
-                each[row["class"]] = derived_numbers.above(row, bars[best]), words
+                answer = derived_numbers.above(row, bars[best])
+                if _of_one_image(split, row):
+                    answer, words = "unclear", f"{words}, of one image"
+                each[row["class"]] = answer, words
     yield from class_claims.in_each(
         f"By `{name}` on {split['name']} the model is above every trivial baseline",
         {"no": "NOT above", "unclear": "not by the whole interval"},
@@ -129,8 +132,22 @@ def _interval(row: Row) -> str:
     return text.interval(row["value"], row["low"], row["high"])
 
 
+def _of_one_image(split: Split, row: Row) -> bool:
+    """Whether a single image with foreground is behind a score."""
+    counts = row["support_images"], split["result"].get("positive_images")
+    return 1 in counts
+
+
 def _against_best(split: Split, row: Row, best: str, bar: float) -> Claim:
     answer = derived_numbers.above(row, bar)
+    if _of_one_image(split, row):
+        words = (
+            f"Whether the model is above every trivial baseline on `{row['name']}`"
+            f"{_of(row)} is open, for {split['name']} has one image with foreground, "
+            f"and one image decides nothing: {_interval(row)} against {number(bar)} "
+            f"({text.label(best)})."
+        )
+        return Claim(answer="unclear", text=words)
     words = {
         "yes": "is above every trivial baseline",
         "no": "is NOT above every trivial baseline",
@@ -167,12 +184,11 @@ def detection(split: Split) -> Iterator[Claim]:
     positive, negative = images["positive"], images["negative"]
     if positive and negative:
         hits, alarms = images["hit"] / positive, images["false_alarm"] / negative
-        words = "more often" if hits > alarms else "NOT more often"
+        words = "get" if hits > alarms else "do NOT get"
         words = (
-            f"Something is predicted {words} where there is something: in "
-            f"{images['hit']} of {positive} positive images "
-            f"({number(hits, 'percent')}) and in {images['false_alarm']} of "
-            f"{negative} empty ones ({number(alarms, 'percent')})."
+            f"Images with foreground {words} a prediction more often than empty "
+            f"ones: {images['hit']} of {positive} ({number(hits, 'percent')}) against "
+            f"{images['false_alarm']} of {negative} ({number(alarms, 'percent')})."
         )
         yield Claim(answer="yes" if hits > alarms else "no", text=words)
 
@@ -248,9 +264,10 @@ def convergence(run: Run) -> Iterator[Claim]:
     end = end_of_curve.end(run)
     if end is None:
         return
-    change = (
-        "" if end.gain is None else f"{end.gain:+.2g} over it, noise {end.noise:.2g}"
-    )
+    if end.gain is None:
+        change = ""
+    else:
+        change = f"{end.gain:+.2g} over it, noise {end.noise:.2g}"
     answer, words = {
         "early": (
             "yes",
@@ -259,19 +276,15 @@ def convergence(run: Run) -> Iterator[Claim]:
         "flat": (
             "yes",
             "The run was long enough: validation no longer improves in its last third "
-            f"({change})",
+            f"({change}; with 95 % confidence it rises by less than "
+            f"{number(end_of_curve.MOST, 'percent')} of the best)",
         ),
         "improving": (
             "no",
             "The run may have been too short: validation still improves in its last "
             f"third ({change})",
         ),
-        "undecided": (
-            "unclear",
-            "Whether the run was long enough is not known: its best epoch lies in its "
-            f"last third, and {text.plural(end.count, 'validation')} there cannot tell "
-            f"a rise from a flat end ({end_of_curve.FEWEST} can)",
-        ),
+        "undecided": ("unclear", _undecided(end, change)),
     }[end.answer]
     words += (
         f". Best `{end.column}` {number(end.best)} in epoch "
@@ -279,6 +292,16 @@ def convergence(run: Run) -> Iterator[Claim]:
         f"{number(end.last)} at the last."
     )
     yield Claim(answer=answer, text=words)
+
+
+def _undecided(end: end_of_curve.End, change: str) -> str:
+    """Why the end of a curve does not say whether a run was long enough."""
+    words = "Whether the run was long enough is not decided: its best epoch lies in "
+    words += f"its last third, and {text.plural(end.count, 'validation')} there "
+    if end.gain is None:
+        few = f"cannot tell a rise from a flat end ({end_of_curve.FEWEST} can)"
+        return words + few
+    return f"{words}({change}) show neither a sure rise nor a flat end"
 
 
 def overfitting(run: Run) -> Iterator[Claim]:

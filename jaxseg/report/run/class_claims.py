@@ -20,6 +20,8 @@ def in_each(words: str, otherwise: dict[str, str], each: Each) -> Iterator[Claim
     answers = [answer for answer, _ in each.values()]
     of = text.plural(len(each), "class", "classes")
     told = f"{words} in {answers.count('yes')} of {of}"
+    held = [f"`{c}`" for c, (own, _) in each.items() if own == "yes"]
+    told += f" ({', '.join(held)})" if 0 < len(held) < len(each) else ""
     for answer, lead in otherwise.items():
         rest = [f"`{c}` {why}" for c, (own, why) in each.items() if own == answer]
         told += f"; {lead}: {', '.join(rest)}" if rest else ""

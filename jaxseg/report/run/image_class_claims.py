@@ -72,8 +72,8 @@ def _ranked(split: Split) -> Iterator[Claim]:
         answer = derived_numbers.above(metric, 0.5)
         each[row["name"]] = answer, f"{shown}, support {row['support']['shows']}"
     yield from class_claims.in_each(
-        f"Every class of whole images of {split['name']} is ranked better than by "
-        "chance, an AUROC of 0.5",
+        f"Whole images of {split['name']} are ranked better than by chance (an AUROC "
+        "of 0.5)",
         {"no": "NOT better", "unclear": "not by the whole interval"},
         each,
     )

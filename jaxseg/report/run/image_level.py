@@ -166,6 +166,8 @@ def claims(split: Split) -> Iterator[Claim]:
         "no": "NOT better than one score for all",
         "unclear": "better than one score for all, but not by its whole interval",
     }[answer]
+    if 1 in (record["positives"], record["negatives"]):
+        answer, words = "unclear", f"{words}, but of one kind there is one image"
     shown = text.interval(metric["value"], low, metric["high"])
     support = (
         f"{record['positives']} positive and {record['negatives']} negative images"

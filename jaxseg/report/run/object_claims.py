@@ -48,6 +48,8 @@ def against_baselines(split: Split, name: str) -> Iterator[Claim]:
         f"The model {words} on `{name}` ({_on(split, row)}): {interval(row)} against "
         f"{listed}."
     )
+    if row["support_images"] == 1:
+        answer, words = "unclear", f"{words} One image decides nothing."
     yield Claim(answer=answer, text=words + _flattering(split))
 
 

@@ -52,7 +52,7 @@ def environment(run: Run) -> list[Block | None]:
     facts += [
         ("created", plain(info.get("created"))),
         ("finished", plain(info.get("finished"))),
-        ("wall time", number(seconds, "seconds")),
+        ("time of all epochs", number(seconds, "seconds")),
         ("images per second", number(speed, "plain")),
         ("waiting for data", number(max(waits, default=None), "percent") + " at worst"),
         ("resumed", plain(info.get("resumed"))),

@@ -12,6 +12,8 @@ _RULES = {
     "above the top threshold.",
     "gate": "An image stays empty when its highest probability is not above the gate.",
 }
+# what they count is all labelled pixels, not those of a class alone
+_OF_EVERY_PIXEL = ("accuracy_pooled", "balanced_accuracy_pooled", "matthews_pooled")
 
 
 def metrics(run: Run, split: Split, *, mean_only: bool = False) -> Block | None:
@@ -29,7 +31,10 @@ def metrics(run: Run, split: Split, *, mean_only: bool = False) -> Block | None:
     for row in rows:
         bars = derived_numbers.baselines(split, row)
         support = number(row["support_images"], "count") + " images"
-        pixels = number(row["support_pixels"], "count") + " pixels"
+        counted = row["support_pixels"]
+        if row["name"] in _OF_EVERY_PIXEL:
+            counted = split["result"].get("pixels") or counted
+        pixels = number(counted, "count") + " pixels"
         body.append(
             [
                 (text.label(row["name"]), f"`{row['name']}`, {row['class']}"),

@@ -1,6 +1,6 @@
 """Shows how a run was trained: the curves to look at first, and all the rest."""
 
-from jaxseg.report.blocks import Block, pairs, pictures
+from jaxseg.report.blocks import Block, pairs, paragraph, pictures
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Run
 from jaxseg.report.run import class_plots, plots, tables
@@ -11,8 +11,10 @@ _FIRST += ("dice_by_class", "share_by_class")
 
 
 def curves(run: Run) -> list[Block | None]:
-    """Loss and validation over epochs, and of several classes each of them."""
-    return [pictures(p for p in _drawn(run) if p["name"] in _FIRST)]
+    """Why it stopped early; loss and validation over epochs, by class of several."""
+    stopped = run["info"].get("early_stop")
+    words = paragraph(f"Training {stopped['words']}.") if stopped else None
+    return [words, pictures(p for p in _drawn(run) if p["name"] in _FIRST)]
 
 
 def details(run: Run) -> list[Block | None]:

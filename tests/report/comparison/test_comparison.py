@@ -167,6 +167,38 @@ def test_runs_on_other_images_are_marked_and_never_tested(runs, undrawn):
     assert "Nothing was tested: no two runs were judged on the same images." in words
 
 
+def test_a_score_on_another_split_says_so_in_its_cell(runs, undrawn):
+    units = group_runs.units([runs / name for name in ("good0", "poor")])
+    units[1]["images"] = ("validation", "elsewhere")
+    content = build.content(units, metric=METRIC, output=runs / "nowhere")
+    rows = content["sections"][0]["blocks"][0]["rows"]
+    assert not rows[0][2]["sub"].startswith("on ")
+    assert rows[1][2]["sub"].startswith("on validation [")
+    assert content["facts"][-1] == f"by {METRIC} on test (marked runs: validation)"
+
+
+@pytest.mark.parametrize(
+    ("bar", "words"), [(0.0, "the mean is above"), (1.0, "the mean is NOT above")]
+)
+def test_a_verdict_on_seeds_says_where_the_mean_lies(runs, undrawn, bar, words):
+    units = group_runs.units([runs / "good0", runs / "good1"])
+    for base in group_runs.split_of(units[0])["result"]["baselines"]:
+        base["metrics"][METRIC] = bar
+    content = build.content(units, metric=METRIC, output=runs / "nowhere")
+    assert f"{words} the best trivial baseline" in content["verdict"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("good0", "poor"), "There is one pair, so Holm's correction changes nothing"),
+        (("good0", "poor", "alike"), "Holm corrects for all 3 pairs of this metric"),
+    ],
+)
+def test_one_pair_is_not_corrected(runs, undrawn, names, words):
+    assert words in page.render(_content(runs, *names), "md")
+
+
 def test_seeds_of_one_configuration_are_not_said_to_be_of_other_images(runs, undrawn):
     words = page.render(_content(runs, "good0", "good1"), "md")
     assert "**passed**: All runs were judged on the same 30 images" in words

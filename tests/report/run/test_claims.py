@@ -3,7 +3,14 @@
 import pytest
 
 from jaxseg.report import derived_numbers, page
-from jaxseg.report.run import build, claims, data_card, sections, tables
+from jaxseg.report.run import (
+    build,
+    claims,
+    class_claims,
+    data_card,
+    sections,
+    tables,
+)
 
 
 def _one(claims):
@@ -60,7 +67,7 @@ def test_detection_counts_images(run):
     images = derived_numbers.confusion(split)
     claim = _one(claims.detection(split))
     assert claim["answer"] == "yes"
-    assert f"in {images['hit']} of {images['hit'] + images['missed']}" in claim["text"]
+    assert f": {images['hit']} of {images['hit'] + images['missed']}" in claim["text"]
     for row in split["images"]:
         row["predicted_pixels"] = 1.0
     assert _one(claims.detection(split))["answer"] == "no"
@@ -96,10 +103,15 @@ def test_convergence_and_overfitting_follow_the_history(run):
     assert _one(claims.overfitting(run))["answer"] == "yes"
     rows[4]["dice_positives"] = 0.7
     assert "IS ahead" in _one(claims.overfitting(run))["text"]
-    rows[-1]["validation/dice_positives"] = 0.61  # late, but it does not rise there
+    rows[-1]["validation/dice_positives"] = 0.61  # late: one epoch does not decide
+    claim = _one(claims.convergence(run))
+    assert claim["answer"] == "unclear" and "neither a sure rise nor" in claim["text"]
+    for row in rows[16:-1]:
+        row["validation/dice_positives"] = 0.609
     claim = _one(claims.convergence(run))
     assert claim["answer"] == "yes" and "0.610 in epoch 24 of 24" in claim["text"]
     assert "no longer improves in its last third" in claim["text"]
+    assert "it rises by less than 5.0 % of the best" in claim["text"]
     for i, row in enumerate(rows[16:]):
         row["validation/dice_positives"] = 0.6 + 0.01 * i
     claim = _one(claims.convergence(run))
@@ -201,3 +213,39 @@ def test_integrity_sees_lost_steps_and_other_splits(run):
     failed = [c["text"] for c in claims.integrity(run) if c["answer"] == "no"]
     assert any("3 steps" in words for words in failed)
     assert any("is NOT the one" in words for words in failed)
+
+
+def test_one_image_with_foreground_decides_nothing(run):
+    split = run["splits"]["test"]
+    split["result"]["positive_images"] = 1
+    metric = _metric(run, "dice_positives")
+    metric.update(value=0.006, low=0.0059, high=0.024, support_images=1)
+    for base in split["result"]["baselines"]:
+        base["metrics"]["dice_positives"] = 0.0058
+    claim = claims.verdict(run)
+    assert claim["answer"] == "unclear"
+    assert "one image decides nothing: 0.006 [0.0059, 0.024]" in claim["text"]
+
+
+def test_accuracy_is_supported_by_every_labelled_pixel(run):
+    split = run["splits"]["test"]
+    metric = _metric(run, "dice_pooled")
+    split["result"]["metrics"].append(metric | {"name": "accuracy_pooled"})
+    table = tables.metrics(run, split)
+    support = {row[0]["sub"].split("`")[1]: row[-1]["sub"] for row in table["rows"]}
+    every = f"{split['result']['pixels']:,} pixels"
+    assert support["accuracy_pooled"] == every != support["recall_pooled"]
+
+
+def test_an_early_stop_is_told_where_training_stands_open(run, undrawn):
+    run["info"]["early_stop"] = {"words": "stopped early after step 40 of 100: why"}
+    words = page.render(build.content(run), "md")
+    opened = words.split("## Training\n")[1].split("\n## ")[0]
+    assert "Training stopped early after step 40 of 100: why." in opened
+
+
+def test_a_sentence_of_classes_says_which_hold_and_which_do_not():
+    each = {"a": ("yes", "0.9"), "b": ("no", "0.4"), "c": ("yes", "0.8")}
+    (claim,) = class_claims.in_each("They are ranked", {"no": "NOT better"}, each)
+    words = "They are ranked in 2 of 3 classes (`a`, `c`); NOT better: `b` 0.4."
+    assert claim == {"answer": "no", "text": words}

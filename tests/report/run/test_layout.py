@@ -12,7 +12,9 @@ from jaxseg.report.read import read
 from jaxseg.report.run import build, key_metrics, sections
 
 OPEN = ["Training", "Results", "Cases", "Calibration", "Data and class balance"]
+LONG = "1.2.826.0.1.3680043.8.498.11127222651234567890123456789012345678"  # of DICOM
 HIGHEST = {"demonstration": 9000, "six images": 7000, "classes": 9000, "beads": 9000}
+HIGHEST["three classes"] = 7000
 
 
 class Outline(html.parser.HTMLParser):
@@ -70,12 +72,17 @@ def pages(classes, calibrated, tmp_path_factory):
         "demonstration": read(fake_run.make(root / "demonstration", sizes=many)),
         "six images": read(fake_run.make(root / "six", sizes=few)),
         "classes": read(classes),
+        "three classes": read(fake_run.make(root / "three", classes=3, sizes=few)),
         "beads": read(fake_objects.add(fake_run.make(root / "beads", sizes=few))),
     }
     for name in ("demonstration", "six images"):
         for split in made[name]["splits"].values():
             split["result"]["calibration"] = calibrated
+    for name in ("demonstration", "six images", "three classes"):
+        for split in made[name]["splits"].values():
             split["cases"] += [c | {"id": f"{c['id']}_b"} for c in split["cases"]]
+    for case in made["demonstration"]["splits"]["test"]["cases"]:
+        case["id"] = f"{LONG}{case['id']}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "plot", _empty)
         content = {name: build.content(run) for name, run in made.items()}
@@ -200,4 +207,5 @@ def test_pages_are_not_too_high_and_nothing_is_cut_off(pages, tmp_path, capsys):
         assert 1000 < measured[name][browser.WIDE]["height"] <= highest, name
         narrow = measured[name][browser.NARROW]
         assert narrow["cut"] == [], (name, narrow["cut"])
-        assert narrow["wide"] <= browser.NARROW, name
+        for width in (browser.WIDE, browser.NARROW):
+            assert measured[name][width]["wide"] <= width, (name, width)

@@ -16,7 +16,7 @@ from support.html_page import Page
 from jaxseg.report import __main__ as door
 from jaxseg.report import derived_numbers, page
 from jaxseg.report.read import read
-from jaxseg.report.run import build
+from jaxseg.report.run import build, cases
 from jaxseg.run_directory import schemas
 
 
@@ -193,3 +193,26 @@ def test_a_run_that_cannot_be_written_gets_no_report_and_one_sentence(
     assert err.count("\n") == 1 and f"{binary / 'report.md'} could not be" in err
     assert (binary / "report.md").read_bytes() == before
     assert not list(binary.glob("*.tmp"))
+
+
+def test_the_median_case_is_the_median_of_all_images_with_foreground(run):
+    """Of a third of the cases shown, the first need not be the one in the middle."""
+    split = run["splits"]["test"]
+    scores = [row["dice"] for row in split["images"] if row["positive"]]
+    scores.sort(reverse=True)
+    assert len(scores) % 2 == 0
+    middle = len(scores) // 2
+    case = next(c for c in split["cases"] if c["role"] == "median")
+    split["cases"].remove(case)
+    split["cases"] += [
+        case | {"id": f"place {i}", "dice": scores[i]}
+        for i in (middle - 2, middle, middle - 1, middle + 1)
+    ]
+    shown = cases.cases(split)
+    titles = [c["title"] for c in shown if c["role"] == "median"]
+    assert set(titles[:2]) == {f"Median case: place {i}" for i in (middle - 1, middle)}
+    assert set(titles[2:]) == {
+        f"Near the median: place {i}" for i in (middle - 2, middle + 1)
+    }
+    top = cases.highlights(split, shown)[0]["pictures"]
+    assert top[1]["caption"].startswith("Median case: place ")
