@@ -13,6 +13,7 @@ from jaxseg.errors import ConfigError
 from jaxseg.evaluation import class_table, image_level, result, score_split, tally
 from jaxseg.evaluation.image_classes import score as image_classes
 from jaxseg.experiment import finetune, from_config, length
+from jaxseg.metrics import histograms
 from jaxseg.postprocess import decision
 from jaxseg.run_directory import summary
 from jaxseg.train import (
@@ -104,8 +105,9 @@ def validate(
     rows: epoch_loss.Rows = []
     if run.experiment.predict_with_loss is not None:
         scorer, rows = epoch_loss.listening(run.experiment)
+    # those of every class cost time and memory: only where their curves are drawn
     counted = score_split.tally_split(
-        scorer, variables, split, keep=probabilities, class_histograms=False
+        scorer, variables, split, keep=probabilities, class_histograms=drawn
     )
     loss = None
     if rows:
@@ -130,6 +132,8 @@ def validate(
             run.writer.write_images(done, {tag: _picture(*parts)[None]})
         if len(split.classes) == 2:
             _write_curve(run.writer, done, counted)
+        elif counted.has_class_histograms:
+            _write_class_curves(run.writer, done, counted, split.classes)
     if len(split.classes) == 2:
         return Validated(metrics, loss, {}, [])
     silent = never_predicted.warn(
@@ -151,6 +155,18 @@ def _write_curve(writer: Any, done: int, counted: tally.Tally) -> None:
     writer.write_pr_curve(
         done, "validation/pixels", tp=tp, fp=fp, tn=negative - fp, fn=positive - tp
     )
+
+
+def _write_class_curves(
+    writer: Any, done: int, counted: tally.Tally, classes: Sequence[str]
+) -> None:
+    """A curve of each foreground class against the rest, as `_write_curve` does."""
+    at = histograms.bins(np.linspace(0, 1, 101, dtype=np.float32))
+    for name, pooled in list(zip(classes, counted.pooled, strict=True))[1:]:
+        above = pooled[:, ::-1].cumsum(axis=1)[:, ::-1]
+        (fp, tp), (negative, positive) = above[:, at], above[:, 0]
+        counts = {"tp": tp, "fp": fp, "tn": negative - fp, "fn": positive - tp}
+        writer.write_pr_curve(done, f"validation/{name}", **counts)
 
 
 def _shown(split) -> list[int]:
