@@ -132,7 +132,9 @@ def test_tone_changes_the_image_alone(name):
     clipped = run(image, mask, **settings, clip=True)[0]
     assert 0 <= clipped.min() and clipped.max() <= 1
     if name != "all":  # gamma alone stays in range; else the clip is the one difference
-        np.testing.assert_array_equal(clipped, np.clip(got[0], 0, 1))
+        # two programs, which may round the last bit of numbers up to 1 differently
+        want = np.clip(got[0], 0, 1)
+        np.testing.assert_allclose(clipped, want, rtol=0, atol=2**-24)
     half = run(image, mask, **settings, **{f"{n}_probability": 0.5 for n in settings})
     same = np.asarray((half[0] == image).all((1, 2, 3)))
     assert name == "all" or 0 < same.sum() < 8

@@ -166,10 +166,10 @@ def test_settings_that_do_not_go_together(folder, changes, name, level, said):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "a network of random weights learns"),
-        ({"parent": "runs/a"}, "begins with the weights of runs/a learns"),
+        ({}, "a network of random weights may learn"),
+        ({"parent": "runs/a"}, "begins with the weights of runs/a may learn"),
         ({"parent": "runs/a", "parent_step": "none"}, "a network of random weights"),
-        ({"pretrained.path": "w.safetensors"}, "the weights of w.safetensors learns"),
+        ({"pretrained.path": "w.safetensors"}, "weights of w.safetensors may learn"),
     ],
 )
 def test_a_short_run_is_told_what_it_begins_with(folder, changes, words):
