@@ -36,6 +36,7 @@ class _Link:
         self.connection, self.place, self.silence = connection, place, silence
         self.ending = threading.Event()  # the watch has heard that it ends
         self.rest = b""
+        self.unread: list[dict[str, Any]] = []  # came with one that was waited for
 
     def send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
@@ -43,6 +44,9 @@ class _Link:
 
     def receive(self, seconds: float) -> list[dict[str, Any]]:
         """The next messages, none within `seconds`; OSError when it hung up."""
+        if self.unread:
+            messages, self.unread = self.unread, []
+            return messages
         self.connection.settimeout(seconds)
         try:
             data = self.connection.recv(1 << 16)
@@ -207,8 +211,9 @@ def _roll_call(link: _Link) -> None:
             heard = time.monotonic()
         elif time.monotonic() - heard > link.silence:
             raise ConnectionError("it fell silent")
-        for message in messages:
+        for k, message in enumerate(messages):
             if "go" in message:
+                link.unread = messages[k + 1 :]
                 return
             if "refused" in message:
                 raise ConfigError(message["refused"])

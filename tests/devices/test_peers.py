@@ -1,5 +1,6 @@
 """Processes come together, and end together with one sentence when one is lost."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -120,6 +121,18 @@ def test_a_process_that_fails_ends_the_others_with_its_code_and_sentence(start):
         host = socket.gethostname()
         want = f"jaxseg: process {k} ends because process 1 of 3 on {host} ended with "
         assert (code, err) == (3, want + "exit code 3: image 7 is broken.\n")
+
+
+def test_what_comes_together_with_the_roll_call_is_heard():
+    """Where all have come and one has failed before this process looks again."""
+    near, far = socket.socketpair()
+    with near, far:
+        link = peers._Link(near, cluster.place({}), silence=60)
+        ended = {"ended": 3, "text": "broken", "process": 1, "host": "there"}
+        lines = [json.dumps(m) for m in ({}, {"go": True}, {}, ended)]
+        far.sendall(("\n".join(lines) + "\n").encode())
+        peers._roll_call(link)
+        assert ended in link.receive(1.0) and link.receive(0.01) == []
 
 
 def test_a_crash_is_shown_where_it_happened_and_named_elsewhere(start):
