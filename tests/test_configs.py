@@ -34,9 +34,14 @@ def test_a_recipe_says_its_command_and_time_or_score_and_what_differs(name):
     assert ours == ["jaxseg.config.base"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_smallest_form_runs_to_its_report(name, tmp_path):
-    config = runs.config(name)
+# `hybrid_smoke`, which trains `classify_smoke` too, runs in tests/sweep/test_stages.py
+SMALLEST = [(name, "smoke") for name in NAMES]
+SMALLEST += [("covid", "joint_smoke"), ("covid", "regions_smoke")]
+
+
+@pytest.mark.parametrize(("name", "recipe"), SMALLEST)
+def test_the_smallest_form_runs_to_its_report(name, recipe, tmp_path):
+    config = runs.config(name, recipe)
     if config.data.raw and not config.data.demo.images:
         real_images.nuclei(tmp_path / "images", numbered=False)
         config.data.dir = str(tmp_path / "images")

@@ -1,5 +1,6 @@
 """Asked to stop before there is anything to save, a door ends in one line."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,14 +29,13 @@ def heeded():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)]
-)
-def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code, heeded):
-    (tmp_path / "waits.py").write_text(WAITS)
+@contextlib.contextmanager
+def _ready(folder, recipe):
+    """A door that reads this recipe, once it has said that it is ready."""
+    (folder / "waits.py").write_text(recipe)
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxseg.main", "--config=waits.py"],
-        cwd=tmp_path,
+        cwd=folder,
         env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,6 +43,14 @@ def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code, h
     )
     with process:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
+        yield process
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)]
+)
+def test_a_door_that_is_asked_to_stop_ends_in_one_line(tmp_path, number, code, heeded):
+    with _ready(tmp_path, WAITS) as process:
         process.send_signal(number)
         _, err = process.communicate(timeout=300)
     name = signal.Signals(number).name
@@ -63,17 +71,7 @@ def get_config(arg=""):
 
 
 def test_asked_again_a_door_that_is_still_cleaning_ends_at_once(tmp_path):
-    (tmp_path / "waits.py").write_text(LINGERS)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jaxseg.main", "--config=waits.py"],
-        cwd=tmp_path,
-        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    with _ready(tmp_path, LINGERS) as process:
         process.terminate()
         assert process.stdout.readline() == "cleaning\n"
         while process.poll() is None:  # those within a second are the same request
@@ -94,17 +92,7 @@ def get_config(arg=""):
 
 
 def test_a_door_that_is_asked_to_stop_leaves_python_s_own_end_out(tmp_path):
-    (tmp_path / "waits.py").write_text(ENDS_BADLY)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jaxseg.main", "--config=waits.py"],
-        cwd=tmp_path,
-        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    with _ready(tmp_path, ENDS_BADLY) as process:
         process.terminate()
         _, err = process.communicate(timeout=300)
     want = "jaxseg: stopped by SIGTERM; start the same command again to go on."

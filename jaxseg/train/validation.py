@@ -166,7 +166,7 @@ def _write_class_curves(
         above = pooled[:, ::-1].cumsum(axis=1)[:, ::-1]
         (fp, tp), (negative, positive) = above[:, at], above[:, 0]
         counts = {"tp": tp, "fp": fp, "tn": negative - fp, "fn": positive - tp}
-        writer.write_pr_curve(done, f"validation/{name}", **counts)
+        writer.write_pr_curve(done, f"validation/pixels/{name}", **counts)
 
 
 def _shown(split) -> list[int]:

@@ -37,7 +37,7 @@ def test_curves_of_several_classes_are_of_each_against_the_rest():
 
     counted = types.SimpleNamespace(pooled=pooled)
     validation._write_class_curves(Writer(), 5, counted, ["back", "cell", "core"])
-    assert [*curves] == ["validation/cell", "validation/core"]
+    assert [*curves] == ["validation/pixels/cell", "validation/pixels/core"]
     for c, counts in enumerate(curves.values(), 1):
         for k, threshold in enumerate(np.linspace(0, 1, 101)):
             above, own = probability[:, c] > threshold, label == c
