@@ -43,12 +43,22 @@ os.environ.setdefault("JAXSEG_CACHE", str(_CACHE))
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax  # noqa: E402
-from absl import flags  # noqa: E402
+import pytest  # noqa: E402
+from absl import flags, logging  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.environ["JAXSEG_CACHE"] + "/jit")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags
+
+
+@pytest.fixture(autouse=True)
+def _the_same_log():
+    """Gives back how much is logged, which commands called by a test choose anew."""
+    before = logging.get_verbosity(), logging.get_absl_logger().level
+    yield
+    logging.set_verbosity(before[0])
+    logging.get_absl_logger().setLevel(before[1])
 
 
 def pytest_collection_modifyitems(items):
