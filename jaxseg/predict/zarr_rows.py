@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import UInt
 
 from jaxseg.data import intensity
-from jaxseg.data.files import images, orientation, pixel_size
+from jaxseg.data.files import images, orientation, pixel_size, raw
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.predict import regions
+from jaxseg.predict import regions, zarr_chunks
 
 SUFFIX = ".zarr"
 _WHOLE = ("uint8", "uint16")
@@ -49,6 +49,7 @@ class _Image(NamedTuple):
 
     def read(self, top: int, bottom: int) -> UInt[np.ndarray, "rows w c"]:
         """Rows, decoded from the chunks they lie in."""
+        zarr_chunks.check(self.array, self.axes.index("y"), range(top, bottom))
         usual = {"y": slice(top, bottom), "x": slice(None), "c": slice(None)}
         rows = np.asarray(self.array[tuple(usual.get(axis, 0) for axis in self.axes)])
         left = [axis for axis in self.axes if axis in usual]
@@ -104,12 +105,7 @@ def picture(
     with regions.naming(path, "Zarr array"):
         image = _opened(path, page)
         numbers = _numbers(image)
-        if image.size[0] * image.size[1] > max_pixels:
-            height, width = image.size
-            raise DataError(
-                f"it has {height} x {width} pixels, more than the {max_pixels} that "
-                "are allowed in memory."
-            )
+        raw.check_pixels(image.size, max_pixels, image.channels)
         pixels = image.read(0, image.size[0])
         if numbers in intensity.FLOATS:
             pixels = intensity.from_float(pixels)

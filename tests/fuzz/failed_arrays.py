@@ -1,12 +1,15 @@
 """Draws files of weights and of labelled pixels that were read badly once."""
 
+import gzip
 import io
+import json
 import pickle
 import struct
 import zipfile
 
 import numpy as np
 
+from fuzz import zarrs
 from fuzz.failed import BOMB, of
 
 _MIB = bytes(2**20)
@@ -169,3 +172,26 @@ def ids_that_are_one_number() -> bytes:
 @of("npz")
 def a_place_outside_the_image() -> bytes:
     return _arrays(x=np.array([0, 9], np.int16))
+
+
+def _zarr(size: int, chunk: int, content: bytes) -> bytes:
+    """A square Zarr array of format 2, whose first chunk is this."""
+    array = {"zarr_format": 2, "shape": [size, size], "chunks": [chunk, chunk]}
+    array |= {"dtype": "|u1", "compressor": {"id": "gzip"}, "fill_value": 0}
+    array |= {"order": "C", "filters": None}
+    return zarrs.pack({".zarray": json.dumps(array).encode(), "0.0": content})
+
+
+@of("zarr")
+def a_chunk_that_inflates_beyond_the_cap() -> bytes:
+    return _zarr(8, 8, gzip.compress(_MIB * BOMB, 1, mtime=0))
+
+
+@of("zarr")
+def a_chunk_much_larger_than_the_array() -> bytes:
+    return _zarr(8, 60_000, gzip.compress(b"123", mtime=0))
+
+
+@of("zarr")
+def a_chunk_for_every_pixel() -> bytes:
+    return _zarr(450, 1, gzip.compress(b"1", mtime=0))

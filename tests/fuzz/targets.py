@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fuzz import dicoms, rasters, texts, tiffs, weights
+from fuzz import dicoms, rasters, texts, tiffs, weights, zarrs
 
 MIB = 2**20
 PIXELS = 250_000  # max_pixels of pictures here: about 500 x 500
@@ -82,6 +82,46 @@ def _tiff() -> tuple[Read, ...]:
         return parts
 
     return (*_picture(".tif")(), *_file(".tif", rows))
+
+
+def _zarr() -> tuple[Read, ...]:
+    """The reader of whole Zarr arrays, and the one by rows, which must agree."""
+    import shutil
+
+    import numpy as np
+
+    from jaxseg.errors import DataError
+    from jaxseg.predict import zarr_rows
+
+    def read(data: bytes, folder: pathlib.Path) -> object:
+        path = zarrs.unpack(data, folder)
+        try:
+            return _both(path)
+        finally:
+            shutil.rmtree(path)
+
+    def _both(path: pathlib.Path) -> object:
+        zarr_rows.side_of_pixel(path)
+        whole, refused = None, None
+        try:
+            whole = zarr_rows.picture(path, max_pixels=PIXELS).pixels
+        except DataError as error:
+            refused = error
+        try:
+            with zarr_rows.Rows(path) as file:
+                high = file.size[0]
+                if refused is None or high * file.size[1] <= PIXELS:
+                    tops = range(0, high, 7)
+                    parts = [file.read(k, min(k + 7, high)) for k in tops]
+                    assert refused is None and np.array_equal(
+                        np.concatenate(parts), whole
+                    ), refused
+        except DataError:  # of numbers that are read as a whole alone
+            if refused is not None:
+                raise
+        return whole
+
+    return (read,)
 
 
 def _weights(suffix: str) -> Callable[[], tuple[Read, ...]]:
@@ -241,6 +281,7 @@ TARGETS = {
     "jpeg": Target(rasters.jpeg, _picture(".jpg"), 256 * MIB, 5, 10**5),
     "bmp": Target(rasters.bmp, _picture(".bmp"), 256 * MIB, 5, 10**5),
     "dicom": Target(dicoms.dicom, _picture(".dcm"), 1024 * MIB, 10, 10**5),
+    "zarr": Target(zarrs.zarr, _zarr, 256 * MIB, 5, 10**5),
     "torch": Target(weights.torch, _weights(".pt"), 256 * MIB, 5, 10**5),
     "safetensors": Target(
         weights.safetensors, _weights(".safetensors"), 256 * MIB, 5, 10**5

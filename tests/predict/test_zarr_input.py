@@ -71,7 +71,7 @@ def test_any_rows_are_those_of_the_array(name, tmp_path):
             for height in (1, 6, 30):
                 got = rows.read(top, min(top + height, len(want)))
                 np.testing.assert_array_equal(got, want[top : top + height])
-    with pytest.raises(errors.DataError, match="a.zarr: it has .* pixels, more than"):
+    with pytest.raises(errors.DataError, match="a.zarr: it is .* pixels, more than"):
         zarr_rows.picture(path, max_pixels=want[..., 0].size - 1)
 
 
