@@ -93,15 +93,17 @@ class History:
 
 def _parse(text: str, path: pathlib.Path) -> tuple[list[str], Rows]:
     """(columns, rows); DataError for a line that does not have a field a column."""
-    lines = csv.reader(io.StringIO(text))
+    lines, columns = csv.reader(io.StringIO(text)), []
     try:
         columns = next(lines, [])
         return columns, [dict(zip(columns, line, strict=True)) for line in lines]
-    except (ValueError, csv.Error):
-        raise errors.DataError(
-            f"{path}, line {lines.line_num}, does not have the "
-            f"{len(columns)} fields of the header: repair or remove the line."
-        ) from None
+    except csv.Error as error:
+        problem = f"cannot be read ({error})"
+    except ValueError:
+        problem = f"does not have the {len(columns)} fields of the header"
+    raise errors.DataError(
+        f"{path}, line {lines.line_num}, {problem}: repair or remove the line."
+    )
 
 
 def _step(row: dict[str, str], path: pathlib.Path) -> int:

@@ -30,6 +30,11 @@ def a_cell_of_140_000_letters() -> bytes:
 
 
 @of("csv")
+def a_header_of_140_000_letters() -> bytes:
+    return b"x" * 140_000
+
+
+@of("csv")
 def a_quote_that_never_ends() -> bytes:
     columns = b"split,position,id,group,label,height,width,ignored,c0,c1"
     return columns + b'\ntrain,0,im0,g,0,0,"a,0,0,0\ntrain,1,im1,g,0,0,a,0,0,0\n'
