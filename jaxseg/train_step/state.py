@@ -1,6 +1,7 @@
 """Makes the state of training, with every array born in its shards."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -42,9 +43,22 @@ def init(
     )
 
 
+def _bound(**kwargs: Any) -> Callable[[jax.Array], TrainState]:
+    """`init` of a key alone: for equal arguments one function, which is traced once."""
+    try:
+        return _bound_once(**kwargs)
+    except TypeError:  # a model whose fields have no hash
+        return functools.partial(init, **kwargs)
+
+
+@functools.lru_cache(maxsize=2)
+def _bound_once(**kwargs: Any) -> Callable[[jax.Array], TrainState]:
+    return functools.partial(init, **kwargs)
+
+
 def abstract(mesh: Mesh, **kwargs: Any) -> TrainState:
     """Shapes, dtypes and shardings of a state; `kwargs` are those of `init`."""
-    shapes = jax.eval_shape(functools.partial(init, **kwargs), jax.random.key(0))
+    shapes = jax.eval_shape(_bound(**kwargs), jax.random.key(0))
     return jax.tree.map(
         lambda s, h: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=h),
         shapes,
@@ -56,7 +70,7 @@ def create(seed: int, shapes: TrainState, **kwargs: Any) -> TrainState:
     """A new state laid out as `shapes` (from `abstract`) says."""
     shardings = jax.tree.map(lambda s: s.sharding, shapes)
     make = jax.jit(
-        functools.partial(init, **kwargs),
+        _bound(**kwargs),
         out_shardings=shardings,
         compiler_options=COMPILE_FAST,
     )
