@@ -6,6 +6,7 @@ splits are joined. Classes go by their names; their numbers may differ.
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -49,22 +50,25 @@ def open_split(
     image_classes: Sequence[str] = (),
     only: Sequence[str] = (),
     verify: str = "sample",
+    source: str | os.PathLike = "",
 ) -> OtherSplit:
     """The images of a prepared data set as a split called `name`.
 
     `classes` are those of the run, whose order the masks get, and `image_classes` those
     of whole images. `only` names the splits that are wanted; () is all of them.
-    `verify` is that of `content.check`. Raises DataError for a class that one side
-    lacks, for a split that is not there, and for damage.
+    `verify` is that of `content.check`, and `source` the raw folder that `directory`
+    was prepared from, which sentences on its content then name. Raises DataError for a
+    class that one side lacks, for a split that is not there, and for damage.
     """
+    source = str(source or directory)
     card = prepared.read_card(directory)
     parts = [prepared.open_split(directory, one) for one in only or card["splits"]]
     content.check(parts, which=verify)
     there = card["classes"]
-    _match(there, classes, directory, "class", "classes.txt, and --absent of prepare")
+    _match(there, classes, source, "class", "classes.txt, and --absent of prepare")
     whole = (card.get("image_classes") or {}).get("names") or []
     if image_classes:
-        _match(whole, image_classes, directory, "class of whole images", "labels.csv")
+        _match(whole, image_classes, source, "class of whole images", "labels.csv")
     to_run = [classes.index(one) for one in there]  # id there -> id of the run
     pixels = np.concatenate([part.pixels for part in parts])
     table = np.full(256, IGNORE, np.uint8)
@@ -76,7 +80,7 @@ def open_split(
         shown = np.concatenate([part.image_classes for part in parts])[:, columns]
     digests = [part.digests for part in parts]
     split = OtherSplit(
-        directory=str(directory),
+        directory=source,
         name=name,
         card=card,
         ids=_joined(part.ids for part in parts),
@@ -106,7 +110,7 @@ def _joined(lists: Iterable[Sequence[str]]) -> list[str]:
 def _match(
     there: Sequence[str],
     wanted: Sequence[str],
-    directory: str | pathlib.Path,
+    directory: str,
     what: str,
     where: str,
 ) -> None:

@@ -82,6 +82,7 @@ def score(
             image_classes=_image_classes(run, scorer),
             only=() if split == "all" else (split,),
             verify=verify,
+            source=directory,
         )
         _check_form(run, images)
         shared, detail = _shared(run, images)

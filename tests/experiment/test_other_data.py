@@ -91,6 +91,13 @@ def test_images_that_the_run_was_trained_on_are_refused(with_its_data):
         other_data.score(run.workdir, own, name="again")
 
 
+def test_a_refusal_names_the_raw_folder_and_not_its_prepared_copy(with_its_data, older):
+    run, _ = with_its_data
+    folder = older / "my_images"
+    with pytest.raises(DataError, match=f"^{folder}: 14 of 20 images"):
+        other_data.score(run.workdir, folder, name="again")
+
+
 def test_images_of_the_test_set_are_told_by_pixels_or_mask(with_its_data):
     run, own = with_its_data
     images = other_split.open_split(own, name="x", classes=run.classes, only=("test",))
