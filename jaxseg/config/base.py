@@ -29,6 +29,8 @@ chosen on validation. The command line takes such keys too:
 """
 
 import difflib
+import functools
+import types
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -143,14 +145,31 @@ def variant(
     return config
 
 
-def keys(config: ConfigDict) -> list[str]:
-    """Every key, dotted, blocks as well: "optim", "optim.learning_rate"."""
+def items(config: ConfigDict) -> list[tuple[str, Any]]:
+    """(key, value) of every key, dotted, blocks as well: "optim", "optim.name"."""
     out = []
-    for key in config:
-        value = config[key]
-        below = keys(value) if isinstance(value, ConfigDict) else []
-        out += [key, *(f"{key}.{other}" for other in below)]
+    for key, value in config.items():
+        below = items(value) if isinstance(value, ConfigDict) else []
+        out += [(key, value), *((f"{key}.{other}", one) for other, one in below)]
     return out
+
+
+def keys(config: ConfigDict) -> list[str]:
+    """Every key, dotted, blocks as well."""
+    return [key for key, _ in items(config)]
+
+
+@functools.cache
+def defaults() -> Mapping[str, Any]:
+    """Every key of `base` with its value; not to be changed."""
+    return types.MappingProxyType(dict(items(base())))
+
+
+def get(config: ConfigDict, key: str) -> Any:
+    """The value of a dotted key."""
+    for part in key.split("."):
+        config = config[part]
+    return config
 
 
 def no_key(key: str, choices: Iterable[str]) -> str:

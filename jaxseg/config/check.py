@@ -61,7 +61,7 @@ def check(config: ConfigDict) -> None:
             )
     _keys(config)
     for key in ("data.dir", "parent", "pretrained.path"):
-        bucket.refuse(f"config.{key}", _get(config, key))
+        bucket.refuse(f"config.{key}", base.get(config, key))
     _numbers(config)
     _fields(config)
     limits.check(config)
@@ -167,7 +167,7 @@ def _mirror(config: ConfigDict) -> None:
 
 def _keys(config: ConfigDict) -> None:
     """ConfigError for a key of the recipe that nothing reads."""
-    keys = {*base.keys(base.base())}
+    keys = {*base.defaults()}
     own = {f"loss.{name}" for name, block in config.loss.items() if "module" in block}
     for key in base.keys(config):
         inside = any(key.startswith(f"{block}.") for block in (*base.OPEN, *own))
@@ -180,14 +180,13 @@ def _numbers(config: ConfigDict) -> None:
 
     The command line reads "8,x" as a word.
     """
-    default = base.base()
-    for key in base.keys(config):
-        value = _get(config, key)
+    values, default = dict(base.items(config)), base.defaults()
+    for key, value in values.items():
         several = value if isinstance(value, (tuple, list)) else (value,)
         if any(isinstance(x, float) and not math.isfinite(x) for x in several):
             raise ConfigError(f"config.{key} is {value}; give a finite number.")
-    for key in {*base.keys(default)} & {*base.keys(config)}:
-        example, value = _get(default, key), _get(config, key)
+    for key in default.keys() & values.keys():
+        example, value = default[key], values[key]
         if isinstance(example, tuple) and example:
             if not all(isinstance(x, (int, float)) for x in value):
                 raise ConfigError(
@@ -222,7 +221,7 @@ def _choices(config: ConfigDict) -> None:
         "data.stratify": strata.CHOICES,
         "optim.schedule": RATES,
     }.items():
-        value = _get(config, key)
+        value = base.get(config, key)
         if value not in allowed:
             raise ConfigError(
                 f"config.{key} is {value!r}: {lookup.hint(value, allowed)}"
@@ -259,12 +258,6 @@ def _rules(files: list[str]) -> list[str]:
     return [decision.AUTO, *decision.RULES, *decision.CLASS_RULES, *files]
 
 
-def _get(config: ConfigDict, key: str):
-    for part in key.split("."):
-        config = config[part]
-    return config
-
-
 def _why(config: ConfigDict) -> str:
     if config.recipe_chosen == "by name":
         return ""
@@ -272,7 +265,7 @@ def _why(config: ConfigDict) -> str:
 
 
 def _at_least(config: ConfigDict, key: str, low: int) -> None:
-    value = _get(config, key)
+    value = base.get(config, key)
     if value < low:
         raise ConfigError(f"config.{key} is {value}; it must be at least {low}.")
 

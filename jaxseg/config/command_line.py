@@ -292,7 +292,7 @@ def _meant(name: str) -> str:
     """The key that somebody who typed --NAME may have meant; "" where there is none."""
     if "config" not in flags.FLAGS:
         return ""
-    keys = base.keys(base.base())
+    keys = base.defaults()
     wanted = [key for key in keys if key == name or key.endswith(f".{name}")]
     wanted += [SHORT[name]] if name in SHORT else []
     wanted += difflib.get_close_matches(name, keys, n=1)

@@ -36,10 +36,7 @@ def lines(config: ConfigDict | None = None) -> list[str]:
         blocks = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
         return [place.get(block, len(place)) for block in blocks]
 
-    for key in sorted(base.keys(config), key=places):
-        value = config
-        for part in key.split("."):
-            value = value[part]
+    for key, value in sorted(base.items(config), key=lambda item: places(item[0])):
         if isinstance(value, ConfigDict) and len(value):
             continue
         shown = "{}" if isinstance(value, ConfigDict) else repr(value)
@@ -53,7 +50,7 @@ def comments() -> dict[str, str]:
     """{key: what the source says of it}, for every key of base()."""
     own = _Source("base.py").of_base()
     out = {}
-    for key in base.keys(base.base()):
+    for key in base.defaults():
         parts = key.split(".")
         blocks = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
         first = next((block for block in blocks if own.get(block)), None)

@@ -139,10 +139,9 @@ TEXTS += ("eval.shortcut_classes",)
 def check(config: ConfigDict) -> None:
     """Raises ConfigError for the first key whose value it cannot have."""
     for key in TEXTS:
-        if not all(isinstance(text, str) for text in _get(config, key)):
-            raise ConfigError(f"config.{key} is {_get(config, key)!r}; give texts.")
-    for key in base.keys(config):
-        value = _get(config, key)
+        if not all(isinstance(text, str) for text in base.get(config, key)):
+            raise ConfigError(f"config.{key} is {base.get(config, key)!r}; give texts.")
+    for key, value in base.items(config):
         own = key.startswith("loss.") and "module" in config.loss[key.split(".")[1]]
         if value is None or hasattr(value, "keys") or own:
             continue
@@ -190,8 +189,7 @@ def _row(key: str, value: Any, low: float, high: float, whole: bool) -> None:
     if all(isinstance(x, kind) and not isinstance(x, bool) for x in values):
         if all(math.isfinite(x) and low <= x <= high for x in values):
             return
-    example = _get(base.base(), key) if key in base.keys(base.base()) else None
-    such = ",".join(map(str, example or (1, 2)))
+    such = ",".join(map(str, base.defaults().get(key) or (1, 2)))
     raise ConfigError(
         f"config.{key} is {value}; give {'whole ' * whole}numbers "
         f"{'of ' * (high == math.inf)}{_allowed(low, high)}, such as {such}."
@@ -202,7 +200,7 @@ def names(config: ConfigDict) -> None:
     """ConfigError for a key of a block of the user's own that is no text."""
     for block in base.OPEN:
         try:
-            inside = [*_get(config, block)]
+            inside = [*base.get(config, block)]
         except TypeError:  # texts and numbers cannot be sorted
             inside = [None]
         if not all(isinstance(name, str) for name in inside):
@@ -246,9 +244,3 @@ def without_effect(config: ConfigDict, typed: Sequence[str]) -> list[str]:
             "deep_supervision)."
         )
     return lines
-
-
-def _get(config: Any, key: str) -> Any:
-    for part in key.split("."):
-        config = config[part]
-    return config

@@ -40,11 +40,11 @@ def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDi
         raise ConfigError(
             f"config.auto.keep: {base.no_key(unknown[0], base.keys(config))}"
         )
-    recipe = {key: _get(config, key) for key in base.keys(config)}
+    recipe = dict(base.items(config))
     before = _begun(workdir, config)
     if before is None:
         split = from_config.splits(config, from_config.dataset(config))["train"]
-        fixed = {key: _get(config, key) for key in keep}
+        fixed = {key: base.get(config, key) for key in keep}
         choices = auto_rules.choose(facts(split), machine(), fixed)
     else:
         choices = [c for c in _choices(before) if c.key not in keep]
@@ -52,7 +52,7 @@ def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDi
         _set(config, choice.key, choice.value)
     config.auto.reasons = tuple(f"{c.key}: {c.reason}" for c in choices)
     lines = [_line(choice, recipe[choice.key]) for choice in choices]
-    lines += [f"config.{key} = {_get(config, key)}, as you set it" for key in keep]
+    lines += [f"config.{key} = {base.get(config, key)}, as you set it" for key in keep]
     title = "settings chosen for this data and machine"
     if before is not None:
         title = "settings that were chosen when the run began, and are kept"
@@ -121,12 +121,6 @@ def _line(choice: auto_rules.Choice, default: Any) -> str:
     same = choice.value == default
     before = "as in the recipe" if same else f"the recipe has {default}"
     return f"config.{choice.key} = {choice.value} ({before}): {choice.reason}"
-
-
-def _get(config: ConfigDict, key: str) -> Any:
-    for part in key.split("."):
-        config = config[part]
-    return config
 
 
 def _set(config: ConfigDict, key: str, value: Any) -> None:

@@ -80,7 +80,7 @@ def _numeric():
     """(key, its default) of every number, and of every row of numbers."""
     config = base.base()
     for key in base.keys(config):
-        value = limits._get(config, key)
+        value = base.get(config, key)
         row = value if isinstance(value, tuple) else (value,)
         numbers = [isinstance(x, (int, float)) and not isinstance(x, bool) for x in row]
         if row and all(numbers):
@@ -97,7 +97,7 @@ def test_no_number_may_be_endless_or_far_below(bad):
             continue  # the config itself wants a whole number
         wrong = (bad,) * len(value) if isinstance(value, tuple) else type(value)(bad)
         block, _, last = key.rpartition(".")
-        block = limits._get(config, block) if block else config
+        block = base.get(config, block) if block else config
         block[last] = wrong
         try:
             check.check(config)
