@@ -4,12 +4,15 @@
 """
 
 import contextlib
+import gc
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -17,6 +20,7 @@ from typing import NoReturn
 PARENT = "JAXSEG_PARENT"
 _EVERY = 1.0  # seconds between two looks at it
 _PATIENCE = 15.0  # seconds for what must be cleaned
+_TICK = 0.02  # seconds between two looks at what became of an exception
 TERMINATED, INTERRUPTED = 75, 130  # exit codes; 75 as errors.Preempted
 _CODES = {signal.SIGTERM: TERMINATED, signal.SIGINT: INTERRUPTED}
 
@@ -56,31 +60,96 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-_asked: list[float] = []  # when this process was first asked to end
+class _Request:
+    """That this process was asked to end."""
+
+    at: float | None = None  # when
+    code: int = 0
+    can_unwind: bool = (
+        False  # there is a block that ends the process: `leaving_at_once`
+    )
+
+
+_request = _Request()
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     """Unwinds once, so that what must be cleaned is; asked again, it ends at once.
 
     The same request often comes twice within a moment, from a launcher and to the whole
-    group of processes: that is one. Where a library swallows the exception that
-    unwinds, or cleaning lasts too long, the process ends all the same.
+    group of processes: that is one. Where cleaning lasts too long, the process ends all
+    the same; and at once, while it imports what it needs and has nothing to clean.
     """
     code = _CODES[signal.Signals(number)]
-    if _asked:
-        if time.monotonic() - _asked[0] > _EVERY:
+    if _request.at is not None:
+        if time.monotonic() - _request.at > _EVERY:
             os._exit(code)
         return
-    _asked.append(time.monotonic())
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(code))
-    signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
+    _request.at, _request.code = time.monotonic(), code
     name = signal.Signals(number).name
     text = f"jaxseg: stopped by {name}; start the same command again to go on.\n"
     try:
         os.write(2, text.encode())  # sys.stderr may be in the middle of a line
     except OSError:
         pass  # nobody listens any more
-    raise SystemExit(code)
+    if not _request.can_unwind:
+        os._exit(code)
+    raise_until_heard(lambda: _Stopped(code), frame, patience=_PATIENCE)
+
+
+class _Stopped(SystemExit):
+    """What unwinds; unlike SystemExit it can be watched by a weak reference."""
+
+
+def raise_until_heard(
+    make: Callable[[], BaseException],
+    frame: FrameType | None,
+    *,
+    patience: float = math.inf,
+) -> None:
+    """Raises `make()` in the main thread, from the handler of a signal.
+
+    Python throws an exception away that is raised in a finalizer or while it collects
+    garbage, and an import that is interrupted may end in any other error: there it
+    waits until they are through. Where the exception was swallowed all the same it is
+    raised again, until `heard` is called; after `patience` seconds the process ends.
+    """
+    raised: list[weakref.ref] = []
+    began = time.monotonic()
+
+    def noted() -> BaseException:  # so that no frame of its traceback holds it
+        error = make()
+        raised.append(weakref.ref(error))
+        return error
+
+    def again(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - began > patience:
+            os._exit(_request.code)
+        on_its_way = raised and raised[-1]() is not None
+        if not on_its_way and _goes_up(frame):
+            raise noted()
+
+    signal.signal(signal.SIGALRM, again)
+    signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
+    again(signal.SIGALRM, frame)
+
+
+def heard() -> None:
+    """Ends what `raise_until_heard` began."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _goes_up(frame: FrameType | None) -> bool:
+    """Whether an exception that is raised in this frame gets to those that wait."""
+    collecting = [getattr(function, "__code__", None) for function in gc.callbacks]
+    while frame is not None:
+        code = frame.f_code
+        if code in collecting or code.co_name == "__del__":
+            return False
+        if code.co_filename.startswith("<frozen importlib"):
+            return False
+        frame = frame.f_back
+    return True
 
 
 @contextlib.contextmanager
@@ -88,14 +157,16 @@ def leaving_at_once() -> Iterator[None]:
     """Ends the process as soon as a request to stop has left the block.
 
     Python's own end would run while threads of XLA and of decoders still work on what
-    it takes away, and could crash in one of them.
+    it takes away, and could crash in one of them. What a library made of the exception
+    that unwinds does not count.
     """
+    _request.can_unwind = True
     try:
         yield
-    except SystemExit as end:
-        if not _asked:
-            raise
-        _leave(end.code)
+    finally:
+        if _request.at is not None:
+            _leave(_request.code)
+        _request.can_unwind = False
 
 
 def _leave(code: int) -> NoReturn:

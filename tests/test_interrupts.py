@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -99,30 +100,114 @@ def test_a_door_that_is_asked_to_stop_leaves_python_s_own_end_out(tmp_path):
     assert err.splitlines() == [want] and process.returncode == 75
 
 
-SWALLOWS = """
-import os, signal, time
+def _asks_itself(body: str) -> subprocess.CompletedProcess:
+    """What became of a process that sends itself SIGTERM inside `body`."""
+    code = f"""
+import gc, os, signal, sys, time
 from jaxseg import interrupts
-interrupts._PATIENCE = 0.3
+interrupts._PATIENCE = 2.0
 interrupts.end_in_one_line()
-try:
+def ask():
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(60)
-except BaseException:  # as an import, or a finalizer, of a library may
+    time.sleep(0.1)
+def block():
+{textwrap.indent(body, "    ")}
+with interrupts.leaving_at_once():
+    block()
+    time.sleep(100)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=80,
+    )
+
+
+ONE_LINE = "jaxseg: stopped by SIGTERM; start the same command again to go on.\n"
+SWALLOWED = """
+try:
+    ask()
+except BaseException:
     print("swallowed", flush=True)
-time.sleep(60)
+"""
+COLLECTED = """
+gc.callbacks.append(lambda phase, info: ask() if phase == "start" else None)
+gc.collect()
+time.sleep(50)
+print("never", flush=True)
+"""
+FINALISED = """
+class Held:
+    def __del__(self):
+        ask()
+held = Held()
+del held
+time.sleep(50)
+print("never", flush=True)
+"""
+IMPORTED = """
+import pathlib, tempfile
+with tempfile.TemporaryDirectory() as folder:
+    sys.path.insert(0, folder)
+    text = "import __main__\\n__main__.ask()\\nprint('imported', flush=True)"
+    pathlib.Path(folder, "slowly.py").write_text(text)
+    try:
+        import slowly
+    finally:
+        print("cleaned", flush=True)
+time.sleep(50)
+print("never", flush=True)
+"""
+CONVERTED = """
+try:
+    ask()
+except BaseException as error:
+    raise ValueError("something else") from error
+"""
+STUBBORN = """
+while True:
+    try:
+        ask()
+    except BaseException:
+        print("again", flush=True)
 """
 
 
-def test_a_request_that_is_swallowed_ends_the_process_all_the_same():
-    began = time.monotonic()
+@pytest.mark.parametrize(
+    ("body", "out"),
+    [
+        (SWALLOWED, "swallowed\n"),
+        (COLLECTED, ""),
+        (FINALISED, ""),
+        (IMPORTED, "imported\ncleaned\n"),
+        (CONVERTED, ""),
+    ],
+    ids=["swallowed", "collected", "finalised", "imported", "converted"],
+)
+def test_a_request_is_heard_wherever_it_comes(body, out):
+    done = _asks_itself(body)
+    assert (done.stdout, done.stderr, done.returncode) == (out, ONE_LINE, 75)
+
+
+def test_a_request_that_is_swallowed_for_ever_ends_the_process_all_the_same():
+    done = _asks_itself(STUBBORN)
+    assert done.stdout.startswith("again\nagain\n")
+    assert (done.stderr, done.returncode) == (ONE_LINE, 75)
+
+
+def test_while_it_is_imported_a_door_has_nothing_to_clean():
+    code = "import os, signal, sys; sys.argv[0] = '-m'; import jaxseg.interrupts as i\n"
+    code += "i.end_in_one_line(); import atexit; atexit.register(print, 'unwound')\n"
+    code += "os.kill(os.getpid(), signal.SIGTERM)"
     done = subprocess.run(
-        [sys.executable, "-c", SWALLOWS],
+        [sys.executable, "-c", code],
         env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
         capture_output=True,
         text=True,
     )
-    assert done.stdout == "swallowed\n" and done.returncode == 75
-    assert time.monotonic() - began < 50
+    assert (done.stdout, done.stderr, done.returncode) == ("", ONE_LINE, 75)
 
 
 STARTS = """
@@ -204,4 +289,6 @@ def test_what_signals_did_before_training_comes_back_after_it():
         assert signal.getsignal(signal.SIGINT) == before[1]  # the second one ends it
         with pytest.raises(errors.Preempted, match="while scoring"):
             request.now()
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0  # until it is heard
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
     assert [signal.getsignal(number) for number in both] == before

@@ -70,9 +70,12 @@ def _answer(answers: BinaryIO, answer: dict[str, Any]) -> None:
     blobs: list[bytes] = []
     head = flatten(answer, blobs) | {"blobs": [len(blob) for blob in blobs]}
     text = json.dumps(head).encode()
-    answers.write(len(text).to_bytes(8, "little") + text)
-    answers.writelines(blobs)
-    answers.flush()
+    try:
+        answers.write(len(text).to_bytes(8, "little") + text)
+        answers.writelines(blobs)
+        answers.flush()
+    except BrokenPipeError:  # the parent has ended, and nobody waits for an answer
+        os._exit(0)
 
 
 def _error(error: Exception) -> dict[str, Any]:
