@@ -129,8 +129,19 @@ def end_all(mark: str) -> None:
             continue
 
 
-def unused_shared_memory(since: float) -> list[str]:
-    """Names of the shared memory made after `since` that no process uses any more."""
+def unused_shared_memory(since: float, grace: float = GRACE) -> list[str]:
+    """Names of the shared memory made after `since` that no process uses any more.
+
+    What is gone within `grace` seconds was about to be removed, by the tracker of a
+    process that has just ended.
+    """
+    end = time.monotonic() + grace
+    while (left := _unused(since)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return left
+
+
+def _unused(since: float) -> list[str]:
     paths = [p for p in _SHARED.glob("*") if p.is_file()]  # folders are no memory
     names = [p.name for p in paths if _made(p) >= since]
     if not names:
