@@ -3,6 +3,7 @@
 `train/stop.py` takes over while there is something to save.
 """
 
+import atexit
 import contextlib
 import gc
 import math
@@ -36,10 +37,20 @@ def is_door() -> bool:
 
 
 def end_in_one_line() -> None:
-    """SIGTERM ends this process with exit code 75 and Ctrl-C with 130: no traceback."""
+    """SIGTERM ends this process with exit code 75 and Ctrl-C with 130: no traceback.
+
+    When its work is done and Python itself ends, neither does anything any more: the
+    exit code is that of the work.
+    """
     for number in _CODES:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
             signal.signal(number, _end)
+    atexit.register(_ignore)  # the first to be registered is the last to be called
+
+
+def _ignore() -> None:
+    for number in _CODES:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def end_with_parent() -> None:

@@ -210,6 +210,29 @@ def test_while_it_is_imported_a_door_has_nothing_to_clean():
     assert (done.stdout, done.stderr, done.returncode) == ("", ONE_LINE, 75)
 
 
+ENDS_SLOWLY = """
+import os, signal
+class Held:  # as XLA holds its clients until Python takes them away
+    def __del__(self, kill=os.kill, me=os.getpid(), number=signal.SIGTERM):
+        kill(me, number)
+os.held = Held()
+def get_config(arg=""):
+    raise SystemExit(4)
+"""
+
+
+def test_a_request_that_comes_when_the_work_is_done_changes_nothing(tmp_path):
+    (tmp_path / "ends.py").write_text(ENDS_SLOWLY)
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxseg.main", "--config=ends.py"],
+        cwd=tmp_path,
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stderr, done.returncode) == ("", 4)
+
+
 STARTS = """
 import os, subprocess, sys
 door = [sys.executable, "-m", "jaxseg.main", "--config=waits.py"]

@@ -80,6 +80,16 @@ def lzma_pixels_that_inflate_far_beyond_the_size() -> bytes:
 
 
 @of("tiff")
+def two_numbers_of_columns() -> bytes:
+    """Times the number of rows they are a tuple of 2 GiB."""
+    page = [(256, 4, 2, 200), (257, 4, 1, 2**27), (258, 3, 1, 8), (259, 3, 1, 1)]
+    page += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 2**27)]
+    page += [(279, 4, 1, 16)]
+    head = b"II*\0" + struct.pack("<I", 8) + _tags(*page)
+    return head.ljust(200, b"\0") + struct.pack("<II", 4, 4)
+
+
+@of("tiff")
 def sixty_four_channels_of_the_largest_size() -> bytes:
     page = [(256, 4, 1, 500), (257, 4, 1, 500), (258, 3, 1, 64), (259, 3, 1, 1)]
     page += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 64), (278, 4, 1, 500)]

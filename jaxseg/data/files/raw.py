@@ -44,6 +44,10 @@ def check_pixels(size: tuple[int, int], max_pixels: int, channels: int = 1) -> N
 
     Four channels of that many pixels are allowed, or more channels of fewer.
     """
+    if not all(isinstance(side, int | np.integer) for side in size):  # tags of TIFF
+        raise DataError(
+            "its numbers of rows and columns are not one whole number each."
+        )
     pixels = size[0] * size[1]
     if pixels > max_pixels:
         raise DataError(
