@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from jaxseg.data.files import bitmaps, orientation, palettes
+from jaxseg.data.files import bitmaps, jpegs, orientation, palettes
 from jaxseg.data.files.raw import Raw, check_pixels
 from jaxseg.errors import DataError
 
@@ -49,6 +49,8 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
                     f"it is animated, {frames} frames; save the frame to use as a file "
                     "of its own."
                 )
+        if image.format in _JPEG:
+            jpegs.check(data)
         depth = data[24] if image.format == "PNG" else 8  # of the IHDR chunk
         image.load()
         raw = _decoded(image, data, depth)

@@ -12,7 +12,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from jaxseg.data.files import codestreams
+from jaxseg.data.files import codestreams, jpegs
 from jaxseg.data.files.raw import check_pixels
 from jaxseg.errors import DataError
 
@@ -201,6 +201,8 @@ def segment(
     file.seek(page.dataoffsets[index])
     data = file.read(page.databytecounts[index])
     lossy = header is not None and _checked(header(data), page).lossy
+    if tables:
+        jpegs.check(data, page.jpegtables, ended=False)
     part, place, _ = page.decode(data, index, **tables)
     return _declared(part, page, None), place, lossy
 
