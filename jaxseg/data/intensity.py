@@ -48,21 +48,27 @@ def bits(wanted: int, dtype: DTypeLike) -> int:
 
 
 def from_float(
-    image: np.ndarray, *, low: float = CORE[0], high: float = CORE[1]
+    image: np.ndarray,
+    *,
+    low: float = CORE[0],
+    high: float = CORE[1],
+    absent: np.ndarray | None = None,
 ) -> np.ndarray:
     """Image u16 [h, w, c] of an image f16 or f32 [h, w, c], each channel on its own.
 
     The `low` percentile of a channel becomes 0 and the `high` one 65535, linearly, and
     what is outside them is clipped. Where both coincide, the smallest and the largest
     number take their place; a constant channel becomes 0. A prediction for a new image
-    takes the same way. Raises DataError for another type of numbers and for NaN and
-    infinite ones, with their count.
+    takes the same way. Numbers that are `absent`, a bool for each, have no part in this
+    and become 0. Raises DataError for another type of numbers and for NaN and infinite
+    ones, with their count.
     """
     if str(image.dtype) not in FLOATS:
         raise DataError(
             f"holds {image.dtype} numbers; save them as float32, or as uint16."
         )
-    nan, infinite = int(np.isnan(image).sum()), int(np.isinf(image).sum())
+    known = image if absent is None else image[~absent]
+    nan, infinite = int(np.isnan(known).sum()), int(np.isinf(known).sum())
     if nan or infinite:
         raise DataError(
             f"holds {nan} NaN and {infinite} infinite numbers among its {image.size}; "
@@ -70,13 +76,16 @@ def from_float(
         )
     out = np.zeros(image.shape, np.uint16)
     for k, channel in enumerate(np.moveaxis(image, -1, 0)):
+        there = ... if absent is None else ~absent[..., k]
+        channel = channel[there]
         window = np.percentile(channel, (low, high), method="inverted_cdf")
         bottom, top = map(float, window)
         if not bottom < top:  # nearly all pixels alike: keep the few that differ
             bottom, top = float(channel.min()), float(channel.max())
         if bottom < top:
             shares = (channel.astype(np.float64) - bottom) / (top - bottom)
-            out[..., k] = np.rint(np.clip(shares, 0, 1) * np.iinfo(np.uint16).max)
+            levels = np.rint(np.clip(shares, 0, 1) * np.iinfo(np.uint16).max)
+            out[..., k][there] = levels
     return out
 
 

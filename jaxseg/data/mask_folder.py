@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxseg.data.files import images, listing
+from jaxseg.data.files import images, listing, orientation
 from jaxseg.data.prepared import Split
 from jaxseg.errors import DataError
 
@@ -21,8 +21,9 @@ class MaskFolder:
     A file has the id of its image as its path below the folder, without suffix. Values
     are class ids, whatever colours the masks of the data were painted in; with two
     classes, masks that hold 0 and 255 alone are black and white. Raises DataError with
-    all problems at once: images without a mask, masks of another size or that cannot be
-    read, and values that are no class.
+    all problems at once: images without a mask, masks of another size, masks turned by
+    a tag that their image does not have, or that cannot be read, and values that are no
+    class.
     """
 
     def __init__(self, folder: pathlib.Path, split: Split) -> None:
@@ -31,7 +32,9 @@ class MaskFolder:
         problems: list[str] = []
         paths = _by_id(folder, split, problems)
         with ThreadPoolExecutor() as pool:  # decoders let go of the GIL
-            values = list(pool.map(_inspect, paths, split.sizes.tolist()))
+            turned = split.orientations or [None] * len(split)
+            sizes = split.sizes.tolist()
+            values = list(pool.map(_inspect, paths, split.ids, sizes, turned))
         problems += [words for words, _ in values if words]
         met = {value for _, some in values for value in some}
         self.white = len(split.classes) == 2 and met <= {0, _WHITE}
@@ -68,13 +71,17 @@ def _such_as(stems: dict[str, pathlib.Path]) -> str:
 
 
 def _inspect(
-    path: pathlib.Path | None, size: Sequence[int]
+    path: pathlib.Path | None, name: str, size: Sequence[int], turned: int | None
 ) -> tuple[str | None, list[int]]:
-    """(what is wrong with a mask or None, the values that it holds)."""
+    """(what is wrong with a mask or None, the values that it holds).
+
+    `turned` is the orientation of its image, called `name`; None where it is unknown.
+    """
     if path is None:
         return None, []
     try:
-        mask = images.read_mask(path)
+        labels = images.read_labels(path)
+        mask = images.alone(path, labels)
     except DataError as error:
         return str(error), []
     if list(mask.shape) != list(size):
@@ -83,7 +90,10 @@ def _inspect(
             f"{path} is {height}x{width} pixels, its image {size[0]}x{size[1]}: write "
             "masks at the size of their images."
         ), []
-    return None, np.unique(mask).tolist()
+    apart = orientation.different(
+        f"the image {name}", turned, path, labels.orientation, mask.shape
+    )
+    return apart or None, np.unique(mask).tolist()
 
 
 def _not_classes(

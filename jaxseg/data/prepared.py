@@ -38,6 +38,8 @@ class Split:
     digests: Sequence[str] | None = None  # `content.of_record` of each; None = unknown
     # i8 [n, m]: 1 shows the class of images, 0 does not, -1 unknown; None without such
     image_classes: np.ndarray | None = None
+    # tags 1 to 8 by which the images were turned upright; None = they were not kept
+    orientations: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -190,6 +192,7 @@ def _split(directory: str, name: str, card: dict, content: bytes) -> Split:
         raise ValueError(f"{len(rows)} rows of {name} are there")
     columns = [f"c{k}" for k in range(len(card["classes"]))]
     digests = [row.get("pixels_sha256") for row in rows]
+    turned = [row.get("orientation") for row in rows]
     whole = [
         f"i{m}" for m in range(len((card.get("image_classes") or {}).get("names", ())))
     ]
@@ -207,6 +210,7 @@ def _split(directory: str, name: str, card: dict, content: bytes) -> Split:
         image_classes=np.array([[int(r[c]) for c in whole] for r in rows], np.int8)
         if whole
         else None,
+        orientations=[int(tag) for tag in turned] if all(turned) else None,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 from jaxtyping import UInt
 
-from jaxseg.data.files import orientation, tiff, tiff_pages
+from jaxseg.data.files import nodata, orientation, tiff, tiff_pages
 from jaxseg.errors import DataError
 
 _PLAIN = {"MINISBLACK": 1, "RGB": 3}  # channels
@@ -87,6 +87,11 @@ class Rows:
             problem = f"it holds {page.dtype} numbers of {page.bitspersample} bits"
         elif page.is_contiguous and (page.fillorder != 1 or page.predictor != 1):
             problem = "its bytes are not stored as they are"
+        elif self._has_nodata():
+            problem = (
+                f"its tag {nodata.NAME} declares a number as no data, whose level is "
+                "known from the whole image alone"
+            )
         elif not all(isinstance(n, int) for n in self.size):
             problem = f"its size is {self.size}"
         elif not page.is_contiguous and self._height() * width > _PART:
@@ -97,6 +102,11 @@ class Rows:
                 f"{problem}: save it as grey or RGB of 8 or 16 bits, upright and in "
                 "tiles, or raise --max_pixels where it fits into memory."
             )
+
+    def _has_nodata(self) -> bool:
+        """Whether pixels may be declared as no data, and take no part in the levels."""
+        value = nodata.of_page(self._page)
+        return nodata.is_stretched(self.dtype) and nodata.holds(self.dtype, value)
 
     def _height(self) -> int:
         """The rows that one row of tiles, or one strip, has."""

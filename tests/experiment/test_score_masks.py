@@ -1,15 +1,18 @@
 """Masks of another tool are scored like a run, and stand beside runs in a table."""
 
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from sklearn import metrics
 from support import older_runs
 
 from jaxseg.data import mask_folder, prepared
 from jaxseg.data.datasets import image_folder
+from jaxseg.data.files import orientation
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation import agreement
 from jaxseg.experiment import score_masks
@@ -99,6 +102,65 @@ def test_everything_wrong_with_a_folder_of_masks_is_said_at_once(place, tmp_path
         mask_folder.MaskFolder(bad, _split(place))
     for words in ("1 of 3 images of test have no mask", "5x4 pixels", "holds [7]"):
         assert words in str(told.value)
+
+
+def _turned(path, array, tag):
+    """A TIFF with an orientation tag; 0 writes none."""
+    tags = [(orientation.TAG, "H", 1, tag, True)] if tag else []
+    tifffile.imwrite(path, array, photometric="minisblack", extratags=tags)
+
+
+@pytest.fixture(params=[(40, 40), (40, 48)], ids=["square", "wide"])
+def half_tagged(request, tmp_path):
+    """(size, prepared images and masks of which im0 to im4 have the orientation 6)."""
+    size = request.param
+    for folder in ("set/images", "set/masks", "tool"):
+        (tmp_path / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        image, mask = rng.integers(0, 255, size, np.uint8), np.zeros(size, np.uint8)
+        mask[5 : 15 + k, 4:20] = 1
+        for name, array in (("images", image), ("masks", mask)):
+            _turned(tmp_path / f"set/{name}/im{k}.tif", array, 6 * (k < 5))
+    return size, image_folder.prepare(tmp_path / "set", tmp_path, progress=False)
+
+
+TAGS = [6, 0, 3]  # of the masks of a tool
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_masks_turned_by_a_tag_are_checked_as_those_of_the_data(
+    half_tagged, tmp_path, tag
+):
+    size, directory = half_tagged
+    split = prepared.open_split(directory, "train")
+    tagged = np.array([int(name[2:]) < 5 for name in split.ids])
+    assert 0 < tagged.sum() < len(split)
+    assert [each == 6 for each in split.orientations] == tagged.tolist()
+    rng, drawn = np.random.default_rng(0), []
+    for name, upright in zip(split.ids, split.sizes, strict=True):
+        drawn.append(rng.integers(0, 2, upright, np.uint8))
+        stored = orientation.turned_back(drawn[-1], tag or 1)
+        _turned(tmp_path / f"tool/{name}.tif", np.ascontiguousarray(stored), tag)
+    square = size[0] == size[1]
+    right = {6: tagged, 0: ~tagged, 3: tagged & False}[tag] | (tag != 3 and not square)
+    forgotten = dataclasses.replace(split, orientations=None)
+    for images, passes, words in (
+        (split, right, f"has the orientation .*, but .*.tif has {tag or 1}, so it can"),
+        (
+            forgotten,
+            np.full(len(split), tag == 0 or (tag == 6 and not square)),
+            f".tif has the orientation {tag} .* was prepared without its own",
+        ),
+    ):
+        if passes.all():
+            masks = mask_folder.MaskFolder(tmp_path / "tool", images)
+            for k, expected in enumerate(drawn):
+                np.testing.assert_array_equal(masks[k], expected)
+            continue
+        with pytest.raises(DataError, match=words) as told:
+            mask_folder.MaskFolder(tmp_path / "tool", images)
+        assert f"{(~passes).sum()} problem(s)" in str(told.value)
 
 
 def test_agreement_counts_objects_of_each_class_and_forgets_unlabelled_pixels():

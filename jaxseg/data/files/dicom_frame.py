@@ -12,6 +12,7 @@ import pydicom
 from pydicom import uid
 from pydicom.encaps import generate_fragments, get_frame
 
+from jaxseg.data.files import jpegs
 from jaxseg.errors import DataError
 
 _NATIVE = {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian}
@@ -62,6 +63,8 @@ def decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
         raise DataError(
             f"the pixel data has {coded.components} components; needed is 1."
         )
+    if frame.startswith(_STARTS[0]):
+        jpegs.check(frame, ended=False)
     if syntax in _LOSSLESS | _LS:
         if ds.PixelRepresentation and coded.bits < ds.BitsStored:
             raise DataError(

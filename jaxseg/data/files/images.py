@@ -14,6 +14,7 @@ from jaxseg.data.files import (
     colours,
     dicom,
     jpeg_labels,
+    nodata,
     orientation,
     palettes,
     raster,
@@ -33,6 +34,7 @@ class Picture(NamedTuple):
     numbers: str  # of the file: uint8, uint16, or float16 and float32
     orientation: int  # the tag 1 to 8 by which it was turned upright
     pages: bool = False  # its channels are pages that no tag names
+    nodata: bool = False  # it holds 8-bit numbers that its file declares as no data
 
 
 class Labels(NamedTuple):
@@ -47,7 +49,8 @@ def read_image(path: str | pathlib.Path, *, max_pixels: int = MAX_PIXELS) -> np.
     """Image u8 or u16 [h, w, c] of a file, upright, channels as stored.
 
     The orientation tag is applied; palettes become colours; an opaque alpha channel is
-    dropped. Numbers of 16- or 32-bit float become u16 by `intensity.from_float`.
+    dropped. Numbers of 16- or 32-bit float become u16 by `intensity.from_float`. What a
+    TIFF file declares as no data becomes the darkest level, unless it has 8 bits.
     Raises DataError, naming the file, when it is unreadable, truncated, transparent,
     larger than `max_pixels` (by its header), or holds anything but whole numbers from
     0 to 65535 or finite floats.
@@ -75,10 +78,11 @@ def _picture(path: pathlib.Path, raw: Raw) -> Picture:
             array = _without_alpha(path, array, alpha, most)
         array, alpha, most = raw.palette[array[..., 0]], 3, 255
     floats = array.dtype.kind == "f"
-    if not floats:
-        array = _whole_numbers(path, array)
     if alpha is not None:
         array = _without_alpha(path, array, alpha, 1 if floats else most)
+    array, absent = _without_nodata(path, array, raw)
+    if not floats:
+        array = _whole_numbers(path, array)
     if raw.palette is not None and (array == array[..., :1]).all():
         array = array[..., :1]  # a palette of greys
     if raw.white_is_zero:
@@ -90,11 +94,12 @@ def _picture(path: pathlib.Path, raw: Raw) -> Picture:
     numbers = str(array.dtype)
     if floats:
         try:
-            array = intensity.from_float(array)
+            array = intensity.from_float(array, absent=absent)
         except DataError as error:
             raise DataError(f"{path} {error}") from None
     pixels = np.ascontiguousarray(array)
-    return Picture(pixels, numbers, raw.orientation, raw.pages)
+    stored = absent is not None and array.dtype == np.uint8
+    return Picture(pixels, numbers, raw.orientation, raw.pages, stored)
 
 
 def read_mask(
@@ -260,6 +265,25 @@ def _without_alpha(
     if alpha == array.shape[-1] - 1:
         return array[..., :alpha]
     return np.delete(array, alpha, axis=-1)
+
+
+def _without_nodata(
+    path: pathlib.Path, array: np.ndarray, raw: Raw
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(the array [h, w, c], bool: where it holds no data; None where all is data).
+
+    Whole numbers of more than 8 bits are darkened there.
+    """
+    absent = None if raw.palette is not None else nodata.where(array, raw.nodata)
+    if absent is None or not nodata.is_stretched(array.dtype):
+        return array, absent
+    try:
+        nodata.check(absent, raw.nodata)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    if array.dtype.kind != "f":
+        array = nodata.darkened(array, absent, white_is_zero=raw.white_is_zero)
+    return array, absent
 
 
 def _check_pages(path: pathlib.Path, array: np.ndarray) -> None:

@@ -69,8 +69,8 @@ def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def different(
-    image_path: pathlib.Path,
-    image_orientation: int,
+    image_path: pathlib.Path | str,
+    image_orientation: int | None,
     mask_path: pathlib.Path,
     mask_orientation: int,
     size: tuple[int, int],
@@ -79,13 +79,20 @@ def different(
 
     Both have the upright `size` (h, w). A picture that was turned by a quarter and is
     not square proves by its size that the other one was drawn upright. Nothing proves
-    it for squares, half turns and mirror images.
+    it for squares, half turns and mirror images. None is the orientation of an image
+    that is upright now, and was stored without the tag of its file.
     """
-    if image_orientation == mask_orientation:
-        return ""
-    quarter = (image_orientation in _BY_COLUMNS) != (mask_orientation in _BY_COLUMNS)
-    one_tag = UPRIGHT in (image_orientation, mask_orientation)
-    if one_tag and quarter and size[0] != size[1]:
+    if image_orientation is None:
+        # a mask without a tag is upright as its image is: more cannot be known of it
+        if _proved(UPRIGHT, mask_orientation, size):
+            return ""
+        return (
+            f"{mask_path} has the orientation {mask_orientation} (EXIF, TIFF or XMP "
+            f"tag), and {image_path} was prepared without its own, so it cannot be "
+            "told whether the mask was drawn on the upright or on the stored pixels; "
+            "save it upright without the tag."
+        )
+    if _proved(image_orientation, mask_orientation, size):
         return ""
     return (
         f"{image_path} has the orientation {image_orientation} (EXIF, TIFF or XMP "
@@ -93,3 +100,9 @@ def different(
         "the mask was drawn on the upright or on the stored pixels; save both upright "
         "without the tag."
     )
+
+
+def _proved(one: int, other: int, size: tuple[int, int]) -> bool:
+    """Whether two orientations leave no doubt of a pair of this upright size."""
+    quarter = (one in _BY_COLUMNS) != (other in _BY_COLUMNS)
+    return one == other or (UPRIGHT in (one, other) and quarter and size[0] != size[1])

@@ -11,10 +11,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jaxseg.errors import DataError
 from jaxseg.labels import IGNORE
 
 Colours = dict[int, tuple[int, int, int, int]]  # index in use -> red green blue alpha
 _DARK, _BRIGHT = 64, 192  # greys up to, and from, which count as black and as white
+
+
+def opaque(indices: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """The palette u8 [256, 4] of colours u8 [n, 3]; DataError where an index has none.
+
+    Decoders fill it with black, or with white: that would be a guess at a label.
+    """
+    if indices.max() >= len(colours):
+        raise DataError(
+            f"it holds the palette index {indices.max()}, but its palette has "
+            f"{len(colours)} colours; save it with a whole palette, or as greyscale."
+        )
+    palette = np.full((256, 4), 255, np.uint8)
+    palette[: len(colours), :3] = colours
+    return palette
 
 
 def in_use(indices: np.ndarray, palette: np.ndarray) -> Colours:

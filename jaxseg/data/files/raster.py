@@ -5,9 +5,9 @@ import pathlib
 
 import imagecodecs
 import numpy as np
-from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from jaxseg.data.files import orientation
+from jaxseg.data.files import bitmaps, jpegs, orientation, palettes
 from jaxseg.data.files.raw import Raw, check_pixels
 from jaxseg.errors import DataError
 
@@ -15,7 +15,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _OPENERS = {  # by the first bytes; `Image.open` would have a limit of its own
     _PNG: PngImagePlugin.PngImageFile,
     b"\xff\xd8\xff": JpegImagePlugin.jpeg_factory,
-    b"BM": BmpImagePlugin.BmpImageFile,
+    b"BM": bitmaps.opened,
 }
 _JPEG = ("JPEG", "MPO")  # MPO: several JPEG pictures in one file, as phones write
 _CHANNELS = {"1": 1, "L": 1, "I;16": 1, "I": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P": 1}
@@ -49,6 +49,8 @@ def read(path: pathlib.Path, max_pixels: int) -> Raw:
                     f"it is animated, {frames} frames; save the frame to use as a file "
                     "of its own."
                 )
+        if image.format in _JPEG:
+            jpegs.check(data)
         depth = data[24] if image.format == "PNG" else 8  # of the IHDR chunk
         image.load()
         raw = _decoded(image, data, depth)
@@ -75,8 +77,10 @@ def _decoded(image: Image.Image, data: bytes, depth: int) -> Raw:
     array = array.reshape(*array.shape[:2], -1)
     if depth == 16:
         return Raw(array, depth)
+    if image.mode == "P" and image.format == "BMP":
+        return bitmaps.indexed(array, data)
     if image.mode == "P":
-        return Raw(array, 8, palette=_palette(image))
+        return Raw(array, 8, palette=_palette(image, array))
     if image.mode == "1":
         return _without_key(Raw(array.astype(np.uint8), 1), image)
     if image.mode == "L" and depth < 8:  # Pillow stretches 2 and 4 bits to 8
@@ -99,10 +103,9 @@ def _without_key(raw: Raw, image: Image.Image) -> Raw:
     return raw._replace(array=array, alpha=raw.array.shape[-1])
 
 
-def _palette(image: Image.Image) -> np.ndarray:
+def _palette(image: Image.Image, indices: np.ndarray) -> np.ndarray:
     colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-    palette = np.full((256, 4), 255, np.uint8)
-    palette[: len(colours), :3] = colours
+    palette = palettes.opaque(indices, colours)
     clear = image.info.get("transparency")
     if isinstance(clear, bytes):
         palette[: len(clear), 3] = np.frombuffer(clear, np.uint8)

@@ -24,6 +24,7 @@ class Raw(NamedTuple):
     white_is_zero: bool = False
     lossy: bool = False  # JPEG: values near, but not equal to what was painted
     pages: bool = False  # the channels are pages that no tag names
+    nodata: int | float | None = None  # the number that stands where nothing is known
 
 
 def check_file(path: pathlib.Path, max_pixels: int) -> None:

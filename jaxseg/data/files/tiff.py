@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import tifffile
 
-from jaxseg.data.files import orientation, tiff_pages
+from jaxseg.data.files import nodata, orientation, tiff_pages
 from jaxseg.data.files.raw import Raw, check_pixels
 from jaxseg.errors import DataError
 
@@ -40,6 +40,7 @@ def read(path: pathlib.Path, max_pixels: int, page: int | None = None) -> Raw:
             orientation=turned,
             lossy=lossy,
             pages=order == "first",
+            nodata=nodata.of_page(used[0]),
         )
 
 

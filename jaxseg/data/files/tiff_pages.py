@@ -12,7 +12,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from jaxseg.data.files import codestreams
+from jaxseg.data.files import codestreams, jpegs, nodata
 from jaxseg.data.files.raw import check_pixels
 from jaxseg.errors import DataError
 
@@ -37,7 +37,7 @@ _DEPTHS = {"u": (1, 2, 4, *range(8, 17), 32, 64), "i": _WHOLE, "f": (16, 32)}
 _KINDS = {1: "u", 2: "i", 3: "f"}  # of the tag SampleFormat
 # tags that say what the pixels are: none of them may get lost in parsing
 _ESSENTIAL = {254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 317, 320}
-_ESSENTIAL |= {322, 323, 324, 325, 338, 339, 347, 529, 530, 532}
+_ESSENTIAL |= {322, 323, 324, 325, 338, 339, 347, 529, 530, 532, nodata.TAG}
 
 
 def directories(file: BinaryIO, size: int) -> list[set[int]]:
@@ -201,6 +201,8 @@ def segment(
     file.seek(page.dataoffsets[index])
     data = file.read(page.databytecounts[index])
     lossy = header is not None and _checked(header(data), page).lossy
+    if tables:
+        jpegs.check(data, page.jpegtables, ended=False)
     part, place, _ = page.decode(data, index, **tables)
     return _declared(part, page, None), place, lossy
 

@@ -34,6 +34,7 @@ def finish(
     refused: Sequence[dict] = (),
     options: Mapping[str, Any] | None = None,
     pixel_sizes: Mapping[str, float | None] | None = None,
+    orientations: Mapping[str, int] | None = None,
     image_classes: ImageClasses | None = None,
     absent: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
@@ -43,7 +44,8 @@ def finish(
     Writes card.json, index.csv and splits.csv beside the data; index.csv holds the
     digest of the pixels of every record, the card that of every split. The extra of the
     card holds the `options` that the data set was prepared with, and `extra`; index.csv
-    the `pixel_sizes` ({id: micrometres}) where one is known, and the `image_classes`.
+    the `pixel_sizes` ({id: micrometres}) where one is known, the `orientations` ({id:
+    tag by which an image was turned upright}) and the `image_classes`.
     `absent` are classes that are declared to occur nowhere: they keep their place in
     `classes`, and the card lists them. Raises DataError for a label value that is no
     class, for an id or a group in two splits, for a class that the training split shows
@@ -60,6 +62,8 @@ def finish(
     known = {name: size for name, size in (pixel_sizes or {}).items() if size}
     for row in rows if known else ():
         row["pixel_size"] = known.get(row["id"], "")
+    for row in rows if orientations else ():
+        row["orientation"] = orientations[row["id"]]
     content_of_masks = _content_of_masks(rows)
     if image_classes:
         class_checks.add_image_classes(rows, image_classes, source)
@@ -229,6 +233,7 @@ def split_hash(rows: list[dict]) -> str:
     "content" cover them.
     """
     later = ("pixel_size", "pixels_sha256", "objects", "instances_sha256")
+    later += ("orientation",)
     counted = [{k: v for k, v in r.items() if k not in later} for r in rows]
     lines = sorted(json.dumps({**r, "position": 0}, sort_keys=True) for r in counted)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

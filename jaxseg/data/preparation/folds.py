@@ -285,11 +285,12 @@ def _view(
         return [every[i] for i in where]
 
     keys = ("ids", "groups", "labels", "sizes", "pixels", "pixel_sizes", "digests")
+    keys += ("image_classes", "orientations")
     return joined_split.JoinedSplit(
         directory=parts[0].directory,
         name=name,
         card=card,
-        **{key: joined(key) for key in (*keys, "image_classes")},
+        **{key: joined(key) for key in keys},
         parts=tuple(parts),
         places=dealt.places[where],
     )

@@ -103,6 +103,72 @@ def test_black_and_white_is_read_by_colour(tmp_path, depth, suffix, white_first)
     np.testing.assert_array_equal(read_mask(path) > 0, white)
 
 
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+RAMP = [(k, k, k) for k in range(16)]
+
+
+def oldest(path):
+    """The same BMP with the header of OS/2, whose colours have three bytes."""
+    data = path.read_bytes()
+    width, height, planes, bits = struct.unpack_from("<2i2H", data, 18)
+    start = struct.unpack_from("<I", data, 10)[0]
+    table = b"".join(data[k : k + 3] for k in range(54, start, 4))
+    table = table.ljust(3 * 2**bits, b"\7")
+    head = struct.pack("<I4H", 12, width, height, planes, bits) + table
+    body = head + data[start:]
+    path.write_bytes(
+        struct.pack("<2sI2HI", b"BM", 14 + len(body), 0, 0, 14 + len(head)) + body
+    )
+
+
+def run_lengths(path, array, bits):
+    """The same BMP in runs, each of one pixel: RLE8 or RLE4."""
+    data = path.read_bytes()
+    start = struct.unpack_from("<I", data, 10)[0]
+    shift = 4 if bits == 4 else 0
+    rows = (b"".join(bytes([1, k << shift]) for k in row) for row in array[::-1])
+    head = bytearray(data[:start])
+    struct.pack_into("<I", head, 30, 2 if bits == 4 else 1)
+    path.write_bytes(bytes(head) + b"\0\0".join(rows) + b"\0\1")
+
+
+@pytest.mark.parametrize("form", ["up", "down", "runs", "oldest"])
+@pytest.mark.parametrize("bits", [1, 4, 8])
+@pytest.mark.parametrize("colours", [[BLACK, WHITE], [WHITE, BLACK], RAMP[:2], RAMP])
+def test_bmp_whose_palette_has_few_greys(tmp_path, colours, bits, form):
+    if bits == 1 and (form == "runs" or len(colours) > 2):
+        return  # there is no such file
+    colours = np.array(colours)
+    array, path = RNG.integers(0, len(colours), SIZE).astype("u1"), tmp_path / "m.bmp"
+    raster_files.bmp(path, array, bits, palette=colours, top_down=form == "down")
+    if form == "oldest":
+        oldest(path)
+    if form == "runs":
+        run_lengths(path, array, bits)
+    shown = colours[array][..., :1]
+    np.testing.assert_array_equal(read_image(path), shown)
+    by_other_means = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    np.testing.assert_array_equal(by_other_means[..., None], shown)
+    mask = read_mask(path)
+    np.testing.assert_array_equal(mask > 0, shown[..., 0] > 0)
+    if colours.max() < 255:  # greys that number classes
+        np.testing.assert_array_equal(mask, array)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_an_index_without_a_colour_is_refused(tmp_path, bits, suffix):
+    array, colours = RNG.integers(0, 3, SIZE).astype("u1"), np.array([BLACK, WHITE])
+    path = tmp_path / f"m.{suffix}"
+    if suffix == "bmp":
+        raster_files.bmp(path, array, bits, palette=colours)
+    else:
+        raster_files.png(path, array, bits, INDEXED, palette=colours)
+    for read in (read_image, read_mask):
+        with pytest.raises(DataError, match="index 2, but its palette has 2 colours"):
+            read(path)
+
+
 def test_bmp_of_many_bits(tmp_path):
     path, colour = tmp_path / "a.bmp", RNG.integers(0, 256, (*SIZE, 4), np.uint8)
     raster_files.bmp(path, colour[..., :3], 24)

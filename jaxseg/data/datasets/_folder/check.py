@@ -18,7 +18,7 @@ from jaxseg.data.datasets._folder import facts as looked
 from jaxseg.data.datasets._folder.facts import Facts, Reading
 from jaxseg.data.datasets._folder.image_classes import ImageNames
 from jaxseg.data.datasets._folder.items import Item
-from jaxseg.data.files import colours, palettes
+from jaxseg.data.files import colours, nodata, palettes
 from jaxseg.data.files.listing import raise_all
 from jaxseg.data.preparation import convert, workers
 from jaxseg.labels import IGNORE
@@ -126,6 +126,14 @@ def examine(
             "%s: the pages of %d images, which no tag names, are taken for channels.",
             source,
             paged,
+        )
+    if stored := sum(fact.nodata for fact in facts):
+        logging.warning(
+            "%s: %d images of 8 bits hold the number that their tag %s declares as no "
+            "data; it stays an intensity as any other.",
+            source,
+            stored,
+            nodata.NAME,
         )
     return Plan(
         items=items,

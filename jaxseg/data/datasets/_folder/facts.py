@@ -38,6 +38,8 @@ class Facts(NamedTuple):
     scattered: float = 0.0  # share of the label values that lie in several pieces
     pages: bool = False  # the channels are pages that no tag names
     flat: bool = False  # every pixel of the image is the same
+    nodata: bool = False  # the image holds 8-bit numbers that are declared as no data
+    orientation: int = 1  # the tag by which the image was turned upright
     painted: np.ndarray = _NO_COLOUR  # `colours.count` of a mask that no table lists
 
 
@@ -75,6 +77,8 @@ def inspect(item: Item, reading: Reading) -> tuple[Facts, list[str]]:
         scattered=_scattered(labels, values),
         pages=image.pages,
         flat=bool(pixels.size and pixels.min() == pixels.max()),
+        nodata=image.nodata,
+        orientation=image.orientation,
         painted=painted,
     )
     return facts, problems

@@ -115,6 +115,10 @@ def write(
         refused=division.refused,
         options=options,
         pixel_sizes=pixel_sizes,
+        orientations={
+            item.id: fact.orientation
+            for item, fact in zip(items, plan.facts, strict=True)
+        },
         image_classes=_image_classes(plan, items),
         absent=options.get("absent", ()),
         extra={**facts, **(extra or {})},
