@@ -5,13 +5,32 @@ it may leave a temporary file, whose name holds the process that was writing it.
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
 import shutil
+import tempfile
+from collections.abc import Iterator
 
-from jaxseg.errors import NotWritten
+from jaxseg.errors import NotWritable, NotWritten
 
+# what to do where a place cannot be written, whatever room it has
+_ADVICE = {
+    errno.ENOTDIR: "a part of the path is a file and no folder; name another place",
+    errno.EEXIST: "a file lies where a folder is needed; name another place",
+    errno.ENOENT: "no folder can be made there; name another place",
+    errno.EISDIR: "it is a folder; name a file",
+    errno.EROFS: "make the file system writable, or use a copy or another place",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its links lead in a circle; remove one, or name another place",
+    errno.EIO: "the disk failed; look at it, or name another place",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "ask for the right to write there, or name another place",
+    ),
+}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # more room would help
 _TEMPORARY = re.compile(r"\.(\d+)\.tmp$")
 
 
@@ -45,6 +64,47 @@ def not_written(path: pathlib.Path, size: int, cause: OSError) -> NotWritten:
         f"bytes, {shutil.disk_usage(there).free:,} are free in {there}. What was "
         "there before is untouched; make room, then start the same command again.",
     )
+
+
+def refused(path: str | os.PathLike, cause: OSError) -> NotWritable:
+    """The error that says why nothing can be written at a place, and what helps."""
+    advice = _ADVICE.get(cause.errno, "name another place")
+    return NotWritable(
+        cause.errno,
+        f"{path} cannot be written ({cause.strerror or cause}): {advice}.",
+    )
+
+
+@contextlib.contextmanager
+def writable(place: str | os.PathLike) -> Iterator[None]:
+    """Inside, an OSError is NotWritable of `place`, unless more room would help."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise refused(place, error) from error
+
+
+def check_folder(folder: str | os.PathLike) -> None:
+    """Raises NotWritable where `folder` cannot be made or written to; leaves nothing.
+
+    It is tried, since rights do not tell: root has all of them in /proc too. A disk
+    that is full is no such place.
+    """
+    folder = pathlib.Path(folder)
+    missing = [p for p in (folder, *folder.parents) if not os.path.lexists(p)]
+    try:
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    finally:
+        for made in missing:
+            with contextlib.suppress(OSError):  # another process may write there now
+                made.rmdir()
 
 
 def clean(folder: str | os.PathLike, *, deep: bool = True) -> list[pathlib.Path]:

@@ -28,6 +28,12 @@ class NotWritten(OSError):
         return str(self.args[-1])
 
 
+class NotWritable(NotWritten):
+    """Nothing can be written at a place, whatever room it has: exit code 2."""
+
+    exit_code = 2
+
+
 class NotFinite(RuntimeError):
     """Training met too many non-finite steps in a row: exit code 1."""
 

@@ -18,6 +18,7 @@ import pathlib
 
 from absl import flags, logging
 
+from jaxseg import atomic
 from jaxseg.config import command_line
 from jaxseg.errors import ConfigError
 
@@ -91,6 +92,7 @@ def _score_masks() -> int:
         if wrong:
             raise ConfigError(f"--masks and --{flag}: {words}.")
     output = OUTPUT.value or NAME.value
+    atomic.check_folder(pathlib.Path(output).parent)
     result = score_masks.score_masks(
         MASKS.value,
         DATA_DIR.value,

@@ -53,3 +53,16 @@ def test_folders_that_others_hold_are_left_alone(tmp_path):
     for path in (mine, theirs):
         path.write_text("")
     assert atomic.clean(tmp_path, deep=False) == [mine] and theirs.exists()
+
+
+def test_a_place_is_tried_and_left_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    for name in ("there", "new/a/b", ""):
+        atomic.check_folder(tmp_path / name)
+    assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
+
+    def full(*arguments, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pathlib.Path, "mkdir", full)  # room may come before it is used
+    atomic.check_folder(tmp_path / "new")

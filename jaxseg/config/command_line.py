@@ -8,6 +8,7 @@ Nothing here imports JAX, so a typing error is answered at once.
 
 import difflib
 import errno
+import math
 import os
 import re
 import sys
@@ -267,7 +268,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
             argv = stored.words(argv, config_value(argv), workdir)
             sys.argv[:] = argv  # what the doors read of it is what was meant
         _refuse_buckets(argv)
-        return flags.FLAGS(last_ones(argv))
+        rest = flags.FLAGS(last_ones(argv))
+        _check_numbers()
+        return rest
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         cause = error.__context__  # absl wraps it in the name of the flag
         own = cause if isinstance(cause, ConfigError) else error
@@ -286,6 +289,20 @@ def _refuse_buckets(argv: Sequence[str]) -> None:
         value = match[2] if match[2] is not None else "".join(argv[i + 1 : i + 2])
         if value.split("://")[0] in ("s3", "gs"):
             bucket.refuse(f"--{match[1]}", value)
+
+
+def _check_numbers() -> None:
+    """Raises ConfigError for a flag whose number nothing here can count with.
+
+    No bound of absl refuses them; keys of a config are looked at by `limits`.
+    """
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        own = not name.startswith("config.")
+        if own and isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{name}={value}: give a finite number.")
+        if own and isinstance(value, int) and abs(value) >= 2**63:
+            raise ConfigError(f"--{name}={value}: give a number of 18 digits at most.")
 
 
 def _meant(name: str) -> str:

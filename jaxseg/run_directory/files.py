@@ -31,11 +31,13 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
     """Holds `workdir` for one writer; process 0 of a run enters it.
 
     The kernel drops the lock when its process dies, however it dies, so a lock file
-    left behind is taken over. Raises ConfigError naming the holder.
+    left behind is taken over. Raises ConfigError naming the holder, and NotWritable.
     """
     path = pathlib.Path(workdir) / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with atomic.writable(workdir):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

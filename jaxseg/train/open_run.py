@@ -89,7 +89,8 @@ def _on_the_first(work: Callable[[], Any], workdir: pathlib.Path) -> Any:
         except NotWritten as error:
             refusal = error
         except OSError as error:
-            refusal = ConfigError(f"{workdir} cannot be written: {error}.")
+            full = error.errno in atomic.FULL
+            refusal = error if full else atomic.refused(workdir, error)
         except ValueError as error:
             refusal = error
     if sharding.any_process(refusal is not None):
