@@ -21,7 +21,7 @@ _ADVICE = {
     errno.EEXIST: "a file lies where a folder is needed; name another place",
     errno.ENOENT: "no folder can be made there; name another place",
     errno.EISDIR: "it is a folder; name a file",
-    errno.EROFS: "make the file system writable, or use a copy or another place",
+    errno.EROFS: "mount that file system for writing, or use a copy on another",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.ELOOP: "its links lead in a circle; remove one, or name another place",
     errno.EIO: "the disk failed; look at it, or name another place",
@@ -31,14 +31,16 @@ _ADVICE = {
     ),
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # more room would help
+# where a place is at fault, and not one file that should be there
+REFUSING = frozenset(_ADVICE) - {errno.ENOENT, errno.EEXIST}
 _TEMPORARY = re.compile(r"\.(\d+)\.tmp$")
 
 
 def replace(path: str | os.PathLike, content: bytes) -> None:
     """Replaces a file in one step: a reader sees the old one or the new one.
 
-    Raises NotWritten, with the old file untouched, where there is no room or no right
-    to write.
+    Raises NotWritten, with the old file untouched, where there is no room, and
+    NotWritable where room would not help.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -56,7 +58,12 @@ def replace(path: str | os.PathLike, content: bytes) -> None:
 
 
 def not_written(path: pathlib.Path, size: int, cause: OSError) -> NotWritten:
-    """The error that says what was needed where, and why it could not be written."""
+    """The error that says why a file could not be written, and what helps.
+
+    Where a disk or a quota is full it says what was needed, and what is free.
+    """
+    if cause.errno not in FULL:
+        return refused(path, cause)
     there = next(p for p in [path.parent, *path.absolute().parents] if p.is_dir())
     return NotWritten(
         cause.errno,
@@ -66,12 +73,14 @@ def not_written(path: pathlib.Path, size: int, cause: OSError) -> NotWritten:
     )
 
 
-def refused(path: str | os.PathLike, cause: OSError) -> NotWritable:
+def refused(
+    path: str | os.PathLike, cause: OSError, *, what: str = "cannot be written"
+) -> NotWritable:
     """The error that says why nothing can be written at a place, and what helps."""
     advice = _ADVICE.get(cause.errno, "name another place")
     return NotWritable(
         cause.errno,
-        f"{path} cannot be written ({cause.strerror or cause}): {advice}.",
+        f"{path} {what} ({cause.strerror or cause}): {advice}.",
     )
 
 

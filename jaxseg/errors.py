@@ -20,7 +20,7 @@ class PeersMissing(RuntimeError):
 
 
 class NotWritten(OSError):
-    """A file could not be written, the disk being full perhaps: exit code 74."""
+    """There was no room to write a file, or a bucket did not take it: exit code 74."""
 
     exit_code = 74
 

@@ -1,8 +1,9 @@
 """The frame of every door: one clear line and one exit code for what goes wrong.
 
-Exit codes: 0 done, 2 bad config or flag, 3 bad data, 69 other processes of the run are
-missing, 74 no room to write, 75 stopped by SIGTERM, or by Ctrl-C while a run is trained
-or scored (start the same command again), 130 any other Ctrl-C, 1 anything else.
+Exit codes: 0 done, 2 bad config or flag, or a place that cannot be written, 3 bad data,
+69 other processes of the run are missing, 74 no room to write, 75 stopped by SIGTERM,
+or by Ctrl-C while a run is trained or scored (start the same command again), 130 any
+other Ctrl-C, 1 anything else.
 Nothing here imports JAX, so a typing error is answered at once.
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from jaxseg import interrupts, lookup
+from jaxseg import atomic, interrupts, lookup
 from jaxseg.config import base, console, explain, recipe_file, stored
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
@@ -50,7 +51,6 @@ _WRONG_KINDS = {
     "Non-boolean argument": "give true or false.",
     "as a ConfigDict": "give a dict, or set one of its keys by its own name.",
 }
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def define_config() -> flags.FlagHolder:
@@ -88,20 +88,36 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except Exception as error:
             if hasattr(error, "exit_code"):
                 fail(str(error), error.exit_code)
-            if getattr(error, "errno", None) not in _NO_ROOM:
+            told = _told(error) if isinstance(error, OSError) else None
+            if told is None:
                 raise
-            where = f" to {error.filename}" if error.filename else ""
-            fail(
-                f"nothing could be written{where}: {error.strerror}. Make room, then "
-                "start the same command again.",
-                NotWritten.exit_code,
-            )
+            fail(str(told), told.exit_code)
 
     if any(word in ASKS for word in sys.argv[1:]):
         _print(help_lines(main))
         sys.exit(0)
     with interrupts.leaving_at_once(), peers.farewell():
         app.run(guarded, flags_parser=_parse)
+
+
+def _told(error: OSError) -> NotWritten | None:
+    """The sentence on a place that no door asked for itself; None for a mistake here.
+
+    That a file is not there may be one, and so it is not told.
+    """
+    if error.errno in atomic.FULL:
+        where = f" to {error.filename}" if error.filename else ""
+        return NotWritten(
+            error.errno,
+            f"nothing could be written{where}: {error.strerror}. Make room, then start "
+            "the same command again.",
+        )
+    if error.errno not in atomic.REFUSING:
+        return None
+    if not error.filename and error.errno != errno.EROFS:
+        return None
+    what = "cannot be opened or written"
+    return atomic.refused(error.filename or "a file", error, what=what)
 
 
 def help_lines(main: Callable) -> list[str]:

@@ -36,7 +36,7 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
     path = pathlib.Path(workdir) / LOCK
     with atomic.writable(workdir):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
+        file = path.open("ab+", buffering=0)  # what cannot be written is told once
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,9 +49,12 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
             logging.info("%s was left by a run that died; taken over.", path)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         who = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
-        file.truncate(0)
-        file.write(json.dumps(who))
-        file.flush()
+        signed = json.dumps(who).encode()
+        try:
+            file.truncate(0)
+            file.write(signed)
+        except OSError as error:
+            raise atomic.not_written(path, len(signed), error) from error
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """A checkpoint comes back bit for bit, or is refused by name; a kill costs one save."""
 
+import errno
 import pathlib
 import shutil
 
@@ -246,6 +247,27 @@ def test_a_save_that_does_not_happen_is_an_error(tmp_path):
     for wrong in ({"keep": 1}, {"mode": "best"}):
         with pytest.raises(errors.ConfigError, match="keep 2 or more"):
             checkpoint.open_manager(tmp_path, **wrong)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EROFS, "Read-only file system"),
+        ValueError("PERMISSION_DENIED: a [OS error 13: Permission denied]"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_not_called_full(
+    tmp_path, monkeypatch, error
+):
+    def refuse(*arguments, **more):
+        raise error
+
+    manager = checkpoint.open_manager(tmp_path)
+    monkeypatch.setattr(manager.orbax, "save", refuse)
+    with pytest.raises(errors.NotWritable, match="cannot take the checkpoint") as told:
+        checkpoint.save(manager, _state(1), step=1)
+    assert "make room" not in str(told.value)
+    checkpoint.close(manager)
 
 
 def test_a_step_that_cannot_fit_is_not_begun(tmp_path, monkeypatch):
