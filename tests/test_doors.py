@@ -6,6 +6,7 @@ twice, or the training start once more in each worker.
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import types
@@ -43,8 +44,8 @@ def get_sweep(seeds=1):
 """
 
 
-def door(name, *arguments, cwd) -> str:
-    """What `python -m jaxseg.NAME` prints; it must end well."""
+def door(name, *arguments, cwd, code=0) -> str:
+    """What `python -m jaxseg.NAME` prints; it must end with this exit code."""
     own = {"JAX_PLATFORMS": "cpu", "JAXSEG_CACHE": os.environ["JAXSEG_CACHE"]}
     own |= {"JAXSEG_DATA": "", "PYTHONPATH": str(runs.ROOT)}
     done = subprocess.run(
@@ -55,7 +56,7 @@ def door(name, *arguments, cwd) -> str:
         text=True,
         timeout=400,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 
@@ -154,4 +155,15 @@ def test_the_doors_to_a_finished_run(place):
     assert (place / "clicks.npz").is_file()
     door("export", run, "--format=jaxseg", "--output=a.safetensors", cwd=place)
     assert (place / "a.safetensors").is_file()
+
+
+def test_a_changed_score_is_told_before_no_report_is_built(place):
+    shutil.copytree(place / "sweep/a", place / "changed")
+    path = place / "changed/eval/test.json"
+    images = files.read_json(path)["images"]
+    files.write_json(path, files.read_json(path) | {"images": images + 1})
+    out = door("evaluate", "--run=changed", cwd=place, code=3)
+    assert f"images is {images + 1} there, {images} now" in out
+    assert "the new scores are in changed/eval_again" in out
+    assert "so no report was built: changed/eval_again/test.json is what it" in out
     door("report", "sweep/a", cwd=place)

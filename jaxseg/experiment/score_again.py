@@ -9,6 +9,7 @@ import errno
 import math
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -135,6 +136,30 @@ def keep(
     else:
         seal.renew(workdir, written)
     return Again(result, same, target, notes)
+
+
+def check_kept(workdir: str | os.PathLike, name: str) -> None:
+    """Raises DataError where the scores of that name are not what the run wrote.
+
+    No report is built of such a run. What differs stands in the notes of `keep`, and
+    the scores of now in eval_again/, which may be what the run wrote.
+    """
+    workdir = pathlib.Path(workdir)
+    record = seal.read(workdir)
+    own = re.compile(rf"{EVAL}/{re.escape(name)}[._]")
+    for changed in filter(own.match, seal.changed(workdir, record)):
+        path, fresh = workdir / changed, workdir / BESIDE / changed[len(EVAL) + 1 :]
+        move = workdir / EVAL / f"{name}.json"
+        advice = (
+            f"{fresh} is what it wrote, copy that over it"
+            if seal.is_noted(record, changed, fresh)
+            else f"put it back as it was, or move {move} away and start the same "
+            "command again, which then keeps the scores of now"
+        )
+        raise DataError(
+            f"{path} is not what the run wrote (its SHA-256 differs), so no report was "
+            f"built: {advice}."
+        )
 
 
 @contextlib.contextmanager

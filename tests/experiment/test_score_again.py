@@ -100,6 +100,24 @@ def test_scores_that_differ_stay_and_the_new_ones_lie_beside(run, name, content,
     assert "stays as it was" in again.notes[-1]
 
 
+def test_a_changed_score_is_refused_with_a_way_out_and_without_a_circle(run):
+    path = run / "eval/test.json"
+    wrote = path.read_bytes()
+    score_again.check_kept(run, "test")
+    files.write_json(path, SCORES | {"images": 3})
+    with pytest.raises(DataError, match="put it back as it was, or move .*/eval/test"):
+        score_again.check_kept(run, "test")
+    score_again.check_kept(run, "validation")  # the report asks for that
+    again = _keep(run)
+    assert again.same == "no" and "images is 3 there, 2 now" in again.notes[0]
+    beside = run / "eval_again/test.json"
+    with pytest.raises(DataError, match=rf"report was built: {beside} is what it wro"):
+        score_again.check_kept(run, "test")
+    path.unlink()  # the other way out
+    assert _keep(run).folder == run / "eval" and path.read_bytes() == wrote
+    score_again.check_kept(run, "test")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "same"),
     [
