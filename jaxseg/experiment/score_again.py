@@ -150,9 +150,10 @@ def check_kept(workdir: str | os.PathLike, name: str) -> None:
     for changed in filter(own.match, seal.changed(workdir, record)):
         path, fresh = workdir / changed, workdir / BESIDE / changed[len(EVAL) + 1 :]
         move = workdir / EVAL / f"{name}.json"
+        there = fresh.read_bytes() if fresh.is_file() else b""
         advice = (
             f"{fresh} is what it wrote, copy that over it"
-            if seal.is_noted(record, changed, fresh)
+            if seal.is_noted(record, changed, there)
             else f"put it back as it was, or move {move} away and start the same "
             "command again, which then keeps the scores of now"
         )

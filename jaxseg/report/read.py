@@ -87,6 +87,11 @@ def of_masks(run: Run) -> bool:
 
 
 def _history(path: pathlib.Path) -> list[Row]:
+    if not path.exists():
+        raise DataError(
+            f"{path} is missing: start the run's own command again, which writes it "
+            "from the checkpoint."
+        )
     history = _rows(path, sorted(schemas.HistoryRow.__required_keys__))
     if not history:
         raise DataError(f"{path} has no rows: train an epoch first.")

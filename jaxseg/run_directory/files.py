@@ -73,8 +73,12 @@ def write_json(path: str | os.PathLike, obj: Any) -> None:
     if undefined:
         name = undefined[0].split(":")[0].strip(".") or "the value"
         raise ValueError(f"{path}: {name} is not finite; JSON has no such number.")
-    text = json.dumps(obj, indent=1) + "\n"
-    atomic.replace(path, text.encode())
+    atomic.replace(path, json_text(obj).encode())
+
+
+def json_text(obj: Any) -> str:
+    """The text of a file of JSON with this content, which is `plain`."""
+    return json.dumps(obj, indent=1) + "\n"
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -59,6 +59,8 @@ class History:
         try:
             there = [r for r in self.rows() if _step(r, self.path) <= step]
             changes = _changes(there, rows)
+            if rows and not self.path.exists():
+                changes = ["the whole file is missing"]
         except errors.DataError as error:
             changes = [str(error).rstrip(".")]
         if changes:

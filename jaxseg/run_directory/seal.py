@@ -81,10 +81,10 @@ def changed(workdir: str | os.PathLike, record: schemas.Record) -> list[str]:
     ]
 
 
-def is_noted(record: schemas.Record, name: str, path: pathlib.Path) -> bool:
-    """Whether the file at `path` is what the finished run wrote as `name`."""
+def is_noted(record: schemas.Record, name: str, content: bytes) -> bool:
+    """Whether `content` is that of the file which the finished run wrote as `name`."""
     noted = (record.get("digests") or {}).get(name)
-    return noted is not None and path.is_file() and _digest(path) == noted
+    return hashlib.sha256(content).hexdigest() == noted
 
 
 def _advice(name: str, workdir: str | os.PathLike, record: schemas.Record) -> str:
