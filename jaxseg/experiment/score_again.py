@@ -105,6 +105,7 @@ def keep(
     """
     path, target = workdir / EVAL / f"{split}.json", workdir / EVAL
     same, notes = "none were", []
+    files.check_regular(path)
     try:
         before = files.read_json(path) if path.exists() else None
     except DataError as error:
@@ -232,6 +233,7 @@ def _table_differences(before: pathlib.Path, now: pathlib.Path) -> Iterator[Diff
     """What differs between two tables, in the columns that both have."""
     if not before.exists():
         return
+    files.check_regular(before)
     try:
         there, here = (
             list(csv.DictReader(path.read_text("utf-8").splitlines()))

@@ -190,6 +190,7 @@ def _case(folder: pathlib.Path, name: str, case: dict[str, Any]) -> dict[str, An
 
 def _rows(path: pathlib.Path, wanted: list[str]) -> list[Row]:
     """The rows of a CSV file; numbers as float, the empty string as None."""
+    files.check_regular(path)
     if not path.is_file():
         raise DataError(f"{path} is missing: is this the workdir of a run?")
     with open(path, newline="", encoding="utf-8") as file:

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import socket
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
     left behind is taken over. Raises ConfigError naming the holder, and NotWritable.
     """
     path = pathlib.Path(workdir) / LOCK
+    check_regular(path)
     with atomic.writable(workdir):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab+", buffering=0)  # what cannot be written is told once
@@ -61,6 +63,27 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
             file.truncate(0)  # kept, not removed: removing would race with a waiter
 
 
+def irregular(path: str | os.PathLike) -> str:
+    """What is wrong where something lies at `path` that is no regular file, or "".
+
+    A named pipe would be waited for, and a device never ends. What is not there is for
+    who opens it to say.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISREG(mode):
+        return ""
+    return f"{path} is no regular file but a folder, pipe, socket or device"
+
+
+def check_regular(path: str | os.PathLike) -> None:
+    """Raises DataError where something lies at `path` that is no regular file."""
+    if wrong := irregular(path):
+        raise errors.DataError(f"{wrong}: put the file back as it was, or remove it.")
+
+
 def write_json(path: str | os.PathLike, obj: Any) -> None:
     """Replaces `path` by `obj` in one step: a reader sees the old file or the new.
 
@@ -83,6 +106,7 @@ def json_text(obj: Any) -> str:
 
 def read_json(path: str | os.PathLike) -> Any:
     """What `path` holds; raises DataError when it is missing or not JSON."""
+    check_regular(path)
     try:
         return json.loads(pathlib.Path(path).read_text("utf-8"))
     except FileNotFoundError:

@@ -32,6 +32,7 @@ class History:
 
     def text(self) -> str:
         """The whole file, "" where there is none: what a checkpoint notes."""
+        files.check_regular(self.path)
         return self.path.read_text("utf-8") if self.path.exists() else ""
 
     def append(self, row: dict[str, Any]) -> None:

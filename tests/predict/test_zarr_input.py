@@ -1,6 +1,7 @@
 """Zarr arrays as input: whole or by rows, the same numbers as of a TIFF."""
 
 import importlib.util
+import os
 import tracemalloc
 
 import numpy as np
@@ -191,6 +192,43 @@ def test_what_is_no_image_is_said(name, tmp_path, monkeypatch):
             rows.read(0, 20)
     with pytest.raises(errors.DataError, match="page 0 alone, no 2"):
         zarr_rows.Rows(tmp_path / "a.zarr", 2)
+
+
+def _ome_in(path, name):
+    _ome(path, GREY, axes="yx", new=not name.startswith("."))
+    return path / "full"
+
+
+@pytest.mark.parametrize("name", ["zarr.json", ".zarray", ".zattrs", ".zgroup"])
+@pytest.mark.parametrize("make", [_array, _ome_in])
+@pytest.mark.parametrize("kind", ["pipe", "device", "long"])
+def test_metadata_that_never_ends_is_not_waited_for(
+    tmp_path, monkeypatch, name, make, kind
+):
+    path = tmp_path / "a.zarr"
+    at = make(path, GREY if make is _array else name) or path
+    (at / name).unlink(missing_ok=True)
+    words = f"{name} is no regular file"
+    if kind == "pipe":
+        os.mkfifo(at / name)
+    elif kind == "device":
+        (at / name).symlink_to("/dev/zero")
+    else:
+        monkeypatch.setattr(zarr_rows, "_LONGEST", 10_000)
+        (at / name).write_bytes(b" " * 10_001)
+        words = f"its {name} has 10,001 bytes, and metadata 10,000 at most"
+    with pytest.raises(errors.DataError, match=f"a.zarr.*{words}"):
+        zarr_rows.size(path)
+    assert zarr_rows.side_of_pixel(path) is None
+
+
+def test_a_chunk_that_never_ends_is_not_waited_for(tmp_path):
+    path = _array(tmp_path / "a.zarr", GREY)
+    (path / "c/1/0").unlink()
+    os.mkfifo(path / "c/1/0")
+    with pytest.raises(errors.DataError, match="a.zarr.*c/1/0 is no regular file"):
+        with zarr_rows.Rows(path) as rows:
+            rows.read(0, 20)
 
 
 def test_floats_become_sixteen_bits_as_those_of_a_file_do(tmp_path):

@@ -1,6 +1,7 @@
 """A checkpoint comes back bit for bit, or is refused by name; a kill costs one save."""
 
 import errno
+import os
 import pathlib
 import shutil
 
@@ -181,6 +182,15 @@ def test_a_manifest_that_was_edited_is_damaged(copy):
     path = copy / "2" / "manifest.json"
     path.write_text(path.read_text().replace('"at": 2', '"at": 3'))
     assert manifest.problem(copy / "2") == f"{path} is damaged"
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "state/_METADATA"])
+def test_a_file_that_never_ends_is_damage(copy, file):
+    path = copy / "2" / file
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path} " in (wrong := manifest.problem(copy / "2"))
+    assert "is no regular file" in wrong or "0 bytes instead of" in wrong
 
 
 def test_the_remains_of_a_killed_save_are_removed(copy):

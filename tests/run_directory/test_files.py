@@ -184,3 +184,12 @@ def test_a_lock_that_finds_no_room_names_the_place(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # no file may grow
         with pytest.raises(errors.NotWritten, match=r"lock could not be.* make room"):
             stack.enter_context(files.lock(tmp_path))
+
+
+def test_what_never_ends_is_no_lock_and_no_json(tmp_path):
+    os.mkfifo(tmp_path / "run.lock")
+    with pytest.raises(errors.DataError, match="run.lock is no regular file"):
+        files.lock(tmp_path).__enter__()
+    (tmp_path / "run.json").symlink_to("/dev/zero")
+    with pytest.raises(errors.DataError, match="run.json is no regular file"):
+        files.read_json(tmp_path / "run.json")
