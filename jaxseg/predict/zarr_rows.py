@@ -202,9 +202,15 @@ def _opened(path: pathlib.Path, page: int | None) -> _Image:
         axes = "".join(names) if named else axes[: node.ndim]
     problem = ""
     if not len({*axes}) == len(axes) == node.ndim or not {"y", "x"} <= {*axes}:
-        problem = f"its shape is {node.shape}, and an image is [h, w] or [h, w, c]"
+        problem = (
+            f"its shape is {node.shape}, and an image is [h, w] or [h, w, c]; save it "
+            "so, or name the axes of others (dimension_names)"
+        )
     elif 0 in node.shape or max(node.shape) > _SIDE:
-        problem = f"its shape is {node.shape}"
+        problem = (
+            f"its shape is {node.shape}, and a side has 1 to {_SIDE:,} pixels; cut it "
+            "into arrays of that, or save it anew if it is damaged"
+        )
     else:
         for axis, length in zip(axes, node.shape, strict=True):
             if axis not in "yxc" and length > 1:

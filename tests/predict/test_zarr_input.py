@@ -168,7 +168,11 @@ REFUSED = {
     "file": (lambda path: path.write_bytes(b"x"), "it is no folder"),
     "group": (_group, "it is a group without an image of OME-Zarr"),
     "numbers": (lambda path: _array(path, GREY.astype(np.int64)), "it holds int64"),
-    "line": (lambda path: _array(path, GREY[0]), r"its shape is \(47,\)"),
+    "line": (lambda path: _array(path, GREY[0]), r"its shape is \(47,\).*; save it so"),
+    "nothing": (
+        lambda path: _array(path, GREY[:0], chunks=(1, 1)),
+        r"its shape is \(0, 47\), and a side has 1 to 16,777,216 pixels; cut it",
+    ),
     "stack": (
         lambda path: _ome(path, np.stack([GREY] * 3), axes="zyx"),
         "it has 3 images along its axis z; save one",
@@ -192,6 +196,14 @@ def test_what_is_no_image_is_said(name, tmp_path, monkeypatch):
             rows.read(0, 20)
     with pytest.raises(errors.DataError, match="page 0 alone, no 2"):
         zarr_rows.Rows(tmp_path / "a.zarr", 2)
+
+
+def test_channels_that_come_first_without_a_name_are_told_how_they_are_read(tmp_path):
+    path = _array(tmp_path / "a.zarr", np.stack([GREY] * 5))
+    picture = zarr_rows.picture(path, max_pixels=10**6)
+    words = r"47 channel\(s\) \(without names of its axes it is read as \[h, w, c\]\)"
+    with pytest.raises(errors.DataError, match=words):
+        inputs.fitting(picture, inputs.Wanted(1, "uint8", False), path)
 
 
 def _ome_in(path, name):
