@@ -5,21 +5,42 @@ it may leave a temporary file, whose name holds the process that was writing it.
 """
 
 import contextlib
+import errno
 import os
 import pathlib
 import re
 import shutil
+import tempfile
+from collections.abc import Iterator
 
-from jaxseg.errors import NotWritten
+from jaxseg.errors import NotWritable, NotWritten
 
+# what to do where a place cannot be written, whatever room it has
+_ADVICE = {
+    errno.ENOTDIR: "a part of the path is a file and no folder; name another place",
+    errno.EEXIST: "a file lies where a folder is needed; name another place",
+    errno.ENOENT: "no folder can be made there; name another place",
+    errno.EISDIR: "it is a folder; name a file",
+    errno.EROFS: "mount that file system for writing, or use a copy on another",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its links lead in a circle; remove one, or name another place",
+    errno.EIO: "the disk failed; look at it, or name another place",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "ask for the right to write there, or name another place",
+    ),
+}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # more room would help
+# where a place is at fault, and not one file that should be there
+REFUSING = frozenset(_ADVICE) - {errno.ENOENT, errno.EEXIST}
 _TEMPORARY = re.compile(r"\.(\d+)\.tmp$")
 
 
 def replace(path: str | os.PathLike, content: bytes) -> None:
     """Replaces a file in one step: a reader sees the old one or the new one.
 
-    Raises NotWritten, with the old file untouched, where there is no room or no right
-    to write.
+    Raises NotWritten, with the old file untouched, where there is no room, and
+    NotWritable where room would not help.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -37,7 +58,12 @@ def replace(path: str | os.PathLike, content: bytes) -> None:
 
 
 def not_written(path: pathlib.Path, size: int, cause: OSError) -> NotWritten:
-    """The error that says what was needed where, and why it could not be written."""
+    """The error that says why a file could not be written, and what helps.
+
+    Where a disk or a quota is full it says what was needed, and what is free.
+    """
+    if cause.errno not in FULL:
+        return refused(path, cause)
     there = next(p for p in [path.parent, *path.absolute().parents] if p.is_dir())
     return NotWritten(
         cause.errno,
@@ -45,6 +71,49 @@ def not_written(path: pathlib.Path, size: int, cause: OSError) -> NotWritten:
         f"bytes, {shutil.disk_usage(there).free:,} are free in {there}. What was "
         "there before is untouched; make room, then start the same command again.",
     )
+
+
+def refused(
+    path: str | os.PathLike, cause: OSError, *, what: str = "cannot be written"
+) -> NotWritable:
+    """The error that says why nothing can be written at a place, and what helps."""
+    advice = _ADVICE.get(cause.errno, "name another place")
+    return NotWritable(
+        cause.errno,
+        f"{path} {what} ({cause.strerror or cause}): {advice}.",
+    )
+
+
+@contextlib.contextmanager
+def writable(place: str | os.PathLike) -> Iterator[None]:
+    """Inside, an OSError is NotWritable of `place`, unless more room would help."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise refused(place, error) from error
+
+
+def check_folder(folder: str | os.PathLike) -> None:
+    """Raises NotWritable where `folder` cannot be made or written to; leaves nothing.
+
+    It is tried, since rights do not tell: root has all of them in /proc too. A disk
+    that is full is no such place.
+    """
+    folder = pathlib.Path(folder)
+    missing = [p for p in (folder, *folder.parents) if not os.path.lexists(p)]
+    try:
+        with writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+    finally:
+        for made in missing:
+            with contextlib.suppress(OSError):  # another process may write there now
+                made.rmdir()
 
 
 def clean(folder: str | os.PathLike, *, deep: bool = True) -> list[pathlib.Path]:

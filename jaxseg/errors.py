@@ -20,12 +20,18 @@ class PeersMissing(RuntimeError):
 
 
 class NotWritten(OSError):
-    """A file could not be written, the disk being full perhaps: exit code 74."""
+    """There was no room to write a file, or a bucket did not take it: exit code 74."""
 
     exit_code = 74
 
     def __str__(self) -> str:
         return str(self.args[-1])
+
+
+class NotWritable(NotWritten):
+    """Nothing can be written at a place, whatever room it has: exit code 2."""
+
+    exit_code = 2
 
 
 class NotFinite(RuntimeError):

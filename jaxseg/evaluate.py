@@ -18,6 +18,7 @@ import pathlib
 
 from absl import flags, logging
 
+from jaxseg import atomic
 from jaxseg.config import command_line
 from jaxseg.errors import ConfigError
 
@@ -54,21 +55,28 @@ def main(argv) -> int:
         return _measure_cost()
     if NAME.value:
         return _score_other_data()
+    split = SPLIT.value or "test"
     again = score_again.score_again(
         pathlib.Path(RUN.value),
-        SPLIT.value or "test",
+        split,
         data_dir=DATA_DIR.value,
         verify=VERIFY.value,
     )
     if processes.is_main():
         from jaxseg.report.run import build
 
-        if again.folder is not None:
-            build.build(RUN.value)
         print(summary.score_lines(again.result))
-        print(_beside(again.same))
-        print("".join(f"  {note}\n" for note in again.notes), end="")
+        _print_beside(again)
+        if again.folder is not None:
+            score_again.check_kept(RUN.value, split)
+            build.build(RUN.value)
     return 0
+
+
+def _print_beside(again) -> None:
+    """Says how the scores stand to those that were there, before a report is built."""
+    print(_beside(again.same))
+    print("".join(f"  {note}\n" for note in again.notes), end="", flush=True)
 
 
 def _beside(same: str) -> str:
@@ -91,6 +99,7 @@ def _score_masks() -> int:
         if wrong:
             raise ConfigError(f"--masks and --{flag}: {words}.")
     output = OUTPUT.value or NAME.value
+    atomic.check_folder(pathlib.Path(output).parent)
     result = score_masks.score_masks(
         MASKS.value,
         DATA_DIR.value,
@@ -109,7 +118,7 @@ def _score_masks() -> int:
 
 def _score_other_data() -> int:
     """Scores data of elsewhere, and says how far that is from the test set."""
-    from jaxseg.experiment import other_data, processes
+    from jaxseg.experiment import other_data, processes, score_again
     from jaxseg.report import read
     from jaxseg.report.run import build
     from jaxseg.report.run import other_data as page
@@ -129,13 +138,13 @@ def _score_other_data() -> int:
     )
     if processes.is_main():
         print(summary.score_lines(again.result))
+        _print_beside(again)
         if again.folder is not None:
+            score_again.check_kept(RUN.value, NAME.value)
             build.build(RUN.value)
             run = read.read(RUN.value)
             print("".join(f"{line}\n" for line in page.lines(run, NAME.value)), end="")
             print(f"scores in {again.folder / NAME.value}.json, report in {RUN.value}")
-        print(_beside(again.same))
-        print("".join(f"  {note}\n" for note in again.notes), end="")
     return 0
 
 

@@ -32,6 +32,7 @@ VARIANTS = {
     "segdecnet": [{"decoder": False}, {"decoder": True}],
     "deeplabv3_plus": [{"depth": d} for d in (18, 34, 50, 101)],
 }
+_MOST = 2**15  # of a side, channels or classes, as of config.data.image_size
 _PUBLISHED = re.compile(
     r"([A-Z]\w+(?: and [A-Z]\w+| et al\.)?),\s+(\d{4}),\s+https?://(?:arxiv\.org/abs/)?"
     r"([^\s);]*[\w/])"
@@ -114,17 +115,21 @@ def table(measured: list[dict[str, Any]]) -> str:
 def parse_size(text: str) -> tuple[int, int]:
     """(height, width) of "512x384"; ConfigError for anything else."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise ConfigError(f"--size is {text!r}; give height x width, as in 512x512.")
-    return int(match[1]), int(match[2])
+    size = match and (int(match[1]), int(match[2]))
+    if not size or max(size) > _MOST:
+        raise ConfigError(
+            f"--size is {text!r}; give height x width of at most {_MOST:,}, as in "
+            "512x512."
+        )
+    return size
 
 
 def main(argv) -> int:
     size = parse_size(SIZE.value)
-    if min(CHANNELS.value, CLASSES.value) < 1:
+    if not all(0 < count <= _MOST for count in (CHANNELS.value, CLASSES.value)):
         raise ConfigError(
             f"--channels is {CHANNELS.value} and --classes {CLASSES.value}; both must "
-            "be at least 1."
+            f"be from 1 to {_MOST:,}."
         )
     measured = rows(
         size=size, channels=CHANNELS.value, classes=CLASSES.value, names=MODELS.value

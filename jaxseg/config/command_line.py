@@ -1,13 +1,15 @@
 """The frame of every door: one clear line and one exit code for what goes wrong.
 
-Exit codes: 0 done, 2 bad config or flag, 3 bad data, 69 other processes of the run are
-missing, 74 no room to write, 75 stopped by SIGTERM, or by Ctrl-C while a run is trained
-or scored (start the same command again), 130 any other Ctrl-C, 1 anything else.
+Exit codes: 0 done, 2 bad config or flag, or a place that cannot be written, 3 bad data,
+69 other processes of the run are missing, 74 no room to write, 75 stopped by SIGTERM,
+or by Ctrl-C while a run is trained or scored (start the same command again), 130 any
+other Ctrl-C, 1 anything else.
 Nothing here imports JAX, so a typing error is answered at once.
 """
 
 import difflib
 import errno
+import math
 import os
 import re
 import sys
@@ -16,7 +18,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from jaxseg import interrupts, lookup
+from jaxseg import atomic, interrupts, lookup
 from jaxseg.config import base, console, explain, recipe_file, stored
 from jaxseg.devices import peers
 from jaxseg.errors import ConfigError, NotWritten, Preempted
@@ -49,7 +51,6 @@ _WRONG_KINDS = {
     "Non-boolean argument": "give true or false.",
     "as a ConfigDict": "give a dict, or set one of its keys by its own name.",
 }
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def define_config() -> flags.FlagHolder:
@@ -87,20 +88,36 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except Exception as error:
             if hasattr(error, "exit_code"):
                 fail(str(error), error.exit_code)
-            if getattr(error, "errno", None) not in _NO_ROOM:
+            told = _told(error) if isinstance(error, OSError) else None
+            if told is None:
                 raise
-            where = f" to {error.filename}" if error.filename else ""
-            fail(
-                f"nothing could be written{where}: {error.strerror}. Make room, then "
-                "start the same command again.",
-                NotWritten.exit_code,
-            )
+            fail(str(told), told.exit_code)
 
     if any(word in ASKS for word in sys.argv[1:]):
         _print(help_lines(main))
         sys.exit(0)
     with interrupts.leaving_at_once(), peers.farewell():
         app.run(guarded, flags_parser=_parse)
+
+
+def _told(error: OSError) -> NotWritten | None:
+    """The sentence on a place that no door asked for itself; None for a mistake here.
+
+    That a file is not there may be one, and so it is not told.
+    """
+    if error.errno in atomic.FULL:
+        where = f" to {error.filename}" if error.filename else ""
+        return NotWritten(
+            error.errno,
+            f"nothing could be written{where}: {error.strerror}. Make room, then start "
+            "the same command again.",
+        )
+    if error.errno not in atomic.REFUSING:
+        return None
+    if not error.filename and error.errno != errno.EROFS:
+        return None
+    what = "cannot be opened or written"
+    return atomic.refused(error.filename or "a file", error, what=what)
 
 
 def help_lines(main: Callable) -> list[str]:
@@ -267,7 +284,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
             argv = stored.words(argv, config_value(argv), workdir)
             sys.argv[:] = argv  # what the doors read of it is what was meant
         _refuse_buckets(argv)
-        return flags.FLAGS(last_ones(argv))
+        rest = flags.FLAGS(last_ones(argv))
+        _check_numbers()
+        return rest
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         cause = error.__context__  # absl wraps it in the name of the flag
         own = cause if isinstance(cause, ConfigError) else error
@@ -286,6 +305,20 @@ def _refuse_buckets(argv: Sequence[str]) -> None:
         value = match[2] if match[2] is not None else "".join(argv[i + 1 : i + 2])
         if value.split("://")[0] in ("s3", "gs"):
             bucket.refuse(f"--{match[1]}", value)
+
+
+def _check_numbers() -> None:
+    """Raises ConfigError for a flag whose number nothing here can count with.
+
+    No bound of absl refuses them; keys of a config are looked at by `limits`.
+    """
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        own = not name.startswith("config.")
+        if own and isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"--{name}={value}: give a finite number.")
+        if own and isinstance(value, int) and abs(value) >= 2**63:
+            raise ConfigError(f"--{name}={value}: give a number of 18 digits at most.")
 
 
 def _meant(name: str) -> str:

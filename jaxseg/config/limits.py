@@ -17,10 +17,11 @@ from jaxseg.errors import ConfigError
 # {key, with * for any block of its kind: (lowest, highest, whether below the highest)}
 _POSITIVE, _SHARE = (1, math.inf, False), (0, 1, False)
 _LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 10_000  # each is a run
 _NOT_NEGATIVE, _BELOW_ONE = (0, math.inf, False), (0, 1, True)
 RANGES: dict[str, tuple[float, float, bool]] = {
     **dict.fromkeys(
-        ("epochs", "log_every", "num_seeds", "eval.per_device_batch")
+        ("epochs", "log_every", "eval.per_device_batch")
         + ("eval.every_epochs", "eval.pictures_every", "eval.bootstrap")
         + ("optim.accumulate",)
         + ("optim.bad_steps", "mesh.fsdp", "data.timeout_s", "doctor.steps")
@@ -66,6 +67,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
         _BELOW_ONE,
     ),
     "data.workers": (0, 256, False),  # each is a process
+    "num_seeds": (1, MOST_SEEDS, False),
     "folds": (0, 100, False),
     "optim.learning_rate": (1e-12, 100, False),
     "seed": (0, _LARGEST_SEED, False),

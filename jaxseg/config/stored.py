@@ -15,6 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxseg import atomic
 from jaxseg.config import base, recipe_file
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.run_directory import bucket, files, mirror, older_configs, schemas
@@ -73,7 +74,7 @@ def note(argv: Sequence[str], config: str, workdir: pathlib.Path) -> None:
                 rest.pop(0)
         else:
             kept.append(word)
-    workdir.mkdir(parents=True, exist_ok=True)
+    atomic.check_folder(workdir)
     files.write_json(workdir / COMMAND, {"door": door(argv), "words": kept})
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxseg import bounded_zip
+from jaxseg.data.files import paths
 from jaxseg.errors import DataError
 
 _INFLATED = 100  # bytes for a byte of the file: sorted numbers compress well
@@ -32,6 +33,8 @@ def read(
     missing, damaged, of another kind, or larger than a file of its size may hold.
     """
     path = pathlib.Path(path)
+    if path.exists():
+        paths.regular(path)
     try:
         limit = _INFLATED * path.stat().st_size + _TO_SPARE
         with zipfile.ZipFile(path) as archive:

@@ -22,15 +22,19 @@ _ROWS, _SIDE, _GAP = 6, 192, 3
 
 
 def check_free(folder: pathlib.Path) -> None:
-    """Raises ConfigError where files lie that a doctor before did not write."""
+    """Raises ConfigError where files lie that a doctor before did not write.
+
+    Raises NotWritable where nothing can be written.
+    """
+    atomic.check_folder(folder)
     page = folder / PAGE
     if page.is_file() and page.read_text(errors="replace").startswith(_MARK):
         return  # what lies beside an older page is its own
     taken = [n for n in (PAGE, *CAPTIONS) if (folder / n).exists()]
-    if taken or (folder.exists() and not folder.is_dir()):
+    if taken:
         raise ConfigError(
-            f"{folder / taken[0] if taken else folder} is not of jaxseg.doctor and is "
-            "not replaced: give another --output."
+            f"{folder / taken[0]} is not of jaxseg.doctor and is not replaced: give "
+            "another --output."
         )
 
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import logging
 from ml_collections import ConfigDict
 
 from jaxseg.data import content, pipeline
@@ -24,15 +23,14 @@ from jaxseg.experiment import (
     build,
     chosen,
     from_config,
+    frozen_point,
     image_classes,
     training_plan,
 )
 from jaxseg.inference import forward, image, stitch
-from jaxseg.postprocess import decision
 from jaxseg.run_directory import (
     checkpoint,
     files,
-    manifest,
     older_configs,
     schemas,
     seal,
@@ -231,39 +229,10 @@ def _best(
 ) -> tuple[TrainState, dict, int]:
     """(state, content of operating_point.json, step) of the scored checkpoint."""
     manager = checkpoint.open_manager(workdir / "checkpoints", read_only=True)
-    point = _operating_point(workdir, manager, len(record["dataset"]["classes"]))
+    point = frozen_point.read(workdir, manager, record)
     best, _, step = checkpoint.restore(manager, abstract, step=point["step"])
     checkpoint.close(manager)
     return best, point, step
-
-
-def _operating_point(
-    workdir: pathlib.Path, manager: checkpoint.Manager, num_classes: int
-) -> schemas.OperatingPoint:
-    """The content of operating_point.json, which must be what its checkpoint seals.
-
-    Raises DataError, naming what differs, for a file that was changed since, and for
-    values that no search can have chosen.
-    """
-    path = workdir / files.OPERATING_POINT
-    point = files.read(path, schemas.OperatingPoint)
-    decision.check(point["operating_point"], num_classes=num_classes, source=str(path))
-    sealed = checkpoint.frozen(manager)
-    if not sealed:
-        logging.info(
-            "%s was frozen by an earlier version, without a seal: whether it was "
-            "changed since cannot be told.",
-            path,
-        )
-        return point
-    step = point["step"] if point["step"] in sealed else max(sealed)
-    if changes := files.config_diff(sealed[step], point):
-        raise DataError(
-            f"{path} was changed after validation chose it: "
-            f"{'; '.join(changes[:3])}. Write the first value back, as {manifest.NAME} "
-            f"of checkpoint {step} holds it."
-        )
-    return point
 
 
 def expected(

@@ -4,6 +4,7 @@ import os
 import pathlib
 from typing import Any
 
+from jaxseg import atomic
 from jaxseg.evaluation import cost
 from jaxseg.experiment import finished_run
 from jaxseg.run_directory import cost_schemas, environment, files, seal
@@ -15,10 +16,11 @@ def measure_cost(
     """Measures the best checkpoint; writes eval/cost.json and returns what it holds.
 
     The mirror images of config.eval.mirror are in the measured pass, as in the scores.
-    Raises what `finished_run.load` does.
+    Raises what `finished_run.load` does, and NotWritable before anything is measured.
     """
     workdir = pathlib.Path(workdir)
     run = finished_run.load(workdir)
+    atomic.check_folder(workdir)  # a minute is not measured in vain
     card, view = run.record["dataset"], run.parts.view
     measured = cost.measure(
         run.maps,

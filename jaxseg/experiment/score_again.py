@@ -9,6 +9,7 @@ import errno
 import math
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -104,6 +105,7 @@ def keep(
     """
     path, target = workdir / EVAL / f"{split}.json", workdir / EVAL
     same, notes = "none were", []
+    files.check_regular(path)
     try:
         before = files.read_json(path) if path.exists() else None
     except DataError as error:
@@ -135,6 +137,31 @@ def keep(
     else:
         seal.renew(workdir, written)
     return Again(result, same, target, notes)
+
+
+def check_kept(workdir: str | os.PathLike, name: str) -> None:
+    """Raises DataError where the scores of that name are not what the run wrote.
+
+    No report is built of such a run. What differs stands in the notes of `keep`, and
+    the scores of now in eval_again/, which may be what the run wrote.
+    """
+    workdir = pathlib.Path(workdir)
+    record = seal.read(workdir)
+    own = re.compile(rf"{EVAL}/{re.escape(name)}[._]")
+    for changed in filter(own.match, seal.changed(workdir, record)):
+        path, fresh = workdir / changed, workdir / BESIDE / changed[len(EVAL) + 1 :]
+        move = workdir / EVAL / f"{name}.json"
+        there = fresh.read_bytes() if fresh.is_file() else b""
+        advice = (
+            f"{fresh} is what it wrote, copy that over it"
+            if seal.is_noted(record, changed, there)
+            else f"put it back as it was, or move {move} away and start the same "
+            "command again, which then keeps the scores of now"
+        )
+        raise DataError(
+            f"{path} is not what the run wrote (its SHA-256 differs), so no report was "
+            f"built: {advice}."
+        )
 
 
 @contextlib.contextmanager
@@ -206,6 +233,7 @@ def _table_differences(before: pathlib.Path, now: pathlib.Path) -> Iterator[Diff
     """What differs between two tables, in the columns that both have."""
     if not before.exists():
         return
+    files.check_regular(before)
     try:
         there, here = (
             list(csv.DictReader(path.read_text("utf-8").splitlines()))

@@ -125,7 +125,7 @@ def main(argv) -> int:
 def _tile(text: str) -> str | tuple[int, int]:
     if text == "auto":
         return text
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
     if not match:
         command_line.fail(
             f"--tile={text}: give auto, or HEIGHTxWIDTH such as 512x512.",

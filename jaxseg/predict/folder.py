@@ -67,6 +67,7 @@ def predict(request: Request) -> Outcome:
         lookup.check(FORMATS, name)
         lookup.find(FORMATS, name).check()
     found = inputs.find(request.source)
+    outputs.check_place(request.output, request.source)
     options = {"augmentation": request.augmentation, "tile": request.tile}
     options |= {"exact": request.exact, "passes": request.mc_dropout}
     first, runs = None, request.runs

@@ -172,9 +172,12 @@ def fitting(
     pixels, channels = picture.pixels, picture.pixels.shape[-1]
     floats = picture.numbers in intensity.FLOATS
     if channels != wanted.channels and (channels, wanted.channels) != (1, 3):
+        told = ""
+        if zarr_rows.is_zarr(path):
+            told = " (without names of its axes it is read as [h, w, c])"
         raise DataError(
-            f"{path} has {channels} channel(s), and the run was trained on images of "
-            f"{wanted.channels}; save it with as many."
+            f"{path} has {channels} channel(s){told}, and the run was trained on "
+            f"images of {wanted.channels}; save it with as many."
         )
     if floats != wanted.floats or str(pixels.dtype) != wanted.dtype:
         numbers = " or ".join(intensity.FLOATS) if wanted.floats else wanted.dtype

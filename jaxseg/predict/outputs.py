@@ -109,11 +109,11 @@ def opened(
 
     `marker` is JSON: what the outputs depend on, and under `made_by` and `runs` what
     they do not. Raises ConfigError for a folder that cannot be the output of this
-    command, as `_check_place` and `_check_marker` say, and for one in which another
+    command, as `check_place` and `_check_marker` say, and for one in which another
     process is writing; DataError for a damaged journal, and for a file that was changed
     after it was written.
     """
-    _check_place(folder, source)
+    check_place(folder, source)
     if not overwrite:
         _check_ours(folder)
     with files.lock(folder):
@@ -134,7 +134,8 @@ def opened(
         journal.close()
 
 
-def _check_place(folder: pathlib.Path, source: pathlib.Path) -> None:
+def check_place(folder: pathlib.Path, source: pathlib.Path) -> None:
+    """Raises ConfigError where `folder` cannot be the output for images in `source`."""
     out, into = folder.resolve(), source.resolve()
     if source.is_dir() and out.is_relative_to(into):
         raise ConfigError(
@@ -147,6 +148,7 @@ def _check_place(folder: pathlib.Path, source: pathlib.Path) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--output={folder} is a file: name a folder.")
+    atomic.check_folder(folder)
 
 
 def _check_ours(folder: pathlib.Path) -> None:

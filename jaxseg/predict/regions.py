@@ -36,6 +36,7 @@ class Rows:
             self._file = tifffile.TiffFile(path, _multifile=False)
         try:
             with naming(path, "TIFF file"):
+                _check_sides(self._file.pages.first)
                 series, pages, order = tiff.checked(self._file, tags, _SIDE**2, page)
                 self._page = pages[0]
                 one = len(pages) == 1 and order == "named"
@@ -75,7 +76,7 @@ class Rows:
     def _check(self, turned: int) -> None:
         page, width = self._page, self.size[1]
         name = getattr(page.photometric, "name", str(page.photometric))
-        problem = ""
+        problem, advice = "", "as grey or RGB of 8 or 16 bits, upright and in tiles"
         plain = page.planarconfig == 1 and page.imagedepth == 1
         if name not in _PLAIN or page.extrasamples or not plain:
             problem = f"its colours are {name} with other samples or planes beside them"
@@ -96,11 +97,13 @@ class Rows:
             problem = f"its size is {self.size}"
         elif not page.is_contiguous and self._height() * width > _PART:
             problem = f"its parts are {self._height()} rows high"
+            most = _PART // width  # sides of tiles are multiples of 16
+            advice = f"in tiles of at most {most // 16 * 16 or most} rows"
         if problem:
             raise DataError(
                 f"it has more pixels than --max_pixels, so it is read by rows, but "
-                f"{problem}: save it as grey or RGB of 8 or 16 bits, upright and in "
-                "tiles, or raise --max_pixels where it fits into memory."
+                f"{problem}: save it {advice}, or raise --max_pixels where it fits "
+                "into memory."
             )
 
     def _has_nodata(self) -> bool:
@@ -154,6 +157,16 @@ class Rows:
             out[: inside.shape[0], x : x + inside.shape[1]] = inside
         self._kept[number] = out
         return out
+
+
+def _check_sides(page: tifffile.TiffPage) -> None:
+    """Raises DataError for more pixels than any image has, which no setting allows."""
+    height, width = page.imagelength, page.imagewidth
+    if height * width > _SIDE**2:
+        raise DataError(
+            f"it announces {height:,} x {width:,} pixels, and {_SIDE:,} x {_SIDE:,} "
+            "are the most: it is damaged, save it anew, or cut it into images."
+        )
 
 
 @contextlib.contextmanager

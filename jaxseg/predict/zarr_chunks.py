@@ -12,6 +12,7 @@ import bz2
 import itertools
 import lzma
 import math
+import os
 import pathlib
 import struct
 import zlib
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxseg.data.files import paths
 from jaxseg.errors import DataError
 
 _PIECE = 2**20  # bytes that are inflated at once
@@ -114,7 +116,8 @@ def _files(
     spans[along] = range(rows.start // step, -(-rows.stop // step))
     for place in itertools.product(*spans):
         path = folder / array.metadata.encode_chunk_key(place)
-        if path.is_file():
+        if os.path.lexists(path):
+            paths.regular(path)
             yield path
 
 

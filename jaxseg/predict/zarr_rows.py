@@ -8,6 +8,7 @@ that is not there holds the fill value of the array: that is how Zarr stores it.
 """
 
 import importlib.util
+import os
 import pathlib
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import UInt
 
 from jaxseg.data import intensity
-from jaxseg.data.files import images, orientation, pixel_size, raw
+from jaxseg.data.files import images, orientation, paths, pixel_size, raw
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.predict import regions, zarr_chunks
 
@@ -25,6 +26,8 @@ _WHOLE = ("uint8", "uint16")
 _KEPT = 2  # rows of chunks that stay decoded
 _PART = 2**28  # the most pixels of one row of chunks
 _SIDE = 2**24  # the most pixels of a side: more is damage
+_METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+_LONGEST = 2**26  # bytes of such a file
 _MICROMETRES = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3}
 _MICROMETRES |= {"centimeter": 1e4, "meter": 1e6}
 
@@ -189,18 +192,25 @@ def _opened(path: pathlib.Path, page: int | None) -> _Image:
         raise DataError("it is no folder, and a Zarr array is one.")
     import zarr  # an extra: only who has such files needs it
 
+    _check_metadata(path)
     node, axes, scale = zarr.open(str(path), mode="r"), "yxc", ()
     if not hasattr(node, "shape"):
-        node, axes, scale = _finest(node)
+        node, axes, scale = _finest(node, path)
     elif node.ndim < 4:
         names = getattr(node.metadata, "dimension_names", None) or ()
         named = {*names} in ({"y", "x"}, {"c", "y", "x"}) and len(names) == node.ndim
         axes = "".join(names) if named else axes[: node.ndim]
     problem = ""
     if not len({*axes}) == len(axes) == node.ndim or not {"y", "x"} <= {*axes}:
-        problem = f"its shape is {node.shape}, and an image is [h, w] or [h, w, c]"
+        problem = (
+            f"its shape is {node.shape}, and an image is [h, w] or [h, w, c]; save it "
+            "so, or name the axes of others (dimension_names)"
+        )
     elif 0 in node.shape or max(node.shape) > _SIDE:
-        problem = f"its shape is {node.shape}"
+        problem = (
+            f"its shape is {node.shape}, and a side has 1 to {_SIDE:,} pixels; cut it "
+            "into arrays of that, or save it anew if it is damaged"
+        )
     else:
         for axis, length in zip(axes, node.shape, strict=True):
             if axis not in "yxc" and length > 1:
@@ -210,8 +220,27 @@ def _opened(path: pathlib.Path, page: int | None) -> _Image:
     return _Image(node, axes, scale)
 
 
-def _finest(group: Any) -> tuple[Any, str, tuple[float, ...]]:
-    """(array, axes, their scale) of the finest level of an image of OME-Zarr."""
+def _check_metadata(folder: pathlib.Path) -> None:
+    """Raises DataError for metadata that `zarr` would wait for, or never end to read.
+
+    Where there is none of a name, another format is read.
+    """
+    for name in _METADATA:
+        path = folder / name
+        if not os.path.lexists(path):
+            continue
+        if (length := paths.regular(path).st_size) > _LONGEST:
+            raise DataError(
+                f"its {name} has {length:,} bytes, and metadata {_LONGEST:,} at most: "
+                "save the array anew."
+            )
+
+
+def _finest(group: Any, folder: pathlib.Path) -> tuple[Any, str, tuple[float, ...]]:
+    """(array, axes, their scale) of the finest level of an image of OME-Zarr.
+
+    The group is that of `folder`.
+    """
     attributes = dict(group.attrs)
     several = attributes.get("ome", attributes).get("multiscales")
     if not several:
@@ -234,6 +263,9 @@ def _finest(group: Any) -> tuple[Any, str, tuple[float, ...]]:
     sides = [_MICROMETRES.get(unit) for unit in units]
     told = all(side for side, axis in zip(sides, axes, strict=True) if axis in "yx")
     scaled = [n * (side or 1.0) for n, side in zip(scale, sides, strict=True)]
+    for part in pathlib.PurePosixPath(level["path"]).parts:
+        folder = folder / part
+        _check_metadata(folder)
     return group[level["path"]], "".join(axes), tuple(scaled) if told else ()
 
 

@@ -13,8 +13,8 @@ from jaxseg.report.run import build as run_build
 
 
 def main(argv: list[str]) -> int:
-    """The exit code: 0 built, 2 wrong call, 3 a file of a run cannot be used,
-    74 the report could not be written.
+    """The exit code: 0 built, 2 wrong call, or a place that cannot be written, 3 a file
+    of a run cannot be used, 74 no room for the report.
     """
     arguments = _parser().parse_args(argv[1:])
     runs, output, metric = arguments.runs, arguments.output, arguments.metric

@@ -87,6 +87,11 @@ def of_masks(run: Run) -> bool:
 
 
 def _history(path: pathlib.Path) -> list[Row]:
+    if not path.exists():
+        raise DataError(
+            f"{path} is missing: start the run's own command again, which writes it "
+            "from the checkpoint."
+        )
     history = _rows(path, sorted(schemas.HistoryRow.__required_keys__))
     if not history:
         raise DataError(f"{path} has no rows: train an epoch first.")
@@ -185,6 +190,7 @@ def _case(folder: pathlib.Path, name: str, case: dict[str, Any]) -> dict[str, An
 
 def _rows(path: pathlib.Path, wanted: list[str]) -> list[Row]:
     """The rows of a CSV file; numbers as float, the empty string as None."""
+    files.check_regular(path)
     if not path.is_file():
         raise DataError(f"{path} is missing: is this the workdir of a run?")
     with open(path, newline="", encoding="utf-8") as file:

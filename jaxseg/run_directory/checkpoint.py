@@ -24,7 +24,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jax.experimental import multihost_utils
 
-from jaxseg import errors
+from jaxseg import atomic, errors
 from jaxseg.errors import NotWritten
 from jaxseg.run_directory import manifest
 
@@ -272,6 +272,11 @@ def _check_room(manager, step) -> None:
 def _not_written(manager, step, error) -> NotWritten:
     free = shutil.disk_usage(manager.directory).free
     cause = str(error).splitlines()[0] if str(error) else repr(error)
+    for code in atomic.REFUSING:  # orbax may tell it in words alone
+        if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
+            told = OSError(code, os.strerror(code))
+            what = f"cannot take the checkpoint of step {step}"
+            return atomic.refused(manager.directory, told, what=what)
     return NotWritten(
         getattr(error, "errno", None),
         f"the checkpoint of step {step} could not be written to {manager.directory}: "

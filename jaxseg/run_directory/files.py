@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import socket
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -31,11 +32,14 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
     """Holds `workdir` for one writer; process 0 of a run enters it.
 
     The kernel drops the lock when its process dies, however it dies, so a lock file
-    left behind is taken over. Raises ConfigError naming the holder.
+    left behind is taken over. Raises ConfigError naming the holder, and NotWritable.
     """
     path = pathlib.Path(workdir) / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    check_regular(path)
+    with atomic.writable(workdir):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab+", buffering=0)  # what cannot be written is told once
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -47,13 +51,37 @@ def lock(workdir: str | os.PathLike) -> Iterator[None]:
             logging.info("%s was left by a run that died; taken over.", path)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         who = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
-        file.truncate(0)
-        file.write(json.dumps(who))
-        file.flush()
+        signed = json.dumps(who).encode()
+        try:
+            file.truncate(0)
+            file.write(signed)
+        except OSError as error:
+            raise atomic.not_written(path, len(signed), error) from error
         try:
             yield
         finally:
             file.truncate(0)  # kept, not removed: removing would race with a waiter
+
+
+def irregular(path: str | os.PathLike) -> str:
+    """What is wrong where something lies at `path` that is no regular file, or "".
+
+    A named pipe would be waited for, and a device never ends. What is not there is for
+    who opens it to say.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISREG(mode):
+        return ""
+    return f"{path} is no regular file but a folder, pipe, socket or device"
+
+
+def check_regular(path: str | os.PathLike) -> None:
+    """Raises DataError where something lies at `path` that is no regular file."""
+    if wrong := irregular(path):
+        raise errors.DataError(f"{wrong}: put the file back as it was, or remove it.")
 
 
 def write_json(path: str | os.PathLike, obj: Any) -> None:
@@ -68,12 +96,17 @@ def write_json(path: str | os.PathLike, obj: Any) -> None:
     if undefined:
         name = undefined[0].split(":")[0].strip(".") or "the value"
         raise ValueError(f"{path}: {name} is not finite; JSON has no such number.")
-    text = json.dumps(obj, indent=1) + "\n"
-    atomic.replace(path, text.encode())
+    atomic.replace(path, json_text(obj).encode())
+
+
+def json_text(obj: Any) -> str:
+    """The text of a file of JSON with this content, which is `plain`."""
+    return json.dumps(obj, indent=1) + "\n"
 
 
 def read_json(path: str | os.PathLike) -> Any:
     """What `path` holds; raises DataError when it is missing or not JSON."""
+    check_regular(path)
     try:
         return json.loads(pathlib.Path(path).read_text("utf-8"))
     except FileNotFoundError:

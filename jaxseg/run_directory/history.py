@@ -32,6 +32,7 @@ class History:
 
     def text(self) -> str:
         """The whole file, "" where there is none: what a checkpoint notes."""
+        files.check_regular(self.path)
         return self.path.read_text("utf-8") if self.path.exists() else ""
 
     def append(self, row: dict[str, Any]) -> None:
@@ -59,6 +60,8 @@ class History:
         try:
             there = [r for r in self.rows() if _step(r, self.path) <= step]
             changes = _changes(there, rows)
+            if rows and not self.path.exists():
+                changes = ["the whole file is missing"]
         except errors.DataError as error:
             changes = [str(error).rstrip(".")]
         if changes:

@@ -15,6 +15,7 @@ import jax
 from absl import logging
 
 from jaxseg import atomic, errors
+from jaxseg.run_directory import files
 
 NAME = "manifest.json"
 SET_ASIDE = "set_aside"
@@ -25,11 +26,11 @@ def seal(folder: pathlib.Path, record: dict[str, Any], *, skip: tuple[str, ...] 
 
     `record` is JSON without NaN; files named in `skip` stay outside.
     """
-    files = _files(folder, skip)
+    names = _files(folder, skip)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        sums = list(pool.map(_sha256, (folder / name for name in files)))
-    sizes = [(folder / name).stat().st_size for name in files]
-    listed = {n: [s, d] for n, s, d in zip(files, sizes, sums, strict=True)}
+        sums = list(pool.map(_sha256, (folder / name for name in names)))
+    sizes = [(folder / name).stat().st_size for name in names]
+    listed = {n: [s, d] for n, s, d in zip(names, sizes, sums, strict=True)}
     content = {**record, "files": listed}
     (folder / NAME).write_bytes(_sealed(content))
 
@@ -48,6 +49,8 @@ def add(folder: pathlib.Path, name: str, value: Any) -> None:
 def read(folder: pathlib.Path) -> tuple[dict[str, Any], str | None]:
     """(record, None), or ({}, what is wrong with the manifest)."""
     path = folder / NAME
+    if wrong := files.irregular(path):
+        return {}, wrong
     try:
         outer = json.loads(path.read_text("utf-8"))
         content, expected = outer["content"], outer["sha256"]
@@ -68,6 +71,8 @@ def problem(folder: pathlib.Path) -> str | None:
     try:
         for name, (size, _) in record["files"].items():
             there = (folder / name).stat().st_size
+            if wrong := files.irregular(folder / name):
+                return wrong
             if there != size:
                 return f"{folder / name} has {there} bytes instead of {size}"
         with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def check(
             continue
         raise errors.DataError(
             f"{pathlib.Path(workdir) / name} is not what the run wrote (its SHA-256 "
-            f"differs): {_advice(name, workdir)}."
+            f"differs): {_advice(name, workdir, record)}."
         )
 
 
@@ -80,11 +81,21 @@ def changed(workdir: str | os.PathLike, record: schemas.Record) -> list[str]:
     ]
 
 
-def _advice(name: str, workdir: str | os.PathLike) -> str:
+def is_noted(record: schemas.Record, name: str, content: bytes) -> bool:
+    """Whether `content` is that of the file which the finished run wrote as `name`."""
+    noted = (record.get("digests") or {}).get(name)
+    return hashlib.sha256(content).hexdigest() == noted
+
+
+def _advice(name: str, workdir: str | os.PathLike, record: schemas.Record) -> str:
     if name == files.HISTORY:
         return "start the run's own command again, which writes it from the checkpoint"
-    if name.startswith("eval/"):
-        return f"python -m jaxseg.evaluate --run={workdir} says what differs"
+    door = f"python -m jaxseg.evaluate --run={workdir}"
+    if name == files.COST.as_posix():
+        return f"{door} --cost measures it again"
+    for split in () if "masks" in record else record["dataset"]["split_hash"]:
+        if re.match(rf"eval/{re.escape(split)}[._]", name):
+            return f"{door} --split={split} says what differs"
     return "put the file back as it was"
 
 

@@ -220,6 +220,7 @@ def _table(place: pathlib.Path) -> list[out_of_fold.Row]:
     """The images that a member tested, as it wrote them."""
     name = "eval/test_per_image.csv"
     seal.check(place, seal.read(place), names=[name, "eval/test.json"])
+    files.check_regular(place / name)
     try:
         with open(place / name, newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxseg.config import base, recipe_file
+from jaxseg.config import base, limits, recipe_file
 from jaxseg.errors import ConfigError
 from jaxseg.run_directory import older_configs
 from jaxseg.run_directory.two_stage_schemas import STAGES
@@ -31,10 +31,12 @@ def changes(
 
     Its `get_sweep(seeds=...)` says so; a recipe without one is repeated with other
     seeds. `seeds` 0 leaves their number to the recipe. Raises ConfigError for a number
-    below 0, for names that are no name of a directory, and for what get_sweep raises.
+    below 0 or of more than can be trained, for names that are no name of a directory,
+    and for what get_sweep raises.
     """
-    if seeds < 0:
-        raise ConfigError(f"--seeds is {seeds}; it must be at least 1.")
+    if not 0 <= seeds <= limits.MOST_SEEDS:
+        most = f"{limits.MOST_SEEDS:,}"
+        raise ConfigError(f"--seeds is {seeds}; it must be from 1 to {most}.")
     recipe = recipe_file.module(path)
     if not hasattr(recipe, "get_sweep"):
         return repeats(config, seeds or _SEEDS)

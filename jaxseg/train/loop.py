@@ -16,7 +16,7 @@ from jaxseg.config.profiled_steps import Steps
 from jaxseg.devices import prefetch
 from jaxseg.errors import Preempted
 from jaxseg.evaluation import score_split
-from jaxseg.experiment import build, finetune, from_config
+from jaxseg.experiment import build, finetune, from_config, frozen_point
 from jaxseg.run_directory import checkpoint, files, history, schemas
 from jaxseg.train import (
     epoch_line,
@@ -55,6 +55,7 @@ def train_and_evaluate(
         record = open_run.claim(stack, workdir, config)
         if open_run.is_finished(record):
             open_run.mend_history(workdir, record)
+            frozen_point.mend(workdir, record)
             if profiled and jax.process_index() == 0:
                 logging.warning("the run is finished: --profile records no step of it.")
             return record

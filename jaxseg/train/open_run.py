@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxseg import atomic
 from jaxseg.devices import sharding
 from jaxseg.doctor import audit
-from jaxseg.errors import ConfigError, NotWritten
+from jaxseg.errors import ConfigError, DataError, NotWritten
 from jaxseg.experiment import build, finished_run, training_plan
 from jaxseg.run_directory import checkpoint, files, going_on, history, manifest, seal
 from jaxseg.train import child, mirrored, phases, run_record
@@ -89,7 +89,8 @@ def _on_the_first(work: Callable[[], Any], workdir: pathlib.Path) -> Any:
         except NotWritten as error:
             refusal = error
         except OSError as error:
-            refusal = ConfigError(f"{workdir} cannot be written: {error}.")
+            full = error.errno in atomic.FULL
+            refusal = error if full else atomic.refused(workdir, error)
         except ValueError as error:
             refusal = error
     if sharding.any_process(refusal is not None):
@@ -102,14 +103,22 @@ def is_finished(record: dict[str, Any]) -> bool:
 
 
 def mend_history(workdir: pathlib.Path, record: dict[str, Any]) -> None:
-    """Writes history.csv of a finished run again where it has changed since."""
-    if jax.process_index() or files.HISTORY not in seal.changed(workdir, record):
+    """Writes history.csv of a finished run again where it has changed or is lost."""
+    if jax.process_index():
+        return
+    lost = not (workdir / files.HISTORY).exists()
+    if not lost and files.HISTORY not in seal.changed(workdir, record):
         return
     steps = (workdir / "checkpoints").glob("[0-9]*")
     newest = max((int(path.name) for path in steps if path.name.isdigit()), default=-1)
     stored, _ = manifest.read(workdir / "checkpoints" / str(newest))
     if "history" in stored.get("meta", {}):
         history.History(workdir).restore(newest, stored["meta"]["history"])
+    elif lost:
+        raise DataError(
+            f"{workdir / files.HISTORY} is missing, and no checkpoint notes what it "
+            "held: put it back, or train again in another workdir."
+        )
 
 
 def open_run(

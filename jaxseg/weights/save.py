@@ -57,11 +57,15 @@ def write(
 
 
 def check_free(path: pathlib.Path) -> None:
-    """Raises ConfigError where `path` exists, or its folder does not."""
+    """Raises ConfigError where `path` exists, or its folder does not.
+
+    Raises NotWritable where nothing can be written to that folder.
+    """
     if path.exists():
         raise _exists(path)
     if not path.parent.is_dir():
         raise ConfigError(f"there is no folder {path.parent} to write {path.name} to.")
+    atomic.check_folder(path.parent)
 
 
 def _exists(path: pathlib.Path) -> ConfigError:

@@ -127,7 +127,17 @@ def test_an_open_block_takes_any_key(block):
     ("error", "code", "words"),
     [
         (OSError(errno.ENOSPC, "No space left", "/run/a.png"), 74, "to /run/a.png: No"),
-        (OSError(errno.EROFS, "Read-only file system"), 74, "written: Read-only file"),
+        (
+            OSError(errno.EROFS, "Read-only file system"),
+            2,
+            "a file cannot be opened",
+        ),
+        (
+            OSError(errno.EACCES, "Denied", "/run/a"),
+            2,
+            "/run/a cannot be opened or w",
+        ),
+        (OSError(errno.ENOTDIR, "No directory", "/a/b"), 2, "the path is a file"),
         (NotWritten(errno.ENOSPC, "a needs 3 bytes"), 74, "jaxseg: a needs 3 bytes\n"),
         (DataError("a is damaged"), 3, "jaxseg: a is damaged\n"),
         (NotFinite("3 steps"), 1, "jaxseg: 3 steps\n"),

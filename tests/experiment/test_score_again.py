@@ -9,8 +9,8 @@ import pytest
 from support import older_runs
 
 from jaxseg.errors import DataError
-from jaxseg.experiment import finished_run, score_again
-from jaxseg.run_directory import checkpoint, files, seal
+from jaxseg.experiment import score_again
+from jaxseg.run_directory import files, seal
 
 ROW = {"name": "dice_pooled", "class": "crack", "value": 0.75}
 SCORES = {"images": 2, "metrics": [ROW], "baselines": [1], "calibration": None}
@@ -100,6 +100,24 @@ def test_scores_that_differ_stay_and_the_new_ones_lie_beside(run, name, content,
     assert "stays as it was" in again.notes[-1]
 
 
+def test_a_changed_score_is_refused_with_a_way_out_and_without_a_circle(run):
+    path = run / "eval/test.json"
+    wrote = path.read_bytes()
+    score_again.check_kept(run, "test")
+    files.write_json(path, SCORES | {"images": 3})
+    with pytest.raises(DataError, match="put it back as it was, or move .*/eval/test"):
+        score_again.check_kept(run, "test")
+    score_again.check_kept(run, "validation")  # the report asks for that
+    again = _keep(run)
+    assert again.same == "no" and "images is 3 there, 2 now" in again.notes[0]
+    beside = run / "eval_again/test.json"
+    with pytest.raises(DataError, match=rf"report was built: {beside} is what it wro"):
+        score_again.check_kept(run, "test")
+    path.unlink()  # the other way out
+    assert _keep(run).folder == run / "eval" and path.read_bytes() == wrote
+    score_again.check_kept(run, "test")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "same"),
     [
@@ -152,77 +170,3 @@ def test_a_read_only_run_is_scored_and_nothing_is_left(older, monkeypatch):
     assert again.folder is None and "cannot be written" in again.notes[-1]
     assert again.result["images"] > 0
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-
-
-def _operating_point(run):
-    record = files.read_json(run / "run.json")
-    manager = checkpoint.open_manager(run / "checkpoints", read_only=True)
-    try:
-        return finished_run._operating_point(
-            run, manager, len(record["dataset"]["classes"])
-        )
-    finally:
-        checkpoint.close(manager)
-
-
-@pytest.fixture
-def sealed(older, tmp_path):
-    """A finished run whose operating point is sealed with its checkpoint."""
-    run = shutil.copytree(older / "finished", tmp_path / "run")
-    point = files.read_json(run / files.OPERATING_POINT)
-    manager = checkpoint.open_manager(run / "checkpoints")
-    checkpoint.freeze(manager, point["step"], point)
-    checkpoint.close(manager)
-    return run
-
-
-@pytest.mark.parametrize(
-    ("keys", "value"),
-    [
-        (("operating_point", "threshold"), 0.625),
-        (("operating_point", "min_area"), 0.5),
-        (("operating_point", "value"), 0.99),
-        (("temperature", "value"), 2.5),
-        (("step",), 4),
-    ],
-)
-def test_an_edited_operating_point_is_refused_by_name(sealed, keys, value):
-    path = sealed / files.OPERATING_POINT
-    content = files.read_json(path)
-    assert _operating_point(sealed) == content
-    *parents, last = keys
-    inside = content
-    for key in parents:
-        inside = inside[key]
-    before, inside[last] = inside[last], value
-    assert before != value
-    path.write_text(json.dumps(content))
-    with pytest.raises(DataError) as told:
-        _operating_point(sealed)
-    assert f"{'.'.join(keys)}: {json.dumps(before)} -> {value}" in str(told.value)
-    assert str(path) in str(told.value)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"threshold": 7}, "operating_point.threshold is 7; it is from 0 to 1"),
-        ({"min_area": -0.5}, "operating_point.min_area is -0.5"),
-        ({"gate": 1.5}, "operating_point.gate is 1.5"),
-        ({"rule": "treshold"}, "rule is 'treshold': did you mean 'threshold'"),
-        ({"offsets": [0.0, 1.0, 2.0]}, "offsets holds 3 numbers; the run has 2"),
-        ({"offsets": ["a"]}, r"offsets[0] holds a str, wants a float"),
-        ({"threshold": "high"}, "threshold holds a str, wants a float"),
-    ],
-)
-def test_a_typed_in_operating_point_is_refused_in_runs_of_before(
-    older, tmp_path, change, words
-):
-    run = shutil.copytree(older / "finished", tmp_path / "run")
-    path = run / files.OPERATING_POINT
-    content = files.read_json(path)
-    content["operating_point"] |= change
-    path.write_text(json.dumps(content))
-    with pytest.raises(DataError) as told:
-        _operating_point(run)
-    assert words in str(told.value) and str(path) in str(told.value)

@@ -79,6 +79,28 @@ def test_one_strip_as_high_as_the_image_is_refused(tmp_path, monkeypatch):
         regions.Rows(tmp_path / "a.tif")
 
 
+def test_tiles_that_are_too_high_are_answered_with_those_that_are_not(
+    tmp_path, monkeypatch
+):
+    tifffile.imwrite(tmp_path / "a.tif", GREY, tile=(64, 16))
+    width = GREY.shape[1]
+    monkeypatch.setattr(regions, "_PART", 32 * width)
+    advice = "are 64 rows high: save it in tiles of at most 32 rows, or raise"
+    with pytest.raises(errors.DataError, match=advice):
+        regions.Rows(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "a.tif", GREY, tile=(32, 16))
+    with regions.Rows(tmp_path / "a.tif") as rows:
+        assert (rows.read(0, 9) == GREY[:9, :, None]).all()
+
+
+def test_a_size_that_no_setting_allows_is_not_answered_with_one(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    monkeypatch.setattr(regions, "_SIDE", 10)
+    with pytest.raises(errors.DataError, match="10 x 10 are the most: it is") as told:
+        regions.Rows(tmp_path / "a.tif")
+    assert "max_pixels" not in str(told.value)
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

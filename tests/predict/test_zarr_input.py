@@ -1,6 +1,7 @@
 """Zarr arrays as input: whole or by rows, the same numbers as of a TIFF."""
 
 import importlib.util
+import os
 import tracemalloc
 
 import numpy as np
@@ -167,7 +168,11 @@ REFUSED = {
     "file": (lambda path: path.write_bytes(b"x"), "it is no folder"),
     "group": (_group, "it is a group without an image of OME-Zarr"),
     "numbers": (lambda path: _array(path, GREY.astype(np.int64)), "it holds int64"),
-    "line": (lambda path: _array(path, GREY[0]), r"its shape is \(47,\)"),
+    "line": (lambda path: _array(path, GREY[0]), r"its shape is \(47,\).*; save it so"),
+    "nothing": (
+        lambda path: _array(path, GREY[:0], chunks=(1, 1)),
+        r"its shape is \(0, 47\), and a side has 1 to 16,777,216 pixels; cut it",
+    ),
     "stack": (
         lambda path: _ome(path, np.stack([GREY] * 3), axes="zyx"),
         "it has 3 images along its axis z; save one",
@@ -191,6 +196,51 @@ def test_what_is_no_image_is_said(name, tmp_path, monkeypatch):
             rows.read(0, 20)
     with pytest.raises(errors.DataError, match="page 0 alone, no 2"):
         zarr_rows.Rows(tmp_path / "a.zarr", 2)
+
+
+def test_channels_that_come_first_without_a_name_are_told_how_they_are_read(tmp_path):
+    path = _array(tmp_path / "a.zarr", np.stack([GREY] * 5))
+    picture = zarr_rows.picture(path, max_pixels=10**6)
+    words = r"47 channel\(s\) \(without names of its axes it is read as \[h, w, c\]\)"
+    with pytest.raises(errors.DataError, match=words):
+        inputs.fitting(picture, inputs.Wanted(1, "uint8", False), path)
+
+
+def _ome_in(path, name):
+    _ome(path, GREY, axes="yx", new=not name.startswith("."))
+    return path / "full"
+
+
+@pytest.mark.parametrize("name", ["zarr.json", ".zarray", ".zattrs", ".zgroup"])
+@pytest.mark.parametrize("make", [_array, _ome_in])
+@pytest.mark.parametrize("kind", ["pipe", "device", "long"])
+def test_metadata_that_never_ends_is_not_waited_for(
+    tmp_path, monkeypatch, name, make, kind
+):
+    path = tmp_path / "a.zarr"
+    at = make(path, GREY if make is _array else name) or path
+    (at / name).unlink(missing_ok=True)
+    words = f"{name} is no regular file"
+    if kind == "pipe":
+        os.mkfifo(at / name)
+    elif kind == "device":
+        (at / name).symlink_to("/dev/zero")
+    else:
+        monkeypatch.setattr(zarr_rows, "_LONGEST", 10_000)
+        (at / name).write_bytes(b" " * 10_001)
+        words = f"its {name} has 10,001 bytes, and metadata 10,000 at most"
+    with pytest.raises(errors.DataError, match=f"a.zarr.*{words}"):
+        zarr_rows.size(path)
+    assert zarr_rows.side_of_pixel(path) is None
+
+
+def test_a_chunk_that_never_ends_is_not_waited_for(tmp_path):
+    path = _array(tmp_path / "a.zarr", GREY)
+    (path / "c/1/0").unlink()
+    os.mkfifo(path / "c/1/0")
+    with pytest.raises(errors.DataError, match="a.zarr.*c/1/0 is no regular file"):
+        with zarr_rows.Rows(path) as rows:
+            rows.read(0, 20)
 
 
 def test_floats_become_sixteen_bits_as_those_of_a_file_do(tmp_path):

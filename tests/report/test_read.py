@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import shutil
 
 import numpy as np
@@ -71,6 +72,16 @@ def test_a_missing_picture_or_evaluation_is_named(copy):
 def test_a_broken_file_is_named(copy, name, content, message):
     (copy / name).write_text(content)
     with pytest.raises(DataError, match=message):
+        read(copy)
+
+
+@pytest.mark.parametrize(
+    "name", ["run.json", "config.json", "history.csv", "eval/test.json"]
+)
+def test_a_file_that_never_ends_is_not_waited_for(copy, name):
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    with pytest.raises(DataError, match=f"{name} is no regular file .*: put the file"):
         read(copy)
 
 

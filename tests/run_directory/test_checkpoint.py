@@ -1,5 +1,7 @@
 """A checkpoint comes back bit for bit, or is refused by name; a kill costs one save."""
 
+import errno
+import os
 import pathlib
 import shutil
 
@@ -182,6 +184,15 @@ def test_a_manifest_that_was_edited_is_damaged(copy):
     assert manifest.problem(copy / "2") == f"{path} is damaged"
 
 
+@pytest.mark.parametrize("file", ["manifest.json", "state/_METADATA"])
+def test_a_file_that_never_ends_is_damage(copy, file):
+    path = copy / "2" / file
+    path.unlink()
+    os.mkfifo(path)
+    assert f"{path} " in (wrong := manifest.problem(copy / "2"))
+    assert "is no regular file" in wrong or "0 bytes instead of" in wrong
+
+
 def test_the_remains_of_a_killed_save_are_removed(copy):
     remains = copy / "3.orbax-checkpoint-tmp"
     shutil.copytree(copy / "2", remains)
@@ -246,6 +257,27 @@ def test_a_save_that_does_not_happen_is_an_error(tmp_path):
     for wrong in ({"keep": 1}, {"mode": "best"}):
         with pytest.raises(errors.ConfigError, match="keep 2 or more"):
             checkpoint.open_manager(tmp_path, **wrong)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EROFS, "Read-only file system"),
+        ValueError("PERMISSION_DENIED: a [OS error 13: Permission denied]"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_not_called_full(
+    tmp_path, monkeypatch, error
+):
+    def refuse(*arguments, **more):
+        raise error
+
+    manager = checkpoint.open_manager(tmp_path)
+    monkeypatch.setattr(manager.orbax, "save", refuse)
+    with pytest.raises(errors.NotWritable, match="cannot take the checkpoint") as told:
+        checkpoint.save(manager, _state(1), step=1)
+    assert "make room" not in str(told.value)
+    checkpoint.close(manager)
 
 
 def test_a_step_that_cannot_fit_is_not_begun(tmp_path, monkeypatch):

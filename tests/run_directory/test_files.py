@@ -1,8 +1,10 @@
 """One writer a workdir; files are whole; a resumed history equals an unbroken one."""
 
+import contextlib
 import json
 import os
 import pathlib
+import resource
 import shlex
 import subprocess
 import sys
@@ -173,3 +175,21 @@ def test_a_trained_workdir_that_lost_its_record_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(errors.DataError, match="holds a list, wants a dict"):
         files.check_config(tmp_path, config)
+
+
+def test_a_lock_that_finds_no_room_names_the_place(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))  # no file may grow
+        with pytest.raises(errors.NotWritten, match=r"lock could not be.* make room"):
+            stack.enter_context(files.lock(tmp_path))
+
+
+def test_what_never_ends_is_no_lock_and_no_json(tmp_path):
+    os.mkfifo(tmp_path / "run.lock")
+    with pytest.raises(errors.DataError, match="run.lock is no regular file"):
+        files.lock(tmp_path).__enter__()
+    (tmp_path / "run.json").symlink_to("/dev/zero")
+    with pytest.raises(errors.DataError, match="run.json is no regular file"):
+        files.read_json(tmp_path / "run.json")

@@ -42,9 +42,9 @@ def test_a_sealed_run_is_as_it_was_written(run):
         ("history.csv", "start the run's own command again"),
         ("config.json", "put the file back"),
         ("checkpoints/operating_point.json", "put the file back"),
-        ("eval/test.json", "jaxseg.evaluate --run="),
-        ("eval/test_per_image.csv", "jaxseg.evaluate --run="),
-        ("eval/validation_examples.json", "jaxseg.evaluate --run="),
+        ("eval/test.json", "jaxseg.evaluate --run=.* --split=test says what differs"),
+        ("eval/test_per_image.csv", "evaluate --run=.* --split=test says what differs"),
+        ("eval/validation_examples.json", "--split=validation says what differs"),
     ],
 )
 def test_a_changed_digit_is_found_and_named(run, name, advice):

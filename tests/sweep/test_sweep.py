@@ -92,7 +92,7 @@ def test_commands_are_a_line_for_each_member_and_need_no_jax():
         ((), "name a recipe"),
         (("--workdir=runs/nothing",), "there is no run in runs/nothing"),
         (("--config=configs/click.py",), "Did you mean configs/clicks.py"),
-        ((CLICKS, "--seeds=-2"), "--seeds is -2; it must be at least 1"),
+        ((CLICKS, "--seeds=-2"), "--seeds is -2; it must be from 1 to 10,000"),
         ((CLICKS, "--together=0"), "together"),
         ((CLICKS, "--together=-1"), "together"),
         ((CLICKS, "--parallel=0"), "parallel"),

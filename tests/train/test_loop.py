@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing import event_file_loader
 from jaxseg import errors
 from jaxseg.config.profiled_steps import Steps
 from jaxseg.experiment import score_again
+from jaxseg.report import read
 from jaxseg.run_directory import checkpoint, mirror
 from jaxseg.train import loop, mirrored, stop
 
@@ -187,6 +188,28 @@ def test_a_changed_history_of_a_finished_run_is_written_again(
     loop.train_and_evaluate(config, tmp_path / "run")
     assert path.read_text() == before
     assert "is missing. It was written again" in caplog.text
+
+
+def test_lost_files_of_a_finished_run_are_written_again(
+    config, straight, tmp_path, caplog
+):
+    run = shutil.copytree(straight, tmp_path / "run")
+    paths = [run / "history.csv", run / "checkpoints/operating_point.json"]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    with pytest.raises(errors.DataError, match="start the run's own command again"):
+        read.read(run)
+    loop.train_and_evaluate(config, run)
+    assert [path.read_bytes() for path in paths] == before
+    assert "the whole file is missing. It was written again" in caplog.text
+    assert "operating_point.json was missing. It was written again" in caplog.text
+    read.read(run)
+    paths[0].unlink()
+    for path in run.glob("checkpoints/*/manifest.json"):
+        path.unlink()
+    with pytest.raises(errors.DataError, match="no checkpoint notes what it held"):
+        loop.train_and_evaluate(config, run)
 
 
 def test_a_lost_row_is_written_again_when_a_run_goes_on(

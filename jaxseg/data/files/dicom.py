@@ -100,7 +100,9 @@ def _content(path: pathlib.Path) -> io.BytesIO:
     if not stat.S_ISREG(status.st_mode):
         raise DataError("this is no regular file.")
     if status.st_size > _MAX_BYTES:
-        raise DataError(f"larger than {_MAX_BYTES >> 20} MiB: not a single radiograph.")
+        raise DataError(
+            f"larger than {_MAX_BYTES >> 20} MiB: no single radiograph; split it."
+        )
     return io.BytesIO(path.read_bytes())
 
 
@@ -149,34 +151,42 @@ def _syntax(content: io.BytesIO) -> uid.UID | None:
 def _check_header(ds: pydicom.Dataset) -> None:
     """Raises DataError unless the header announces one greyscale image of sane size."""
     if "PixelData" not in ds:
-        raise DataError("there is no Pixel Data: no image, or the file is cut short.")
+        raise DataError(
+            "there is no Pixel Data: no image, or cut short; fetch it again."
+        )
     needed = ["Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"]
     needed += ["PhotometricInterpretation"]
     missing = [name for name in needed if ds.get(name) is None]
     if missing:
-        raise DataError(f"the header lacks {', '.join(missing)}.")
+        raise DataError(
+            f"the header lacks {', '.join(missing)}; export the image again."
+        )
     kind = dicom_values.photometric(ds)
     if kind not in ("MONOCHROME1", "MONOCHROME2") or ds.get("SamplesPerPixel", 1) != 1:
         raise DataError(
             f"a colour image ({kind}, {ds.get('SamplesPerPixel', 1)} samples a pixel); "
-            "only greyscale can be used."
+            "only greyscale can be used; convert it, or leave it out."
         )
     if int(ds.get("NumberOfFrames", 1) or 1) != 1:
-        raise DataError(f"{ds.NumberOfFrames} frames in one file; only 1 can be used.")
+        raise DataError(
+            f"{ds.NumberOfFrames} frames in one file; only 1 can be used: save each "
+            "as a file of its own."
+        )
     if ds.Rows < 1 or ds.Columns < 1 or ds.Rows * ds.Columns > MAX_PIXELS:
         raise DataError(
             f"the header announces {ds.Rows} x {ds.Columns} pixels; allowed are 1 to "
-            f"{MAX_PIXELS // 10**6} million."
+            f"{MAX_PIXELS // 10**6} million: cut it into parts, or export it again."
         )
     bits, allocated = ds.BitsStored, ds.BitsAllocated
     if allocated not in (8, 16) or not 1 <= bits <= allocated:
         raise DataError(
-            f"{bits} bits stored in {allocated}; allowed are 1 to 16 stored in 8 or 16."
+            f"{bits} bits stored in {allocated}; allowed are 1 to 16 stored in 8 or "
+            "16: save it with 16."
         )
     if ds.PixelRepresentation not in (0, 1):
         raise DataError(
             f"Pixel Representation is {ds.PixelRepresentation}; allowed are 0 for "
-            "unsigned and 1 for signed values."
+            "unsigned and 1 for signed values; correct the header."
         )
 
 

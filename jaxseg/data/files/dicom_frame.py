@@ -42,7 +42,8 @@ def decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
     if syntax in _NATIVE:
         if ds["PixelData"].is_undefined_length:
             raise DataError(
-                f"the pixel data is compressed, but declared {syntax.name}."
+                f"the pixel data is compressed, but declared {syntax.name}; convert it "
+                "with: gdcmconv --raw"
             )
         _check_length(ds)
         return _by_pydicom(ds, "")
@@ -51,7 +52,10 @@ def decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
         return _run_lengths(ds, get_frame(ds.PixelData, 0, number_of_frames=1))
     starts = sum(fragment.startswith(_STARTS) for fragment in fragments[1:])
     if starts > 1:
-        raise DataError(f"the pixel data holds {starts} frames; only 1 can be used.")
+        raise DataError(
+            f"the pixel data holds {starts} frames; only 1 can be used: save each as a "
+            "file of its own."
+        )
     size = (int(ds.Rows), int(ds.Columns))
     frame = get_frame(ds.PixelData, 0, number_of_frames=1)
     coded = _announced(frame)
@@ -61,7 +65,8 @@ def decode(ds: pydicom.Dataset, syntax: uid.UID) -> np.ndarray:
         raise DataError(f"the header says {size} pixels, the pixel data {coded.size}.")
     if coded.components != 1:
         raise DataError(
-            f"the pixel data has {coded.components} components; needed is 1."
+            f"the pixel data has {coded.components} components; needed is 1: convert "
+            "it to greyscale."
         )
     if frame.startswith(_STARTS[0]):
         jpegs.check(frame, ended=False)

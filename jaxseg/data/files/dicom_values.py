@@ -86,7 +86,7 @@ def modality(pixels: Stored, ds: pydicom.Dataset) -> Modality:
     """
     tables = ds.get("ModalityLUTSequence") or []
     if len(tables) > 1:
-        raise DataError(f"the header holds {len(tables)} Modality LUTs; 1 is allowed.")
+        raise DataError(f"the header holds {len(tables)} Modality LUTs; keep 1.")
     values = pixels.values
     if tables:
         first, table, bits = _table(tables[0], ds)

@@ -126,13 +126,17 @@ def alone(path: pathlib.Path, labels: Labels) -> np.ndarray:
     return labels.values
 
 
+class Lossy(DataError):
+    """A mask was saved as JPEG, which keeps no labels."""
+
+
 def read_labels(
     path: str | pathlib.Path, *, threshold: bool = False, max_pixels: int = MAX_PIXELS
 ) -> Labels:
     """The Labels in a file: palette files give their indices and the colours of these.
 
     Files of 1, 2 or 4 bits give their small numbers. JPEG does not keep labels: such a
-    mask is a DataError, or becomes 0 and 255 with `threshold` (above 127) where nothing
+    mask is Lossy, or becomes 0 and 255 with `threshold` (above 127) where nothing
     else was painted. Raises DataError as `read_image`, and for DICOM, TIFF that counts
     white as zero, and channels that differ (InColour with their counts where they are
     colours).
@@ -147,10 +151,7 @@ def read_labels(
             "save it as PNG, background 0."
         )
     if raw.lossy and not threshold:
-        raise DataError(
-            f"{path} is a JPEG, which changes label values; save masks as PNG, or set "
-            "mask_format to 'binary' to cut at 127."
-        )
+        raise Lossy(f"{path} is a JPEG, which changes label values; save masks as PNG.")
     array = _whole_numbers(path, raw.array, most=None)
     if raw.alpha is not None:
         array = _without_alpha(path, array, raw.alpha, 2**raw.bits - 1)

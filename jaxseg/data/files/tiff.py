@@ -169,7 +169,8 @@ def _check_colours(page: tifffile.TiffPage) -> None:
     """Raises DataError for colours that are no RGB, greyscale or palette."""
     name = getattr(page.photometric, "name", str(page.photometric))
     if name not in _COLOURS:
-        raise DataError(f"its colours are {name}; save it as RGB or greyscale.")
+        shown = "CMYK (SEPARATED)" if name == "SEPARATED" else name
+        raise DataError(f"its colours are {shown}; save it as RGB or greyscale.")
     samples, extra = page.samplesperpixel, len(page.extrasamples)
     needed = _COLOURS[name]
     if samples < needed:
@@ -181,7 +182,10 @@ def _check_colours(page: tifffile.TiffPage) -> None:
         raise DataError(f"{extra} of its {samples} samples are extra; it is damaged.")
     small = page.dtype == bool or (page.dtype.kind == "u" and page.bitspersample <= 16)
     if name in ("PALETTE", "YCBCR", "MINISWHITE") and not small:
-        raise DataError(f"its colours are {name}, but its numbers are {page.dtype}.")
+        raise DataError(
+            f"its colours are {name}, but its numbers are {page.dtype}; save it as RGB "
+            "or as greyscale in which black is 0 (MINISBLACK)."
+        )
 
 
 def _alphas(page: tifffile.TiffPage) -> int:

@@ -50,7 +50,10 @@ def directories(file: BinaryIO, size: int) -> list[set[int]]:
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     version = struct.unpack(f"{order}H", head[2:4])[0] if order and head[3:] else 0
     if version not in (42, 43) or len(head) < 16:
-        raise DataError("it is damaged, or no TIFF file.")
+        raise DataError(
+            "it is damaged, or no TIFF file; save it as TIFF, or give its name the "
+            "suffix of what it is."
+        )
     big = version == 43
     count, entry, offset = ("Q", 20, "Q") if big else ("H", 12, "I")
     width, step = struct.calcsize(f"={count}"), struct.calcsize(f"={offset}")
@@ -127,7 +130,7 @@ def _check_samples(page: tifffile.TiffPage) -> None:
     if kind is None or page.dtype is None or bits not in _DEPTHS[kind]:
         raise DataError(
             f"its samples have {bits} bits in the sample format {page.sampleformat}; "
-            "save it with 8 or 16 bits, or as 32-bit float."
+            "save it with 8 or 16 bits, or, unless it is a mask, as 32-bit float."
         )
     compression = int(page.compression)
     if compression not in (*_BYTES, *_FAX, *_PICTURES):
@@ -165,7 +168,9 @@ def _check_segments(page: tifffile.TiffPage) -> None:
         )
     for offset, length in zip(offsets, lengths, strict=True):
         if not offset or not length:
-            raise DataError("some of its strips or tiles are not stored.")
+            raise DataError(
+                "some of its strips or tiles are not stored; save it whole."
+            )
         if offset + length > size:
             raise DataError("it is cut short: its pixels would end beyond the file.")
 

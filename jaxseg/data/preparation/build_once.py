@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 import tensorflow_datasets as tfds
 from absl import logging
 
+from jaxseg import atomic
 from jaxseg.data import prepared, sealed
 from jaxseg.data.files import disk, paths
 from jaxseg.errors import DataError
@@ -70,11 +71,9 @@ def once(
         _check_same(final, source, files, options)
         _remove_rest(part)
         return final
-    try:
+    with atomic.writable(data_dir):
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = open(data_dir / f"{hidden}.lock", "w")
-    except OSError as error:
-        raise DataError(f"cannot write to {data_dir}: {error.strerror}.") from error
     with lock, _locked(lock):
         if (final / "card.json").is_file():  # another process was first
             _check_same(final, source, files, options)

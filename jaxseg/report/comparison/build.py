@@ -5,6 +5,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
+from jaxseg import atomic
 from jaxseg.errors import ConfigError
 from jaxseg.report import page
 from jaxseg.report.comparison import claims, group_runs, paired_tests, scores, sections
@@ -76,6 +77,7 @@ def earlier(output: pathlib.Path) -> list[pathlib.Path]:
     """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output={output} is a file; give a directory.")
+    atomic.check_folder(output)
     present = sorted(output.iterdir()) if output.is_dir() else []
     if not present:
         return []

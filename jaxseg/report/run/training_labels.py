@@ -22,6 +22,7 @@ from jaxseg.report.blocks import (
 from jaxseg.report.figures import Picture
 from jaxseg.report.read import Run, pick
 from jaxseg.report.text import number
+from jaxseg.run_directory import files
 
 _FOLDER = "supervision_examples"  # as jaxseg.train.label_pictures writes it
 
@@ -124,6 +125,7 @@ def _picture(folder: pathlib.Path, k: int, example: dict[str, Any]) -> Picture:
     pixels = ", ".join(
         f"{name} {number(n, 'count')}" for name, n in example["pixels"].items()
     )
+    files.check_regular(path)
     try:
         png = path.read_bytes()
         with Image.open(path) as image:

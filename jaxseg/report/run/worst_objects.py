@@ -12,6 +12,7 @@ from jaxseg.report.figures import Picture
 from jaxseg.report.read import Run, Split
 from jaxseg.report.run.cases import EXTRA, MISSED, RIGHT
 from jaxseg.report.text import number
+from jaxseg.run_directory import files
 from jaxseg.run_directory.object_schemas import ObjectResult, WorstImage
 
 _LARGEST = 1200  # a larger picture of an image is made smaller
@@ -61,6 +62,7 @@ def blocks_of(run: Run, split: Split, record: ObjectResult) -> list[Block | None
 
 def _picture(path: pathlib.Path, name: str, row: WorstImage) -> Picture:
     """The picture of an image as evaluation drew it, at a size that can be read."""
+    files.check_regular(path)
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")

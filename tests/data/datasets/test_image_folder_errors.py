@@ -105,7 +105,10 @@ CASES = {
     "twice": (table("a00,train,", "a00,test,"), "'a00' is named twice"),
     "group": (table("a00,train,p", "a03,test,p"), "group 'p' is in train and in test"),
     "no test": (table("a03,train,"), "no labelled image in test"),
-    "some splits": (table("a03,,"), "give every image a split, or none"),
+    "some splits": (
+        table("a03,,"),
+        "'a03' has no split, and .*: give every image a split, or none",
+    ),
     "columns": (table(head="name,split"), r"columns are \['name', 'split'\], not stem"),
     "has mask": (table("a01,unlabelled,"), "'a01' is unlabelled, but has a mask"),
     "one class": (write("classes.txt", "cat"), "2 to 255 different names"),

@@ -157,13 +157,16 @@ def test_modality_table_is_applied(tmp_path):
 
 BROKEN = {
     "a colour image": {"PhotometricInterpretation": "RGB"},
-    "only greyscale": {"SamplesPerPixel": 3},
-    "3 frames": {"NumberOfFrames": 3},
+    "only greyscale .*; convert it": {"SamplesPerPixel": 3},
+    "3 frames .* save each as a file of its own": {"NumberOfFrames": 3},
     "no Pixel Data": {"PixelData": None},
-    "lacks Rows, BitsStored": {"Rows": None, "BitsStored": None},
+    "lacks Rows, BitsStored; export the image again": {
+        "Rows": None,
+        "BitsStored": None,
+    },
     "65535 x 65535 pixels": {"Rows": 65535, "Columns": 65535},
     "0 x 8 pixels": {"Rows": 0},
-    "32 bits stored in 32": {"BitsAllocated": 32, "BitsStored": 32},
+    "32 bits stored in 32; .* save it with 16": {"BitsAllocated": 32, "BitsStored": 32},
     "12 bits stored in 8": {"BitsStored": 12},
     "less than expected|corrupted": {"Rows": 9},
     r"\(9, 8\) pixels, the pixel data \(8, 8\)": {"Rows": 9, **JPEG},

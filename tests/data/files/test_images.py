@@ -182,7 +182,7 @@ def test_masks_in_colour(tmp_path):
 def test_jpeg_masks(tmp_path):
     blocks = np.kron(IDS[:3, :4] % 2, np.full((8, 8), 255)).astype(np.uint8)
     path = save(tmp_path / "m.jpg", blocks)
-    with pytest.raises(DataError, match="JPEG, which changes label values"):
+    with pytest.raises(DataError, match="label values; save masks as PNG.$"):
         read_mask(path)
     np.testing.assert_array_equal(read_mask(path, threshold=True), blocks)
 

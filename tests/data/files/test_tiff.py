@@ -153,7 +153,12 @@ ALPHA = {  # samples, photometric, extra samples, the image or what is wrong
     "unnamed fourth": ([R, G, B, GREY], 2, None, "fourth channel of which no tag"),
     "negative stains": ([GREY, R], 0, [0], "colours are MINISWHITE, but.* 2 samples"),
     "two of RGB": ([R, G], 2, None, "colours are RGB, but it has 2 samples"),
-    "CMYK": ([R, G, B, GREY], 5, None, "colours are SEPARATED"),
+    "CMYK": (
+        [R, G, B, GREY],
+        5,
+        None,
+        r"colours are CMYK \(SEPARATED\); save it as RGB",
+    ),
     "Lab": ([R, G, B], 8, None, "colours are CIELAB"),
     "unknown": ([R, G, B], 99, None, "colours are 99"),
 }

@@ -99,13 +99,21 @@ CASES = {  # pages, what is said
     "one strip of 7": ([page(t278=("I", [5]))], "1 strips or tiles, but.* needs 7"),
     "strip not stored": (
         [(tags(t259=5, t278=("I", [8])), [*STRIPS[:2], b"", STRIPS[3]])],
-        "some of its strips or tiles are not stored",
+        "some of its strips or tiles are not stored; save it whole",
     ),
     "no photometric": ([page(t262=None)], "lacks the tag PhotometricInterpretation"),
     "no width": ([page(t256=None)], "lacks the tag ImageWidth"),
     "no rows": ([page(t257=("I", [0]))], "0 x 48 pixels"),
     "565": ([page(t277=3, t258=("H", [5, 6, 5]), t262=2)], r"\(5, 6, 5\) bits"),
     "3 bits": ([page(t258=3)], "3 bits in the sample format 1"),
+    "doubles": (
+        [(tags(t258=64, t339=3), [GREY.astype("f8").tobytes()])],
+        "64 bits in the sample format 3; .*, unless it is a mask, as 32-bit float",
+    ),
+    "white floats": (
+        [(tags(t258=32, t339=3, t262=0), [GREY.astype("f4").tobytes()])],
+        "MINISWHITE, but its numbers are float32; save it as RGB or as greyscale in",
+    ),
     "void": ([page(t339=4)], "8 bits in the sample format 4"),
     "compression": ([page(t259=34887)], "compression LERC cannot be read"),
     "no compression": ([page(t259=999)], "compression 999 cannot be read"),
@@ -142,6 +150,14 @@ def test_refused_in_one_sentence_before_anything_is_allocated(tmp_path, name):
     finally:
         tracemalloc.stop()
     assert peak < 100 * 2**20
+
+
+def test_another_kind_of_file_is_told_what_to_be_called(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))
+    with pytest.raises(
+        DataError, match="no TIFF file; save it as TIFF, or give its na"
+    ):
+        read_image(tmp_path / "a.tif")
 
 
 def test_channels_of_all_pages_count(tmp_path):

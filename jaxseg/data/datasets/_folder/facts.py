@@ -120,9 +120,15 @@ def _labels(item: Item, reading: Reading) -> images.Labels:
         return images.read_painted(
             item.mask, reading.listed, max_pixels=reading.max_pixels
         )
-    return images.read_labels(
-        item.mask, threshold=reading.threshold, max_pixels=reading.max_pixels
-    )
+    try:
+        return images.read_labels(
+            item.mask, threshold=reading.threshold, max_pixels=reading.max_pixels
+        )
+    except images.Lossy as error:  # this data set has an option for it
+        words = str(error).rstrip(".")
+        raise images.Lossy(
+            f"{words}, or set mask_format to 'binary' to cut at 127."
+        ) from None
 
 
 def read_ids(item: Item, reading: Reading) -> np.ndarray:

@@ -257,7 +257,12 @@ def _split_by_table(
         out.append(item._replace(split=split, group=group or item.id))
     chosen = {item.split for item in out if item.is_labelled}
     if "" in chosen and len(chosen) > 1:
-        problems.append(f"{path}: give every image a split, or none of them.")
+        bare = [item.id for item in out if item.is_labelled and not item.split]
+        more = f" and {len(bare) - 1} more have" if len(bare) > 1 else " has"
+        problems.append(
+            f"{path}: {bare[0]!r}{more} no split, and other images have one: give "
+            "every image a split, or none of them."
+        )
     missing = [s for s in SPLITS if s not in chosen]
     if out and "" not in chosen and missing:
         problems.append(f"{path} puts no labelled image in {', '.join(missing)}.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from absl import logging
 
+from jaxseg import atomic
 from jaxseg.data import intensity
 from jaxseg.data.datasets._folder import examples
 from jaxseg.data.datasets._folder.check import Plan
@@ -20,7 +21,7 @@ from jaxseg.data.datasets._folder.items import Item
 from jaxseg.data.files import disk, pixel_size, scratch
 from jaxseg.data.files.listing import fingerprint
 from jaxseg.data.preparation import card, tfds_builder
-from jaxseg.errors import ConfigError, DataError
+from jaxseg.errors import ConfigError
 
 # counts up when files are read otherwise, so that none is read as before: 3 keeps ids
 _READERS = 3
@@ -49,11 +50,9 @@ def once(
         return final
     with contextlib.ExitStack() as stack:
         stack.enter_context(disk.room(data_dir, what="the prepared data set"))
-        try:
+        with atomic.writable(data_dir):
             root.mkdir(parents=True, exist_ok=True)
             part = stack.enter_context(scratch.folder(root, str(kind.VERSION)))
-        except OSError as error:
-            raise DataError(f"cannot write to {data_dir}: {error.strerror}.") from error
         built = build(part)
         try:
             built.rename(final)
