@@ -14,13 +14,14 @@ import numpy as np
 import tifffile
 from jaxtyping import UInt
 
-from jaxseg.data.files import nodata, orientation, tiff, tiff_pages
+from jaxseg.data.files import nodata, orientation, raw, tiff, tiff_pages
 from jaxseg.errors import DataError
 
 _PLAIN = {"MINISBLACK": 1, "RGB": 3}  # channels
 _NUMBERS = ("uint8", "uint16")
 _KEPT = 2  # rows of tiles or strips that stay decoded
 _PART = 2**28  # the most pixels of one row of tiles, or of one strip
+_SMALL = 2**22  # pixels of a tile that are never too many
 _SIDE = 2**24  # the most pixels of a side: more is damage
 
 
@@ -99,6 +100,9 @@ class Rows:
             problem = f"its parts are {self._height()} rows high"
             most = _PART // width  # sides of tiles are multiples of 16
             advice = f"in tiles of at most {most // 16 * 16 or most} rows"
+        elif page.is_tiled and self._tile() > max(self.size[0] * width, _SMALL):
+            problem = f"a tile of it has {self._tile():,} pixels, more than the image"
+            advice = "in smaller tiles"
         if problem:
             raise DataError(
                 f"it has more pixels than --max_pixels, so it is read by rows, but "
@@ -110,6 +114,10 @@ class Rows:
         """Whether pixels may be declared as no data, and take no part in the levels."""
         value = nodata.of_page(self._page)
         return nodata.is_stretched(self.dtype) and nodata.holds(self.dtype, value)
+
+    def _tile(self) -> int:
+        """The pixels of a tile, all of which are decoded."""
+        return self._page.tilelength * self._page.tilewidth
 
     def _height(self) -> int:
         """The rows that one row of tiles, or one strip, has."""
@@ -162,6 +170,7 @@ class Rows:
 def _check_sides(page: tifffile.TiffPage) -> None:
     """Raises DataError for more pixels than any image has, which no setting allows."""
     height, width = page.imagelength, page.imagewidth
+    raw.check_sides((height, width))
     if height * width > _SIDE**2:
         raise DataError(
             f"it announces {height:,} x {width:,} pixels, and {_SIDE:,} x {_SIDE:,} "

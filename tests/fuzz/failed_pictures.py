@@ -90,6 +90,16 @@ def two_numbers_of_columns() -> bytes:
 
 
 @of("tiff")
+def a_tile_much_larger_than_the_picture() -> bytes:
+    page = [(256, 4, 1, 8), (257, 4, 1, 8), (258, 3, 1, 8), (259, 3, 1, 8)]
+    page += [(262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, 16), (323, 4, 1, 2**24)]
+    packed = zlib.compress(bytes(64))
+    page += [(324, 4, 1, 200), (325, 4, 1, len(packed))]
+    head = b"II*\0" + struct.pack("<I", 8) + _tags(*page)
+    return head.ljust(200, b"\0") + packed
+
+
+@of("tiff")
 def sixty_four_channels_of_the_largest_size() -> bytes:
     page = [(256, 4, 1, 500), (257, 4, 1, 500), (258, 3, 1, 64), (259, 3, 1, 1)]
     page += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 64), (278, 4, 1, 500)]

@@ -40,15 +40,24 @@ def check_file(path: pathlib.Path, max_pixels: int) -> None:
         )
 
 
+def check_sides(size: tuple[int, int]) -> None:
+    """Raises DataError for sides of a picture that are texts, or several numbers.
+
+    The tags of a TIFF file may say anything; multiplied, such sides fill the memory.
+    """
+    if not all(isinstance(side, int | np.integer) for side in size):
+        raise DataError(
+            "its numbers of rows and columns are not one whole number each; it is "
+            "damaged."
+        )
+
+
 def check_pixels(size: tuple[int, int], max_pixels: int, channels: int = 1) -> None:
     """Raises DataError for a header that promises more than `max_pixels`.
 
     Four channels of that many pixels are allowed, or more channels of fewer.
     """
-    if not all(isinstance(side, int | np.integer) for side in size):  # tags of TIFF
-        raise DataError(
-            "its numbers of rows and columns are not one whole number each."
-        )
+    check_sides(size)
     pixels = size[0] * size[1]
     if pixels > max_pixels:
         raise DataError(
