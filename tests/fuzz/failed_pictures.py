@@ -100,6 +100,23 @@ def a_tile_much_larger_than_the_picture() -> bytes:
 
 
 @of("tiff")
+def one_sample_that_is_transparency() -> bytes:
+    page = _grey(4, 4, 1, (273, 4, 1, 200), (279, 4, 1, 16), (338, 3, 1, 1))
+    page = [(262, 3, 1, 0) if tag[0] == 262 else tag for tag in page]
+    head = b"II*\0" + struct.pack("<I", 8) + _tags(*page)
+    return head.ljust(216, b"\0")
+
+
+@of("tiff")
+def samples_that_are_no_whole_number() -> bytes:
+    one = struct.unpack("<I", struct.pack("<f", 1.0))[0]
+    page = _grey(4, 4, 1, (273, 4, 1, 200), (279, 4, 1, 16), (338, 3, 1, 1))
+    page = [(277, 11, 1, one) if tag[0] == 277 else tag for tag in page]
+    head = b"II*\0" + struct.pack("<I", 8) + _tags(*page)
+    return head.ljust(216, b"\0")
+
+
+@of("tiff")
 def sixty_four_channels_of_the_largest_size() -> bytes:
     page = [(256, 4, 1, 500), (257, 4, 1, 500), (258, 3, 1, 64), (259, 3, 1, 1)]
     page += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 64), (278, 4, 1, 500)]

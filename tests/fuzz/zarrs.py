@@ -15,8 +15,8 @@ import numpy as np
 from fuzz.scars import changed, scarred, text, whole
 
 _TYPES = ("uint8", "uint16", "float32", "float16", "int16", "bool", "uint32", "|O")
-_INFLATING = {"zlib": zlib.compress, "gzip": gzip.compress, "bz2": bz2.compress}
-_INFLATING |= {"lzma": lzma.compress, "": bytes}
+_INFLATING = {"zlib": zlib.compress, "bz2": bz2.compress, "lzma": lzma.compress}
+_INFLATING |= {"gzip": lambda data: gzip.compress(data, 9, mtime=0), "": bytes}
 _ALLOWED = set("abcdefghijklmnopqrstuvwxyz0123456789./_")
 
 

@@ -178,7 +178,7 @@ def _check_colours(page: tifffile.TiffPage) -> None:
     more = samples - needed
     if name in ("PALETTE", "YCBCR", "MINISWHITE") and more > _alphas(page):
         raise DataError(f"its colours are {name}, but it has {samples} samples.")
-    if extra > samples or _alphas(page) > 1:
+    if extra > samples or not _alphas(page) < min(2, samples):
         raise DataError(f"{extra} of its {samples} samples are extra; it is damaged.")
     small = page.dtype == bool or (page.dtype.kind == "u" and page.bitspersample <= 16)
     if name in ("PALETTE", "YCBCR", "MINISWHITE") and not small:

@@ -108,6 +108,10 @@ def check(page: tifffile.TiffPage, tags: set[int], max_pixels: int) -> None:
             "it lacks the tag PhotometricInterpretation, so black and white could be "
             "meant either way; save it again."
         )
+    counts = (page.imagedepth, page.samplesperpixel, page.rowsperstrip)
+    counts += (page.tilelength, page.tilewidth, page.tiledepth) * page.is_tiled
+    if not all(isinstance(count, int) for count in counts):  # a tag says which kind
+        raise DataError(f"its counts {counts} are not whole numbers; it is damaged.")
     size = (page.imagelength, page.imagewidth)
     if min(*size, page.imagedepth, page.samplesperpixel) < 1:
         raise DataError(f"it is {size[0]} x {size[1]} pixels; it is damaged.")
