@@ -14,6 +14,8 @@ _EVENTS = {"pickle.find_class", "exec", "socket.connect", "socket.getaddrinfo"}
 _EVENTS |= {"socket.sendto", "os.system", "os.exec", "os.posix_spawn"}
 _EVENTS |= {"subprocess.Popen"}
 _IMPORTS = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
+# a queue of multiprocessing, and a pipe from the parent
+_BETWEEN = ("multiprocessing", "jaxseg/data/preparation/worker_process.py")
 _reported: set[str] = set()
 
 
@@ -42,7 +44,7 @@ def _hook(event: str, arguments: tuple) -> None:
         frame = frame.f_back
     if not about or (event == "exec" and callers and callers[0] in _IMPORTS):
         return  # a module that is imported comes from the path of Python
-    queues = any("multiprocessing" in name for name in callers)
+    queues = any(part in name for name in callers for part in _BETWEEN)
     line = json.dumps(
         {
             "event": event,
