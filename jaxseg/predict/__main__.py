@@ -64,7 +64,10 @@ PIXEL_SIZE = flags.DEFINE_float(
     "pixel_size", None, "Micrometres, where a file does not say them.", lower_bound=1e-9
 )
 MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", 64_000_000, "The most of an image in memory.", lower_bound=1
+    "max_pixels",
+    64_000_000,
+    "The most of an image in memory; about 50 bytes each.",
+    lower_bound=1,
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
 
