@@ -15,7 +15,7 @@ from jaxseg.data import prepared
 from jaxseg.data.datasets import siim_acr
 from jaxseg.data.files import dicom
 from jaxseg.data.preparation import build_once, card, convert, tfds_builder
-from jaxseg.errors import ConfigError, DataError, NotWritten
+from jaxseg.errors import ConfigError, DataError, NotWritable, NotWritten
 
 FILMS = 24
 SPLITS = ("train", "validation", "test")
@@ -213,7 +213,7 @@ def test_never_over_another_folder(raw, tmp_path):
     with pytest.raises(DataError, match="no finished data set"):
         siim_acr.prepare(raw, tmp_path, progress=False)
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(NotWritable, match="a file lies where a folder is needed"):
         siim_acr.prepare(raw, tmp_path / "file", progress=False)
 
 
