@@ -210,6 +210,18 @@ def test_while_it_is_imported_a_door_has_nothing_to_clean():
     assert (done.stdout, done.stderr, done.returncode) == ("", ONE_LINE, 75)
 
 
+def _ended(folder, recipe, **environment):
+    """What became of a door that reads this recipe."""
+    (folder / "ends.py").write_text(recipe)
+    return subprocess.run(
+        [sys.executable, "-m", "jaxseg.main", "--config=ends.py"],
+        cwd=folder,
+        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
 ENDS_SLOWLY = """
 import os, signal
 class Held:  # as XLA holds its clients until Python takes them away
@@ -222,14 +234,7 @@ def get_config(arg=""):
 
 
 def test_a_request_that_comes_when_the_work_is_done_changes_nothing(tmp_path):
-    (tmp_path / "ends.py").write_text(ENDS_SLOWLY)
-    done = subprocess.run(
-        [sys.executable, "-m", "jaxseg.main", "--config=ends.py"],
-        cwd=tmp_path,
-        env=runs.OUTSIDE | {"PYTHONPATH": str(runs.ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = _ended(tmp_path, ENDS_SLOWLY)
     assert (done.stderr, done.returncode) == ("", 4)
 
 
@@ -268,15 +273,7 @@ def get_config(arg=""):
 
 def test_processes_that_a_door_starts_have_it_for_their_parent(tmp_path):
     """A worker that watched the launcher, not its own parent, would end at once."""
-    (tmp_path / "asks.py").write_text(ASKS)
-    done = subprocess.run(
-        [sys.executable, "-m", "jaxseg.main", "--config=asks.py"],
-        cwd=tmp_path,
-        env=runs.OUTSIDE
-        | {"PYTHONPATH": str(runs.ROOT), "JAXSEG_PARENT": str(os.getpid())},
-        capture_output=True,
-        text=True,
-    )
+    done = _ended(tmp_path, ASKS, JAXSEG_PARENT=str(os.getpid()))
     assert done.stdout == "parent None\n", done.stderr
 
 
