@@ -6,6 +6,7 @@ reported before JAX starts.
 """
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import pathlib
@@ -78,7 +79,12 @@ CONTRACTS: dict[str, tuple[tuple[str, ...], str]] = {
 
 def names(kind: str) -> list[str]:
     """Sorted public modules of `jaxseg/<kind>/`; `kind` may be "data/samplers"."""
-    return sorted(p.stem for p in (_HERE / kind).glob("*.py") if p.stem[0] != "_")
+    return [*_public(_HERE / kind)]
+
+
+@functools.cache  # a config names some thirty modules, each of which is looked up here
+def _public(folder: pathlib.Path) -> tuple[str, ...]:
+    return tuple(sorted(p.stem for p in folder.glob("*.py") if p.stem[0] != "_"))
 
 
 def hint(name: str, choices: Iterable[str]) -> str:

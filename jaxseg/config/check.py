@@ -167,11 +167,11 @@ def _mirror(config: ConfigDict) -> None:
 
 def _keys(config: ConfigDict) -> None:
     """ConfigError for a key of the recipe that nothing reads."""
-    keys = {*base.defaults()}
     own = {f"loss.{name}" for name, block in config.loss.items() if "module" in block}
+    keys = {*base.defaults()} | own
+    open_blocks = tuple(f"{block}." for block in (*base.OPEN, *own))
     for key in base.keys(config):
-        inside = any(key.startswith(f"{block}.") for block in (*base.OPEN, *own))
-        if key not in keys | own and not inside:
+        if key not in keys and not key.startswith(open_blocks):
             raise ConfigError(base.no_key(key, keys))
 
 
