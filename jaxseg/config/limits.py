@@ -154,11 +154,11 @@ def check(config: ConfigDict) -> None:
             raise ConfigError(f"config.{key} is {value!r}: {hint}")
         elif (row := _of(ROWS, key)) is not None:
             _row(key, value, *row)
-    smallest, largest = config.mix.erase_area
-    if smallest > largest:
+    area = config.mix.erase_area
+    if len(area) != 2 or area[0] > area[1]:
         raise ConfigError(
-            f"config.mix.erase_area is {smallest},{largest}; the first is the smallest "
-            "share of the image, the second the largest."
+            f"config.mix.erase_area is {area}; give two numbers, the smallest share of "
+            "the image and the largest."
         )
 
 

@@ -63,7 +63,8 @@ def _with(**changes):
         ("folds", 1000, "it must be from 0 to 100."),
         ("optim.learning_rate", 0.0, "it must be from 1e-12 to 100."),
         ("data.image_size", (10**6, 8), "whole numbers from 1 to 32768"),
-        ("mix.erase_area", (0.5, 0.1), "the first is the smallest share"),
+        ("mix.erase_area", (0.5, 0.1), "the smallest share of the image"),
+        ("mix.erase_area", (0.1,), "give two numbers"),
         ("data.image_size", (64, 64.5), "whole numbers from 1 to 32768"),
     ],
 )

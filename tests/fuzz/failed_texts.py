@@ -83,3 +83,8 @@ def a_fraction_where_names_belong() -> bytes:
 @of("overrides")
 def an_open_block_with_a_number_for_a_key() -> bytes:
     return b"--config.model.fields={1: 2}"
+
+
+@of("overrides")
+def one_number_where_two_belong() -> bytes:
+    return b"--config.mix.erase_area=(1,)"

@@ -224,6 +224,9 @@ def _command_line() -> tuple[Read, ...]:
     from jaxseg.config import check, command_line, recipe_file
     from jaxseg.run_directory import older_configs
 
+    # absl keeps in them what each flag that is defined anew belongs to
+    tables = ("__flags", "__flags_by_module", "__flags_by_module_id")
+    tables += ("__key_flags_by_module",)
     recipe = "clicks:smoke"
     load, loaded = recipe_file.load, pickle.dumps(recipe_file.load(recipe))
     # the recipe itself is the same for all inputs, and loading it takes half the time
@@ -234,7 +237,8 @@ def _command_line() -> tuple[Read, ...]:
     def read(data: bytes, folder: pathlib.Path) -> object:
         words = data.decode("utf-8", "replace").split("\n")
         sys.argv = ["door", f"--config={recipe}", *words]
-        flags.FLAGS.__dict__["__flags"] = {}
+        for table in tables:
+            flags.FLAGS.__dict__[table] = {}
         os.environ.pop("JAXSEG_DATA", None)
         holder = command_line.define_config()
         try:
