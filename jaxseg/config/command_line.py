@@ -13,7 +13,8 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import app, flags
 from ml_collections import ConfigDict, config_dict, config_flags
@@ -285,7 +286,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
             sys.argv[:] = argv  # what the doors read of it is what was meant
         _refuse_buckets(argv)
         rest = flags.FLAGS(last_ones(argv))
-        _check_numbers()
+        _check_values()
         return rest
     except (flags.Error, ValueError, TypeError, KeyError, AttributeError) as error:
         cause = error.__context__  # absl wraps it in the name of the flag
@@ -307,10 +308,10 @@ def _refuse_buckets(argv: Sequence[str]) -> None:
             bucket.refuse(f"--{match[1]}", value)
 
 
-def _check_numbers() -> None:
-    """Raises ConfigError for a flag whose number nothing here can count with.
+def _check_values() -> None:
+    """Raises ConfigError for a number that nothing here can count with, and for blocks.
 
-    No bound of absl refuses them; keys of a config are looked at by `limits`.
+    No bound of absl refuses them; numbers of a config are looked at by `limits`.
     """
     for name in flags.FLAGS:
         value = flags.FLAGS[name].value
@@ -319,6 +320,22 @@ def _check_numbers() -> None:
             raise ConfigError(f"--{name}={value}: give a finite number.")
         if own and isinstance(value, int) and abs(value) >= 2**63:
             raise ConfigError(f"--{name}={value}: give a number of 18 digits at most.")
+        if not own and isinstance(value, Mapping):
+            _check_block(name, value)
+
+
+def _check_block(name: str, block: Mapping[str, Any]) -> None:
+    """Raises ConfigError for several values by name where one belongs."""
+    key = name.removeprefix("config.")
+    if not f"{key}.".startswith(tuple(f"{block}." for block in base.OPEN)):
+        raise ConfigError(f"--{name} is {dict(block)}: give one value, without names.")
+    for inner, value in block.items():
+        if not isinstance(inner, str) or "." in inner:
+            raise ConfigError(
+                f"--{name} has the name {inner!r}: give one without dots."
+            )
+        if isinstance(value, Mapping):
+            _check_block(f"{name}.{inner}", value)
 
 
 def _meant(name: str) -> str:

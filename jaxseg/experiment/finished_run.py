@@ -16,7 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxseg.data import content, pipeline
-from jaxseg.devices import sharding
+from jaxseg.devices import compiler, sharding
 from jaxseg.errors import ConfigError, DataError
 from jaxseg.evaluation.objects.finding import Finding, label_map
 from jaxseg.experiment import (
@@ -211,6 +211,7 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
         exclusive=image_classes.is_exclusive(record["dataset"]),
     )
     classes = len(record["dataset"]["classes"])
+    program = functools.partial(jax.jit, compiler_options=compiler.options())
     return FinishedRun(
         workdir=workdir,
         config=config,
@@ -219,8 +220,8 @@ def load(workdir: str | os.PathLike) -> FinishedRun:
         step=step,
         parts=parts,
         variables=variables,
-        forward=jax.jit(lambda *batch: predict(*batch)[..., :classes]),
-        maps=jax.jit(predict),
+        forward=program(lambda *batch: predict(*batch)[..., :classes]),
+        maps=program(predict),
     )
 
 

@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from jaxseg import types
+from jaxseg.devices import compiler
 from jaxseg.errors import ConfigError
 from jaxseg.models import _decided
 from jaxseg.types import Batch, Normalise
@@ -96,5 +97,6 @@ def make_predict(mesh: Mesh, *, model: Any, normalise: Normalise) -> Callable:
     return jax.jit(
         jax.shard_map(
             fn, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False
-        )
+        ),
+        compiler_options=compiler.options(),
     )

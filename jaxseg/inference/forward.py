@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from jaxseg import types
+from jaxseg.devices import compiler
 from jaxseg.types import Batch, Normalise, Target
 
 
@@ -153,5 +154,6 @@ def make_predict(
     return jax.jit(
         jax.shard_map(
             fn, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False
-        )
+        ),
+        compiler_options=compiler.options(),
     )

@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
 from jaxseg.data import pipeline
-from jaxseg.devices import sharding
+from jaxseg.devices import compiler, sharding
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import finished_run, from_config, image_classes
 from jaxseg.inference import forward, stitch
@@ -267,7 +267,8 @@ def _group(
     program = jax.jit(
         jax.shard_map(
             one, mesh=mesh, in_specs=(P(), rows), out_specs=rows, check_vma=False
-        )
+        ),
+        compiler_options=compiler.options(),
     )
     return Group(
         finished_run.tiled(first.parts.view, tile),

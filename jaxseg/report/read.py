@@ -59,12 +59,14 @@ def read(workdir: str | os.PathLike) -> Run:
         for path in (root / "eval").glob("*.json")
         if not path.stem.endswith("_examples") and path.name != files.COST.name
     }
+    record = seal.read(root)
     if not names:
         raise DataError(
-            f"{root / 'eval'} has no <split>.json: run jaxseg.evaluate --run={root}"
+            f"{root / 'eval'} has no <split>.json, and {root / 'run.json'} says that "
+            f"the run is {record.get('status')}: run jaxseg.evaluate --run={root}, or "
+            "start its command again where it is not finished."
         )
     first = [name for name in _ORDER if name in names]
-    record = seal.read(root)
     seal.check(root, record)
     no_run = "masks" in record
     config = files.read_json(root / files.CONFIG) if no_run else None

@@ -15,6 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxseg.data import resize
+from jaxseg.devices import compiler
 from jaxseg.errors import ConfigError
 from jaxseg.experiment import build, from_config, training_labels
 from jaxseg.run_directory import files
@@ -101,7 +102,7 @@ def make_step(config: ConfigDict, experiment: build.Experiment) -> Callable:
             return step.train_step(state, batch | {"mask": mask}, member)
 
     many = jax.vmap(one, in_axes=(0, None, 0, 0))
-    return jax.jit(many, donate_argnums=0)
+    return jax.jit(many, donate_argnums=0, compiler_options=compiler.options())
 
 
 def create(seeds: np.ndarray, init: dict) -> Any:

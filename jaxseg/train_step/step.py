@@ -11,6 +11,7 @@ import optax
 
 from jaxseg import schedule, types
 from jaxseg.data import mixing
+from jaxseg.devices import compiler
 from jaxseg.errors import ConfigError
 from jaxseg.train_step import deep_supervision
 from jaxseg.types import IGNORE, Batch, Normalise, Target, TrainState
@@ -114,6 +115,7 @@ def compile_step(settings: Settings, abstract: TrainState) -> Callable:
         functools.partial(train_step, settings=settings),
         donate_argnums=0,
         out_shardings=(shardings, None),
+        compiler_options=compiler.options(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import math
 import os
 import pathlib
 import re
@@ -33,6 +34,7 @@ PACKAGES = {
     )
 }
 _NESTED = ("state_dict", "model", "model_state_dict")
+_LARGEST = 2**59  # numbers of an array, which NumPy can still count the bytes of
 
 
 def read(path: str) -> dict[str, np.ndarray]:
@@ -116,6 +118,10 @@ def _read_safetensors(path):
 
 def _array(view, name, path):
     kind, shape = view["dtype"], view["shape"]
+    if math.prod(side for side in shape if side) > _LARGEST:  # one of them may be 0
+        raise DataError(
+            f"{path} is damaged ({name} has the shape {shape}): get it again."
+        )
     if kind == "BF16":  # the upper half of a float32
         raw = np.frombuffer(view["data"], "<u2").astype("<u4") << 16
         return raw.view("<f4").reshape(shape)

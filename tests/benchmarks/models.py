@@ -30,6 +30,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from jaxseg import lookup
+from jaxseg.devices import compiler
 from jaxseg.inference import forward
 from jaxseg.train_step import (
     optimizer,
@@ -69,9 +70,10 @@ def ours(name, image, mask):
         ema=0.0,
     )
     train = functools.partial(step.train_step, settings=settings)
-    train = jax.jit(train, donate_argnums=0)
+    program = functools.partial(jax.jit, compiler_options=compiler.options())
+    train = program(train, donate_argnums=0)
     predict = functools.partial(forward.predict, model=model, normalise=lambda x: x)
-    predict = jax.jit(predict)
+    predict = program(predict)
     box = [now]
     variables = jax.tree.map(jax.numpy.copy, state.evaluated(now))
 

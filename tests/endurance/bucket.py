@@ -134,9 +134,8 @@ def kills(place: pathlib.Path, count: int) -> Iterator[str]:
         caches.append(place / f"machine-{k}")
         shutil.copytree(twin.cache / "jit", caches[-1] / "jit")
         shutil.copytree(twin.cache / "demo", caches[-1] / "demo")
-        door = doors.Door(
-            "main", *words, cache=caches[-1], mark=f"bucket-{k}", **_aws()
-        )
+        mark = f"bucket-{k}"
+        door = doors.Door("main", *words, cache=caches[-1], mark=mark, **_aws())
         if k < count:
             time.sleep(twin.seconds * rng.uniform(0.4, 0.9))
             door.kill()

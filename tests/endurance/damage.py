@@ -28,6 +28,21 @@ def plan(
     return out[:count]
 
 
+def touched(damage: Damage, folder: pathlib.Path) -> list[str]:
+    """The files below `folder` that it changes: two where they change places."""
+    if damage.kind != "swap":
+        return [damage.file]
+    other = _other(folder / damage.file, folder, random.Random(damage.seed))
+    return [damage.file, other.relative_to(folder).as_posix()]
+
+
+def _other(
+    path: pathlib.Path, folder: pathlib.Path, rng: random.Random
+) -> pathlib.Path:
+    others = [p for p in folder.rglob(f"*{path.suffix}") if p.is_file()]
+    return rng.choice(sorted(p for p in others if p != path) or [path])
+
+
 def apply(damage: Damage, folder: pathlib.Path, foreign: pathlib.Path) -> bool:
     """Whether the file is another now; some damages change nothing in some files.
 
@@ -39,8 +54,7 @@ def apply(damage: Damage, folder: pathlib.Path, foreign: pathlib.Path) -> bool:
     if damage.kind == "delete":
         path.unlink()
     elif damage.kind == "swap":
-        others = [p for p in folder.rglob(f"*{path.suffix}") if p.is_file()]
-        other = rng.choice(sorted(p for p in others if p != path) or [path])
+        other = _other(path, folder, rng)
         path.write_bytes(other.read_bytes())
         other.write_bytes(before)
     elif damage.kind == "foreign":

@@ -44,10 +44,11 @@ def run(case: str, twin: twins.Twin, place: pathlib.Path) -> Outcome:
     files = files_of(victim.folder)
     planned = damage.plan(files, int(number) + 1, f"{name} {seed}")[-1]
     note = f"{planned.kind} {planned.file}"
+    touched = damage.touched(planned, victim.folder)
     if not damage.apply(planned, victim.folder, victim.foreign):
         return Outcome("unchanged", note=note)
     end = _ask(name, planned.file, victim)
-    named = _names(end, planned.file, victim)
+    named = any(_names(end, file, victim) for file in touched)
     if end.fault:
         return Outcome("refused", f"{note}: {end.fault}", note)
     if end.code:

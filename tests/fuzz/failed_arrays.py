@@ -195,3 +195,11 @@ def a_chunk_much_larger_than_the_array() -> bytes:
 @of("zarr")
 def a_chunk_for_every_pixel() -> bytes:
     return _zarr(450, 1, gzip.compress(b"1", mtime=0))
+
+
+@of("safetensors")
+def two_sides_that_no_machine_counts_beside_a_side_of_none() -> bytes:
+    shape = [2**32 - 2, 2**31, 0]
+    header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text

@@ -88,3 +88,13 @@ def an_open_block_with_a_number_for_a_key() -> bytes:
 @of("overrides")
 def one_number_where_two_belong() -> bytes:
     return b"--config.mix.erase_area=(1,)"
+
+
+@of("overrides")
+def a_name_with_a_dot_where_one_value_belongs() -> bytes:
+    return b'--config.loss.cross_entropy.class_weights={"a.b": 1}'
+
+
+@of("overrides")
+def a_name_with_a_dot_in_an_open_block() -> bytes:
+    return b'--config.data.options={"a": {"b.c": 1}}'

@@ -51,7 +51,7 @@ def test_a_missing_picture_or_evaluation_is_named(copy):
         read(copy)
     for path in (copy / "eval").glob("*.json"):
         path.unlink()
-    with pytest.raises(DataError, match=r"no <split>.json: run jaxseg.evaluate"):
+    with pytest.raises(DataError, match=r"no <split>.json, and .*run.json says"):
         read(copy)
 
 
