@@ -224,8 +224,11 @@ def latest_step(manager: Manager) -> int | None:
 
 
 def durable_step(manager: Manager) -> int | None:
-    """The newest step that is whole on disk; None while a save is under way."""
-    return None if manager.orbax.is_saving_in_progress() else latest_step(manager)
+    """The newest step that is whole on disk; a save under way may be a newer one."""
+    steps = sorted(manager.orbax.all_steps())
+    if manager.orbax.is_saving_in_progress():
+        steps = steps[:-1]  # orbax lists a step as soon as it begins to save it
+    return steps[-1] if steps else None
 
 
 def best_step(manager: Manager) -> int | None:

@@ -24,12 +24,11 @@ from absl import logging
 from jaxseg import atomic
 from jaxseg.errors import ConfigError, DataError, NotWritten
 from jaxseg.run_directory import bucket as buckets
-from jaxseg.run_directory import files, markers
+from jaxseg.run_directory import files, manifest, markers
 from jaxseg.run_directory.bucket import Bucket, Fault
 from jaxseg.run_directory.markers import File, Marker
 
 _STEPS = "checkpoints"
-_SEALED = "manifest.json"  # in a step that is whole
 _UNFINISHED = "orbax-checkpoint-tmp"  # in the name of a step that is being written
 
 
@@ -106,23 +105,27 @@ def open_copy(url: str) -> Copy:
     return copy
 
 
-def stage(folder: pathlib.Path) -> pathlib.Path:
+def stage(folder: pathlib.Path, *, newest: int | None = None) -> pathlib.Path:
     """A copy of the run directory as it is now, to be sent while the run goes on.
 
     Files of checkpoints, which never change, are linked. Left out are the lock,
-    temporary files, and steps that are not whole.
+    temporary files, steps after `newest`, and steps that are not whole: one may be
+    removed at the same time.
     """
     place = beside(folder) / "stage"
     shutil.rmtree(place, ignore_errors=True)
     for parent, _, names in os.walk(folder):
         parts = pathlib.Path(parent).relative_to(folder).parts
-        if _stays(folder, parts):
+        if _stays(folder, parts, newest):
             continue
         place.joinpath(*parts).mkdir(parents=True, exist_ok=True)
         for name in sorted(names):
             path, target = pathlib.Path(parent, name), place.joinpath(*parts, name)
             if not (name == files.LOCK or name.endswith(".tmp") or path.is_symlink()):
-                _link_or_copy(path, target, link=parts[:1] == (_STEPS,))
+                _link_or_copy(path, target, in_step=parts[:1] == (_STEPS,))
+    for step in place.glob(f"{_STEPS}/[0-9]*"):
+        if not _has_all(step):
+            shutil.rmtree(step)
     return place
 
 
@@ -220,22 +223,37 @@ def _fetch(bucket: Bucket, marker: Marker, folder: pathlib.Path) -> bool:
     return True
 
 
-def _stays(folder: pathlib.Path, parts: tuple[str, ...]) -> bool:
+def _stays(folder: pathlib.Path, parts: tuple[str, ...], newest: int | None) -> bool:
     """Whether a folder below the run directory holds something half written."""
     if any(_UNFINISHED in part or part.endswith(".tmp") for part in parts):
         return True
-    step = len(parts) > 1 and parts[0] == _STEPS and parts[1].isdigit()
-    return step and not folder.joinpath(*parts[:2], _SEALED).is_file()
+    if not (len(parts) > 1 and parts[0] == _STEPS and parts[1].isdigit()):
+        return False
+    later = newest is not None and int(parts[1]) > newest
+    return later or not folder.joinpath(*parts[:2], manifest.NAME).is_file()
 
 
-def _link_or_copy(path: pathlib.Path, target: pathlib.Path, *, link: bool) -> None:
-    if link:
+def _link_or_copy(path: pathlib.Path, target: pathlib.Path, *, in_step: bool) -> None:
+    """Links or copies a file; one of a step may be gone by now."""
+    if in_step:
         try:
             os.link(path, target)
             return
+        except FileNotFoundError:
+            return
         except OSError:  # a file system without links
             pass
-    shutil.copyfile(path, target)
+    try:
+        shutil.copyfile(path, target)
+    except FileNotFoundError:
+        if not in_step:
+            raise
+
+
+def _has_all(step: pathlib.Path) -> bool:
+    """Whether every file that the manifest of a step lists is there."""
+    record, wrong = manifest.read(step)
+    return not wrong and all((step / name).is_file() for name in record["files"])
 
 
 def _check_alone(copy: Copy) -> None:

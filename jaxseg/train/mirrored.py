@@ -65,7 +65,7 @@ class Mirrored:
         if step in (None, self._step) or time.monotonic() < self._wait_until:
             return
         try:
-            staged = mirror.stage(self._copy.folder)
+            staged = mirror.stage(self._copy.folder, newest=step)
         except OSError as error:
             self._later(error)
             return

@@ -27,20 +27,20 @@ from support import runs
 
 from endurance import doors, twins
 from jaxseg.devices import peers
-from jaxseg.run_directory import mirror
+from jaxseg.run_directory import bucket, markers, mirror
 
 NAME = "my-bucket"
 # sends the states 1 and 2 of a folder of 30 files, and says when it begins with each
 SENDER = """
 import sys
-from jaxseg.run_directory import mirror
+from jaxseg.run_directory import manifest, mirror
 copy = mirror.open_copy(sys.argv[1])
 for state in (1, 2):
     for k in range(30):
         path = copy.folder / "checkpoints" / str(state) / f"{k}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{state} {k}" * 2000)
-    (path.parent / "manifest.json").write_text("{}")
+    manifest.seal(path.parent, {})
     (copy.folder / "config.json").write_text("{}")
     (copy.folder / "history.csv").write_text(f"{state}")
     print(state, flush=True)
@@ -128,8 +128,13 @@ def _refused(name: str, place: pathlib.Path, words: list[str], **environment) ->
 def kills(place: pathlib.Path, count: int) -> Iterator[str]:
     """Kills a run, and its machine with it, until it ends; equal to its twin."""
     twin, rng = twins.make(place), random.Random(1)
-    url, caches = f"s3://{NAME}/runs/x", []
-    words = [*twins.arguments(pathlib.Path("x"))[:-1], f"--workdir={url}"]
+    long = "--config.epochs=60"  # so that several copies are sent on the way
+    doors.run(
+        "main", *twins.arguments(place / "long"), long, cache=twin.cache, mark="long"
+    )
+    twin = twin._replace(workdir=place / "long")
+    url, caches, resumed = f"s3://{NAME}/runs/x", [], []
+    words = [*twins.arguments(pathlib.Path("x"))[:-1], long, f"--workdir={url}"]
     for k in range(count + 1):
         caches.append(place / f"machine-{k}")
         shutil.copytree(twin.cache / "jit", caches[-1] / "jit")
@@ -137,19 +142,25 @@ def kills(place: pathlib.Path, count: int) -> Iterator[str]:
         mark = f"bucket-{k}"
         door = doors.Door("main", *words, cache=caches[-1], mark=mark, **_aws())
         if k < count:
-            time.sleep(twin.seconds * rng.uniform(0.4, 0.9))
+            before = markers.numbers(bucket.open_bucket(url))
+            while markers.numbers(bucket.open_bucket(url)) == before:
+                if door.process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            time.sleep(rng.uniform(0.0, 5.0))  # while the next copy is on its way
             door.kill()
             doors.end_all(mark)
-            door.wait()
+            end = door.wait()
             shutil.rmtree(caches[-1])
         else:
             end = door.wait()
+        resumed += [line for line in end.err.splitlines() if "resumed at" in line]
     os.environ["JAXSEG_CACHE"] = str(caches[-1])
     differences = twins.differences(mirror.local_copy(url), twin)
     if end.code or differences:
         yield f"BROKEN: exit code {end.code}, {end.sentence}; {differences[:5]}"
-    first = [line for line in end.err.splitlines() if "resumed at" in line]
-    yield f"{count} machines lost, then: {first or 'begun anew'}; equal to the twin"
+    steps = [text.rpartition("resumed at step ")[2].split()[0] for text in resumed]
+    yield f"{count} machines lost; the others resumed at steps {', '.join(steps)}"
 
 
 PARTS: dict[str, tuple[Callable[[pathlib.Path, int], Iterator[str]], int]] = {

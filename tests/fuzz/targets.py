@@ -235,7 +235,8 @@ def _command_line() -> tuple[Read, ...]:
     )
 
     def read(data: bytes, folder: pathlib.Path) -> object:
-        words = data.decode("utf-8", "replace").split("\n")
+        # no command line of an operating system holds a zero byte
+        words = data.decode("utf-8", "replace").replace("\0", " ").split("\n")
         sys.argv = ["door", f"--config={recipe}", *words]
         for table in tables:
             flags.FLAGS.__dict__[table] = {}

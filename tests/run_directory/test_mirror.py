@@ -5,6 +5,7 @@ The bucket is a folder, file://, on which uploads are no more atomic than they m
 """
 
 import json
+import os
 import pathlib
 import shutil
 
@@ -12,7 +13,7 @@ import fsspec
 import pytest
 
 from jaxseg.errors import ConfigError, DataError
-from jaxseg.run_directory import bucket, markers, mirror
+from jaxseg.run_directory import bucket, manifest, markers, mirror
 
 
 class Killed(BaseException):
@@ -30,7 +31,7 @@ def _write(folder: pathlib.Path, step: int, *, words: str = "") -> None:
     saved = folder / "checkpoints" / str(step)
     (saved / "d").mkdir(parents=True)
     (saved / "d" / "array").write_bytes(bytes([step]) * 999)
-    (saved / "manifest.json").write_text(f"manifest of {step}")
+    manifest.seal(saved, {"step": step})
     (folder / "config.json").write_text("{}")
     (folder / "history.csv").write_text(f"step\n{step}\n{words}")
     (folder / "tb").mkdir(exist_ok=True)
@@ -104,6 +105,24 @@ def test_what_is_half_written_stays(url):
         path.write_text("half")
     _send(copy)
     assert _elsewhere(url) == wanted
+
+
+def test_a_step_that_is_removed_meanwhile_and_a_newer_one_stay(url, monkeypatch):
+    """Orbax removes an old step in another thread; a new one becomes whole just now."""
+    copy = mirror.open_copy(url)
+    for step in (1, 2, 3):
+        _write(copy.folder, step)
+    link = os.link
+
+    def remove_then_link(path, target):
+        if path.parts[-3:-1] == ("1", "d"):
+            path.unlink()
+        link(path, target)
+
+    monkeypatch.setattr(os, "link", remove_then_link)
+    mirror.send(copy, mirror.stage(copy.folder, newest=2))
+    steps = {name.split("/")[1] for name in _elsewhere(url) if "checkpoints" in name}
+    assert steps == {"2"}
 
 
 def test_a_kill_at_any_moment_leaves_the_state_before_or_the_new_one(url, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError, NotWritten, Preempted
-from jaxseg.run_directory import bucket, mirror
+from jaxseg.run_directory import bucket, manifest, mirror
 from jaxseg.train import mirrored
 
 
@@ -18,13 +18,13 @@ class Checkpoints:
     """Stands for the manager of orbax, with one step and whether it is durable."""
 
     def __init__(self):
-        self.orbax, self.step, self.saving = self, None, False
+        self.orbax, self.steps, self.saving = self, [], False
 
     def is_saving_in_progress(self) -> bool:
         return self.saving
 
-    def latest_step(self) -> int | None:
-        return self.step
+    def all_steps(self) -> list[int]:
+        return self.steps
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def url(tmp_path, monkeypatch):
 
 def _save(url, checkpoints, step):
     folder = mirror.local_copy(url)
-    path = folder / "checkpoints" / str(step) / "manifest.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(str(step))
+    saved = folder / "checkpoints" / str(step)
+    saved.mkdir(parents=True)
+    manifest.seal(saved, {"step": step})
     (folder / "config.json").write_text("{}")
-    checkpoints.step = step
+    checkpoints.steps.append(step)
 
 
 def _steps(url) -> set[str]:
@@ -71,6 +71,18 @@ def test_a_checkpoint_is_sent_once_it_is_durable(url):
         assert _steps(url) == {"1"}
         _save(url, checkpoints, 2)
     assert _steps(url) == {"1", "2"}  # the end sends the rest
+
+
+def test_the_checkpoint_before_is_sent_while_one_is_being_saved(url):
+    """Steps may be saved so often that a save is always under way."""
+    checkpoints = Checkpoints()
+    checkpoints.saving = True
+    with mirrored.opened(url) as sending:
+        for step in (1, 2):
+            _save(url, checkpoints, step)
+            sending.offer(checkpoints)
+        _wait(sending)
+        assert _steps(url) == {"1"}
 
 
 def test_a_run_that_was_asked_to_stop_sends_what_it_saved_and_a_crash_nothing(url):
