@@ -133,7 +133,7 @@ def save(
         )
     record = manifest.plain(
         {"step": step, "metrics": _defined(metrics), "meta": meta or {}}
-        | {"tree": manifest.tree(state)}
+        | {"tree": _tree(state)}
     )
     manager.pending.clear()
     manager.pending.update(record)
@@ -200,7 +200,7 @@ def _newest_good(
         manager.orbax.reload()  # process 0 may have moved damaged steps
     stored, _ = manifest.read(manager.directory / str(chosen))
     source = f"checkpoint {chosen} of {manager.directory}"
-    manifest.check_tree(stored["tree"], manifest.tree(abstract), source=source)
+    manifest.check_tree(stored["tree"], _tree(abstract), source=source)
     return chosen, stored
 
 
@@ -330,3 +330,15 @@ def _told_elsewhere(record) -> bool:
 def _quiet(record) -> bool:
     """Keeps orbax's commentary and tracebacks out of the log: we raise what fails."""
     return f"{os.sep}orbax{os.sep}" not in record.pathname
+
+
+def _tree(state: Any) -> dict[str, str]:
+    """{path of a leaf: "dtype[shape]"} of a tree of arrays or of their structs."""
+    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+    return {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in leaves}
+
+
+def _describe(leaf) -> str:
+    if not hasattr(leaf, "dtype"):
+        return type(leaf).__name__
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"

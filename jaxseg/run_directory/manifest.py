@@ -11,7 +11,6 @@ import json
 import pathlib
 from typing import Any
 
-import jax
 from absl import logging
 
 from jaxseg import atomic, errors
@@ -125,12 +124,6 @@ def plain(record: Any) -> Any:
     return json.loads(text)
 
 
-def tree(state: Any) -> dict[str, str]:
-    """{path of a leaf: "dtype[shape]"} of a tree of arrays or of their structs."""
-    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    return {jax.tree_util.keystr(path): _describe(leaf) for path, leaf in leaves}
-
-
 def check_tree(stored: dict[str, str], wanted: dict[str, str], *, source: str) -> None:
     """Raises ConfigError naming the leaves in which two trees differ."""
     lines = []
@@ -149,12 +142,6 @@ def check_tree(stored: dict[str, str], wanted: dict[str, str], *, source: str) -
 def _sealed(content: dict[str, Any]) -> bytes:
     outer = {"sha256": _digest(content), "content": content}
     return json.dumps(outer, indent=1).encode()
-
-
-def _describe(leaf) -> str:
-    if not hasattr(leaf, "dtype"):
-        return type(leaf).__name__
-    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
 
 
 def _files(folder, skip) -> list[str]:
