@@ -155,7 +155,7 @@ def check(config: ConfigDict) -> None:
         elif (row := _of(ROWS, key)) is not None:
             _row(key, value, *row)
     area = config.mix.erase_area
-    if len(area) != 2 or area[0] > area[1]:
+    if not isinstance(area, (tuple, list)) or len(area) != 2 or area[0] > area[1]:
         raise ConfigError(
             f"config.mix.erase_area is {area}; give two numbers, the smallest share of "
             "the image and the largest."
