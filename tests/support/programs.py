@@ -5,7 +5,8 @@ import jax
 
 def convolutions(fn, *arguments) -> list[int]:
     """The feature groups of every convolution that tracing `fn` gives, in order."""
-    return list(_groups(jax.make_jaxpr(fn)(*arguments).jaxpr))
+    program = fn if hasattr(fn, "trace") else jax.jit(fn)
+    return list(_groups(program.trace(*arguments).jaxpr.jaxpr))
 
 
 def _groups(jaxpr):

@@ -1,5 +1,6 @@
 """A preparation that was killed leaves nothing behind once the next one ends."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -40,6 +41,9 @@ def test_the_next_one_cleans_up(tmp_path, module, place):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert any(entry.startswith(".") for entry in _entries(root))
+    for path in root.glob(".*.lock"):  # workers end a moment after their parent
+        with open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
     final = module.prepare(tmp_path / "raw", tmp_path / "out", progress=False)
     fresh = module.prepare(tmp_path / "raw", tmp_path / "fresh", progress=False)
     cards = [prepared.read_card(folder) for folder in (final, fresh)]
