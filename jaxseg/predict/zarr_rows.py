@@ -211,6 +211,8 @@ def _opened(path: pathlib.Path, page: int | None) -> _Image:
             f"its shape is {node.shape}, and a side has 1 to {_SIDE:,} pixels; cut it "
             "into arrays of that, or save it anew if it is damaged"
         )
+    elif 0 in node.chunks:
+        problem = f"its chunks are {node.chunks}, of no pixel: save it anew"
     else:
         for axis, length in zip(axes, node.shape, strict=True):
             if axis not in "yxc" and length > 1:

@@ -203,3 +203,13 @@ def two_sides_that_no_machine_counts_beside_a_side_of_none() -> bytes:
     header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text
+
+
+@of("zarr")
+def a_chunk_without_rows() -> bytes:
+    array = {"zarr_format": 3, "node_type": "array", "shape": [6, 5]}
+    grid = {"name": "regular", "configuration": {"chunk_shape": [0, 2]}}
+    array |= {"data_type": "uint8", "chunk_grid": grid, "fill_value": 0}
+    array |= {"chunk_key_encoding": {"name": "default"}, "attributes": {}}
+    array |= {"codecs": [{"name": "bytes", "configuration": {"endian": "little"}}]}
+    return zarrs.pack({"zarr.json": json.dumps(array).encode()})
