@@ -13,7 +13,7 @@ PACKAGE = ROOT / "jaxseg"
 # a wing imports wings of lower layers only, never one of its own layer
 LAYERS = (
     {"labels", "errors", "types", "lookup", "schedule", "bounded_zip", "atomic"}
-    | {"interrupts", "distances"},
+    | {"interrupts", "distances", "cores"},
     {"models", "losses", "regularisers", "targets", "data", "metrics", "postprocess"}
     | {"devices", "run_directory", "pictures"},
     {"config", "train_step", "inference", "weights", "report"},
@@ -27,7 +27,7 @@ LAYERS = (
 LEVEL = {name: i for i, names in enumerate(LAYERS) for name in names}
 # each may use those left of it
 GROUND = ("labels", "errors", "types", "lookup", "schedule", "bounded_zip", "atomic")
-GROUND += ("interrupts", "distances")
+GROUND += ("interrupts", "distances", "cores")
 PARTS = {  # inside two wings, first to last
     "data": ("files", "records", "prepared", "phantoms", "preparation", "datasets"),
     "report": ("", "run", "comparison", "__main__"),  # "": the files of the wing

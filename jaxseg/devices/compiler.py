@@ -6,9 +6,9 @@ them, in all threads. With JAX 0.12 YNNPACK uses all threads, and is left alone.
 Figures: tests/benchmarks/README.md, "Speed of the models".
 """
 
-import os
-
 import jax
+
+from jaxseg import cores
 
 # what stays with YNNPACK: matrix products and sums
 _WITHOUT_CONVOLUTIONS = {
@@ -22,10 +22,4 @@ def options() -> dict[str, str] | None:
     """`compiler_options` of `jax.jit` for the devices there are; None for none."""
     if jax.default_backend() != "cpu" or jax.__version_info__ >= (0, 11):
         return None
-    return dict(_WITHOUT_CONVOLUTIONS) if _cores() > 1 else None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS
+    return dict(_WITHOUT_CONVOLUTIONS) if cores.usable() > 1 else None

@@ -4,13 +4,14 @@ Times differ from machine to machine and from run to run, so they never stand am
 scores, which are equal bit for bit.
 """
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxseg import cores
 
 PASSES, WARMUP = 50, 5
 DETAIL = (
@@ -57,5 +58,5 @@ def measure(
         "images_per_second": passes / float(np.sum(times)),
         "weights_mib": sum(leaf.nbytes for leaf in leaves) / 2**20,
         "device": jax.local_devices()[0].device_kind,
-        "cpus": len(os.sched_getaffinity(0)),
+        "cpus": cores.usable(),
     }

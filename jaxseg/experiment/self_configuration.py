@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxseg import cores
 from jaxseg.config import auto_rules, base
 from jaxseg.data import prepared
 from jaxseg.devices import sharding
@@ -80,10 +81,9 @@ def machine() -> auto_rules.Machine:
     memory = (device.memory_stats() or {}).get("bytes_limit") if kind == "gpu" else None
     if memory is None:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    cores = len(os.sched_getaffinity(0))
-    numbers = {"numbers": np.array([cores, memory / 2**30], np.float64)}
-    cores, memory = sharding.gather(numbers)[0]["numbers"]
-    return auto_rules.Machine(kind, int(cores), float(memory), jax.device_count())
+    numbers = {"numbers": np.array([cores.usable(), memory / 2**30], np.float64)}
+    count, memory = sharding.gather(numbers)[0]["numbers"]
+    return auto_rules.Machine(kind, int(count), float(memory), jax.device_count())
 
 
 def _begun(workdir: pathlib.Path | None, config: ConfigDict) -> dict[str, Any] | None:

@@ -34,13 +34,13 @@ def test_only_for_several_threads_of_a_cpu_with_that_release(
 ):
     monkeypatch.setattr(jax, "__version_info__", version)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    monkeypatch.setattr(compiler, "_cores", lambda: cores)
+    monkeypatch.setattr(compiler.cores, "usable", lambda: cores)
     assert (compiler.options() is not None) == without
 
 
 def test_the_option_moves_convolutions_and_changes_no_result(monkeypatch):
     monkeypatch.setattr(jax, "__version_info__", (0, 10, 2))
-    monkeypatch.setattr(compiler, "_cores", lambda: 2)
+    monkeypatch.setattr(compiler.cores, "usable", lambda: 2)
     text, answer = _compiled(compiler.options())
     assert "ynn" not in text
     _, wanted = _compiled(None)

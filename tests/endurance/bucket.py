@@ -159,6 +159,8 @@ def kills(place: pathlib.Path, count: int) -> Iterator[str]:
     differences = twins.differences(mirror.local_copy(url), twin)
     if end.code or differences:
         yield f"BROKEN: exit code {end.code}, {end.sentence}; {differences[:5]}"
+    if not resumed:
+        yield "BROKEN: no machine went on from the bucket"
     steps = [text.rpartition("resumed at step ")[2].split()[0] for text in resumed]
     yield f"{count} machines lost; the others resumed at steps {', '.join(steps)}"
 

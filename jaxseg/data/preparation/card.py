@@ -115,7 +115,7 @@ def _index_rows(
     directory: pathlib.Path, splits: Iterable[str], card: Mapping[str, Any]
 ) -> Iterator[dict]:
     """A row for every stored record, read back: `card` names classes and channels."""
-    with ThreadPoolExecutor(workers.cores()) as pool:  # decoders let go of the GIL
+    with ThreadPoolExecutor(workers.most()) as pool:  # decoders let go of the GIL
         for split in splits:
             stored = prepared.source(str(directory), split)
             one = functools.partial(_index_row, stored, split, card)

@@ -7,7 +7,6 @@ results come in the order of the items, whatever the number of workers.
 
 import collections
 import functools
-import os
 import pathlib
 import pickle
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jaxseg import cores
 from jaxseg.data.preparation import worker
 from jaxseg.data.preparation.worker import Limits
 from jaxseg.data.preparation.worker_process import BEGIN, ITEMS
@@ -49,7 +49,7 @@ def in_order(
     sizes = [0] * len(items) if sizes is None else sizes
     chunks = _chunks(items, sizes)
     useful = max(sum(sizes) // _WORKER_BYTES, len(items) // _WORKER_ITEMS) + 1
-    count = min(workers or cores(), len(chunks), useful)
+    count = min(workers or most(), len(chunks), useful)
     limits = limits or Limits()
     crew = _Crew(_message(function, limits), limits, name, broken)
     waiting: collections.deque = collections.deque()
@@ -78,10 +78,9 @@ def for_pixels(most: int) -> Limits:
     return usual._replace(memory=max(usual.memory, 64 * most))
 
 
-def cores() -> int:
-    """The processors that this process may use, at most 32."""
-    linux = hasattr(os, "sched_getaffinity")  # not on macOS
-    return min(len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1, 32)
+def most() -> int:
+    """How many work at once where nobody says it: one a core, at most 32."""
+    return min(cores.usable(), 32)
 
 
 def _chunks(items: Sequence[Any], sizes: Sequence[int]) -> list[list[Any]]:

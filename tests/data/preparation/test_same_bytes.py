@@ -25,7 +25,7 @@ def test_one_worker_or_three(tmp_path, monkeypatch, name):
     monkeypatch.setattr(workers, "_CHUNK", 3)
     made = []
     for count in (1, 3):
-        monkeypatch.setattr(workers, "cores", lambda count=count: count)
+        monkeypatch.setattr(workers, "most", lambda count=count: count)
         folder = module.prepare(tmp_path / "raw", tmp_path / str(count), progress=False)
         made.append(_bytes(folder))
     assert made[0] == made[1] and len(made[0]) > 4
