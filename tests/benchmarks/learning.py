@@ -76,6 +76,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "rate_2.5e-3": {"optim.learning_rate": 2.5e-3},
     "no_clipping": {"optim.clip_norm": 0.0},
     "decay_0.01": {"optim.weight_decay": 0.01},  # the default of PyTorch's AdamW
+    "ema": {"optim.ema": 0.99},
     "convolutions_he": {"convolutions": "he"},
     "leaky_relu": {"model.unet.activation": "leaky_relu"},
     "deep_supervision": {"model.unet.deep_supervision": True},
