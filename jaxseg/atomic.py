@@ -144,3 +144,23 @@ def runs(process: int) -> bool:
     except PermissionError:  # it belongs to somebody else
         return True
     return True
+
+
+def told(error: OSError) -> NotWritten | None:
+    """Puts into a sentence what is wrong with a place that no door asked for itself.
+
+    None for what may be a mistake of the program, as that a file is not there.
+    """
+    if error.errno in FULL:
+        where = f" to {error.filename}" if error.filename else ""
+        return NotWritten(
+            error.errno,
+            f"nothing could be written{where}: {error.strerror}. Make room, then start "
+            "the same command again.",
+        )
+    if error.errno not in REFUSING:
+        return None
+    if not error.filename and error.errno != errno.EROFS:
+        return None
+    what = "cannot be opened or written"
+    return refused(error.filename or "a file", error, what=what)

@@ -8,7 +8,6 @@ Nothing here imports JAX, so a typing error is answered at once.
 """
 
 import difflib
-import errno
 import math
 import os
 import re
@@ -22,11 +21,12 @@ from ml_collections import ConfigDict, config_dict, config_flags
 from jaxseg import atomic, interrupts, lookup
 from jaxseg.config import base, console, explain, recipe_file, stored
 from jaxseg.devices import peers
-from jaxseg.errors import ConfigError, NotWritten, Preempted
+from jaxseg.errors import ConfigError, Preempted
 from jaxseg.run_directory import bucket, files
 
 BAD_CONFIG = ConfigError.exit_code
 _KEY = re.compile(r"--?(?:no)?config\.([^=]+)")
+LONGEST_FLAG = 200  # characters; no key of a config has half as many
 # what others call a key
 SHORT = {
     "lr": "optim.learning_rate",
@@ -89,7 +89,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         except Exception as error:
             if hasattr(error, "exit_code"):
                 fail(str(error), error.exit_code)
-            told = _told(error) if isinstance(error, OSError) else None
+            told = atomic.told(error) if isinstance(error, OSError) else None
             if told is None:
                 raise
             fail(str(told), told.exit_code)
@@ -99,26 +99,6 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
         sys.exit(0)
     with interrupts.leaving_at_once(), peers.farewell():
         app.run(guarded, flags_parser=_parse)
-
-
-def _told(error: OSError) -> NotWritten | None:
-    """The sentence on a place that no door asked for itself; None for a mistake here.
-
-    That a file is not there may be one, and so it is not told.
-    """
-    if error.errno in atomic.FULL:
-        where = f" to {error.filename}" if error.filename else ""
-        return NotWritten(
-            error.errno,
-            f"nothing could be written{where}: {error.strerror}. Make room, then start "
-            "the same command again.",
-        )
-    if error.errno not in atomic.REFUSING:
-        return None
-    if not error.filename and error.errno != errno.EROFS:
-        return None
-    what = "cannot be opened or written"
-    return atomic.refused(error.filename or "a file", error, what=what)
 
 
 def help_lines(main: Callable) -> list[str]:
@@ -295,6 +275,12 @@ def _parse(argv: Sequence[str]) -> list[str]:
         if isinstance(error, flags.UnrecognizedFlagError):
             text += _meant(error.flagname)
         fail(_plain_words(text), BAD_CONFIG)
+    except RecursionError:  # absl compares a flag that is none with every other
+        flag = max((w.split("=")[0] for w in argv if w.startswith("-")), key=len)
+        if len(flag) < LONGEST_FLAG:
+            raise
+        text = f"{flag[:40]}... of {len(flag)} characters is no flag of this command"
+        fail(f"{text}; --help lists them.", BAD_CONFIG)
 
 
 def _refuse_buckets(argv: Sequence[str]) -> None:

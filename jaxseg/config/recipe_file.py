@@ -42,14 +42,15 @@ def find(text: str) -> pathlib.Path:
     if name in names():
         return folder() / f"{name}.py"
     path = pathlib.Path(name)
-    if path.is_file():
+    if os.path.isfile(path):  # false, too, for a name that is too long for a file
         return path
     if path.suffix != ".py":
         raise ConfigError(
             f"there is no recipe {name!r} (a path ends in .py): "
             f"{lookup.hint(name, names())}"
         )
-    there = [str(p) for p in path.parent.glob("*.py")]
+    beside = os.path.isdir(path.parent)
+    there = [str(p) for p in path.parent.glob("*.py")] if beside else []
     near = difflib.get_close_matches(str(path), there, n=1)
     if near:
         hint = f" Did you mean {near[0]}?"

@@ -7,6 +7,7 @@ python -m jaxseg.report runs/a runs/b runs/sweep --output=report/
 import argparse
 import sys
 
+from jaxseg import atomic
 from jaxseg.errors import ConfigError, DataError, NotWritten
 from jaxseg.report.comparison import build, folds
 from jaxseg.report.run import build as run_build
@@ -32,11 +33,20 @@ def main(argv: list[str]) -> int:
                 "for their comparison (runs/a runs/b --output=report/)."
             )
     except (ConfigError, DataError, NotWritten) as error:
-        print(f"jaxseg.report: {error}", file=sys.stderr)
-        return error.exit_code
+        return _end(error)
+    except OSError as error:
+        told = atomic.told(error)
+        if told is None:
+            raise
+        return _end(told)
     for path in written.values():
         print(path)
     return 0
+
+
+def _end(error: ConfigError | DataError | NotWritten) -> int:
+    print(f"jaxseg.report: {error}", file=sys.stderr)
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

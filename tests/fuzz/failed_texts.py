@@ -98,3 +98,18 @@ def a_name_with_a_dot_where_one_value_belongs() -> bytes:
 @of("overrides")
 def a_name_with_a_dot_in_an_open_block() -> bytes:
     return b'--config.data.options={"a": {"b.c": 1}}'
+
+
+@of("overrides")
+def a_recipe_whose_name_no_file_can_have() -> bytes:
+    return b"--config=" + b"a" * 5000
+
+
+@of("overrides")
+def a_path_that_no_file_can_have() -> bytes:
+    return b"--config=" + b"a" * 300 + b"/a.py"
+
+
+@of("overrides")
+def a_flag_of_a_thousand_characters() -> bytes:
+    return b"-e" + b"9" * 1000

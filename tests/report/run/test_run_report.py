@@ -150,6 +150,12 @@ def test_two_builds_are_equal_in_every_byte(binary, tmp_path, capsys):
     assert [p for p in sorted(ours) if (binary / p).read_bytes() != ours[p]] == []
 
 
+@pytest.mark.parametrize("more", [[], ["b", "--output=c"]])
+def test_a_place_that_no_file_can_have_is_one_sentence(more, capsys):
+    assert door.main(["jaxseg.report", "a" * 5000, *more]) == 2
+    assert capsys.readouterr().err.endswith("too long): give a shorter name.\n")
+
+
 @pytest.mark.parametrize("form", ["html", "md"])
 def test_an_unfilled_placeholder_is_an_error(run, undrawn, form):
     content = build.content(run)
