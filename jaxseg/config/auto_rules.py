@@ -25,6 +25,7 @@ WIDEST = {"cpu": 256, "gpu": 512}  # nnU-Net: 512 in two dimensions
 BATCH = (4, 32)  # fewest and most windows of a step
 COARSEST = 8  # pixels of the shorter side of the coarsest map; nnU-Net stops at 4
 LEVELS = (3, 6)
+DEEP_LEVELS = 4  # of a U-Net: its coarsest map is supervised from none, models/_unet.py
 OBJECT_SIDE = 16.0  # pixels that an object keeps when whole images are reduced
 # AdamW's rate at a batch of RATE_BATCH: its usual one (Kingma & Ba, 2014) where a
 # training is long; in some hundred steps a U-Net learns rare classes better at five
@@ -49,6 +50,7 @@ class Facts(NamedTuple):
     dtype: str
     objects: int | None  # of all images, where objects are labelled one by one
     channels: int = 1
+    sparse: bool = False  # most pixels of the training masks are unlabelled
 
 
 class Machine(NamedTuple):
@@ -230,7 +232,19 @@ def _network(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:
         ),
         Choice("model.unet.norm", norm, why),
         Choice("model.unet.activation", activation, f"beside {norm} norm, measured"),
+        _deep(facts, len(chosen.get("model.unet.widths", widths))),
     ]
+
+
+def _deep(facts: Facts, levels: int) -> Choice:
+    """Losses of the coarser levels too, where a U-Net has them and the labels do."""
+    why = "rare classes are learned sooner, measured; nnU-Net does so too"
+    if facts.sparse:
+        why = "coarser maps would miss most labels of sparse supervision"
+    elif levels < DEEP_LEVELS:
+        why = f"{levels} levels leave no coarser map to learn from"
+    deep = levels >= DEEP_LEVELS and not facts.sparse
+    return Choice("model.unet.deep_supervision", deep, why)
 
 
 def _training(facts: Facts, machine: Machine, chosen: Chosen) -> list[Choice]:

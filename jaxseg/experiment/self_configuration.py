@@ -20,7 +20,7 @@ from jaxseg.config import auto_rules, base
 from jaxseg.data import prepared
 from jaxseg.devices import sharding
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import from_config
+from jaxseg.experiment import from_config, training_labels
 from jaxseg.run_directory import files
 
 
@@ -46,7 +46,8 @@ def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDi
     if before is None:
         split = from_config.splits(config, from_config.dataset(config))["train"]
         fixed = {key: base.get(config, key) for key in keep}
-        choices = auto_rules.choose(facts(split), machine(), fixed)
+        sparse = training_labels.is_sparse(config)
+        choices = auto_rules.choose(facts(split, sparse=sparse), machine(), fixed)
     else:
         choices = [c for c in _choices(before) if c.key not in keep]
     for choice in choices:
@@ -61,8 +62,8 @@ def resolve(config: ConfigDict, workdir: pathlib.Path | None = None) -> ConfigDi
     return config
 
 
-def facts(split: prepared.Split) -> auto_rules.Facts:
-    """What the rules read of the training split."""
+def facts(split: prepared.Split, *, sparse: bool = False) -> auto_rules.Facts:
+    """What the rules read of the training split; `sparse` says what its labels are."""
     return auto_rules.Facts(
         sizes=split.sizes,
         pixels=split.pixels,
@@ -71,6 +72,7 @@ def facts(split: prepared.Split) -> auto_rules.Facts:
         dtype=split.card["dtype"],
         objects=split.card["splits"][split.name].get("objects"),
         channels=split.card["channels"],
+        sparse=sparse,
     )
 
 

@@ -78,7 +78,7 @@ LEVERS: dict[str, dict[str, Any]] = {
     "ema": {"optim.ema": 0.99},
     "convolutions_he": {"convolutions": "he"},
     "leaky_relu": {"model.unet.activation": "leaky_relu"},
-    "deep_supervision": {"model.unet.deep_supervision": True},
+    "not_deep": {"model.unet.deep_supervision": False},
     "sgd_poly": {
         "optim.name": "sgd",
         "optim.schedule": "poly",
@@ -87,7 +87,7 @@ LEVERS: dict[str, dict[str, Any]] = {
         "optim.clip_norm": 12.0,
     },
 }
-NNUNET = "instance_norm+leaky_relu+deep_supervision+sgd_poly"  # its recipe, in part
+NNUNET = "instance_norm+leaky_relu+sgd_poly"  # its recipe, in part
 
 
 def recipe(
@@ -104,7 +104,8 @@ def recipe(
     c.batch_size = 8
     side = 64 if quick else 128
     c.data.update(name="image_folder", dir=str(folder), image_size=(side, side))
-    c.model.unet.widths = (12, 24, 48, 96) if quick else (12, 24, 48, 96, 192)
+    widths = (12, 24, 48, 96) if quick else (12, 24, 48, 96, 192)
+    c.model.unet.update(widths=widths, deep_supervision=True)
     c.augment.update(flip_horizontal=0.5, flip_vertical=0.5)
     c.loss.dice_batch.weight = 1.0
     # as config/auto_rules.py chooses: for two classes Dice is balance enough; grey
@@ -114,8 +115,7 @@ def recipe(
     if not grey:
         c.model.unet.update(norm="instance", activation="leaky_relu")
     c.optim.learning_rate = 5e-3
-    weights = "none" if two else "sqrt"
-    c.loss.cross_entropy.update(weight=1.0, class_weights=weights)
+    c.loss.cross_entropy.update(weight=1.0, class_weights="none" if two else "sqrt")
     c.data.intensity.mode = "percentile" if grey else "auto"
     c.steps = c.steps_per_epoch = steps  # validated once, with the last weights
     c.optim.warmup_steps = steps // 20

@@ -291,7 +291,7 @@ def test_a_run_is_trained_and_judged(learning, sets, tmp_path, monkeypatch):
     def few(folder):
         tissue_tree.write(folder, images=20, size=48)
 
-    tiny = {"model.unet.widths": (4, 6), "data.image_size": (32, 32)}
+    tiny = {"model.unet.widths": (4, 4, 6, 6), "data.image_size": (32, 32)}
     monkeypatch.setitem(sets.SETS, "few", few)
     monkeypatch.setitem(learning.LEVERS, "tiny", tiny)
     (job,) = learning.jobs(["few"], ["jaxseg"], ["tiny"], seeds=1, steps=2, quick=True)

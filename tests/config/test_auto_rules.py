@@ -114,6 +114,10 @@ def chosen(facts, machine=LAPTOP, fixed=None):
         (dict(), LAPTOP, {"model.unet.widths": (16, 32, 64, 128, 256, 256)}),
         (dict(sizes=[(64, 128)]), LAPTOP, {"model.unet.widths": (16, 32, 64, 128)}),
         (dict(), GPU, {"model.unet.widths": (32, 64, 128, 256, 512, 512)}),
+        # coarser levels learn too, where there are some and masks are whole
+        (dict(sizes=[(64, 128)]), LAPTOP, {"model.unet.deep_supervision": True}),
+        (dict(sizes=[(32, 64)]), LAPTOP, {"model.unet.deep_supervision": False}),
+        (dict(sparse=True), LAPTOP, {"model.unet.deep_supervision": False}),
         # length: 100 times each image, within what the machine can bear
         (
             dict(images=40),

@@ -9,7 +9,7 @@ from PIL import Image
 from support import command_lines, runs
 
 from jaxseg.errors import ConfigError
-from jaxseg.experiment import self_configuration
+from jaxseg.experiment import from_config, self_configuration
 from jaxseg.run_directory import files
 from jaxseg.train import loop
 
@@ -42,9 +42,17 @@ def test_data_and_machine_choose_and_the_log_says_why(folder, caplog):
     assert config.data.fit == "crop" and config.data.image_size == (64, 64)
     assert config.loss.cross_entropy.class_weights == "sqrt"
     assert config.steps == 400 and config.steps_per_epoch == 20
+    assert config.model.unet.deep_supervision
     reasons = dict(line.split(": ", 1) for line in config.auto.reasons)
     assert "2 sizes" in reasons["data.fit"] and "spot" in str(reasons)
     assert "config.steps = 400 (the recipe has 0)" in caplog.text
+
+
+def test_sparse_labels_get_a_network_that_can_learn_from_them(folder):
+    clicks = {"supervision.name": "clicks", "loss.partial_cross_entropy.weight": 1.0}
+    config = self_configuration.resolve(auto(folder, **clicks))
+    assert not config.model.unet.deep_supervision
+    from_config.model(config, num_classes=3)
 
 
 def test_without_auto_nothing_changes(folder):
