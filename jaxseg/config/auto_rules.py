@@ -25,7 +25,7 @@ WIDEST = {"cpu": 256, "gpu": 512}  # nnU-Net: 512 in two dimensions
 BATCH = (4, 32)  # fewest and most windows of a step
 COARSEST = 8  # pixels of the shorter side of the coarsest map; nnU-Net stops at 4
 LEVELS = (3, 6)
-DEEP_LEVELS = 4  # of a U-Net: its coarsest map is supervised from none, models/_unet.py
+DEEP_LEVELS = 4  # fewest of a U-Net whose decoder has coarser logits too
 OBJECT_SIDE = 16.0  # pixels that an object keeps when whole images are reduced
 # AdamW's rate at a batch of RATE_BATCH: its usual one (Kingma & Ba, 2014) where a
 # training is long; in some hundred steps a U-Net learns rare classes better at five

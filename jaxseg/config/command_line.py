@@ -276,7 +276,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
             text += _meant(error.flagname)
         fail(_plain_words(text), BAD_CONFIG)
     except RecursionError:  # absl compares a flag that is none with every other
-        flag = max((w.split("=")[0] for w in argv if w.startswith("-")), key=len)
+        words = [word.split("=")[0] for word in argv if word.startswith("-")]
+        flag = max(words, key=len, default="")
         if len(flag) < LONGEST_FLAG:
             raise
         text = f"{flag[:40]}... of {len(flag)} characters is no flag of this command"
