@@ -40,7 +40,7 @@ class Swin(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], *, train: bool) -> list:
         block = nn.remat(Block) if self.remat else Block
-        rates = drop_rates(self.drop_path if train else 0.0, sum(self.depths))
+        scales = self._branch_scales(image.shape[0]) if train else {}
         x = _dense(self.embed_dim, self.dtype, "patch_embed")(_patches(image, 4))
         x = _norm(self.dtype, "patch_norm")(x)
         features = []
@@ -54,12 +54,27 @@ class Swin(nn.Module):
                     heads=self.num_heads[i],
                     window=self.window,
                     shift=self.window // 2 if j % 2 else 0,
-                    drop_path=rates[sum(self.depths[:i]) + j],
                     dtype=self.dtype,
                     name=f"stage{i + 1}_block{j}",
-                )(x)
+                )(x, scales.get(sum(self.depths[:i]) + j))
             features.append(_norm(self.dtype, f"stage{i + 1}_norm")(x))
         return features
+
+    def _branch_scales(self, images: int) -> dict[int, Array]:
+        """{number of a block: f32 [2, b]}, times which its two branches go on.
+
+        Stochastic depth (Huang et al., 2016, https://arxiv.org/abs/1603.09382): a
+        branch of an image is left out, or divided by the share of those that are not.
+        Drawn at once for all blocks: XLA would compile each draw.
+        """
+        rates = drop_rates(self.drop_path, sum(self.depths))
+        if not any(rates):
+            return {}
+        keep = 1 - jnp.asarray(rates)[:, None, None]
+        shape = (len(rates), 2, images)
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
+        scales = kept / keep
+        return {i: scales[i] for i, rate in enumerate(rates) if rate > 0}
 
 
 def drop_rates(last: float, blocks: int) -> list[float]:
@@ -68,34 +83,33 @@ def drop_rates(last: float, blocks: int) -> list[float]:
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)). `drop_path` is 0 in evaluation."""
+    """x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Where `scales` f32 [2, b] are given, the branches of image i are multiplied by
+    scales[:, i] (stochastic depth).
+    """
 
     heads: int
     window: int
     shift: int
-    drop_path: float
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]):
+    def __call__(self, x: Float[Array, "b h w c"], scales: Array | None = None):
+        def scaled(y, branch: int):
+            if scales is None:
+                return y
+            return y * scales[branch, :, None, None, None].astype(y.dtype)
+
         c = x.shape[-1]
         y = _norm(self.dtype, "attention_norm")(x)
         y = WindowAttention(
             self.heads, self.window, self.shift, self.dtype, name="attention"
         )(y)
-        x = x + self._maybe_drop(y)
+        x = x + scaled(y, 0)
         y = _norm(self.dtype, "mlp_norm")(x)
         y = gelu(_dense(4 * c, self.dtype, "mlp_in")(y))
-        return x + self._maybe_drop(_dense(c, self.dtype, "mlp_out")(y))
-
-    def _maybe_drop(self, x):
-        """Stochastic depth (Huang et al., 2016, https://arxiv.org/abs/1603.09382)."""
-        if self.drop_path == 0.0:
-            return x
-        keep = 1.0 - self.drop_path
-        shape = (x.shape[0], 1, 1, 1)
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, shape)
-        return jnp.where(kept, x / keep, 0).astype(x.dtype)
+        return x + scaled(_dense(c, self.dtype, "mlp_out")(y), 1)
 
 
 class WindowAttention(nn.Module):

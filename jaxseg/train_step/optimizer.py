@@ -18,6 +18,7 @@ from jaxseg.errors import ConfigError
 
 NAMES = ("adamw", "adam", "sgd", "lion")  # and every other of optax
 SHAPES = ("cosine", "poly", "constant", "plateau")
+_SMALL = 4096  # elements of a tensor whose norm is not computed alone
 _NO_DECAY = ("bias", "scale", "bias_table")
 
 
@@ -100,7 +101,7 @@ def make(
         raise ConfigError(f"config.optim.momentum is {momentum}; it must be in [0, 1).")
     last = [_factor()] if slowed else []
     one = _factory(name, weight_decay, momentum, fields or {})
-    clips = _clip_each if clip_each else optax.clip_by_global_norm
+    clips = _clip_each if clip_each else _clip_all
     clip = [clips(clip_norm)] if clip_norm else []
     if groups is None:
         every = [*clip, one(schedule), *last]
@@ -197,6 +198,35 @@ def with_factor(opt_state: Any, value: float) -> Any:
         return isinstance(node, Factor)
 
     return jax.tree.map(replaced, opt_state, is_leaf=is_factor)
+
+
+def global_norm(tree: Any) -> jax.Array:
+    """The norm of all tensors of a tree together, f32 [].
+
+    Small ones are joined first: XLA compiles programs for each sum, and most tensors
+    of a network are biases.
+    """
+    leaves = jax.tree.leaves(tree)
+    small = [x.ravel() for x in leaves if x.size <= _SMALL]
+    large = [x for x in leaves if x.size > _SMALL]
+    joined = [jnp.concatenate(small)] if small else []
+    return optax.tree.norm(joined + large)
+
+
+def _clip_all(norm: float) -> optax.GradientTransformation:
+    """As `optax.clip_by_global_norm`, with one division for all tensors together.
+
+    A division of each element would be written down before it is used, in one more
+    program a tensor.
+    """
+
+    def clip(grads, params=None):
+        del params
+        total = global_norm(grads)
+        factor = jnp.where(total < norm, 1.0, norm / total)
+        return jax.tree.map(lambda g: g * factor.astype(g.dtype), grads)
+
+    return optax.stateless(clip)
 
 
 def _clip_each(norm: float) -> optax.GradientTransformation:

@@ -13,7 +13,7 @@ from jaxseg import schedule, types
 from jaxseg.data import mixing
 from jaxseg.devices import compiler
 from jaxseg.errors import ConfigError
-from jaxseg.train_step import deep_supervision
+from jaxseg.train_step import deep_supervision, optimizer
 from jaxseg.types import IGNORE, Batch, Normalise, Target, TrainState
 
 Loss = Callable[..., jax.Array]  # arguments by name, f32 [b] back: see `asks_for`
@@ -78,7 +78,7 @@ def train_step(
     grads, model_state, numbers = _gradients(
         objective, state, batch, key, total, settings.accumulate
     )
-    norm = optax.tree.norm(grads)
+    norm = optimizer.global_norm(grads)
     fine = jnp.isfinite(numbers["loss"]) & jnp.isfinite(norm)
     updates, opt_state = settings.tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

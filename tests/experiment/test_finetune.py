@@ -28,7 +28,7 @@ def test_nothing_set_is_the_optimizer_as_it_was():
     assert finetune.held(config, model := Model()) is model
     schedule = optax.constant_schedule(0.1)
     before = optax.chain(
-        optax.clip_by_global_norm(0.01),
+        optimizer._clip_all(0.01),
         optax.adamw(schedule, weight_decay=0.1, mask=optimizer.decayed),
     )
     ours = run(3, tx=adamw(rate=schedule))[-1]

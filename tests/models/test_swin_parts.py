@@ -58,11 +58,26 @@ def test_a_shifted_window_sees_only_true_neighbours():
 
 
 def test_stochastic_depth_keeps_the_mean():
-    block = _swin.Block(2, 2, 0, 0.5, jnp.float32)
+    swin = _swin.Swin(4, (1, 2), (2, 2), 2, drop_path=0.5)
     streams = {"dropout": jax.random.key(0)}
-    x = block.apply({}, jnp.ones((4000, 1, 1, 1)), method="_maybe_drop", rngs=streams)
-    assert set(np.unique(x)) == {0.0, 2.0}
-    assert abs(float(x.mean()) - 1.0) < 0.1
+    scales = swin.apply({}, 4000, method="_branch_scales", rngs=streams)
+    assert list(scales) == [1, 2]  # the first block always has its branches
+    for block, keep in {1: 0.75, 2: 0.5}.items():
+        assert set(np.unique(scales[block])) == {0.0, np.float32(1 / keep)}
+        np.testing.assert_allclose(scales[block].mean(1), 1.0, atol=0.1)
+    together = np.corrcoef(np.concatenate([scales[1], scales[2]]))
+    assert np.abs(together - np.eye(4)).max() < 0.1  # each branch is drawn for itself
+
+
+def test_a_block_whose_branches_are_left_out_is_the_identity():
+    block = _swin.Block(2, 2, 0, jnp.float32)
+    x = jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
+    variables = block.init(jax.random.key(1), x)
+    scales = jnp.array([[0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+    left_out, half, whole = block.apply(variables, x, scales)
+    np.testing.assert_array_equal(left_out, x[0])
+    assert (half != x[1]).all()
+    np.testing.assert_array_equal(whole, block.apply(variables, x)[2])
 
 
 def test_stochastic_depth_grows_linearly_with_depth():

@@ -100,6 +100,29 @@ def test_the_gradient_is_clipped_before_decay_and_momentum():
     np.testing.assert_allclose(updates["kernel"], [[-0.9, -1.2]], rtol=1e-6)
 
 
+def test_clipping_is_that_of_optax():
+    keys = iter(jax.random.split(jax.random.key(0), 4))
+    shapes = {"bias": (7,), "kernel": (80, 90), "scale": (), "position": (3, 5)}
+    grads = {k: jax.random.normal(next(keys), shape) for k, shape in shapes.items()}
+    squares = [np.sum(np.square(g, dtype=np.float64)) for g in grads.values()]
+    norm = float(optimizer.global_norm(grads))
+    np.testing.assert_allclose(norm, np.sqrt(sum(squares)), rtol=1e-6)
+    for limit in (0.5 * norm, 2 * norm):
+        tx = optimizer.make(
+            lambda count: 1.0,
+            name="sgd",
+            momentum=0.0,
+            weight_decay=0.0,
+            clip_norm=limit,
+            fields={"nesterov": False},
+        )
+        ours, _ = tx.update(grads, tx.init(grads), grads)
+        want, _ = optax.clip_by_global_norm(limit).update(grads, optax.EmptyState())
+        for name in grads:
+            np.testing.assert_allclose(-ours[name], want[name], rtol=1e-6)
+    assert float(optimizer.global_norm({})) == 0
+
+
 def _sgd(**options):
     def groups(params):
         return parameter_groups.groups(params, **options)
