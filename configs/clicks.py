@@ -7,9 +7,9 @@
 full masks, `:smoke` two steps. Data: phase-contrast cells in `config.data.dir` (default
 $JAXSEG_DATA), and the published settings; without it phantom cells, drawn here, and a
 U-Net small enough for two CPU cores. The sweep runs nine budgets and the full masks,
-each with three seeds: 20 minutes, Dice 0.894 [0.868, 0.920] from 5+5, 0.936 [0.909,
-0.963] from 10+50 and 0.967 [0.964, 0.970] from full masks; a global threshold gets
-0.583.
+each with three seeds: 20 to 26 minutes, Dice 0.922 [0.914, 0.930] from 5+5, 0.949
+[0.945, 0.954] from 10+50 and 0.970 [0.966, 0.973] from full masks; a global threshold
+gets 0.583.
 """
 
 import os

@@ -19,6 +19,7 @@ from jaxseg.evaluation import score_split
 from jaxseg.experiment import build, finetune, from_config, frozen_point
 from jaxseg.run_directory import checkpoint, files, history, schemas
 from jaxseg.train import (
+    compiled_ahead,
     epoch_line,
     mirrored,
     open_run,
@@ -30,6 +31,7 @@ from jaxseg.train import (
     tags,
     validation,
 )
+from jaxseg.train.compiled_ahead import Programs
 from jaxseg.train.epoch_sums import EpochSums
 from jaxseg.train.open_run import Run
 from jaxseg.train_step import optimizer, parameter_groups, plateau, state
@@ -68,6 +70,27 @@ def train_and_evaluate(
 
 def _fit(run: Run, stop_request: stop.Stop, trace: step_trace.StepTrace) -> None:
     """Trains from where the newest checkpoint stands to the end."""
+    new = checkpoint.latest_step(run.checkpoints) is None
+    programs = compiled_ahead.programs(run.experiment)
+    with programs if new else contextlib.nullcontext() as compiling:
+        _train(run, stop_request, trace, compiling)
+
+
+def _first_call(programs: Programs | None) -> contextlib.AbstractContextManager:
+    """A context for the first step, which compiles it unless that was done ahead."""
+    if programs is None:
+        return phases.phase(phases.COMPILING)
+    programs.step.result()
+    return contextlib.nullcontext()
+
+
+def _train(
+    run: Run,
+    stop_request: stop.Stop,
+    trace: step_trace.StepTrace,
+    programs: Programs | None,
+) -> None:
+    """Does the work of `_fit`; `programs` are what is compiled meanwhile."""
     now, metadata, start = open_run.restore(run)
     config, experiment, plan = run.config, run.experiment, run.experiment.plan
     trace.announce(start, plan.total_steps)
@@ -87,8 +110,8 @@ def _fit(run: Run, stop_request: stop.Stop, trace: step_trace.StepTrace) -> None
             batch, host = next(batches)
             waited = time.monotonic() - began
             first = done == start + 1
-            compiling = phases.phase(phases.COMPILING)
-            with trace.named(done), compiling if first else contextlib.nullcontext():
+            called = _first_call(programs) if first else contextlib.nullcontext()
+            with trace.named(done), called:
                 now, numbers = experiment.train_step(now, batch)
             trace.end(done, now)
             sums.add(numbers, host["index"], waited, step=done)
@@ -100,6 +123,8 @@ def _fit(run: Run, stop_request: stop.Stop, trace: step_trace.StepTrace) -> None
             if done % config.log_every == 0:
                 checkpoint.check_errors(run.checkpoints)
             ended = plan.ends_epoch(done)
+            if ended and programs is not None:
+                programs.scoring.result()
             if ended:
                 metadata = end_epoch(run, now, metadata, done)
                 now = _slowed(now, metadata)

@@ -10,6 +10,8 @@ from absl import logging
 
 BEGINNING = "making the first weights (compiled, cached later)"
 COMPILING = "compiling the step (about a minute the first time, cached later)"
+SCORING = "compiling the scoring of validation (cached later)"
+_TRACED = (BEGINNING, COMPILING, SCORING)
 
 
 @contextlib.contextmanager
@@ -34,9 +36,7 @@ def phase(words: str) -> Iterator[None]:
     if said:
         logging.info("%s ...", words)
     began = time.monotonic()
-    with (
-        _uncollected() if words in (BEGINNING, COMPILING) else contextlib.nullcontext()
-    ):
+    with _uncollected() if words in _TRACED else contextlib.nullcontext():
         yield
     if said:
         logging.info("%s: %.1f s", words.split(" (")[0], time.monotonic() - began)
