@@ -30,6 +30,7 @@ class Programs(NamedTuple):
 def programs(experiment: build.Experiment) -> Iterator[Programs | None]:
     """The programs of the experiment, one after another in a thread of their own.
 
+    Where an error ends the run meanwhile, it is told before the thread has ended.
     None where they are compiled when they are first called: on a GPU, as compiling
     there measures kernels on the device, which whatever runs beside it would disturb;
     and with a view of one's own, whose shapes are not known before it is called.
@@ -42,7 +43,7 @@ def programs(experiment: build.Experiment) -> Iterator[Programs | None]:
     try:
         yield Programs(pool.submit(_step, experiment), pool.submit(_score, experiment))
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _step(experiment: build.Experiment) -> None:

@@ -1,5 +1,7 @@
 """What is compiled ahead is what runs: the shapes are those of real batches."""
 
+import threading
+
 import jax
 import numpy as np
 import pytest
@@ -106,3 +108,20 @@ def test_a_gpu_compiles_nothing_beside_what_runs(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     with compiled_ahead.programs(experiment) as programs:
         assert programs is None
+
+
+def test_an_error_is_told_before_compiling_ends(monkeypatch):
+    config = runs.config("pneumothorax", **runs.SMALL)
+    experiment = build.load(config, batch_size=config.batch_size)
+    told, compiled = threading.Event(), []
+
+    def slow(experiment):
+        compiled.append(told.wait(20))
+
+    monkeypatch.setattr(compiled_ahead, "_step", slow)
+    with pytest.raises(ZeroDivisionError):
+        with compiled_ahead.programs(experiment) as programs:
+            raise ZeroDivisionError
+    assert not compiled and programs.scoring.cancelled()
+    told.set()
+    assert programs.step.result() is None and compiled == [True]
