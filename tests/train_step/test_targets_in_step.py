@@ -26,7 +26,7 @@ CASES = {
         "star",
         {"threshold": 0.2},  # the network is not sure of the deepest pixels yet
         {"cross_entropy": 1.0, "object_probability": 1.0, "star_rays": 0.2},
-        100,
+        200,
     ),
 }
 
