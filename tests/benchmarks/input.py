@@ -136,7 +136,7 @@ def measured(stream: Iterator, workers: int, seconds: float) -> dict[str, float]
     """{rate in images a second, cost in ms of processor time an image} of batches.
 
     They are taken for so many `seconds` of processor time, whatever else runs. That
-    time is asked for five times a second, as asking costs as much as a batch.
+    time is asked for five times a second, as asking takes longer than a batch.
     """
     for _ in range(6 + 9 * workers):  # the workers start, and their queues are filled
         next(stream)
